@@ -1,0 +1,1 @@
+"""The paper's normalisations (domain-bn, bn-plus, domain-in and more) for udbench."""

@@ -1,0 +1,1 @@
+"""The paper's residual networks for udbench."""

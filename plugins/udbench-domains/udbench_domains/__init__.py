@@ -1,0 +1,1 @@
+"""The paper's domains, suites and recipes for udbench."""

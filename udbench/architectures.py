@@ -1,0 +1,61 @@
+"""The contract of an architecture: a trunk that all domains may share, and a head for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes."""
+
+    height: int
+    width: int
+    channels: int
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One block of the trunk that is shared or private as a whole.
+
+    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers belongs to
+    exactly one stage: the stem to the first, the last norm to the last.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """A network in parts.
+
+    `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
+    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes).
+    """
+
+    trunk: nn.Module
+    stages: tuple[Stage, ...]
+    head: Callable[[Input, tuple[int, ...]], nn.Module]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """A family of networks under one name.
+
+    `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
+    whose fields are `--set arch.KEY=VALUE`, or None.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Input], Any], Network]
+    settings: type[BaseModel] | None = None
+    summary: str = ""
+    citation: str = ""

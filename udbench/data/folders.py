@@ -1,0 +1,95 @@
+"""Class folders: the layout that every domain accepts, and that needs no code at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from udbench.domains import Domain, DomainSpec, Index
+from udbench.errors import BadData
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+
+class ClassFolders:
+    """Images in one folder per class: `train/<class>/*` and `test/<class>/*`, or `<class>/*` to be split.
+
+    A class's images may lie in folders of their own below it. Hidden files and files that are no images by
+    their suffix are passed over. `known`, where given, is the full list of class names in label order: a
+    folder of another name is an error, a missing one is not.
+    """
+
+    def __init__(self, root: Path, known: Sequence[str] | None = None) -> None:
+        self.root = Path(root)
+        splits = [s for s in ("train", "test") if (self.root / s).is_dir()]
+        if splits == ["test"]:
+            raise BadData(f"{self.root}: there is test/ but no train/; put the training images into train/<class>/")
+        rows: list[tuple[str, str, str]] = []
+        for split in splits or [""]:
+            top = self.root / split
+            for folder in _folders(top):
+                rows.extend((path, folder.name, split) for path in _images(folder, self.root))
+        if not rows:
+            raise BadData(
+                f"{self.root}: no images in class folders; expected <class>/*.png (or .jpg, .ppm …), "
+                "or train/<class>/* and test/<class>/*"
+            )
+        rows.sort()
+        found = sorted({label for _, label, _ in rows})
+        if known is not None and (unknown := sorted(set(found) - set(known))):
+            raise BadData(
+                f"{self.root}: unknown class {', '.join(repr(u) for u in unknown[:5])}"
+                f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}; this domain's classes are "
+                f"{', '.join(known[:8])}{' …' if len(known) > 8 else ''}"
+            )
+        self.class_names: Sequence[str] = tuple(known if known is not None else found)
+        position = {name: i for i, name in enumerate(self.class_names)}
+        self.index = Index(
+            name=np.array([path for path, _, _ in rows]),
+            label=np.array([position[label] for _, label, _ in rows], dtype=np.int64),
+            split=np.array([split for _, _, split in rows]) if splits else None,
+        )
+
+    def read(self, i: int) -> bytes:
+        """The bytes of image `i`'s file."""
+        return (self.root / str(self.index.name[i])).read_bytes()
+
+
+def folder_domain(path: Path) -> Domain:
+    """A domain of any folder of class folders: `--domains folder:PATH`. Its name is `folder-` and the folder's own."""
+    root = Path(path).expanduser().absolute()
+    if not root.is_dir():
+        raise BadData(f"folder:{path}: no such folder. Give a folder that holds one folder of images for each class")
+    source = ClassFolders(root)
+    split = source.index.split
+    spec = DomainSpec(
+        name="folder-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "images"),
+        num_classes=len(source.class_names),
+        num_train=0 if split is None else int((split == "train").sum()),
+        num_test=0 if split is None else int((split == "test").sum()),
+        channels=3,
+        flip=True,
+        content=f"images in {root.name}",
+        licence="the folder's own",
+        homepage="",
+        citation="",
+    )
+    return Domain(spec=spec, open=ClassFolders, obtain=f"class folders in {root}", root=root)
+
+
+def _folders(top: Path) -> list[Path]:
+    return sorted(Path(e.path) for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
+
+
+def _images(folder: Path, root: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _images(Path(entry.path), root)
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            yield Path(entry.path).relative_to(root).as_posix()

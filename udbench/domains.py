@@ -1,0 +1,87 @@
+"""The contract of a visual domain: what it is, and how its images are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DomainSpec:
+    """The facts of a domain.
+
+    `num_train` and `num_test` are the counts of the whole set (0 where the domain has no such count, as a
+    folder of one's own); fewer images are used and recorded as incomplete. `channels` is 1 (grey) or 3.
+    `flip` says whether a mirrored image still belongs to its class. `version` changes whenever the same
+    images would be read, labelled or split differently.
+    """
+
+    name: str
+    num_classes: int
+    num_train: int
+    num_test: int
+    channels: int
+    flip: bool
+    content: str
+    licence: str
+    homepage: str
+    citation: str
+    version: str = "1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """The list of a source's images, as parallel columns of one length N.
+
+    `name`: (N,) str, unique and the same on every machine (a relative path, say); the core splits and orders
+    by it. `label`: (N,) int, an index into the class names. `split`: (N,) str of "train" or "test", or None
+    when the core is to split 80/20. `group`: (N,) str of what must stay together in a validation cut (frames
+    of one track), or None.
+    """
+
+    name: NDArray[np.str_]
+    label: NDArray[np.int64]
+    split: NDArray[np.str_] | None = None
+    group: NDArray[np.str_] | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A domain's images where they lie. Picklable, and safe to read in several processes at once."""
+
+    @property
+    def index(self) -> Index:
+        """The list of all images."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """One name for each label, in order."""
+        ...
+
+    def read(self, i: int) -> bytes | NDArray[np.uint8]:
+        """Image `i` of the index: an encoded file's bytes, or (H, W) or (H, W, 3) uint8."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """A domain: its facts, and the way from a folder to its images.
+
+    `open(root)` gets the domain's own folder and returns a Source; it raises BadData, naming what is missing,
+    when the folder does not hold the domain. An `embedded` domain needs no folder: it makes its images, and
+    `root` is then a folder that does not matter. `obtain` tells a person how to get the images, and how the
+    folder should look. `root` is set where a domain lies in a folder of its own, whatever the data folder is.
+    """
+
+    spec: DomainSpec
+    open: Callable[[Path], Source]
+    embedded: bool = False
+    obtain: str = ""
+    root: Path | None = None

@@ -1,0 +1,65 @@
+"""What can go wrong, told to the person who can mend it.
+
+UdbenchError                the user's mistake: one clear sentence, exit code 2
+├── UnknownName             no item of that name; carries the nearest and the list
+├── BadSetting              a setting's key or value that nothing takes
+├── BadData                 images, labels or folders that cannot be used
+├── BadPlugin               a plugin that breaks its contract
+└── RunFailed               the run itself failed (a loss that is not finite): exit code 1
+
+Anything else that escapes is a bug of ours and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class UdbenchError(Exception):
+    """A message for the user: the thing, what was given, what exists, what to do.
+
+    `exit_code` is what the command line ends with.
+    """
+
+    exit_code: int = 2
+
+
+class UnknownName(UdbenchError):
+    """A name that nothing installed answers to.
+
+    `kind` is the word for the thing ("adapter"), `given` what the user typed, `known` what there is;
+    `notes` are further lines, such as plugins that did not load.
+    """
+
+    def __init__(self, kind: str, given: str, known: Iterable[str], notes: Sequence[str] = ()) -> None:
+        names = sorted(known)
+        near = nearest(given, names)
+        lines = [f"no {kind} '{given}'." + (f" Did you mean '{near}'?" if near else "")]
+        lines.append(f"installed: {', '.join(names)}" if names else f"there is no {kind} at all")
+        super().__init__("\n".join([*lines, *notes]))
+        self.kind, self.given, self.known, self.near = kind, given, names, near
+
+
+class BadSetting(UdbenchError):
+    """A setting whose key is unknown or whose value does not fit."""
+
+
+class BadData(UdbenchError):
+    """Images, labels or folders that cannot be used as they are."""
+
+
+class BadPlugin(UdbenchError):
+    """A plugin whose items do not keep the contract."""
+
+
+class RunFailed(UdbenchError):
+    """A run that was well asked for and still could not end well."""
+
+    exit_code = 1
+
+
+def nearest(given: str, known: Iterable[str]) -> str | None:
+    """The known name that looks most like the given one, or None when none is near."""
+    matches = difflib.get_close_matches(given.lower(), list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

@@ -1,0 +1,91 @@
+"""Every way into udbench: what a plugin may bring.
+
+A plugin is a module (or object) behind an entry point of group "udbench" that implements some of these with
+`@udbench.hookimpl`. Hooks return items and take nothing; the registry checks and names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pluggy
+
+from udbench.adapters import Adapter
+from udbench.architectures import Architecture
+from udbench.domains import Domain
+from udbench.launchers import Launcher
+from udbench.recipes import Recipe
+from udbench.reporters import Reporter
+from udbench.scores import Score
+from udbench.studies import Study
+from udbench.suites import Suite
+
+hookspec = pluggy.HookspecMarker("udbench")
+hookimpl = pluggy.HookimplMarker("udbench")
+
+
+@hookspec
+def udbench_domains() -> Iterable[Domain]:
+    """Visual domains."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_suites() -> Iterable[Suite]:
+    """Ordered sets of domains."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_architectures() -> Iterable[Architecture]:
+    """Networks: trunks with their heads."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_adapters() -> Iterable[Adapter]:
+    """Methods: which parts of a trunk are each domain's own."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_recipes() -> Iterable[Recipe]:
+    """Ways to train, as data."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_scores() -> Iterable[Score]:
+    """Figures for a whole suite."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_studies() -> Iterable[Study]:
+    """Grids of runs."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_published() -> Iterable[Path]:
+    """Files of published results (published/*.json)."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_launchers() -> Iterable[Launcher]:
+    """Places where runs are started."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_reporters() -> Iterable[Reporter]:
+    """Listeners to a run."""
+    raise AssertionError
+
+
+@hookspec
+def udbench_commands() -> Mapping[str, tuple[str, str]]:
+    """Verbs of the command line: {verb: ("module:function", summary)}, loaded only when called."""
+    raise AssertionError
