@@ -1,0 +1,196 @@
+"""What a run is asked to do: the recipe's settings and the run's whole configuration, checked and frozen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from udbench.errors import BadSetting, nearest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+Size = Annotated[int, Field(ge=4, le=4096)] | tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4)]]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DomainSettings(_Frozen):
+    """What one domain may have of its own: `--set domain.NAME.KEY=VALUE`."""
+
+    batch_size: int | None = Field(None, ge=1, description="rows of this domain in a round")
+    image_size: Size | None = Field(None, description="pixels, one number or [height, width]")
+    pad: int | None = Field(None, ge=0, description="pixels of padding before the random crop")
+    flip: bool | None = Field(None, description="mirror half of the training images")
+    weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
+
+
+class NormSettings(_Frozen):
+    """What the normalisations do beyond their defaults: `--set norm.KEY=VALUE`."""
+
+    recalibrate: int = Field(0, ge=0, description="after training, take the moments anew over this many rounds")
+
+
+class RecipeSettings(_Frozen):
+    """A recipe's flat names: `--set KEY=VALUE`."""
+
+    rounds: int = Field(ge=1, description="descent steps; each sees one batch of every domain")
+    batch_size: int = Field(16, ge=1, description="rows of each domain in a round")
+    image_size: Size = Field(64, description="pixels, one number or [height, width]")
+    pad: int | None = Field(None, ge=0, description="padding before the random crop; an eighth of the size if not set")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["steps", "cosine", "constant"] = "steps"
+    milestones: tuple[float, ...] = Field((0.5, 0.75, 0.9), description="parts of the rounds where lr is multiplied")
+    gamma: float = Field(0.1, gt=0, description="the factor at each milestone")
+    final_lr: float = Field(1e-4, ge=0, description="where the cosine ends")
+    warmup_lr: float = Field(0.01, ge=0)
+    warmup_rounds: int | None = Field(None, ge=0, description="2 % of the rounds, at most 400, if not set")
+    private_gradient: Literal["own", "mean"] = Field(
+        "own", description="a private parameter's gradient: undivided, or over all domains (Eq. 1 to the letter)"
+    )
+    val_fraction: float = Field(0.0, ge=0, lt=1, description="part of the training images kept for validation")
+    eval_on: Literal["test", "val"] = "test"
+    eval_every: int = Field(0, ge=0, description="rounds between evaluations during training; 0 is never")
+    eval_batch_size: int = Field(128, ge=2, description="rows of a test batch")
+    eval_order: Literal["shuffled", "class"] = Field("shuffled", description="how test images are put into batches")
+    checkpoint_rounds: int = Field(500, ge=1, description="rounds between checkpoints")
+    norm: NormSettings = NormSettings()
+    domain: dict[str, DomainSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RecipeSettings:
+        if self.eval_on == "val" and self.val_fraction == 0:
+            raise ValueError("eval_on=val needs a validation split; set val_fraction, such as 0.1")
+        if any(not 0 <= m <= 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
+            raise ValueError("milestones are rising parts of the rounds, between 0 and 1")
+        return self
+
+    @property
+    def warmup(self) -> int:
+        """Rounds of warm-up: as set, else 2 % of the rounds and at most 400."""
+        return min(400, self.rounds // 50) if self.warmup_rounds is None else self.warmup_rounds
+
+
+class RunConfig(_Frozen):
+    """Everything that shapes a run's numbers, and the few things that only shape its speed (group, device)."""
+
+    suite: str
+    suite_version: str
+    score: str
+    part_of_suite: bool = False
+    domains: tuple[str, ...]
+    arch: str
+    arch_settings: dict[str, Any] = Field(default_factory=dict)
+    adapter: str
+    adapter_settings: dict[str, Any] = Field(default_factory=dict)
+    sharing: str = "deep"
+    recipe: str
+    settings: RecipeSettings
+    seed: int = Field(0, ge=0)
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    device: str = "cpu"
+    group: int | None = Field(None, ge=1)
+
+    def identity(self, *, seed: bool = True) -> str:
+        """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
+        speed = {"device", "group"}
+        kept = self.model_dump(mode="json", exclude=speed if seed else speed | {"seed"})
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """`key=value` words as a nested mapping: "domain.mnist.flip=false" -> {"domain": {"mnist": {"flip": False}}}.
+
+    A value is read as TOML (numbers, true, false, lists, strings in quotes); what is none is a string.
+    """
+    tree: dict[str, Any] = {}
+    for word in assignments:
+        key, equals, text = word.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise BadSetting(f"--set {word!r}: expected key=value, such as --set rounds=200")
+        node = tree
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise BadSetting(f"--set {word!r}: '{part}' was given a value and cannot hold '{parts[-1]}' as well")
+        if isinstance(node.get(parts[-1]), dict):
+            raise BadSetting(f"--set {word!r}: '{parts[-1]}' already holds settings of its own")
+        node[parts[-1]] = _value(text.strip())
+    return tree
+
+
+def read_recipe_file(path: Path) -> dict[str, Any]:
+    """The settings of a recipe written as TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(f"recipe {path}: not readable as TOML: {error}") from None
+
+
+def merged(base: Mapping[str, Any], *over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over each other, the later ones winning."""
+    result: dict[str, Any] = {k: merged(v) if isinstance(v, Mapping) else v for k, v in base.items()}
+    for layer in over:
+        for key, value in layer.items():
+            below = result.get(key)
+            if isinstance(value, Mapping) and isinstance(below, Mapping):
+                result[key] = merged(cast("Mapping[str, Any]", below), cast("Mapping[str, Any]", value))
+            else:
+                result[key] = merged(value) if isinstance(value, Mapping) else value
+    return result
+
+
+def validated(model: type[Model], settings: Mapping[str, Any], what: str) -> Model:
+    """The settings as a checked model; what does not fit is named with the nearest key and the list."""
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        raise BadSetting(_explain(model, error, what)) from None
+
+
+def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained"))]
+    name = ".".join(where)
+    if first["type"] == "extra_forbidden":
+        known = _keys(model, where[:-1])
+        near = nearest(where[-1], known)
+        hint = f" Did you mean '{near}'?" if near else ""
+        return f"{what}: no setting '{name}'.{hint}\nsettings: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"{what}: '{name}' must be set"
+    message = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    return f"{what}: {name} = {given!r}: {message}" if name else f"{what}: {message}"
+
+
+def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """The keys that a model takes below a path of nested tables."""
+    for part in path:
+        if model is RecipeSettings and part == "domain":
+            return list(DomainSettings.model_fields)
+        nested = model.model_fields[part].annotation
+        assert isinstance(nested, type) and issubclass(nested, BaseModel)
+        model = nested
+    return list(model.model_fields)
+
+
+def _value(text: str) -> Any:
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,101 @@
+"""Finding and loading plugins, so that a broken one is named and survived."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+import pluggy
+
+from udbench import hookspecs
+from udbench.errors import UdbenchError, nearest
+from udbench.registry import KINDS, Command, Failure, Owner, Registry
+
+GROUP = "udbench"
+DISABLE = "UDBENCH_DISABLE"
+
+
+def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None) -> Registry:
+    """Load every installed plugin and return what they bring.
+
+    `disabled` leaves plugins out, by the name of the entry point or of the distribution, as does
+    $UDBENCH_DISABLE (names separated by commas). `extra` adds plugins that are not installed: {name: module or
+    object}. A plugin that cannot be loaded, or part of it, is in the registry's `failures`. Raises UdbenchError
+    when a name in `disabled` is no plugin's.
+    """
+    registry = Registry()
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    off = {*disabled, *(part.strip() for part in os.environ.get(DISABLE, "").split(",") if part.strip())}
+    seen: set[str] = set()
+    for owner, fetch in _candidates(extra or {}):
+        seen |= {owner.name, owner.distribution}
+        if not off & {owner.name, owner.distribution}:
+            registry.owners.append(owner)
+            _guarded(registry, owner, lambda owner=owner, fetch=fetch: _take(registry, manager, owner, fetch()))
+    if unknown := sorted(off - seen):
+        raise UdbenchError(
+            f"no plugin '{unknown[0]}' to leave out (--no-plugin, ${DISABLE}); installed: {', '.join(sorted(seen))}"
+        )
+    return registry
+
+
+def _candidates(extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
+    found: list[tuple[Owner, Callable[[], object]]] = []
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        dist = entry.dist
+        owner = Owner(
+            name=entry.name, distribution=dist.name if dist else entry.name, version=dist.version if dist else ""
+        )
+        found.append((owner, entry.load))
+    for name, plugin in extra.items():
+        found.append((Owner(name=name, distribution=name, version=""), lambda plugin=plugin: plugin))
+    return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].name))
+
+
+def _take(registry: Registry, manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:
+    """Register one plugin's hooks, and take in what each brings."""
+    if misspelt := [name for name in _implemented(manager, plugin) if not hasattr(hookspecs, name)]:
+        near = nearest(misspelt[0], [kind.hook for kind in KINDS.values()])
+        raise UdbenchError(f"there is no hook '{misspelt[0]}'." + (f" Did you mean '{near}'?" if near else ""))
+    manager.register(plugin, name=f"{owner.distribution}:{owner.name}")
+    callers = manager.get_hookcallers(plugin)
+    if not callers:
+        raise UdbenchError("it implements no hook of udbench; mark its functions with @udbench.hookimpl")
+    by_hook = {kind.hook: name for name, kind in KINDS.items()}
+    for caller in callers:
+        own = next(impl for impl in caller.get_hookimpls() if impl.plugin is plugin)
+        kind = by_hook[caller.name]
+        brought: list[object] = []
+        _guarded(registry, owner, lambda own=own, brought=brought: brought.extend(_items(own.function())))
+        for value in brought:
+            _guarded(registry, owner, lambda kind=kind, value=value: registry.add(kind, value, owner))
+
+
+def _implemented(manager: pluggy.PluginManager, plugin: object) -> list[str]:
+    """The names of a plugin's hook implementations. Asked of pluggy, which knows what the marker left."""
+    names = [name for name in dir(plugin) if not name.startswith("__")]
+    return [name for name in names if manager.parse_hookimpl_opts(cast(Any, plugin), name) is not None]
+
+
+def _items(brought: object) -> Iterable[object]:
+    """A hook's answer as items; the commands' mapping becomes Commands."""
+    if isinstance(brought, Mapping):
+        verbs = cast("Mapping[str, tuple[str, str]]", brought)
+        return [Command(name=verb, target=target, summary=summary) for verb, (target, summary) in verbs.items()]
+    if isinstance(brought, Iterable) and not isinstance(brought, str):
+        return cast("Iterable[object]", brought)
+    raise UdbenchError(f"a hook returned a {type(brought).__name__} where a list of items is expected")
+
+
+def _guarded(registry: Registry, owner: Owner, work: Callable[[], object]) -> None:
+    """Do a piece of a plugin's loading; whatever it raises is that plugin's failure and nobody else's."""
+    try:
+        work()
+    except (Exception, SystemExit) as error:
+        cause = str(error) if isinstance(error, UdbenchError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            cause = str(error)
+        registry.failures.append(Failure(plugin=owner.name, cause=cause))
