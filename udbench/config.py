@@ -32,6 +32,9 @@ class DomainSettings(_Frozen):
     weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
 
 
+_NOTHING = DomainSettings.model_validate({})
+
+
 class NormSettings(_Frozen):
     """What the normalisations do beyond their defaults: `--set norm.KEY=VALUE`."""
 
@@ -65,13 +68,15 @@ class RecipeSettings(_Frozen):
     eval_batch_size: int = Field(128, ge=2, description="rows of a test batch")
     eval_order: Literal["shuffled", "class"] = Field("shuffled", description="how test images are put into batches")
     checkpoint_rounds: int = Field(500, ge=1, description="rounds between checkpoints")
-    norm: NormSettings = NormSettings()
+    norm: NormSettings = Field(default_factory=lambda: NormSettings(recalibrate=0))
     domain: dict[str, DomainSettings] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> RecipeSettings:
         if self.eval_on == "val" and self.val_fraction == 0:
             raise ValueError("eval_on=val needs a validation split; set val_fraction, such as 0.1")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov=true needs momentum above 0")
         if any(not 0 <= m <= 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise ValueError("milestones are rising parts of the rounds, between 0 and 1")
         return self
@@ -80,6 +85,33 @@ class RecipeSettings(_Frozen):
     def warmup(self) -> int:
         """Rounds of warm-up: as set, else 2 % of the rounds and at most 400."""
         return min(400, self.rounds // 50) if self.warmup_rounds is None else self.warmup_rounds
+
+    def size_of(self, domain: str) -> tuple[int, int]:
+        """A domain's image height and width in pixels."""
+        size = self._of(domain).image_size or self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+    def pad_of(self, domain: str) -> int:
+        """Pixels of padding before a domain's random crop: as set, else an eighth of the smaller side."""
+        own = self._of(domain).pad
+        pad = self.pad if own is None else own
+        return min(self.size_of(domain)) // 8 if pad is None else pad
+
+    def batch_of(self, domain: str) -> int:
+        """Rows of a domain in a round."""
+        return self._of(domain).batch_size or self.batch_size
+
+    def flip_of(self, domain: str, usual: bool) -> bool:
+        """Whether a domain's images are mirrored; `usual` is what the domain itself says."""
+        own = self._of(domain).flip
+        return usual if own is None else own
+
+    def weight_of(self, domain: str) -> float:
+        """The weight of a domain's loss in the gradients of shared parameters."""
+        return self._of(domain).weight or 1.0
+
+    def _of(self, domain: str) -> DomainSettings:
+        return self.domain.get(domain, _NOTHING)
 
 
 class RunConfig(_Frozen):
@@ -104,8 +136,13 @@ class RunConfig(_Frozen):
 
     def identity(self, *, seed: bool = True) -> str:
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
-        speed = {"device", "group"}
-        kept = self.model_dump(mode="json", exclude=speed if seed else speed | {"seed"})
+        apart: dict[str, Any] = {
+            "device": True,
+            "group": True,
+            "seed": not seed,
+            "settings": {"checkpoint_rounds", "eval_every"},
+        }
+        kept = self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

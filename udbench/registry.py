@@ -24,6 +24,7 @@ from udbench.suites import Suite
 T = TypeVar("T")
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._/+-]{0,63}")
+DOMAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,10 +116,11 @@ class Registry:
                 f"{value!r:.80}"
             )
         name = expected.name(value)
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        pattern, letters = (DOMAIN_NAME, "_ -") if kind == "domains" else (NAME, ". _ / + -")
+        if not isinstance(name, str) or not pattern.fullmatch(name):
             raise UdbenchError(
-                f"{expected.hook} brought the name {name!r:.80}; a name is 1 to 64 of a-z, 0-9 and . _ / + -, "
-                "and starts with a letter or digit"
+                f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
+                f"and {letters}, and starts with a letter or digit"
             )
         holders = self._items[kind].setdefault(name, [])
         if any(holder.owner == owner for holder in holders):

@@ -1,1 +1,111 @@
-"""The paper's normalisations (domain-bn, bn-plus, domain-in and more) for udbench."""
+"""The paper's normalisations (Table 4) for udbench."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from udbench import Adapter, hookimpl
+
+if TYPE_CHECKING:
+    from udbench import Surgeon
+
+CITATION = (
+    "H. Bilen, A. Vedaldi: Universal representations: The missing link between faces, text, planktons, and cat "
+    "breeds, 2017"
+)
+
+
+@hookimpl
+def udbench_adapters() -> list[Adapter]:
+    from udbench_adapters.settings import InstanceNormSettings
+
+    return [
+        Adapter(
+            name="universal-bn",
+            attach=universal_bn,
+            summary="batch norm with one scale and one set of moments for all domains",
+            citation=CITATION,
+        ),
+        Adapter(
+            name="bn-plus",
+            attach=bn_plus,
+            evaluation="batch",
+            summary="batch norm with one scale for all domains and, at test too, the batch's own moments (BN+)",
+            citation=CITATION,
+        ),
+        Adapter(
+            name="domain-moments",
+            attach=domain_moments,
+            summary="batch norm with one scale for all domains and each domain's own moments",
+            citation=CITATION,
+        ),
+        Adapter(
+            name="domain-bn",
+            attach=domain_bn,
+            summary="batch norm with each domain's own scale and moments: the paper's best",
+            citation=CITATION,
+        ),
+        Adapter(
+            name="universal-in",
+            attach=universal_in,
+            settings=InstanceNormSettings,
+            summary="instance norm with one scale for all domains",
+            citation=CITATION,
+        ),
+        Adapter(
+            name="domain-in",
+            attach=domain_in,
+            settings=InstanceNormSettings,
+            summary="instance norm with each domain's own scale",
+            citation=CITATION,
+        ),
+    ]
+
+
+def universal_bn(surgeon: Surgeon, settings: None) -> None:
+    """BN(x) = s (x - m) / sqrt(v + eps) + b, with s, b and the running m, v shared by all domains."""
+    for path in surgeon.batch_norms():
+        surgeon.moments(path, "shared")
+
+
+def bn_plus(surgeon: Surgeon, settings: None) -> None:
+    """As universal_bn, but m and v are those of the pure batch at hand, at test as in training."""
+    for path in surgeon.batch_norms():
+        surgeon.moments(path, "batch")
+
+
+def domain_moments(surgeon: Surgeon, settings: None) -> None:
+    """s and b shared, the running m_d and v_d of each domain."""
+    for path in surgeon.batch_norms():
+        surgeon.moments(path, "domain")
+
+
+def domain_bn(surgeon: Surgeon, settings: None) -> None:
+    """BN_d(x) = s_d (x - m_d) / sqrt(v_d + eps) + b_d: 2C private parameters a norm and domain."""
+    for path in surgeon.batch_norms():
+        surgeon.per_domain(path)
+
+
+def universal_in(surgeon: Surgeon, settings: object) -> None:
+    """IN(x) = s (x - m(x)) / sqrt(v(x) + eps) + b with each image's and channel's own m, v; s and b shared."""
+    _instance_norms(surgeon, settings, private=False)
+
+
+def domain_in(surgeon: Surgeon, settings: object) -> None:
+    """As universal_in, with s_d and b_d of each domain."""
+    _instance_norms(surgeon, settings, private=True)
+
+
+def _instance_norms(surgeon: Surgeon, settings: object, *, private: bool) -> None:
+    from udbench_adapters.settings import InstanceNormSettings
+
+    assert isinstance(settings, InstanceNormSettings)
+    paths = surgeon.batch_norms()
+    for path in paths:
+        if path == paths[-1] and settings.last_norm == "none":
+            surgeon.remove_norm(path)
+            continue
+        if path != paths[-1] or settings.last_norm == "keep":
+            surgeon.instance_norm(path)
+        if private:
+            surgeon.per_domain(path)

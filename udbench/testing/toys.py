@@ -1,0 +1,89 @@
+"""Toy networks and domains: the smallest things that a law can be shown on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from udbench.architectures import Architecture, Input, Network, Stage
+from udbench.config import RecipeSettings
+from udbench.train.draws import draws
+from udbench.train.feed import DomainData, Feed
+
+
+class ToyTrunk(nn.Module):
+    """Three convolutions with batch norms, a residual sum and, where asked, dropout: maps of a quarter of the size."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
+        self.conv3, self.norm3 = nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm1(self.conv1(x)))
+        x = x + self.dropout(F.relu(self.norm2(self.conv2(x))))
+        return F.avg_pool2d(F.relu(self.norm3(self.conv3(x))), 2)
+
+
+def toy_architecture(width: int = 4, dropout: float = 0.0) -> Architecture:
+    """A network of three stages that trains in no time."""
+
+    def build(inputs: Mapping[str, Input], settings: object) -> Network:
+        stages = tuple(Stage(name=str(i), modules=(f"conv{i}", f"norm{i}")) for i in (1, 2, 3))
+        return Network(trunk=ToyTrunk(width, dropout), stages=stages, head=toy_head)
+
+    return Architecture(name="toy", build=build, summary="three convolutions")
+
+
+def toy_head(given: Input, shape: tuple[int, ...]) -> nn.Module:
+    """Pooling and a linear layer."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(shape[0], given.num_classes))
+
+
+def toy_data(name: str, *, classes: int = 3, images: int = 24, size: int = 8, channels: int = 3) -> DomainData:
+    """Random images that differ by class, the same for the same name: two thirds to train on, the rest to score."""
+    stream = draws("toy", name)
+    labels = np.arange(images) % classes
+    tint = stream.integers(0, 200, size=(classes, 1, 1, channels))
+    pixels = tint[labels] + stream.integers(0, 56, size=(images, size, size, channels))
+    cut = images * 2 // 3
+    return DomainData(
+        name=name,
+        images=pixels.astype(np.uint8),
+        labels=labels.astype(np.int64),
+        train_rows=np.arange(cut),
+        test_rows=np.arange(cut, images),
+        mean=tuple(pixels[:cut].mean((0, 1, 2)).tolist()),
+        std=tuple(pixels[:cut].std((0, 1, 2)).tolist()),
+        flip=True,
+        pad=1,
+    )
+
+
+def toy_inputs(data: Sequence[DomainData]) -> dict[str, Input]:
+    """What these domains feed to a network."""
+    return {
+        domain.name: Input(
+            height=domain.images.shape[1],
+            width=domain.images.shape[2],
+            channels=3,
+            num_classes=int(domain.labels.max()) + 1,
+        )
+        for domain in data
+    }
+
+
+def toy_feed(data: Sequence[DomainData], seed: int = 0, dtype: torch.dtype = torch.float64) -> Feed:
+    """These domains' batches on the CPU."""
+    return Feed({domain.name: domain for domain in data}, seed, torch.device("cpu"), dtype)
+
+
+def toy_settings(**changed: object) -> RecipeSettings:
+    """A recipe of a few tiny rounds."""
+    return RecipeSettings.model_validate({"rounds": 4, "batch_size": 4, "image_size": 8, "warmup_rounds": 1, **changed})

@@ -1,0 +1,128 @@
+"""Pure batches on the device: which images a round sees, and how each is cropped, mirrored and whitened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from udbench.train.draws import draws
+from udbench.train.route import Slice
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainData:
+    """A domain as training sees it.
+
+    `images`: (N, H, W, C) uint8, C of 1 or 3. `labels`: (N,) int64. `train_rows`, `test_rows`: positions of the
+    images to train on and to score. `mean`, `std`: per stored channel, in units of 0 to 255. `flip`: whether a
+    mirrored image keeps its class. `pad`: pixels around the image before the random crop.
+    """
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    train_rows: NDArray[np.int64]
+    test_rows: NDArray[np.int64]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    flip: bool
+    pad: int
+
+
+class Feed:
+    """The batches of a run. Every draw depends on the seed, the domain, the round and the row alone.
+
+    Images stay uint8 on the device until they are needed. `next` gives them whitened, (N, 3, H, W) in
+    channels-last memory.
+    """
+
+    def __init__(self, data: Mapping[str, DomainData], seed: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.data = dict(data)
+        self.seed = seed
+        self.device, self.dtype = device, dtype
+        self._images = {name: _as_tensor(domain.images).to(device) for name, domain in self.data.items()}
+        self._labels = {
+            name: torch.from_numpy(np.array(domain.labels)).to(device) for name, domain in self.data.items()
+        }
+        self._whitening = {
+            name: (
+                torch.tensor(domain.mean, dtype=torch.float64).to(device, dtype),
+                (1 / torch.tensor(domain.std, dtype=torch.float64)).to(device, dtype),
+            )
+            for name, domain in self.data.items()
+        }
+        self._order = lru_cache(maxsize=2 * len(self.data) + 2)(self._draw_order)
+
+    def next(self, round: int, group: Sequence[Slice], batch: Mapping[str, int]) -> tuple[Tensor, list[Tensor]]:
+        """Augmented training images of a group's slices, and each slice's labels.
+
+        `batch` is each domain's rows in the whole round, of which a slice may be a part.
+        """
+        images, labels = [], []
+        for part in group:
+            picked = self._rows(part, round, batch[part.domain])
+            images.append(self._augmented(part, round, batch[part.domain], picked))
+            labels.append(self._labels[part.domain][torch.from_numpy(picked).to(self.device)])
+        return _channels_last(torch.cat(images) if len(images) > 1 else images[0]), labels
+
+    def centre(self, domain: str, rows: NDArray[np.int64]) -> Tensor:
+        """The images at these positions as they are, whitened: the view that is scored."""
+        picked = torch.from_numpy(rows).to(self.device)
+        return _channels_last(self._whitened(domain, self._images[domain][picked]))
+
+    def labels(self, domain: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The labels at these positions."""
+        return self.data[domain].labels[rows]
+
+    def _rows(self, part: Slice, round: int, batch: int) -> NDArray[np.int64]:
+        """Positions of the images of a slice: sample p = round x batch + row is p-th in an endless reshuffling."""
+        rows = self.data[part.domain].train_rows
+        p = round * batch + part.first + np.arange(part.rows)
+        epochs, places = np.divmod(p, len(rows))
+        order = np.empty(part.rows, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            order[here] = self._order(part.domain, int(epoch))[places[here]]
+        return rows[order]
+
+    def _draw_order(self, domain: str, epoch: int) -> NDArray[np.int64]:
+        return draws(self.seed, "order", domain, epoch).permutation(len(self.data[domain].train_rows))
+
+    def _augmented(self, part: Slice, round: int, batch: int, picked: NDArray[np.int64]) -> Tensor:
+        """Crops of the zero-padded whitened images, half of them mirrored where the domain allows: (n, H, W, C)."""
+        domain, store = self.data[part.domain], self._images[part.domain]
+        height, width = store.shape[1:3]
+        mine = slice(part.first, part.first + part.rows)
+        stream = draws(self.seed, "augment", part.domain, round)
+        shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
+        mirror = stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
+        y = np.arange(height) + shift[:, :1]
+        x = np.where(mirror[:, None], np.arange(width)[::-1], np.arange(width)) + shift[:, 1:]
+        inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+        flat = picked[:, None, None] * (height * width) + y.clip(0, height - 1)[:, :, None] * width
+        places = torch.from_numpy(flat + x.clip(0, width - 1)[:, None, :]).to(self.device)
+        pixels = store.reshape(-1, store.shape[3])[places]
+        return self._whitened(part.domain, pixels) * torch.from_numpy(inside[..., None]).to(self.device)
+
+    def _whitened(self, domain: str, pixels: Tensor) -> Tensor:
+        mean, scale = self._whitening[domain]
+        white = (pixels.to(self.dtype) - mean) * scale
+        return white if white.shape[3] == 3 else white.expand(*white.shape[:3], 3)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """A tensor over the array's memory. A read-only memory map is mapped anew, privately, since torch wants to be
+    able to write; nothing does."""
+    if isinstance(images, np.memmap) and not images.flags.writeable and images.filename is not None:
+        images = np.memmap(images.filename, images.dtype, "c", images.offset, images.shape)
+    return torch.from_numpy(images)

@@ -1,0 +1,237 @@
+"""One network of many domains: a trunk, a head for each domain, and the way between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from udbench.adapters import Adapter
+from udbench.architectures import Architecture, Input, Network
+from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.train.draws import draws, seeded
+from udbench.train.dropout import count_dropout, refusing_random_functions
+from udbench.train.norms import end_round, forget_round
+from udbench.train.owned import Owned, owned_parameters
+from udbench.train.route import Route, Slice
+from udbench.train.surgery import Surgeon, check_stages, make_private, mux_remaining, private_stages
+
+
+class UniversalModel(nn.Module):
+    """A network that classifies images of several domains.
+
+    `heads` holds a head for each domain, or with full sharing `shared_head` serves all and `label_maps` says
+    which of its outputs each class of a domain is. Call it with images and the slices they consist of.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        heads: Mapping[str, nn.Module] | nn.Module,
+        inputs: Mapping[str, Input],
+        route: Route,
+        label_maps: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.inputs = dict(inputs)
+        self.route = route
+        self.shared_head = heads if isinstance(heads, nn.Module) else None
+        self.heads = Owned() if isinstance(heads, nn.Module) else Owned(dict(heads))
+        self.label_maps: dict[str, Tensor] = {}
+        for name, order in (label_maps or {}).items():
+            self.register_buffer(f"label_map_{name}", order)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains' names, in order."""
+        return tuple(self.inputs)
+
+    def forward(self, images: Tensor, slices: Sequence[Slice], round: int = 0) -> list[Tensor]:
+        """Logits of each slice, (rows, classes of its domain), for images (N, C, H, W) of these slices in order."""
+        with self.route.using(slices, round):
+            maps = self.trunk(images)
+            return [self._classify(part, maps[start:stop]) for part, start, stop in self.route.bounds(maps.shape[0])]
+
+    def _classify(self, part: Slice, maps: Tensor) -> Tensor:
+        with self.route.using((part,), self.route.round):
+            if self.shared_head is None:
+                return self.heads[part.domain](maps)
+            return self.shared_head(maps)[:, self.get_buffer(f"label_map_{part.domain}")]
+
+    def end_round(self) -> None:
+        """Close a round: shared running moments take their one update."""
+        end_round(self)
+
+    def shared(self) -> list[Tensor]:
+        """The parameters that all domains use."""
+        return owned_parameters(self, None)
+
+    def private(self, domain: str) -> list[Tensor]:
+        """The parameters that one domain owns."""
+        return owned_parameters(self, domain)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParameterCount:
+    """Numbers held: by all, by each domain, and by the network that each domain alone would need."""
+
+    shared: int
+    private: Mapping[str, int]
+
+    @property
+    def ratio(self) -> float:
+        """All parameters against the mean over domains of one domain's network."""
+        alone = [self.shared + own for own in self.private.values()]
+        return (self.shared + sum(self.private.values())) / (sum(alone) / len(alone))
+
+
+def count_parameters(model: UniversalModel) -> ParameterCount:
+    """How many parameters are shared and how many each domain owns."""
+    return ParameterCount(
+        shared=sum(p.numel() for p in model.shared()),
+        private={name: sum(p.numel() for p in model.private(name)) for name in model.domains},
+    )
+
+
+def count_flops(model: UniversalModel) -> float:
+    """Floating-point operations of one image's forward, as torch counts them, averaged over the domains."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    training = model.training
+    model.eval()
+    totals: list[float] = []
+    try:
+        for name in model.domains:
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                model(_blank(model, name, 2), [Slice(name, 2)])
+            totals.append(counter.get_total_flops() / 2)
+    finally:
+        model.train(training)
+    return sum(totals) / len(totals)
+
+
+def build_model(
+    architecture: Architecture,
+    adapter: Adapter,
+    inputs: Mapping[str, Input],
+    *,
+    arch_settings: Any = None,
+    adapter_settings: Any = None,
+    sharing: str = "deep",
+    seed: int = 0,
+) -> UniversalModel:
+    """Build a network for these domains: sharing first, then the adapter on what is shared.
+
+    Initial weights depend on the seed and, for a head, on its domain's name, and on nothing else: not on the
+    other domains, nor on their number. Raises UdbenchError when sharing, adapter and network do not go together.
+    """
+    with seeded(seed, "trunk"):
+        network = architecture.build(inputs, arch_settings)
+    check_stages(network.trunk, network.stages, architecture.name)
+    shapes, order = _dry_forward(network, inputs, architecture.name)
+    heads, label_maps = _heads(network, inputs, shapes, sharing, seed)
+    route, domains = Route(), tuple(inputs)
+    model = UniversalModel(network.trunk, heads, inputs, route, label_maps)
+    count_dropout(model, route, seed)
+    private = private_stages(sharing, network.stages)
+    make_private(model.trunk, [stage for i, stage in enumerate(network.stages) if i in private], domains, route)
+    shared = [stage for i, stage in enumerate(network.stages) if i not in private]
+    if shared:
+        adapter.attach(Surgeon(model.trunk, shared, domains, route, seed=seed, order=order), adapter_settings)
+    mux_remaining(model, route, domains)
+    _rehearse(model)
+    return model
+
+
+def _dry_forward(
+    network: Network, inputs: Mapping[str, Input], arch: str
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """The shape of each domain's map, from a forward of blank images, and the order in which modules were called."""
+    order: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _m, _i, path=path: order.append(path))
+        for path, module in network.trunk.named_modules()
+    ]
+    shapes: dict[tuple[int, int, int], tuple[int, ...]] = {}
+    network.trunk.eval()
+    try:
+        for given in inputs.values():
+            key = (given.channels, given.height, given.width)
+            if key in shapes:
+                continue
+            try:
+                with torch.no_grad():
+                    maps = network.trunk(torch.zeros(2, *key))
+            except RuntimeError as error:
+                raise UdbenchError(
+                    f"architecture '{arch}' cannot take images of {given.height}x{given.width}: {error}; "
+                    "set another size with --set image_size=…"
+                ) from None
+            if not isinstance(maps, Tensor) or maps.shape[0] != 2:
+                raise BadPlugin(f"architecture '{arch}': its trunk must map (N, C, H, W) to (N, …)")
+            shapes[key] = tuple(maps.shape[1:])
+    finally:
+        network.trunk.train()
+        for hook in hooks:
+            hook.remove()
+    return {name: shapes[i.channels, i.height, i.width] for name, i in inputs.items()}, list(dict.fromkeys(order))
+
+
+def _heads(
+    network: Network, inputs: Mapping[str, Input], shapes: Mapping[str, tuple[int, ...]], sharing: str, seed: int
+) -> tuple[Mapping[str, nn.Module] | nn.Module, Mapping[str, Tensor] | None]:
+    if sharing != "full":
+        heads: dict[str, nn.Module] = {}
+        for name, given in inputs.items():
+            with seeded(seed, "head", name):
+                heads[name] = network.head(given, shapes[name])
+        return heads, None
+    classes = {name: given.num_classes for name, given in inputs.items()}
+    if len(set(classes.values())) > 1:
+        listed = ", ".join(f"{name} {number}" for name, number in classes.items())
+        raise BadSetting(
+            f"--sharing full shares the classifier, so all domains must have the same number of classes; "
+            f"there are: {listed}. Choose such domains with --domains, or --sharing deep"
+        )
+    if len(set(shapes.values())) > 1:
+        raise BadSetting("--sharing full shares the classifier, so all domains must have the same image size")
+    first = next(iter(inputs))
+    with seeded(seed, "head"):
+        head = network.head(inputs[first], shapes[first])
+    maps = {name: torch.from_numpy(draws(seed, "labels", name).permutation(number)) for name, number in classes.items()}
+    return head, maps
+
+
+def _rehearse(model: UniversalModel) -> None:
+    """One training forward of blank images through everything, so that what cannot work is refused at once."""
+    with _kept_buffers(model), refusing_random_functions(model), torch.no_grad():
+        model.train()
+        for group in {(i.height, i.width): name for name, i in model.inputs.items()}.values():
+            try:
+                model(_blank(model, group, 2), [Slice(group, 2)])
+            except ValueError as error:
+                raise UdbenchError(
+                    f"the network cannot normalise images of {model.inputs[group].height}x"
+                    f"{model.inputs[group].width}: {error}; set a larger size with --set image_size=…"
+                ) from None
+    forget_round(model)
+
+
+@contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(kept[name])
+
+
+def _blank(model: UniversalModel, domain: str, rows: int) -> Tensor:
+    given, like = model.inputs[domain], next(model.parameters())
+    return torch.zeros(rows, given.channels, given.height, given.width, dtype=like.dtype, device=like.device)

@@ -1,0 +1,199 @@
+"""Normalisations that know whose rows they see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from udbench.errors import UdbenchError
+from udbench.train.owned import Owned
+from udbench.train.route import Route, Slice
+
+BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
+
+Moments = Literal["shared", "domain", "batch"]
+
+
+class RunningMoments(nn.Module):
+    """The running mean and variance of one domain, with the number of updates they took."""
+
+    mean: Tensor
+    var: Tensor
+    updates: Tensor
+
+    def __init__(self, like: _BatchNorm) -> None:
+        super().__init__()
+        assert like.running_mean is not None and like.running_var is not None
+        self.register_buffer("mean", like.running_mean.clone())
+        self.register_buffer("var", like.running_var.clone())
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def restart(self) -> None:
+        """As if nothing had been seen."""
+        self.mean.zero_()
+        self.var.fill_(1)
+        self.updates.zero_()
+
+
+class SliceNorm(nn.Module):
+    """A batch norm whose scale all domains share and which normalises each domain's rows by themselves.
+
+    Wraps the network's own module, so that whatever else it does (a fused activation) stays. `moments` says
+    what is used at test: "shared", one running mean and variance, updated once a round with the mean of the
+    domains' means and, for the variance, the mean of their variances plus the spread of their means; "domain",
+    those of each domain; "batch", the test batch's own, as in training (the paper's BN+).
+
+    Source: Bilen and Vedaldi 2017, section 3.2.
+    """
+
+    def __init__(self, norm: _BatchNorm, route: Route, domains: Sequence[str], moments: Moments) -> None:
+        super().__init__()
+        self.norm = norm
+        self.route = route
+        self.domains = tuple(domains)
+        self.moments = moments
+        self.own = Owned()
+        self._seen: dict[str, tuple[Tensor, Tensor, int]] = {}
+        if norm.running_mean is None or norm.running_var is None:
+            self.moments = "batch"
+        elif moments == "domain":
+            self.own = Owned({name: RunningMoments(norm) for name in domains})
+        if self.moments != "shared":
+            norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.moments == "shared" and not self.training:
+            return self.norm(x)
+        return self.route.muxed(x, self._normalised)
+
+    def _normalised(self, part: Slice, rows: Tensor) -> Tensor:
+        if self.moments == "batch":
+            return self.norm(rows)
+        if self.moments == "domain":
+            own = self.own[part.domain]
+            assert isinstance(own, RunningMoments)
+            return _with_moments(self.norm, own.mean, own.var, own.updates, self.norm.momentum, rows)
+        shared = self.norm.running_mean
+        assert shared is not None
+        mean, var, calls = self._seen.get(part.domain) or (torch.zeros_like(shared), torch.zeros_like(shared), 0)
+        self._seen[part.domain] = mean, var, calls + 1
+        return _with_moments(self.norm, mean, var, None, 1 / (calls + 1), rows)
+
+    @torch.no_grad()
+    def end_round(self) -> None:
+        """Let the shared running moments take in what the round's slices had; one update, in the domains' order."""
+        if not self._seen:
+            return
+        norm, seen = self.norm, [self._seen[name] for name in self.domains if name in self._seen]
+        self._seen = {}
+        assert norm.running_mean is not None and norm.running_var is not None
+        means = torch.stack([mean for mean, _, _ in seen])
+        mean = means.mean(0)
+        var = torch.stack([var for _, var, _ in seen]).mean(0) + means.var(0, unbiased=False)
+        factor = norm.momentum
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
+            factor = 1 / float(norm.num_batches_tracked) if factor is None else factor
+        assert factor is not None
+        norm.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
+        norm.running_var.mul_(1 - factor).add_(var, alpha=factor)
+
+    def forget_round(self) -> None:
+        """Drop what slices left for the end of the round."""
+        self._seen = {}
+
+
+class InstanceNorm(nn.Module):
+    """A batch norm turned into an instance norm: each image and channel is normalised by its own moments.
+
+    Wraps a copy of the network's own module, whose scale, bias and whatever it does after normalising stay.
+    `path` names the layer in messages. A map of a single position is refused: it would become zero.
+
+    Source: Bilen and Vedaldi 2017, equation 3; Ulyanov et al. 2016.
+    """
+
+    def __init__(self, norm: _BatchNorm, path: str) -> None:
+        super().__init__()
+        self.norm = norm
+        self.path = path
+        features = norm.num_features
+        norm.track_running_stats = False
+        norm.register_buffer("running_mean", torch.zeros(features), persistent=False)
+        norm.register_buffer("running_var", torch.full((features,), 1 - norm.eps), persistent=False)
+        norm.register_buffer("num_batches_tracked", None)
+        norm.training = False
+
+    def train(self, mode: bool = True) -> InstanceNorm:
+        super().train(mode)
+        self.norm.training = False
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x[0, 0].numel() < 2:
+            raise UdbenchError(
+                f"instance norm at '{self.path}': its map has a single position, which would always become zero; "
+                "use larger images (--set image_size=64) or an adapter with batch moments"
+            )
+        return self.norm(F.instance_norm(x, eps=self.norm.eps))
+
+
+def end_round(model: nn.Module) -> None:
+    """Close a round for every norm in the model. Called once after the last slice's forward."""
+    for norm in _slice_norms(model):
+        norm.end_round()
+
+
+def forget_round(model: nn.Module) -> None:
+    """Drop what a forward that was no round left behind."""
+    for norm in _slice_norms(model):
+        norm.forget_round()
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], None]) -> None:
+    """Take all running moments anew: plain averages over so many rounds, whose forwards `forward_round` does."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    training = model.training
+    for norm in norms:
+        norm.momentum = None
+        if norm.running_mean is not None:
+            norm.reset_running_stats()
+    for own in model.modules():
+        if isinstance(own, RunningMoments):
+            own.restart()
+    try:
+        model.train()
+        for round in range(rounds):
+            forward_round(round)
+            end_round(model)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.train(training)
+
+
+def _slice_norms(model: nn.Module) -> list[SliceNorm]:
+    return [module for module in model.modules() if isinstance(module, SliceNorm)]
+
+
+def _with_moments(
+    norm: _BatchNorm, mean: Tensor, var: Tensor, updates: Tensor | None, momentum: float | None, x: Tensor
+) -> Tensor:
+    """Call a batch norm with other running moments than its own. They take the update that its own would."""
+    kept = [getattr(norm, name) for name in _STATE]
+    for name, value in zip(_STATE, (mean, var, updates, momentum), strict=True):
+        setattr(norm, name, value)
+    try:
+        return norm(x)
+    finally:
+        for name, value in zip(_STATE, kept, strict=True):
+            setattr(norm, name, value)
+
+
+_STATE = ("running_mean", "running_var", "num_batches_tracked", "momentum")

@@ -1,0 +1,39 @@
+"""The optimizer, and the learning rate that a round has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from udbench.train.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from udbench.config import RecipeSettings
+
+
+def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Optimizer:
+    """The recipe's optimizer over all trainable parameters, norms included; frozen ones are left out.
+
+    A parameter without a gradient in a round is not touched by it: neither momentum nor weight decay moves it.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.SGD(
+        trained,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        nesterov=settings.nesterov,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, settings: RecipeSettings, round: int) -> float:
+    """Give the optimizer the rate of a round, and return it."""
+    rate = learning_rate(settings, round)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate

@@ -1,0 +1,59 @@
+"""Number formats: which one a device multiplies natively, and how a forward runs in it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from udbench.errors import BadSetting
+
+
+def choose_precision(asked: str, device: torch.device) -> str:
+    """`auto` as bf16 where the hardware multiplies it natively, else fp32. Raises BadSetting for bf16 elsewhere."""
+    native = multiplies_bf16(device)
+    if asked == "auto":
+        return "bf16" if native else "fp32"
+    if asked == "bf16" and not native:
+        raise BadSetting(
+            f"--precision bf16: this {device.type} does not multiply bf16 natively, so it would be slower than fp32; "
+            "use --precision fp32, or auto"
+        )
+    if asked not in ("fp32", "bf16", "fp64"):
+        raise BadSetting(f"--precision {asked}: choose auto, fp32 or bf16")
+    return asked
+
+
+def choose_device(asked: str) -> torch.device:
+    """`auto` as the GPU where there is one, else the CPU. Raises BadSetting for a device that is not there."""
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(asked)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadSetting(f"--device {asked}: not usable here ({reason}); use --device cpu, or auto") from None
+    return device
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device has instructions for bf16 products."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        if not hasattr(torch.cpu, "get_capabilities"):  # torch before 2.12
+            return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        capable = torch.cpu.get_capabilities()
+        return any(capable.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    return False
+
+
+def computing(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a forward runs in this precision."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def parameter_dtype(precision: str) -> torch.dtype:
+    """What parameters are kept in: fp64 for proofs, else fp32."""
+    return torch.float64 if precision == "fp64" else torch.float32

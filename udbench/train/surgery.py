@@ -1,0 +1,196 @@
+"""Surgery: making parts of a network each domain's own."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from udbench.architectures import Stage
+from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.train.draws import seeded
+from udbench.train.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
+from udbench.train.owned import Owned, shared_modules
+from udbench.train.route import Route, Slice
+
+
+class PerDomain(nn.Module):
+    """One copy of a module for each domain; each domain's rows go through their own.
+
+    Further tensors that a module gets and that have as many rows are split alike.
+    """
+
+    def __init__(self, module: nn.Module, domains: Sequence[str], route: Route) -> None:
+        super().__init__()
+        self.own = Owned({name: copy.deepcopy(module, {id(route): route}) for name in domains})
+        self.route = route
+
+    def forward(self, x: Tensor, *others: object) -> Tensor:
+        if not others:
+            return self.route.muxed(x, self._one)
+        marks = self.route.bounds(x.shape[0])
+        parts = [
+            self._one(part, x[start:stop], *(_rows(other, x.shape[0], start, stop) for other in others))
+            for part, start, stop in marks
+        ]
+        return torch.cat(parts)
+
+    def _one(self, part: Slice, rows: Tensor, *others: object) -> Tensor:
+        with self.route.using((part,), self.route.round):
+            return self.own[part.domain](rows, *others)
+
+
+class Surgeon:
+    """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
+
+    `domains` are the names in order, `stages` the shared stages. Paths are those of the trunk. Modules are
+    copied, never rebuilt. What one domain owns already is out of reach: there everything is its own.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        stages: Sequence[Stage],
+        domains: Sequence[str],
+        route: Route,
+        *,
+        seed: int,
+        order: Sequence[str] = (),
+    ) -> None:
+        self.domains = tuple(domains)
+        self.stages = tuple(stages)
+        self._trunk, self._route, self._seed = trunk, route, seed
+        self._rank = {path: i for i, path in enumerate(order)}
+
+    def find(self, *types: type[nn.Module]) -> list[str]:
+        """The paths of the shared modules of these types, in the order in which a forward calls them."""
+        found = [path for path, module in shared_modules(self._trunk) if isinstance(module, types) and path]
+        return sorted(found, key=lambda path: self._rank.get(path, len(self._rank)))
+
+    def batch_norms(self) -> list[str]:
+        """The paths of the shared batch norms. Raises UdbenchError when the shared stages have none."""
+        if found := self.find(*BATCH_NORMS):
+            return found
+        names = {type(m).__name__ for _, m in shared_modules(self._trunk) if "norm" in type(m).__name__.lower()}
+        kinds = ", ".join(sorted(names))
+        raise UdbenchError(
+            "this adapter works on batch normalisations, and the network's shared stages have none "
+            f"({f'its norms are {kinds}' if kinds else 'they have no norms at all'}); choose another architecture, "
+            "adapter or --sharing"
+        )
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path."""
+        return self._trunk.get_submodule(path)
+
+    def per_domain(self, path: str) -> None:
+        """Give each domain a copy of its own of the module at a path."""
+        self.replace(path, PerDomain(self.module(path), self.domains, self._route))
+
+    def moments(self, path: str, moments: Moments) -> None:
+        """Let a batch norm share its scale and use, at test, "shared" moments, each "domain"'s or the "batch"'s own."""
+        self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, moments))
+
+    def instance_norm(self, path: str) -> None:
+        """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""
+        self.replace(path, InstanceNorm(copy.deepcopy(self._batch_norm(path)), path))
+
+    def replace(self, path: str, module: nn.Module) -> None:
+        """Put a module in the place of the one at a path, wherever the trunk holds that one."""
+        _replace(self._trunk, self.module(path), module)
+
+    def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
+        """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
+        with seeded(self._seed, "adapter", path):
+            self.replace(path, factory(self.module(path)))
+
+    def freeze(self, path: str = "") -> None:
+        """Train nothing of the shared module at a path ("" for all of the trunk); what domains own goes on."""
+        for _, module in shared_modules(self.module(path)):
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+
+    def remove_norm(self, path: str) -> None:
+        """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
+        norm = self._batch_norm(path)
+        if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+            raise UdbenchError(
+                f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be left out"
+            )
+        self.replace(path, nn.Identity())
+
+    def _batch_norm(self, path: str) -> _BatchNorm:
+        module = self.module(path)
+        assert isinstance(module, _BatchNorm), f"{path} is a {type(module).__name__}"
+        return module
+
+
+def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
+    """Which stages (from 0) a `--sharing` makes private. `none`: all; `deep`, `full`: none; `partial:A-B`: the rest."""
+    if sharing in ("deep", "full"):
+        return set()
+    if sharing == "none":
+        return set(range(len(stages)))
+    match = re.fullmatch(r"partial:(\d+)-(\d+)", sharing)
+    if match is None:
+        raise BadSetting(f"--sharing {sharing!r}: choose none, deep, full or partial:A-B, such as partial:1-3")
+    first, last = int(match[1]), int(match[2])
+    if not 1 <= first <= last <= len(stages):
+        names = ", ".join(f"{i} ({stage.name})" for i, stage in enumerate(stages, 1))
+        raise BadSetting(f"--sharing {sharing}: the network's stages are {names}; give a range of them")
+    return set(range(len(stages))) - set(range(first - 1, last))
+
+
+def make_private(trunk: nn.Module, stages: Sequence[Stage], domains: Sequence[str], route: Route) -> None:
+    """Give each domain a copy of its own of every module of these stages."""
+    for stage in stages:
+        for path in stage.modules:
+            module = trunk.get_submodule(path)
+            _replace(trunk, module, PerDomain(module, domains, route))
+
+
+def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None:
+    """Let every shared batch norm that no adapter touched see one domain's rows at a time."""
+    muxed = {id(module.norm) for module in root.modules() if isinstance(module, SliceNorm | InstanceNorm)}
+    for _, module in list(shared_modules(root)):
+        if isinstance(module, _BatchNorm) and id(module) not in muxed:
+            _replace(root, module, SliceNorm(module, route, domains, "shared"))
+
+
+def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
+    """Every module with parameters or buffers of its own lies in exactly one stage. Raises BadPlugin otherwise."""
+    modules = dict(trunk.named_modules())
+    tops: dict[str, str] = {}
+    for stage in stages:
+        for path in stage.modules:
+            if not path or path not in modules:
+                raise BadPlugin(f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk has not")
+            if path in tops:
+                raise BadPlugin(f"architecture '{arch}': '{path}' is in stages '{tops[path]}' and '{stage.name}'")
+            tops[path] = stage.name
+    for path, module in modules.items():
+        if any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False)):
+            holders = [top for top in tops if path == top or path.startswith(top + ".")]
+            if len(holders) != 1:
+                where = "in no stage" if not holders else f"in {len(holders)} stages"
+                raise BadPlugin(f"architecture '{arch}': the trunk's module '{path}' is {where}; it must be in one")
+
+
+def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    places: Mapping[nn.Module, list[str]] = {
+        parent: names
+        for _, parent in shared_modules(trunk)
+        if (names := [name for name, child in parent._modules.items() if child is old])
+    }
+    assert places, "the module to replace is not a shared one of the trunk"
+    for parent, names in places.items():
+        for name in names:
+            setattr(parent, name, new)
+
+
+def _rows(value: object, length: int, start: int, stop: int) -> object:
+    return value[start:stop] if isinstance(value, Tensor) and value.dim() and value.shape[0] == length else value
