@@ -1,0 +1,112 @@
+"""Training, scoring and recording one run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from udbench.config import RunConfig
+from udbench.data.store import Store
+from udbench.files import atomic_write
+from udbench.reporters import Listener
+from udbench.results import RunResult, read_result
+from udbench.runs.folder import claim, writing_to
+from udbench.runs.job import Job, build, inputs_of, prepare_data
+from udbench.runs.record import predictions_file, record
+from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from udbench.train.evaluate import evaluate
+from udbench.train.feed import Feed
+from udbench.train.loop import train
+from udbench.train.model import UniversalModel, count_parameters
+from udbench.train.optim import make_optimizer
+from udbench.train.precision import parameter_dtype
+from udbench.train.schedule import make_schedule
+
+
+def execute(job: Job, stores: Sequence[Store], folder: Path, listener: Listener, *, resume: bool = False) -> RunResult:
+    """Train, score and record. The folder then holds config.toml, checkpoint.pt, weights.safetensors,
+    predictions.npz and result.json.
+
+    With `resume` a run that has a checkpoint there goes on, and one that has a result is left as it is. Raises
+    BadData when the folder holds something and `resume` is off, is another run's, or another process works in it.
+    """
+    with writing_to(Path(folder), resume=resume) as folder:
+        id = claim(folder, job.config)
+        if (folder / "result.json").exists():
+            return read_result(folder / "result.json")
+        return _execute(id, job, stores, folder, listener)
+
+
+def _execute(
+    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener
+) -> RunResult:
+    config, settings = job.config, job.config.settings
+    data, rows = prepare_data(stores, settings)
+    inputs = inputs_of(settings, {store.name: store.spec.num_classes for store in stores})
+    model = build(job, inputs)
+    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    schedule = make_schedule(inputs, settings, config.group)
+    optimizer = make_optimizer(model, settings)
+    identity = _identity(config, stores)
+    checkpoint = folder / "checkpoint.pt"
+    start = load_checkpoint(checkpoint, identity, model, optimizer) if checkpoint.exists() else Progress()
+    by_batch = job.adapter.evaluation == "batch"
+    listener.started(_about(job, model, start))
+
+    def score(at: int) -> None:
+        seen = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
+        listener.scored(at, settings.eval_on, {name: found.error for name, found in seen.items()})
+
+    def save(progress: Progress) -> None:
+        save_checkpoint(checkpoint, identity, model, optimizer, progress)
+
+    end = train(
+        model,
+        optimizer,
+        feed,
+        schedule,
+        settings,
+        config.precision,
+        start=start,
+        listener=listener,
+        save=save,
+        score=score,
+    )
+    save(end)
+    predictions = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
+    save_weights(folder / "weights.safetensors", model)
+    atomic_write(folder / "predictions.npz", predictions_file(predictions))
+    result = record(id, job, stores, folder, model, predictions, end)
+    atomic_write(folder / "result.json", result.dumps())
+    listener.finished(result.document())
+    return result
+
+
+def _about(job: Job, model: UniversalModel, start: Progress) -> dict[str, Any]:
+    count = count_parameters(model)
+    return {
+        "adapter": job.config.adapter,
+        "arch": job.config.arch,
+        "sharing": job.config.sharing,
+        "domains": list(job.config.domains),
+        "shared": count.shared,
+        "private": sum(count.private.values()),
+        "precision": job.config.precision,
+        "device": job.config.device,
+        "threads": torch.get_num_threads(),
+        "group": job.config.group,
+        "rounds": job.config.settings.rounds,
+        "start": start.round,
+        "seed": job.config.seed,
+    }
+
+
+def _identity(config: RunConfig, stores: Sequence[Store]) -> str:
+    """What a checkpoint belongs to: the configuration and the very images."""
+    return hashlib.sha256("\n".join([config.identity(), *(store.sha256 for store in stores)]).encode()).hexdigest()
+
+

@@ -1,0 +1,100 @@
+"""What a run needs, made of the objects that its configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from udbench.adapters import Adapter
+from udbench.architectures import Architecture, Input
+from udbench.config import RecipeSettings, RunConfig
+from udbench.data.split import validation_mask
+from udbench.data.store import Store
+from udbench.errors import BadData
+from udbench.scores import Score
+from udbench.train.feed import DomainData
+from udbench.train.model import UniversalModel, build_model
+from udbench.train.precision import parameter_dtype
+
+Rows = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """All that a run needs: its configuration, and the objects that its names stand for."""
+
+    config: RunConfig
+    architecture: Architecture
+    adapter: Adapter
+    score: Score
+    plugins: Mapping[str, str]
+    arch_settings: Any = None
+    adapter_settings: Any = None
+
+
+def inputs_of(settings: RecipeSettings, classes: Mapping[str, int]) -> dict[str, Input]:
+    """What each domain feeds to a network, from its number of classes and the recipe's sizes."""
+    inputs: dict[str, Input] = {}
+    for name, number in classes.items():
+        height, width = settings.size_of(name)
+        inputs[name] = Input(height=height, width=width, channels=3, num_classes=number)
+    return inputs
+
+
+def build(job: Job, inputs: Mapping[str, Input]) -> UniversalModel:
+    """The job's network, on its device and in its number format."""
+    model = build_model(
+        job.architecture,
+        job.adapter,
+        inputs,
+        arch_settings=job.arch_settings,
+        adapter_settings=job.adapter_settings,
+        sharing=job.config.sharing,
+        seed=job.config.seed,
+    )
+    model.to(device=job.config.device, dtype=parameter_dtype(job.config.precision))
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dict[str, DomainData], Rows]:
+    """The stores as training sees them, and the rows to score: the test split, or the part of train that is
+    kept for validation."""
+    data: dict[str, DomainData] = {}
+    for store in stores:
+        train_rows = np.arange(store.num_train)
+        test_rows = np.arange(store.num_train, store.num_train + store.num_test)
+        if settings.val_fraction:
+            held = validation_mask(
+                store.labels[train_rows],
+                None if store.groups is None else store.groups[train_rows],
+                store.names[train_rows],
+                settings.val_fraction,
+                store.name,
+            )
+            if held.all() or not held.any():
+                raise BadData(
+                    f"'{store.name}' has {store.num_train} training images, of which val_fraction="
+                    f"{settings.val_fraction} keeps {int(held.sum())}; there must be some of both, so choose another"
+                )
+            if settings.eval_on == "val":
+                test_rows = train_rows[held]
+            train_rows = train_rows[~held]
+        data[store.name] = DomainData(
+            name=store.name,
+            images=store.images,
+            labels=store.labels,
+            train_rows=train_rows,
+            test_rows=test_rows,
+            mean=store.mean,
+            std=store.std,
+            flip=settings.flip_of(store.name, store.spec.flip),
+            pad=settings.pad_of(store.name),
+        )
+    return data, {name: domain.test_rows for name, domain in data.items()}
+
+

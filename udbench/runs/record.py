@@ -1,0 +1,133 @@
+"""What a run leaves behind: its predictions and the record of its result."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import udbench
+from udbench.boards.scoring import score_domain
+from udbench.data.store import Store
+from udbench.results import Environment, Parameters, RunResult, StoreRecord
+from udbench.runs.job import Job
+from udbench.train.checkpoint import Progress
+from udbench.train.evaluate import Predictions
+from udbench.train.model import UniversalModel, count_flops, count_parameters
+
+
+def record(
+    id: str,
+    job: Job,
+    stores: Sequence[Store],
+    folder: Path,
+    model: UniversalModel,
+    predictions: Mapping[str, Predictions],
+    end: Progress,
+) -> RunResult:
+    """The result of a run whose predictions and weights lie in its folder."""
+    config = job.config
+    scores = tuple(
+        score_domain(
+            store.name,
+            predictions[store.name].label,
+            predictions[store.name].predicted,
+            store.train_counts,
+            store.complete,
+        )
+        for store in stores
+    )
+    errors = {score.domain: score.error for score in scores}
+    count = count_parameters(model)
+    private = sum(count.private.values())
+    return RunResult(
+        id=id,
+        suite=config.suite,
+        suite_version=config.suite_version,
+        domains=config.domains,
+        arch=config.arch,
+        adapter=config.adapter,
+        sharing=config.sharing,
+        recipe=config.recipe,
+        seed=config.seed,
+        split=config.settings.eval_on,
+        scores=scores,
+        mean_error=sum(errors.values()) / len(errors),
+        score=job.score.name,
+        score_value=job.score.compute(errors),
+        params=Parameters(
+            shared=count.shared, private=private, ratio=count.ratio, bits=32 * (count.shared + private)
+        ),
+        flops=count_flops(model),
+        seconds=end.seconds,
+        images_per_second=end.images / end.seconds if end.seconds else 0.0,
+        rounds=end.round,
+        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        predictions_sha256=_sha256(folder / "predictions.npz"),
+        weights_sha256=_sha256(folder / "weights.safetensors"),
+        config=config,
+        environment=environment(job),
+        stores={
+            store.name: StoreRecord(
+                sha256=store.sha256,
+                version=store.spec.version,
+                num_train=store.num_train,
+                num_test=store.num_test,
+                lacks=store.lacks,
+                damaged=len(store.damaged),
+            )
+            for store in stores
+        },
+    )
+
+
+def predictions_file(predictions: Mapping[str, Predictions]) -> bytes:
+    """predictions.npz: for each domain its labels, predicted classes and log-probabilities of the labels."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, found in predictions.items():
+        arrays[f"{name}.label"] = found.label
+        arrays[f"{name}.predicted"] = found.predicted
+        arrays[f"{name}.log_probability"] = found.log_probability
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]
+    return memory.getvalue()
+
+
+def environment(job: Job) -> Environment:
+    """Where and with what this process runs."""
+    return Environment(
+        udbench=udbench.__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+        plugins=dict(job.plugins),
+        hardware=_hardware(job.config.device),
+        device=job.config.device,
+        threads=torch.get_num_threads(),
+        world=1,
+        platform=platform.platform(),
+    )
+
+
+def _hardware(device: str) -> str:
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        name = f"{names[0]}, {len(names)} cores" if names else name
+    return name
+
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
