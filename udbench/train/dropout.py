@@ -120,11 +120,21 @@ class _Watch(TorchFunctionMode):
 def _draws(name: str, args: Any, kwargs: Any) -> bool:
     if name in {"bernoulli", "bernoulli_", "rand_like", "randn_like", "rand", "randn", "normal_", "uniform_"}:
         return True
-    if name == "scaled_dot_product_attention":
-        return bool(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
-    if name == "multi_head_attention_forward":
-        return bool(kwargs.get("dropout_p")) and bool(kwargs.get("training", True))
-    if "dropout" in name:
-        p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
-        return bool(p) and bool(kwargs.get("training", args[2] if len(args) > 2 else True))
+    if "attention" in name or "dropout" in name:
+        p, training = _ARGUMENTS.get(name, (("p", 1), ("training", 2)))
+        return bool(_argument(p, args, kwargs, 0.5 if "dropout" in name else 0.0)) and bool(
+            _argument(training, args, kwargs, True)
+        )
     return False
+
+
+def _argument(place: tuple[str, int], args: Any, kwargs: Any, default: Any) -> Any:
+    word, position = place
+    return kwargs.get(word, args[position] if len(args) > position else default)
+
+
+# Where a function takes its probability and its "training" flag, unless as F.dropout does.
+_ARGUMENTS = {
+    "scaled_dot_product_attention": (("dropout_p", 4), ("training", 99)),
+    "multi_head_attention_forward": (("dropout_p", 10), ("training", 13)),
+}
