@@ -20,14 +20,19 @@ class ClassFolders:
 
     A class's images may lie in folders of their own below it. Hidden files and files that are no images by
     their suffix are passed over. `known`, where given, is the full list of class names in label order: a
-    folder of another name is an error, a missing one is not.
+    folder of another name is an error, a missing one is not. A folder called train or test counts as a split
+    only where it holds folders.
     """
 
     def __init__(self, root: Path, known: Sequence[str] | None = None) -> None:
         self.root = Path(root)
-        splits = [s for s in ("train", "test") if (self.root / s).is_dir()]
-        if splits == ["test"]:
-            raise BadData(f"{self.root}: there is test/ but no train/; put the training images into train/<class>/")
+        splits = [s for s in ("train", "test") if (self.root / s).is_dir() and _folders(self.root / s)]
+        if len(splits) == 1:
+            (lacking,) = {"train", "test"} - set(splits)
+            raise BadData(
+                f"{self.root}: there is {splits[0]}/<class>/ but no {lacking}/<class>/; add it, or put all classes "
+                "directly into the folder, to be split 80/20"
+            )
         rows: list[tuple[str, str, str]] = []
         for split in splits or [""]:
             top = self.root / split

@@ -41,9 +41,7 @@ def execute(job: Job, stores: Sequence[Store], folder: Path, listener: Listener,
         return _execute(id, job, stores, folder, listener)
 
 
-def _execute(
-    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener
-) -> RunResult:
+def _execute(id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener) -> RunResult:
     config, settings = job.config, job.config.settings
     data, rows = prepare_data(stores, settings)
     inputs = inputs_of(settings, {store.name: store.spec.num_classes for store in stores})
@@ -108,5 +106,3 @@ def _about(job: Job, model: UniversalModel, start: Progress) -> dict[str, Any]:
 def _identity(config: RunConfig, stores: Sequence[Store]) -> str:
     """What a checkpoint belongs to: the configuration and the very images."""
     return hashlib.sha256("\n".join([config.identity(), *(store.sha256 for store in stores)]).encode()).hexdigest()
-
-

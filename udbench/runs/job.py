@@ -96,5 +96,3 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
             pad=settings.pad_of(store.name),
         )
     return data, {name: domain.test_rows for name, domain in data.items()}
-
-

@@ -63,9 +63,7 @@ def record(
         mean_error=sum(errors.values()) / len(errors),
         score=job.score.name,
         score_value=job.score.compute(errors),
-        params=Parameters(
-            shared=count.shared, private=private, ratio=count.ratio, bits=32 * (count.shared + private)
-        ),
+        params=Parameters(shared=count.shared, private=private, ratio=count.ratio, bits=32 * (count.shared + private)),
         flops=count_flops(model),
         seconds=end.seconds,
         images_per_second=end.images / end.seconds if end.seconds else 0.0,
@@ -123,10 +121,11 @@ def _hardware(device: str) -> str:
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         name = f"{names[0]}, {len(names)} cores" if names else name
     return name
-
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,84 @@
+"""What the plugin brings."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import udbench_domains
+from udbench import Domain, Recipe, Suite
+from udbench_domains.readers.common import class_list
+
+TEN = ("awa", "caltech256", "cifar10", "daimler", "gtsrb", "mnist", "omniglot", "plankton", "sketches", "svhn")
+
+
+def test_the_suite_is_the_papers_ten_in_its_order():
+    (suite,) = udbench_domains.udbench_suites()
+    assert isinstance(suite, Suite)
+    assert (suite.name, suite.domains, suite.recipe) == ("universal-ten", TEN, "paper-small")
+    names = [domain.spec.name for domain in udbench_domains.udbench_domains()]
+    assert set(TEN) <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_the_recipe_says_what_the_paper_says():
+    (recipe,) = udbench_domains.udbench_recipes()
+    assert isinstance(recipe, Recipe)
+    assert recipe.name == "paper-small"
+    s = recipe.settings
+    assert (s["rounds"], s["batch_size"], s["image_size"], s["pad"]) == (25_000, 128, 64, 8)
+    assert (s["lr"], s["warmup_lr"], s["momentum"], s["weight_decay"]) == (0.1, 0.01, 0.9, 0.0001)
+    assert s["lr"] * s["gamma"] ** len(s["milestones"]) == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "images", "channels", "flip"),
+    [
+        ("awa", 50, 30_475, 3, True),
+        ("caltech256", 257, 30_607, 3, True),
+        ("cifar10", 10, 60_000, 3, True),
+        ("daimler", 2, 49_000, 1, True),
+        ("gtsrb", 43, 51_839, 3, True),
+        ("mnist", 10, 70_000, 1, False),
+        ("omniglot", 1_623, 32_460, 1, False),
+        ("plankton", 121, 30_336, 1, True),
+        ("sketches", 250, 20_000, 1, True),
+        ("svhn", 10, 99_289, 3, False),
+        ("caltech101", 102, 9_144, 3, True),
+    ],
+)
+def test_the_facts(name, classes, images, channels, flip):
+    domain = {d.spec.name: d for d in udbench_domains.udbench_domains()}[name]
+    assert isinstance(domain, Domain)
+    spec = domain.spec
+    assert (spec.num_classes, spec.num_train + spec.num_test, spec.channels, spec.flip) == (
+        classes,
+        images,
+        channels,
+        flip,
+    )
+    assert name in domain.obtain, "it says where the files go"
+    for text in (spec.content, spec.licence, spec.homepage, spec.citation, domain.obtain):
+        assert text.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("caltech101", 102), ("omniglot", 1623), ("plankton", 121), ("sketches", 250)]
+)
+def test_class_lists_are_whole_and_sorted(name, count):
+    names = class_list(name)
+    assert len(set(names)) == len(names) == count
+    assert list(names) == sorted(names)
+    assert all(n == n.strip() and n for n in names)
+
+
+def test_listing_the_domains_imports_nothing_heavy():
+    code = (
+        "import sys, udbench_domains as p\n["
+        "list(f()) for f in (p.udbench_domains, p.udbench_suites, p.udbench_recipes)]\n"
+        "print([m for m in ('numpy', 'PIL', 'torch', 'torchvision', 'timm', 'pandas', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,206 @@
+"""What the readers share: image files as a Source, class folders, class lists, and errors that help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench import BadData, ClassFolders, Index, Source
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+SourceT = TypeVar("SourceT", bound=Source)
+
+
+class Row(NamedTuple):
+    """One image: its name in the index, its file below the root, its class, and its split and group if any."""
+
+    name: str
+    path: str
+    label: str
+    split: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """A Source of encoded image files below `root`; `paths`: (N,) str, relative to it."""
+
+    root: Path
+    index: Index
+    class_names: Sequence[str]
+    paths: NDArray[np.str_]
+
+    def read(self, i: int) -> bytes:
+        """The bytes of image `i`'s file."""
+        return (self.root / str(self.paths[i])).read_bytes()
+
+
+def files(domain: str, root: Path, rows: Iterable[Row], classes: Sequence[str]) -> Files:
+    """A Source of these rows, in the order of their names whatever the order of folders on disk.
+
+    Rows without a split are for the core to split, rows without a group stand for themselves. BadData: no
+    row at all, a name twice, or a class that is not among `classes`.
+    """
+    ordered = sorted(rows)
+    if not ordered:
+        raise BadData(f"{domain}: {root} has the folders of this domain but not one image in them; unpack it again")
+    for one, two in pairwise(ordered):
+        if one.name == two.name:
+            raise BadData(
+                f"{domain}: {root}: '{one.path}' and '{two.path}' are the same image '{one.name}'; remove one of them"
+            )
+    splits = [row.split for row in ordered]
+    groups = [row.group for row in ordered]
+    assert all(splits) or not any(splits)
+    assert all(groups) or not any(groups)
+    return Files(
+        root=root,
+        index=Index(
+            name=np.array([row.name for row in ordered]),
+            label=labels(domain, root, [row.label for row in ordered], classes),
+            split=np.array(splits) if splits[0] else None,
+            group=np.array(groups) if groups[0] else None,
+        ),
+        class_names=tuple(classes),
+        paths=np.array([row.path for row in ordered]),
+    )
+
+
+def class_folders(
+    domain: str,
+    root: Path,
+    *,
+    known: Sequence[str] | None = None,
+    class_of: Callable[[Sequence[str]], str] | None = None,
+) -> Source | None:
+    """The layout that every domain accepts, `train/<class>/*` with `test/<class>/*`; None where it is not there.
+
+    `known` are all the domain's classes in label order; without it labels follow the sorted names of the
+    folders. `class_of`, where folders may be named otherwise than the classes, turns the names of the folders
+    that lead from the split to an image into its class.
+    """
+    found = [split for split in ("train", "test") if subfolders(root / split)]
+    if not found:
+        return None
+    source = ClassFolders(root, known if class_of is None else None)
+    split = source.index.split
+    missing = [] if split is None else [name for name in ("train", "test") if name not in split]
+    if missing:
+        raise BadData(f"{domain}: {root} has class folders, but no images in {missing[0]}/<class>/; put them there")
+    if class_of is None:
+        return source
+    assert known is not None
+    return _renamed(domain, source, known, class_of)
+
+
+def undivided(domain: str, root: Path, top: Path, *, known: Sequence[str] | None = None, most: int = 0) -> Files:
+    """A Source of `top/<class>/*` for the core to split; images are named `<class>/<file>`.
+
+    Unlike ClassFolders this takes a class that is called `train` for a class. Without `known`, labels follow
+    the sorted names of the folders, of which there may be `most`.
+    """
+    below = top.relative_to(root)
+    rows = [
+        Row(name=f"{label}/{file}", path=(below / label / file).as_posix(), label=label)
+        for label in subfolders(top)
+        for file in pictures(top / label)
+    ]
+    source = files(domain, root, rows, known or sorted({row.label for row in rows}))
+    return source if known else at_most(domain, root, source, most)
+
+
+def grouped(source: Files, groups: Sequence[str]) -> Files:
+    """The same source with these groups."""
+    return replace(source, index=replace(source.index, group=np.array(groups)))
+
+
+def at_most(domain: str, root: Path, source: SourceT, most: int) -> SourceT:
+    """The source, or BadData when it has more classes than the domain."""
+    if len(source.class_names) > most:
+        raise BadData(
+            f"{domain}: {root} holds {len(source.class_names)} class folders, and the domain has {most} classes; "
+            "take out the folders that do not belong to it"
+        )
+    return source
+
+
+def holds_classes(root: Path, known: Sequence[str] | None = None) -> bool:
+    """Whether the folder itself is a folder of class folders: `<class>/*`, of a known class if there is a list."""
+    names = subfolders(root)
+    return any(pictures(root / name) for name in names if known is None or name in known)
+
+
+def labels(domain: str, where: Path, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """The label of each class name: (N,). BadData names the first that are not among `classes`."""
+    position = {name: i for i, name in enumerate(classes)}
+    unknown = sorted(set(names) - set(position))
+    if unknown:
+        raise BadData(
+            f"{domain}: {where}: unknown class {_few(unknown)}; the domain has {len(classes)} classes: "
+            f"{', '.join(classes[:8])}{' …' if len(classes) > 8 else ''}. Take out what does not belong to it"
+        )
+    return np.array([position[name] for name in names], dtype=np.int64)
+
+
+@cache
+def class_list(name: str) -> tuple[str, ...]:
+    """The classes of a domain in label order, from `classes/<name>.txt` in this package."""
+    text = resources.files("udbench_domains").joinpath("classes", f"{name}.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+def no_layout(domain: str, root: Path, *looked_for: str) -> BadData:
+    """The error for a folder that has none of the layouts: what was looked for, what is there, what to do."""
+    held = sorted(entry.name for entry in os.scandir(root))
+    return BadData(
+        f"{domain}: found no images of this domain in {root}: looked for {' or '.join(looked_for)}; "
+        f"the folder {'holds ' + _few(held) if held else 'is empty'}. Put the images there in one of these layouts "
+        f"(how to get them: udbench show {domain})"
+    )
+
+
+def subfolders(top: Path) -> list[str]:
+    """The names of the folders in `top`, sorted, hidden ones left out; none where `top` is no folder."""
+    if not top.is_dir():
+        return []
+    return sorted(e.name for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
+
+
+def pictures(folder: Path) -> list[str]:
+    """The names of the image files in `folder`, by their suffix, sorted, hidden ones left out."""
+    return sorted(
+        e.name
+        for e in os.scandir(folder)
+        if not e.name.startswith(".") and Path(e.name).suffix.lower() in IMAGE_SUFFIXES and e.is_file()
+    )
+
+
+def _renamed(
+    domain: str, source: ClassFolders, known: Sequence[str], class_of: Callable[[Sequence[str]], str]
+) -> Files:
+    names = source.index.name.tolist()
+    return Files(
+        root=source.root,
+        index=Index(
+            name=source.index.name,
+            label=labels(domain, source.root, [class_of(name.split("/")[1:-1]) for name in names], known),
+            split=source.index.split,
+        ),
+        class_names=tuple(known),
+        paths=source.index.name,
+    )
+
+
+def _few(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more

@@ -1,0 +1,57 @@
+"""Omniglot: handwritten characters of fifty alphabets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from udbench import Source
+from udbench_domains.readers import common
+
+PARTS = ("images_background", "images_evaluation")
+HOMES = ("", "omniglot-py", "python")
+
+
+def open_folder(root: Path) -> Source:
+    """`images_background/<alphabet>/<character>/*.png` and `images_evaluation/…`, pooled; a class is
+    `<alphabet>/<character>`.
+
+    Also in a folder `omniglot-py` (torchvision) or `python` (the authors' repository). The character's
+    number that the authors put before a file's name (`0709_01.png`) is no part of an image's name in the index, so
+    that copies without it are split alike. In `train|test/<class>/*` a class is two folders, or one folder
+    `<alphabet>_<character>`.
+    """
+    for home in (root / name for name in HOMES):
+        tops = [home / part for part in PARTS if common.subfolders(home / part)]
+        if tops:
+            return common.files("omniglot", root, _rows(root, tops), common.class_list("omniglot"))
+    source = common.class_folders("omniglot", root, known=common.class_list("omniglot"), class_of=_class_of)
+    if source is None:
+        raise common.no_layout(
+            "omniglot",
+            root,
+            "images_background/<alphabet>/<character>/*.png with images_evaluation/…",
+            "train/<alphabet>/<character>/* with test/…",
+        )
+    return source
+
+
+def _rows(root: Path, tops: Sequence[Path]) -> list[common.Row]:
+    return [
+        common.Row(
+            name=f"{alphabet}/{character}/{re.sub(r'^[0-9]+_', '', file)}",
+            path=(top.relative_to(root) / alphabet / character / file).as_posix(),
+            label=f"{alphabet}/{character}",
+        )
+        for top in tops
+        for alphabet in common.subfolders(top)
+        for character in common.subfolders(top / alphabet)
+        for file in common.pictures(top / alphabet / character)
+    ]
+
+
+def _class_of(folders: Sequence[str]) -> str:
+    if len(folders) == 1:
+        return re.sub(r"[_.-](character[0-9]+)$", r"/\1", folders[0])
+    return "/".join(folders)

@@ -1,0 +1,114 @@
+"""The images of a source in the order of a store, once it is sure that they can be used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.split import as_numbers, split_index
+from udbench.domains import DomainSpec, Source
+from udbench.errors import BadData
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """Images in a store's order: train rows first, each split sorted by name.
+
+    `rows` are positions in the source's index. `divided` says whether the source brought its own split.
+    `dropped` are the names of rows that were left out afterwards.
+    """
+
+    rows: NDArray[np.int64]
+    names: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+    num_train: int
+    divided: bool
+    class_names: tuple[str, ...]
+    dropped: dict[int, str] = field(default_factory=dict[int, str])
+
+    def fingerprint(self) -> str:
+        """A hash of what is listed; a preparation may only go on where this is the same."""
+        text = "\n".join([f"{self.num_train}", *self.names.tolist(), *map(str, self.labels.tolist())])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def without(self, damaged: Sequence[int]) -> Listing:
+        """The listing without some rows."""
+        kept = np.delete(np.arange(len(self.rows)), damaged)
+        return replace(
+            self,
+            rows=self.rows[kept],
+            names=self.names[kept],
+            labels=self.labels[kept],
+            groups=None if self.groups is None else self.groups[kept],
+            num_train=int((kept < self.num_train).sum()),
+            dropped={row: str(self.names[row]) for row in damaged},
+        )
+
+    def lacks(self, spec: DomainSpec) -> str:
+        """What is missing to the whole domain, in words; empty where nothing is."""
+        parts: list[str] = []
+        present = len(np.unique(self.labels))
+        if present < spec.num_classes:
+            parts.append(f"{present} of {spec.num_classes} classes")
+        expected, found = (spec.num_train, spec.num_test), (self.num_train, len(self.rows) - self.num_train)
+        if self.divided:
+            for name, have, whole in zip(("training", "test"), found, expected, strict=True):
+                if have < whole:
+                    parts.append(f"{have:,} of {whole:,} {name} images")
+        elif sum(found) < sum(expected):
+            parts.append(f"{sum(found):,} of {sum(expected):,} images")
+        return ", ".join(parts)
+
+
+def list_images(source: Source, spec: DomainSpec, root: Path) -> Listing:
+    """Check a source against its domain's facts and put its images in order.
+
+    Raises BadData, naming the domain and the folder: more classes than the domain has, labels out of range,
+    names twice, one class or one image only, no image to train on or to score.
+    """
+    index, what = source.index, f"'{spec.name}' in {root}"
+    columns = {"label": index.label, "split": index.split, "group": index.group}
+    for column, values in columns.items():
+        if values is not None and len(values) != len(index.name):
+            raise BadData(f"{what}: its index has {len(index.name)} names and {len(values)} values of {column}")
+    if len(source.class_names) > spec.num_classes:
+        raise BadData(f"{what} has {len(source.class_names)} classes; the domain has {spec.num_classes}")
+    labels = np.asarray(index.label, dtype=np.int64)
+    if len(labels) < 2:
+        raise BadData(
+            f"{what} has {len(labels)} image{'' if len(labels) == 1 else 's'}; "
+            "it needs some to train on and some to score"
+        )
+    if labels.min() < 0 or labels.max() >= len(source.class_names):
+        raise BadData(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
+    if len(np.unique(labels)) < 2:
+        raise BadData(
+            f"{what} has images of one class only ({source.class_names[int(labels[0])]}); it needs two or more"
+        )
+    names, counts = np.unique(index.name, return_counts=True)
+    if (counts > 1).any():
+        raise BadData(f"{what}: the name '{names[counts > 1][0]}' stands twice in its index")
+    if index.split is not None and (odd := set(np.unique(index.split).tolist()) - {"train", "test"}):
+        raise BadData(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
+    test = split_index(index, spec.name, spec.num_classes)
+    for split, number in (("training", int((~test).sum())), ("test", int(test.sum()))):
+        if number == 0:
+            raise BadData(
+                f"{what} has no {split} images; put some into {'train' if split == 'training' else 'test'}/<class>/"
+            )
+    rows = np.lexsort((index.name, test)).astype(np.int64)
+    return Listing(
+        rows=rows,
+        names=np.asarray(index.name)[rows],
+        labels=labels[rows],
+        groups=None if index.group is None else as_numbers(index.group.tolist())[rows],
+        num_train=int((~test).sum()),
+        divided=index.split is not None,
+        class_names=tuple(source.class_names),
+    )

@@ -1,0 +1,47 @@
+"""Where images, and what is made of them, lie on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from udbench.domains import Domain
+from udbench.errors import BadData
+
+DATA, CACHE = "UDBENCH_DATA", "UDBENCH_CACHE"
+
+
+def data_root(given: Path | None) -> Path | None:
+    """The folder that holds a folder for each domain: the given one, else $UDBENCH_DATA, else None.
+
+    Raises BadData for a folder that was named, in either way, and is not there.
+    """
+    if given is not None:
+        root, how = Path(given).expanduser(), "--data"
+    elif os.environ.get(DATA):
+        root, how = Path(os.environ[DATA]).expanduser(), f"${DATA}"
+    else:
+        return None
+    if not root.is_dir():
+        what = "is no folder" if root.exists() else "does not exist"
+        raise BadData(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
+    return root
+
+
+def domain_root(domain: Domain, data: Path | None) -> Path | None:
+    """The folder of one domain's images, or None where there is none."""
+    if domain.root is not None:
+        return domain.root
+    if domain.embedded:
+        return cache_root()
+    if data is None or not (data / domain.spec.name).is_dir():
+        return None
+    return data / domain.spec.name
+
+
+def cache_root() -> Path:
+    """The folder of what udbench makes and may make again: $UDBENCH_CACHE, else the user's cache folder."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE]).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "udbench"

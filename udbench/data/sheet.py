@@ -1,0 +1,68 @@
+"""Contact sheets: a domain at a glance."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from udbench.data.store import Store
+from udbench.files import atomic_write
+
+CELL, GAP, CAPTION, TITLE = 96, 8, 16, 34
+
+
+def contact_sheet(store: Store, out: Path, *, classes: int = 40, columns: int = 8, seed: int = 0) -> Path:
+    """Write a PNG with a training image of up to so many classes, class names under the pictures; return its path.
+
+    With more classes than that, they are drawn evenly from all; with fewer, each is shown several times.
+    """
+    present = np.flatnonzero(store.train_counts)
+    shown = present[np.linspace(0, len(present) - 1, min(classes, len(present))).round().astype(int)]
+    each = max(1, classes // len(shown))
+    picks = [row for label in shown for row in _picked(store, int(label), each, seed)]
+    lines = -(-len(picks) // columns)
+    sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, TITLE + lines * (CELL + CAPTION + GAP) + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw.text((GAP, GAP), _title(store, len(shown), len(present)), "black", ImageFont.load_default(15))
+    for place, row in enumerate(picks):
+        line, column = divmod(place, columns)
+        x, y = GAP + column * (CELL + GAP), TITLE + line * (CELL + CAPTION + GAP)
+        sheet.paste(_picture(store, row), (x, y))
+        draw.text((x, y + CELL + 1), _fitted(draw, store.class_names[store.labels[row]], font), "#333333", font)
+    memory = io.BytesIO()
+    sheet.save(memory, "PNG")
+    atomic_write(Path(out), memory.getvalue())
+    return Path(out)
+
+
+def _picked(store: Store, label: int, number: int, seed: int) -> list[int]:
+    """Some of a class's training rows, the same for the same seed."""
+    rows = np.flatnonzero(store.labels[: store.num_train] == label).tolist()
+    return sorted(rows, key=lambda row: hashlib.blake2b(f"{seed}\x1f{store.names[row]}".encode()).digest())[:number]
+
+
+def _picture(store: Store, row: int) -> Image.Image:
+    pixels = store.images[row]
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    small = max(picture.size) < CELL
+    return picture.resize((CELL, CELL), Image.Resampling.NEAREST if small else Image.Resampling.BILINEAR)
+
+
+def _title(store: Store, shown: int, present: int) -> str:
+    some = f"{shown} of {present} classes shown" if shown < present else f"{present} classes"
+    lacks = f"; incomplete: {store.lacks}" if store.lacks else ""
+    return f"{store.name}: {some}, {store.num_train:,} training and {store.num_test:,} test images{lacks}"
+
+
+def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """A caption that is no wider than its picture, on one line."""
+    text = " ".join(text.split())
+    if draw.textlength(text, font) <= CELL:
+        return text
+    while text and draw.textlength(text + "…", font) > CELL:
+        text = text[:-1]
+    return text + "…"

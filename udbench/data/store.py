@@ -1,0 +1,198 @@
+"""A store: a domain prepared on disk, read at memory speed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.locate import cache_root
+from udbench.data.split import RULE
+from udbench.domains import Domain, DomainSpec
+from udbench.errors import BadData
+
+FORMAT = 1
+ARRAYS = ("images.npy", "labels.npy", "names.npy", "groups.npy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A store that somebody wants: a domain, the folder of its images, and the size of them in pixels."""
+
+    domain: Domain
+    root: Path
+    height: int
+    width: int
+    skip_damaged: bool = False
+
+
+class Store:
+    """A prepared domain, read only.
+
+    `images`: (N, H, W, C) uint8, mapped from disk, train rows first, each split sorted by name. `labels`: (N,)
+    int64. `names`: (N,) str. `groups`: (N,) int64 or None. `mean`, `std`: per channel over the train split, in
+    units of 0 to 255. `sha256`: of images and labels. Raises BadData when files are missing, short, or newer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.facts = _read_facts(self.path)
+        for file, size in self.facts["sizes"].items():
+            found = (self.path / file).stat().st_size if (self.path / file).is_file() else None
+            if found != size:
+                have = "is missing" if found is None else f"has {found} bytes instead of {size}"
+                raise BadData(f"store {self.path}: {file} {have}; delete the folder, it will be made anew")
+        self.spec = DomainSpec(**self.facts["spec"])
+        self.name = self.spec.name
+        self.class_names: tuple[str, ...] = tuple(self.facts["class_names"])
+        self.height, self.width = int(self.facts["height"]), int(self.facts["width"])
+        self.channels = self.spec.channels
+        self.num_train, self.num_test = int(self.facts["num_train"]), int(self.facts["num_test"])
+        self.mean: tuple[float, ...] = tuple(self.facts["mean"])
+        self.std: tuple[float, ...] = tuple(self.facts["std"])
+        self.lacks: str = self.facts["lacks"]
+        self.complete = not self.lacks
+        self.damaged: list[str] = list(self.facts["damaged"])
+        self.sha256: str = self.facts["sha256"]
+
+    @cached_property
+    def images(self) -> NDArray[np.uint8]:
+        return np.load(self.path / "images.npy", mmap_mode="r")
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        return np.load(self.path / "labels.npy")
+
+    @cached_property
+    def names(self) -> NDArray[np.str_]:
+        return np.load(self.path / "names.npy")
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64] | None:
+        return np.load(self.path / "groups.npy") if (self.path / "groups.npy").exists() else None
+
+    @cached_property
+    def train_counts(self) -> NDArray[np.int64]:
+        """Training images of each class, (classes,)."""
+        return np.bincount(self.labels[: self.num_train], minlength=self.spec.num_classes)
+
+
+def open_store(path: Path) -> Store:
+    """The store in a folder. Raises BadData when there is none that is whole."""
+    return Store(path)
+
+
+def find_store(wanted: Wanted) -> Store | None:
+    """The store that is wanted, if it is there and whole. Reads no image and no file of the source.
+
+    Where damaged images may be skipped, a store that had none serves as well.
+    """
+    choices = [replace(wanted, skip_damaged=False), wanted] if wanted.skip_damaged else [wanted]
+    return next((Store(path) for choice in choices if (path := store_path(choice)).is_dir()), None)
+
+
+def store_path(wanted: Wanted) -> Path:
+    """Where a store lies: named by a hash of all that shapes it, the state of the source's folders included."""
+    spec = wanted.domain.spec
+    shaped: dict[str, Any] = {
+        "format": FORMAT,
+        "split": RULE,
+        "spec": asdict(spec),
+        "size": [wanted.height, wanted.width],
+        "skip_damaged": wanted.skip_damaged,
+    }
+    if not wanted.domain.embedded:
+        shaped["root"] = str(Path(wanted.root).resolve())
+        shaped["folders"] = list(_folder_states(Path(wanted.root)))
+    digest = hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
+    return cache_root() / "stores" / f"{spec.name}-{digest[:16]}"
+
+
+def verify_store(store: Store) -> list[str]:
+    """What is wrong with a store, a sentence each: hashes, labels and moments are computed anew."""
+    problems = [
+        f"{store.path / file} was changed: its sha256 is not the recorded one"
+        for file, digest in store.facts["files_sha256"].items()
+        if hash_file(store.path / file) != digest
+    ]
+    if problems:
+        return problems
+    if content_hash(store.path) != store.sha256:
+        problems.append(f"{store.path / 'store.json'}: its sha256 is not that of images and labels")
+    if store.images.shape != (store.num_train + store.num_test, store.height, store.width, store.channels):
+        problems.append(f"{store.path / 'images.npy'}: shape {store.images.shape} does not fit store.json")
+    labels = store.labels
+    if len(labels) and (labels.min() < 0 or labels.max() >= store.spec.num_classes):
+        problems.append(f"{store.path / 'labels.npy'}: labels outside 0 to {store.spec.num_classes - 1}")
+    sums = [pixel_sums(block) for block in blocks(store.images[: store.num_train])]
+    mean, std = moments(sum(s for s, _ in sums), sum(q for _, q in sums), store.num_train * store.height * store.width)
+    if (mean, std) != (store.mean, store.std):
+        problems.append(f"{store.path / 'store.json'}: mean and std are not those of the training images")
+    return problems
+
+
+def hash_file(path: Path) -> str:
+    """A file's sha256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """The sha256 of a store's images and labels, which does not depend on where they came from."""
+    digest = hashlib.sha256()
+    for file in ("images.npy", "labels.npy"):
+        digest.update(hash_file(path / file).encode())
+    return digest.hexdigest()
+
+
+def blocks(images: NDArray[np.uint8], size: int = 1024) -> Iterator[NDArray[np.uint8]]:
+    """Images in blocks, so that a mapped array need not be in memory as a whole."""
+    for start in range(0, len(images), size):
+        yield np.asarray(images[start : start + size])
+
+
+def pixel_sums(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Exact sums of pixels and of their squares, per channel."""
+    flat = images.reshape(-1, images.shape[-1])
+    counts = np.stack([np.bincount(flat[:, c], minlength=256) for c in range(flat.shape[1])])
+    values = np.arange(256)
+    return counts @ values, counts @ values**2
+
+
+def moments(total: Any, squares: Any, pixels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel from exact sums; of equal pixels the deviation counts as 1."""
+    mean = np.asarray(total) / pixels
+    variance = np.asarray(squares) / pixels - mean**2
+    std = np.sqrt(np.maximum(variance, 0))
+    return tuple(mean.tolist()), tuple(np.where(std < 1e-6, 1.0, std).tolist())
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((path / "store.json").read_text())
+        newer = facts["format"] > FORMAT
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadData(
+            f"store {path}: store.json cannot be read ({error}); delete the folder, it will be made anew"
+        ) from None
+    if newer:
+        raise BadData(
+            f"store {path} has format {facts['format']}, newer than {FORMAT}; update udbench or delete the folder"
+        )
+    return facts
+
+
+def _folder_states(root: Path) -> Iterator[str]:
+    """Every folder below the root with its time of change, which moves when files are added, removed or renamed."""
+    for folder, below, _ in os.walk(root):
+        below.sort()
+        below[:] = [name for name in below if not name.startswith(".")]
+        yield f"{os.path.relpath(folder, root)} {Path(folder).stat().st_mtime_ns}"

@@ -1,0 +1,115 @@
+"""What a run would take, said before it is begun."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from udbench.domains import DomainSpec
+from udbench.runs.job import Job, build, inputs_of
+from udbench.train.draws import draws
+from udbench.train.feed import DomainData, Feed
+from udbench.train.model import count_flops, count_parameters
+from udbench.train.norms import forget_round
+from udbench.train.optim import make_optimizer, set_learning_rate
+from udbench.train.precision import parameter_dtype
+from udbench.train.schedule import make_schedule
+from udbench.train.step import Step
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Figures of a run. Bytes of `model_bytes` are parameters, gradients and optimizer state; of `store_bytes`
+    the images as uint8. `seconds` is an estimate of the training time from a few timed rounds of made images."""
+
+    shared: int
+    private: Mapping[str, int]
+    flops: float
+    model_bytes: int
+    store_bytes: int
+    forwards: int
+    images_per_round: int
+    rounds: int
+    epochs: Mapping[str, float]
+    timed_rounds: int
+    seconds: float
+    images_per_second: float
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Plan:
+    """Build the network and time a few rounds on made images. Reads no data and writes nothing."""
+    settings, config = job.config.settings, job.config
+    inputs = inputs_of(settings, {name: spec.num_classes for name, spec in specs.items()})
+    model = build(job, inputs)
+    count = count_parameters(model)
+    data = {name: _made(name, job, spec) for name, spec in specs.items()}
+    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    schedule = make_schedule(inputs, settings, config.group)
+    optimizer = make_optimizer(model, settings)
+    step = Step(model, feed, settings, config.precision)
+    flops = count_flops(model)
+    model.train()
+    took = [_timed(step, optimizer, round, schedule.groups, settings) for round in range(timed_rounds + 1)]
+    forget_round(model)
+    one = float(np.median(took[1:]))
+    numbers = count.shared + sum(count.private.values())
+    copies = 3 if settings.optimizer == "sgd" else 4
+    sizes = {name: settings.size_of(name) for name in specs}
+    return Plan(
+        shared=count.shared,
+        private=count.private,
+        flops=flops,
+        model_bytes=numbers * copies * next(model.parameters()).element_size(),
+        store_bytes=sum(
+            (spec.num_train + spec.num_test) * sizes[name][0] * sizes[name][1] * spec.channels
+            for name, spec in specs.items()
+        ),
+        forwards=len(schedule.groups),
+        images_per_round=schedule.images,
+        rounds=settings.rounds,
+        epochs={
+            name: settings.rounds * settings.batch_of(name) / spec.num_train
+            for name, spec in specs.items()
+            if spec.num_train
+        },
+        timed_rounds=timed_rounds,
+        seconds=one * settings.rounds,
+        images_per_second=schedule.images / one,
+    )
+
+
+def _timed(step: Step, optimizer: torch.optim.Optimizer, round: int, groups: Any, settings: Any) -> float:
+    began = time.perf_counter()
+    set_learning_rate(optimizer, settings, round)
+    losses = step.gradients(round, groups)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).tolist()
+    return time.perf_counter() - began
+
+
+def _made(name: str, job: Job, spec: DomainSpec) -> DomainData:
+    """Noise in the shape of a domain, enough for a batch."""
+    height, width = job.config.settings.size_of(name)
+    rows = job.config.settings.batch_of(name)
+    stream = draws("plan", name)
+    return DomainData(
+        name=name,
+        images=stream.integers(0, 256, size=(rows, height, width, spec.channels), dtype=np.uint8),
+        labels=stream.integers(0, spec.num_classes, size=rows),
+        train_rows=np.arange(rows),
+        test_rows=np.arange(rows),
+        mean=(127.0,) * spec.channels,
+        std=(64.0,) * spec.channels,
+        flip=spec.flip,
+        pad=job.config.settings.pad_of(name),
+    )
