@@ -24,6 +24,19 @@ def new_folder(runs: Path) -> Path:
     return folder
 
 
+def find_run(runs: Path, config: RunConfig) -> Path | None:
+    """The newest run below `runs` that was made for this configuration, finished or not."""
+    found: list[tuple[float, Path]] = []
+    for path in runs.glob("*/config.toml"):
+        try:
+            _, before = read_config(path.parent)
+        except BadData:
+            continue
+        if before.identity() == config.identity():
+            found.append((path.stat().st_mtime, path.parent))
+    return max(found)[1] if found else None
+
+
 @contextmanager
 def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
     """Within, the folder is there and this process alone writes to it.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store
-from udbench.results import Environment, Parameters, RunResult, StoreRecord
+from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
@@ -35,20 +35,12 @@ def record(
 ) -> RunResult:
     """The result of a run whose predictions and weights lie in its folder."""
     config = job.config
-    scores = tuple(
-        score_domain(
-            store.name,
-            predictions[store.name].label,
-            predictions[store.name].predicted,
-            store.train_counts,
-            store.complete,
-        )
-        for store in stores
-    )
+    scores = score_all(stores, predictions)
     errors = {score.domain: score.error for score in scores}
     count = count_parameters(model)
     private = sum(count.private.values())
     return RunResult(
+        schema=SCHEMA,
         id=id,
         suite=config.suite,
         suite_version=config.suite_version,
@@ -84,6 +76,15 @@ def record(
             )
             for store in stores
         },
+    )
+
+
+def score_all(stores: Sequence[Store], predictions: Mapping[str, Predictions]) -> tuple[DomainScore, ...]:
+    """Each domain's score, in the stores' order."""
+    return tuple(
+        score_domain(store.name, found.label, found.predicted, store.train_counts, store.complete)
+        for store in stores
+        if (found := predictions[store.name])
     )
 
 

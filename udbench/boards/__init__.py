@@ -1,0 +1,1 @@
+"""From results to tables that can be trusted. Never imports torch."""

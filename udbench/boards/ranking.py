@@ -1,0 +1,114 @@
+"""Order and ties: which entries are compared, and which is ahead of which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from udbench.boards.entry import Entry
+from udbench.results import RunResult
+
+Z = 1.96
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A method on a board: its entries, which differ in the seed alone.
+
+    `rank` counts from 1; `tied` says that its mean error is within noise of the row ahead of it. Errors in
+    percent, over seeds: `mean_error` the mean, `spread` the standard deviation (None for one seed), `noise` half
+    of a 95 % interval from the number of test images. `errors` are the domains' means.
+    """
+
+    rank: int
+    tied: bool
+    entries: tuple[Entry, ...]
+    mean_error: float
+    spread: float | None
+    noise: float
+    errors: dict[str, float]
+
+    @property
+    def result(self) -> RunResult:
+        """The record of the first seed, for what all of them share."""
+        return self.entries[0].result
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds were run."""
+        return len(self.entries)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every domain had all its images."""
+        return all(entry.result.complete for entry in self.entries)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Rows that may be compared: same suite version, same domains, same images in every store."""
+
+    suite: str
+    suite_version: str
+    domains: tuple[str, ...]
+    stores: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def rank(entries: Iterable[Entry]) -> list[Table]:
+    """Tables of entries that may be compared, the one with most methods first. Does not depend on the order given."""
+    comparable: dict[tuple[str, str, tuple[str, ...], tuple[str, ...]], list[Entry]] = {}
+    for entry in entries:
+        comparable.setdefault(_comparable(entry.result), []).append(entry)
+    tables = [
+        Table(suite=key[0], suite_version=key[1], domains=key[2], stores=key[3], rows=_rows(group))
+        for key, group in comparable.items()
+    ]
+    return sorted(tables, key=lambda t: (-len(t.rows), t.suite, t.suite_version, t.domains, t.stores))
+
+
+def _comparable(result: RunResult) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:
+    stores = tuple(result.stores[name].sha256 for name in result.domains)
+    return result.suite, result.suite_version, result.domains, stores
+
+
+def _rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
+    methods: dict[str, dict[int, Entry]] = {}
+    for entry in sorted(entries, key=lambda e: (e.result.finished, e.result.id)):
+        methods.setdefault(entry.result.config.identity(seed=False), {}).setdefault(entry.result.seed, entry)
+    rows = [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in methods.values()]
+    rows.sort(key=lambda r: (r.mean_error, r.result.adapter, r.result.arch, r.result.sharing, r.result.id))
+    return tuple(
+        replace(row, rank=place, tied=place > 1 and _within_noise(rows[place - 2], row))
+        for place, row in enumerate(rows, 1)
+    )
+
+
+def _row(entries: Sequence[Entry]) -> Row:
+    means = [entry.result.mean_error for entry in entries]
+    mean = sum(means) / len(means)
+    spread = math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1)) if len(means) > 1 else None
+    domains = entries[0].result.domains
+    errors = {
+        name: sum(score.error for entry in entries for score in entry.result.scores if score.domain == name)
+        / len(means)
+        for name in domains
+    }
+    tests = {score.domain: score.n for score in entries[0].result.scores}
+    variance = sum(p * (100 - p) / tests[name] for name, p in errors.items()) / len(domains) ** 2
+    return Row(
+        rank=0,
+        tied=False,
+        entries=tuple(entries),
+        mean_error=mean,
+        spread=spread,
+        noise=Z * math.sqrt(variance),
+        errors=errors,
+    )
+
+
+def _within_noise(ahead: Row, behind: Row) -> bool:
+    """Whether two mean errors differ by less than the test images (and, with several seeds, the seeds) can tell."""
+    own = [row.noise**2 + (Z * (row.spread or 0)) ** 2 / row.seeds for row in (ahead, behind)]
+    return behind.mean_error - ahead.mean_error <= math.sqrt(sum(own))

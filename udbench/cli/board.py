@@ -1,0 +1,129 @@
+"""`udbench board`: results side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.boards.ranking import Row, Table
+
+app = typer.Typer(no_args_is_help=True, help="Compare results on a leaderboard.")
+
+Board = Annotated[Path, typer.Option("--board", help="The folder of boards.")]
+
+
+@app.command()
+def show(
+    suite: Annotated[
+        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, custom/….")
+    ] = context.DEFAULT_SUITE,
+    board: Board = Path("leaderboards"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Rank the entries of a board by mean error."""
+    from udbench.boards.entry import read_board
+    from udbench.boards.ranking import rank
+    from udbench.errors import UnknownName
+
+    folder = board / suite
+    there = sorted(str(path.parent.relative_to(board)) for path in board.rglob("*.json")) if board.is_dir() else []
+    known = set(there) | set(context.registry().names("suites"))
+    if suite not in known:
+        raise UnknownName("board", suite, known)
+    entries, refused = read_board(folder) if folder.is_dir() else ([], [])
+    tables = rank(entries)
+    if json:
+        output.emit_json([_document(table) for table in tables])
+    else:
+        for table in tables:
+            _show(table)
+        if not tables:
+            output.say(f"no entries in {folder}; udbench run --suite {suite} --adapter … --arch … makes one")
+        elif len(tables) > 1:
+            output.say(f"{len(tables)} tables: entries of other suite versions, domains or images are not compared")
+        parts = sorted({name for name in there if name.startswith(f"{suite}/")})
+        if parts:
+            output.say(f"parts of this suite: {', '.join(parts)}")
+    for bad in refused:
+        output.note(f"left out: {bad.reason}")
+
+
+@app.command()
+def add(
+    run: Annotated[str, typer.Argument(help="A run's folder, or its id in ./runs.")],
+    board: Board = Path("leaderboards"),
+) -> None:
+    """Put a run's result on its board."""
+    from udbench.boards.entry import add_entry
+    from udbench.cli.show import result_path
+    from udbench.errors import BadData
+
+    path = result_path(run)
+    if path is None:
+        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+    output.say(str(add_entry(board, path.parent)))
+
+
+def _show(table: Table) -> None:
+    shown = output.table(
+        ">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", ">seeds", ">params", "standing",
+        *(f">{name}" for name in table.domains),
+        title=f"{table.suite}, version {table.suite_version}",
+    )  # fmt: skip
+    for row in table.rows:
+        shown.add_row(*output.cells(*_cells(row, table)))
+    output.answers().print(shown)
+    if any(row.tied for row in table.rows):
+        output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
+
+
+def _cells(row: Row, table: Table) -> list[str]:
+    result = row.result
+    remarks = [*{entry.standing: None for entry in row.entries}]
+    remarks += sorted({entry.remark for entry in row.entries if entry.remark})
+    remarks += [] if row.complete else ["incomplete data"]
+    return [
+        f"{'= ' if row.tied else ''}{row.rank}",
+        result.adapter,
+        result.arch,
+        result.sharing,
+        result.recipe,
+        f"{row.mean_error:.1f}" + (f" ± {row.spread:.1f}" if row.spread is not None else ""),
+        str(row.seeds),
+        f"{(result.params.shared + result.params.private) / 1e6:.2f} M",
+        ", ".join(remarks),
+        *(f"{row.errors[name]:.1f}" for name in table.domains),
+    ]
+
+
+def _document(table: Table) -> dict[str, Any]:
+    return {
+        "suite": table.suite,
+        "suite_version": table.suite_version,
+        "domains": list(table.domains),
+        "rows": [
+            {
+                "rank": row.rank,
+                "tied": row.tied,
+                "adapter": row.result.adapter,
+                "arch": row.result.arch,
+                "sharing": row.result.sharing,
+                "recipe": row.result.recipe,
+                "mean_error": row.mean_error,
+                "spread": row.spread,
+                "noise": row.noise,
+                "seeds": [entry.result.seed for entry in row.entries],
+                "errors": row.errors,
+                "standing": sorted({entry.standing for entry in row.entries}),
+                "remarks": sorted({entry.remark for entry in row.entries if entry.remark}),
+                "complete": row.complete,
+                "entries": [entry.result.id for entry in row.entries],
+            }
+            for row in table.rows
+        ],
+    }

@@ -1,0 +1,256 @@
+"""From the words of a command line to objects: what several verbs need alike."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udbench.cli import output
+from udbench.errors import BadData, BadSetting, UdbenchError
+
+if TYPE_CHECKING:
+    from udbench.config import RecipeSettings
+    from udbench.data.status import Status
+    from udbench.data.store import Store
+    from udbench.domains import Domain
+    from udbench.registry import Registry
+    from udbench.suites import Suite
+
+Names = builtins.list[str]
+
+DEFAULT_SUITE = "pocket"
+CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
+
+_disabled: tuple[str, ...] = ()
+_loaded: dict[tuple[str, ...], Registry] = {}
+
+
+def begin(disabled: Sequence[str]) -> None:
+    """Start of a command: which plugins to leave out."""
+    global _disabled
+    _disabled = tuple(disabled)
+    _loaded.clear()
+
+
+def registry() -> Registry:
+    """What the installed plugins bring, loaded once a command."""
+    from udbench.plugins import load
+
+    if _disabled not in _loaded:
+        _loaded[_disabled] = load(_disabled)
+    return _loaded[_disabled]
+
+
+def plugin_verb(name: str) -> Any:
+    """The command behind a plugin's verb, or None. Raises UdbenchError when it cannot be loaded."""
+    import typer
+
+    if name.startswith("-") or name not in registry().names("commands"):
+        return None
+    item = registry().item("commands", name)
+    module, _, function = item.value.target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (Exception, SystemExit) as error:
+        raise UdbenchError(
+            f"plugin '{item.owner}': its verb '{name}' ({item.value.target}) does not load: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    made = typer.Typer(add_completion=False)
+    made.command(name, help=item.summary)(found)
+    return typer.main.get_command(made)
+
+
+def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tuple[Domain, ...], bool]:
+    """The suite, its domains in order, and whether they are only a part of it.
+
+    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it.
+    """
+    from udbench.domains import Domain
+    from udbench.suites import Suite
+
+    known = registry()
+    if domains is None:
+        chosen = known.get(Suite, suite or DEFAULT_SUITE)
+        return chosen, tuple(known.get(Domain, name) for name in chosen.domains), False
+    members = tuple(_domain(word.strip()) for word in domains.split(",") if word.strip())
+    names = [member.spec.name for member in members]
+    if not members:
+        raise BadSetting("--domains: no domain is named; give names with commas between (udbench list domains)")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadSetting(f"--domains: '{twice[0]}' is named twice; each domain of a run needs a name of its own")
+    if suite is None:
+        made = Suite(
+            name=CUSTOM_SUITE,
+            domains=tuple(names),
+            recipe=CUSTOM_RECIPE,
+            summary=f"{len(names)} domains of your choice",
+        )
+        return made, members, False
+    chosen = known.get(Suite, suite)
+    if strange := [name for name in names if name not in chosen.domains]:
+        raise BadSetting(
+            f"--domains: '{strange[0]}' is not in suite '{chosen.name}', which has {', '.join(chosen.domains)}; "
+            "leave --suite away for a set of your own"
+        )
+    ordered = tuple(sorted(members, key=lambda member: chosen.domains.index(member.spec.name)))
+    return chosen, ordered, len(ordered) < len(chosen.domains)
+
+
+def _domain(word: str) -> Domain:
+    from udbench.domains import Domain
+
+    if word.startswith("folder:"):
+        from udbench.data.folders import folder_domain
+
+        return folder_domain(Path(word.removeprefix("folder:")))
+    return registry().get(Domain, word)
+
+
+def load_recipe(
+    recipe: str | None, suite: Suite, domains: Sequence[str], assignments: Sequence[str]
+) -> tuple[str, RecipeSettings, Mapping[str, Any], Mapping[str, Any]]:
+    """A recipe's name and settings with `--set` laid over, and what `--set` says to adapter and architecture."""
+    from udbench.config import RecipeSettings, merged, parse_assignments, read_recipe_file, validated
+    from udbench.recipes import Recipe
+
+    word = recipe or suite.recipe
+    if word.endswith(".toml") or os.sep in word:
+        path = Path(word)
+        if not path.is_file():
+            raise BadSetting(f"--recipe {word}: no such file")
+        name, base = path.stem, read_recipe_file(path)
+    else:
+        name, base = word, registry().get(Recipe, word).settings
+    changed = parse_assignments(assignments)
+    apart: dict[str, Mapping[str, Any]] = {}
+    for key in ("adapter", "arch"):
+        given = changed.pop(key, {})
+        if not isinstance(given, dict):
+            raise BadSetting(
+                f"--set {key}={given}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
+            )
+        apart[key] = given
+    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'")
+    if strange := sorted(set(changed.get("domain", {})) - set(domains)):
+        raise BadSetting(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
+    return name, settings, apart["adapter"], apart["arch"]
+
+
+def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
+    """The checked settings of an adapter or architecture, or None where it takes none."""
+    from udbench.config import validated
+
+    if model is None:
+        if given:
+            raise BadSetting(f"{what} takes no settings; leave '{next(iter(given))}' away")
+        return None
+    return validated(model, given, what)
+
+
+def statuses(
+    domains: Sequence[Domain], data: Path | None, settings: RecipeSettings, *, skip_damaged: bool = False
+) -> builtins.list[Status]:
+    """Where each domain stands on this machine, at the recipe's image sizes."""
+    from udbench.data.locate import data_root
+    from udbench.data.status import status
+
+    root = data_root(data)
+    return [status(d, root, *settings.size_of(d.spec.name), skip_damaged=skip_damaged) for d in domains]
+
+
+def available(domains: Sequence[Domain], data: Path | None, settings: RecipeSettings) -> tuple[Domain, ...]:
+    """The domains whose images are here. Raises BadData when there are none."""
+    found = statuses(domains, data, settings)
+    here = tuple(d for d, each in zip(domains, found, strict=True) if each.state != "missing")
+    left = [each.domain for each in found if each.state == "missing"]
+    if not here:
+        raise BadData(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
+    if left:
+        output.note(f"left out, images not here: {', '.join(left)}")
+    return here
+
+
+def prepared(
+    domains: Sequence[Domain],
+    data: Path | None,
+    settings: RecipeSettings,
+    *,
+    workers: int | None,
+    skip_damaged: bool,
+) -> builtins.list[Store]:
+    """The domains' stores; what is missing is made, with progress. Raises BadData naming all that cannot be found."""
+    from udbench.data.locate import data_root, domain_root
+    from udbench.data.prepare import prepare
+    from udbench.data.store import Wanted
+
+    found = statuses(domains, data, settings, skip_damaged=skip_damaged)
+    if missing := [each for each in found if each.state == "missing"]:
+        raise BadData(_missing(missing, data_root(data)))
+    root = data_root(data)
+    wanted = [
+        Wanted(domain=d, root=place, height=size[0], width=size[1], skip_damaged=skip_damaged)
+        for d in domains
+        if (place := domain_root(d, root)) is not None and (size := settings.size_of(d.spec.name))
+    ]
+    assert len(wanted) == len(domains)
+    with preparing(len([each for each in found if each.state != "ready"])) as progress:
+        return prepare(wanted, workers=workers or os.cpu_count() or 1, progress=progress)
+
+
+def _missing(missing: Sequence[Status], root: Path | None) -> str:
+    names = ", ".join(each.domain for each in missing)
+    where = f"in {root}" if root else "and no data folder is named (--data DIR or $UDBENCH_DATA)"
+    lines = [f"no images of {names} {where}"]
+    lines += [f"{each.domain}: {each.instructions}" for each in missing]
+    return "\n".join([*lines, "or leave them out: --available"])
+
+
+@contextmanager
+def preparing(number: int) -> Iterator[Any]:
+    """Progress of a preparation: bars on a terminal, a line for each domain elsewhere."""
+    from udbench.data.prepare import Progress
+
+    console = output.notes()
+    if not number:
+        yield None
+    elif console.is_terminal:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("preparing {task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=console) as bars:
+            tasks: dict[str, Any] = {}
+
+            def show(step: Progress) -> None:
+                if step.domain not in tasks:
+                    tasks[step.domain] = bars.add_task(step.domain, total=step.total)
+                bars.update(tasks[step.domain], completed=step.done)
+
+            yield show
+    else:
+        import time
+
+        began: dict[str, float] = {}
+
+        def tell(step: Progress) -> None:
+            start = began.setdefault(step.domain, time.monotonic())
+            if step.done == step.total:
+                took = time.monotonic() - start
+                output.note(f"prepared {step.domain}: {step.total:,} images in {took:.1f} s")
+
+        yield tell

@@ -1,0 +1,201 @@
+"""`udbench data`: what is there of the images, and making it ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.config import RecipeSettings
+    from udbench.data.status import Status
+    from udbench.domains import Domain
+
+app = typer.Typer(no_args_is_help=True, help="See what images are there, and make them ready.")
+
+SuiteName = Annotated[
+    str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites). [default: pocket]")
+]
+DomainNames = Annotated[str | None, typer.Option("--domains", help="Domains by name or folder:PATH, commas between.")]
+DataFolder = Annotated[
+    Path | None, typer.Option("--data", help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="The recipe whose image sizes count. [default: the suite's]")
+]
+Assignments = Annotated[
+    context.Names | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as image_size=32.")
+]
+SkipDamaged = Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def status(
+    suite: SuiteName = None,
+    domains: DomainNames = None,
+    data: DataFolder = None,
+    recipe: RecipeName = None,
+    settings: Assignments = None,
+    json: Json = False,
+) -> None:
+    """Tell for each domain: ready, to be prepared, made here, or missing and how to get it."""
+    members, recipe_settings = _members(suite, domains, recipe, settings)
+    found = context.statuses(members, data, recipe_settings)
+    if json:
+        return output.emit_json(
+            [
+                {
+                    "name": each.domain,
+                    "state": each.state,
+                    "path": None if each.path is None else str(each.path),
+                    "instructions": each.instructions,
+                    "lacks": each.store.lacks if each.store else None,
+                }
+                for each in found
+            ]
+        )
+    table = output.table("domain", ">classes", "state", "")
+    for domain, each in zip(members, found, strict=True):
+        table.add_row(*output.cells(each.domain, domain.spec.num_classes, each.state, _detail(each)))
+    output.answers().print(table)
+    if missing := [each for each in found if each.state == "missing"]:
+        output.say("How to get what is missing:")
+        for each in missing:
+            output.say(f"{each.domain}: {each.instructions}")
+    return None
+
+
+@app.command()
+def prepare(
+    suite: SuiteName = None,
+    domains: DomainNames = None,
+    data: DataFolder = None,
+    available: Annotated[
+        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    skip_damaged: SkipDamaged = False,
+    recipe: RecipeName = None,
+    settings: Assignments = None,
+    json: Json = False,
+) -> None:
+    """Read every image once, resize it, and keep it where training reads it fast."""
+    members, recipe_settings = _members(suite, domains, recipe, settings)
+    if available:
+        members = context.available(members, data, recipe_settings)
+    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged)
+    if json:
+        return output.emit_json([_store_facts(store) for store in stores])
+    table = output.table("domain", ">training", ">test", "size", "store", "")
+    for store in stores:
+        table.add_row(
+            *output.cells(
+                store.name,
+                f"{store.num_train:,}",
+                f"{store.num_test:,}",
+                f"{store.height}x{store.width}",
+                store.path,
+                "; ".join(
+                    [
+                        *([f"incomplete: {store.lacks}"] if store.lacks else []),
+                        *([f"{len(store.damaged)} damaged left out"] if store.damaged else []),
+                    ]
+                ),
+            )
+        )
+    output.answers().print(table)
+    return None
+
+
+@app.command()
+def verify(
+    suite: SuiteName = None,
+    domains: DomainNames = None,
+    data: DataFolder = None,
+    skip_damaged: SkipDamaged = False,
+    recipe: RecipeName = None,
+    settings: Assignments = None,
+    json: Json = False,
+) -> None:
+    """Compute the hashes, counts and moments of prepared domains anew, and name what does not fit."""
+    from udbench.data.store import verify_store
+    from udbench.errors import BadData
+
+    members, recipe_settings = _members(suite, domains, recipe, settings)
+    found = context.statuses(members, data, recipe_settings, skip_damaged=skip_damaged)
+    problems = {each.domain: verify_store(each.store) for each in found if each.store}
+    if json:
+        output.emit_json([{"name": name, "ok": not wrong, "problems": wrong} for name, wrong in problems.items()])
+    else:
+        for each in found:
+            wrong = problems.get(each.domain)
+            output.say(f"{each.domain}: {'not prepared' if wrong is None else '; '.join(wrong) or 'whole'}")
+    if any(problems.values()):
+        bad = ", ".join(name for name, wrong in problems.items() if wrong)
+        raise BadData(f"stores that are not as they were made: {bad}; delete their folders, they will be made anew")
+
+
+@app.command()
+def sheet(
+    suite: SuiteName = None,
+    domains: DomainNames = None,
+    data: DataFolder = None,
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("sheets"),
+    classes: Annotated[int, typer.Option(min=1, help="Most pictures of a sheet.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed shows other images.")] = 0,
+    available: Annotated[
+        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    skip_damaged: SkipDamaged = False,
+    recipe: RecipeName = None,
+    settings: Assignments = None,
+) -> None:
+    """Draw a contact sheet of each domain, class names under the pictures."""
+    from udbench.data.sheet import contact_sheet
+
+    members, recipe_settings = _members(suite, domains, recipe, settings)
+    if available:
+        members = context.available(members, data, recipe_settings)
+    for store in context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):
+        output.say(str(contact_sheet(store, out / f"{store.name}.png", classes=classes, seed=seed)))
+
+
+def _members(
+    suite: str | None, domains: str | None, recipe: str | None, settings: list[str] | None
+) -> tuple[tuple[Domain, ...], RecipeSettings]:
+    chosen, members, _ = context.resolve_domains(suite, domains)
+    names = [member.spec.name for member in members]
+    return members, context.load_recipe(recipe, chosen, names, settings or [])[1]
+
+
+def _detail(status: Status) -> str:
+    match status.state:
+        case "ready":
+            assert status.store is not None
+            lacks = f"; incomplete: {status.store.lacks}" if status.store.lacks else ""
+            return f"{status.store.num_train:,} training, {status.store.num_test:,} test images{lacks}"
+        case "embedded":
+            return "made here when first used"
+        case "found":
+            return f"to be prepared from {status.path}"
+        case "missing":
+            return "see below"
+
+
+def _store_facts(store: Any) -> dict[str, Any]:
+    return {
+        "name": store.name,
+        "path": str(store.path),
+        "num_train": store.num_train,
+        "num_test": store.num_test,
+        "height": store.height,
+        "width": store.width,
+        "lacks": store.lacks,
+        "damaged": store.damaged,
+        "sha256": store.sha256,
+    }

@@ -1,0 +1,70 @@
+"""`udbench eval`: score the weights of a run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from udbench.cli import context, output
+
+
+def eval_(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+    ] = None,
+    eval_on: Annotated[
+        Literal["test", "val"] | None, typer.Option(help="Which images to score. [default: as the run]")
+    ] = None,
+    eval_order: Annotated[
+        Literal["shuffled", "class"] | None,
+        typer.Option(
+            help="How test images are put into batches, for adapters that look at them. [default: as the run]"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score a run's weights again, on the same images or on those kept for validation. Writes nothing."""
+    from udbench.cli import jobs
+    from udbench.cli.show import result_path
+    from udbench.config import RecipeSettings, validated
+    from udbench.errors import BadData
+    from udbench.runs.folder import read_config
+    from udbench.runs.rescore import rescore
+    from udbench.train.precision import choose_device
+
+    path = result_path(run)
+    if path is None:
+        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+    folder = path.parent
+    _, config = read_config(folder)
+    changed = {"eval_on": eval_on, "eval_order": eval_order}
+    settings = validated(
+        RecipeSettings,
+        {**config.settings.model_dump(), **{key: value for key, value in changed.items() if value is not None}},
+        "eval",
+    )
+    config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
+    suite = None if config.suite == context.CUSTOM_SUITE else config.suite
+    _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
+    stores = context.prepared(domains, data, settings, workers=None, skip_damaged=False)
+    scores = rescore(jobs.of_config(config), stores, folder)
+    if json:
+        return output.emit_json([score.model_dump(mode="json") for score in scores])
+    table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")
+    for score in scores:
+        table.add_row(
+            *output.cells(
+                score.domain,
+                f"{score.n:,}",
+                f"{score.error:.2f}",
+                f"{score.low:.1f} … {score.high:.1f}",
+                f"{score.chance:.1f}",
+            )
+        )
+    output.answers().print(table)
+    output.say(f"mean error {sum(score.error for score in scores) / len(scores):.2f} % on {settings.eval_on}")
+    return None

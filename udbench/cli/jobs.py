@@ -1,0 +1,116 @@
+"""From names on a command line to a job that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from udbench.cli import context
+from udbench.errors import BadSetting
+
+if TYPE_CHECKING:
+    from udbench.config import RecipeSettings, RunConfig
+    from udbench.domains import Domain
+    from udbench.runs.job import Job
+    from udbench.suites import Suite
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What the user asked for, names not yet looked up."""
+
+    suite: Suite
+    part: bool
+    domains: tuple[Domain, ...]
+    adapter: str
+    adapter_settings: Mapping[str, Any]
+    arch: str
+    arch_settings: Mapping[str, Any]
+    sharing: str
+    recipe: str
+    settings: RecipeSettings
+    seed: int
+    device: str
+    precision: str
+    group: int | None
+
+
+def check(ask: Ask) -> None:
+    """Refuse at once, before any image is read or torch is imported, what names and numbers alone show to be wrong."""
+    _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
+    classes = {domain.spec.name: domain.spec.num_classes for domain in ask.domains}
+    if ask.sharing == "full" and len(set(classes.values())) > 1:
+        listed = ", ".join(f"{name} {number}" for name, number in classes.items())
+        raise BadSetting(
+            "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
+            f"{listed}. Choose such domains with --domains, or --sharing deep"
+        )
+
+
+def make(ask: Ask) -> Job:
+    """The job that is asked for. Imports torch."""
+    from udbench.config import RunConfig, validated
+    from udbench.train.precision import choose_device, choose_precision
+
+    device = choose_device(ask.device)
+    adapter, arch = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
+    config = validated(
+        RunConfig,
+        {
+            "suite": ask.suite.name,
+            "suite_version": ask.suite.version,
+            "score": ask.suite.score,
+            "part_of_suite": ask.part,
+            "domains": tuple(domain.spec.name for domain in ask.domains),
+            "arch": ask.arch,
+            "arch_settings": _dumped(arch[1]),
+            "adapter": ask.adapter,
+            "adapter_settings": _dumped(adapter[1]),
+            "sharing": ask.sharing,
+            "recipe": ask.recipe,
+            "settings": ask.settings,
+            "seed": ask.seed,
+            "precision": choose_precision(ask.precision, device),
+            "device": str(device),
+            "group": ask.group,
+        },
+        "run",
+    )
+    return of_config(config)
+
+
+def of_config(config: RunConfig) -> Job:
+    """The job of a configuration, its names looked up."""
+    from udbench.runs.job import Job
+    from udbench.scores import Score
+
+    registry = context.registry()
+    adapter, arch = _items(config.adapter, config.adapter_settings, config.arch, config.arch_settings)
+    return Job(
+        config=config,
+        architecture=arch[0],
+        arch_settings=arch[1],
+        adapter=adapter[0],
+        adapter_settings=adapter[1],
+        score=registry.get(Score, config.score),
+        plugins={owner.distribution: owner.version for owner in registry.owners},
+    )
+
+
+def _items(
+    adapter: str, adapter_settings: Mapping[str, Any], arch: str, arch_settings: Mapping[str, Any]
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    from udbench.adapters import Adapter
+    from udbench.architectures import Architecture
+
+    registry = context.registry()
+    a, b = registry.get(Adapter, adapter), registry.get(Architecture, arch)
+    return (
+        (a, context.item_settings(a.settings, adapter_settings, f"adapter '{adapter}'")),
+        (b, context.item_settings(b.settings, arch_settings, f"architecture '{arch}'")),
+    )
+
+
+def _dumped(settings: Any) -> dict[str, Any]:
+    return {} if settings is None else settings.model_dump(mode="json")

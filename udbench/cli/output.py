@@ -1,0 +1,87 @@
+"""What the command line says, and where: answers on standard output, notes and progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PLAIN_WIDTH = 200
+
+
+def answers() -> Console:
+    """Where answers go."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """Where notes and progress go."""
+    return _console(stderr=True)
+
+
+def note(text: str) -> None:
+    """Tell the user something beside the answer."""
+    notes().print(clean(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def say(text: str = "") -> None:
+    """A line of an answer."""
+    answers().print(clean(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def error(text: str) -> None:
+    """Tell the user what went wrong: the first line after the word, the others below it."""
+    lines = clean(text).splitlines() or [""]
+    sys.stderr.write("\n".join([f"error: {lines[0]}", *(f"       {line}" for line in lines[1:])]) + "\n")
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table; a column whose name begins with > is set to the right. Fill it with `cells`."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, title=None if title is None else Text(clean(title)), title_justify="left")
+    for column in columns:
+        made.add_column(Text(clean(column.removeprefix(">"))), justify="right" if column.startswith(">") else "left")
+    return made
+
+
+def cells(*values: object) -> list[Any]:
+    """A row's cells: text that is never read as markup, rid of characters that move the cursor."""
+    from rich.text import Text
+
+    return [Text(clean(str(value))) for value in values]
+
+
+def emit_json(document: object) -> None:
+    """The one JSON document of an answer."""
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=True) + "\n")
+
+
+def clean(text: str) -> str:
+    """Text without control characters (escape sequences) or marks that turn the direction of writing."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
+
+
+def version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        import udbench
+
+        say(f"udbench {udbench.__version__}")
+        raise typer.Exit
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH)

@@ -1,0 +1,183 @@
+"""How a run shows itself while it trains: a live bar on a terminal, plain lines elsewhere, and a log file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from udbench.reporters import Listener, Step
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+PLAIN_SECONDS = 10.0
+
+
+class Listeners:
+    """Several listeners as one."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = list(listeners)
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        for listener in self._listeners:
+            listener.started(about)
+
+    def stepped(self, step: Step) -> None:
+        for listener in self._listeners:
+            listener.stepped(step)
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        for listener in self._listeners:
+            listener.scored(round, split, scores)
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        for listener in self._listeners:
+            listener.finished(result)
+
+
+class LogFile:
+    """log.jsonl: an event a line. A run that goes on drops what lies beyond its checkpoint."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "log.jsonl"
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        kept: list[str] = []
+        if self._path.exists():
+            lines = self._path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _round(line) <= int(about["start"])]
+        self._path.write_text("".join(kept))
+        self._write("started", dict(about))
+
+    def stepped(self, step: Step) -> None:
+        self._write(
+            "stepped",
+            {
+                "round": step.round,
+                "lr": step.lr,
+                "losses": dict(step.losses),
+                "images": step.images,
+                "seconds": round(step.seconds, 3),
+            },
+        )
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self._write("scored", {"round": round, "split": split, "errors": dict(scores)})
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        self._write("finished", {"mean_error": result["mean_error"], "seconds": result["seconds"]})
+
+    def _write(self, event: str, fields: Mapping[str, Any]) -> None:
+        with self._path.open("a") as file:
+            file.write(json.dumps({"event": event, **fields}) + "\n")
+
+
+def _round(line: str) -> int:
+    return int(json.loads(line).get("round", 0))
+
+
+class Screen:
+    """What a person watches: round, rate, time left, learning rate and each domain's loss."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+        self._bar = Progress(
+            TextColumn("round {task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("", total=1, note="")
+        self._first: Step | None = None
+        self._said = 0.0
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
+        self._console.print(
+            f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "
+            f"{_millions(about['shared'])} shared, {_millions(about['private'])} private parameters. "
+            f"1 process, {grouped}, {about['precision']}, {about['device']}, {about['threads']} threads"
+            + (f", seed {about['seed']}" if about["seed"] else ""),
+            highlight=False,
+        )
+        if about["start"]:
+            self._console.print(f"going on after round {about['start']}")
+        self._bar.update(self._task, total=about["rounds"], completed=about["start"])
+        self._first, self._said = None, time.monotonic()
+        if self._console.is_terminal:
+            self._live = Live(self._bar, console=self._console, refresh_per_second=4)
+            self._live.start()
+
+    def stepped(self, step: Step) -> None:
+        note, losses = self._note(step), _losses(step.losses)
+        self._first = self._first or step
+        if self._live is not None:
+            self._bar.update(self._task, completed=step.round, note=escape(note))
+            self._live.update(_stacked(self._bar, Text(losses, style="dim")))
+        elif time.monotonic() - self._said >= PLAIN_SECONDS or step.round == step.rounds:
+            self._said = time.monotonic()
+            self._console.print(
+                f"round {step.round}/{step.rounds}  {note}  ({losses})", markup=False, highlight=False, soft_wrap=True
+            )
+        if step.round == step.rounds:
+            self.close()
+            self._console.print("scoring …", highlight=False)
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        mean = sum(scores.values()) / len(scores)
+        each = ", ".join(f"{name} {error:.1f}" for name, error in scores.items())
+        self._console.print(
+            f"round {round}: mean error {mean:.1f} % on {split} ({each})", markup=False, highlight=False, soft_wrap=True
+        )
+
+    def finished(self, result: Mapping[str, Any]) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, at the end or when something goes wrong."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _note(self, step: Step) -> str:
+        """Rate and time left, by the rounds since the first report, so that warming up does not count."""
+        first = self._first
+        if first is not None and step.images > first.images and step.seconds > first.seconds:
+            rate = (step.images - first.images) / (step.seconds - first.seconds)
+        else:
+            rate = step.images / max(step.seconds, 1e-9)
+        left = (step.rounds - step.round) * step.images / step.round / rate
+        loss = sum(step.losses.values()) / max(1, len(step.losses))
+        return f"{clock(left)} left  {rate:.0f} images/s  lr {step.lr:g}  loss {loss:.2f}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:05 or 2:03:09."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items())
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:.2f} M" if number >= 1e5 else f"{number:,}"
+
+
+def _stacked(*parts: RenderableType) -> RenderableType:
+    from rich.console import Group
+
+    return Group(*parts)

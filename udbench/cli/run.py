@@ -1,0 +1,249 @@
+"""`udbench run`: train one network on many domains, score it on each, write to a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.data.store import Store
+    from udbench.domains import Domain
+    from udbench.reporters import Reporter
+    from udbench.results import RunResult
+    from udbench.runs.job import Job
+
+RUNS = Path("runs")
+
+
+def run(
+    adapter: Annotated[
+        str, typer.Option(help="Which parts of the network are each domain's own (udbench list adapters).")
+    ],
+    arch: Annotated[str, typer.Option(help="The network (udbench list archs).")],
+    suite: Annotated[
+        str | None, typer.Option(help="The domains to train on (udbench list suites). [default: pocket]")
+    ] = None,
+    domains: Annotated[
+        str | None, typer.Option(help="Domains by name, or folder:PATH for class folders of your own; commas between.")
+    ] = None,
+    available: Annotated[
+        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    ] = False,
+    sharing: Annotated[str, typer.Option(help="none, deep, full, or partial:A-B for the stages to share.")] = "deep",
+    recipe: Annotated[
+        str | None, typer.Option(help="How to train: a recipe's name or a TOML file. [default: the suite's]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting (udbench show RECIPE); many times."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Where all randomness begins.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Run this many seeds, from --seed on.")] = 1,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/ID]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a checkpoint is, else begin.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would take, and stop.")] = False,
+    board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = Path("leaderboards"),
+    no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    group: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most domains that share a forward; fewer need less memory. [default: all]"),
+    ] = None,
+    reporter: Annotated[
+        list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare images. [default: the cores]")
+    ] = None,
+    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")
+    ] = False,
+) -> None:
+    """Train one network on many domains, score it on each, and write the result to a board.
+
+    For example: udbench run --adapter domain-bn --arch resnet38
+    """
+    from udbench.cli import jobs
+    from udbench.reporters import Reporter
+
+    chosen, members, part = context.resolve_domains(suite, domains)
+    names = [member.spec.name for member in members]
+    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
+        recipe, chosen, names, settings or []
+    )
+    if available:
+        members = context.available(members, data, recipe_settings)
+        part = part or len(members) < len(names)
+    ask = jobs.Ask(
+        suite=chosen,
+        part=part,
+        domains=members,
+        adapter=adapter,
+        adapter_settings=adapter_settings,
+        arch=arch,
+        arch_settings=arch_settings,
+        sharing=sharing,
+        recipe=recipe_name,
+        settings=recipe_settings,
+        seed=seed,
+        device=device,
+        precision=precision,
+        group=group,
+    )
+    reporters = [context.registry().get(Reporter, name) for name in reporter or []]
+    jobs.check(ask)
+    if chosen.summary:
+        output.note(f"{chosen.name}: {chosen.summary}")
+    if dry_run:
+        return _dry_run(jobs.make(ask), members, json=json)
+    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged)
+    for store in stores:
+        if store.lacks:
+            output.note(f"{store.name} is incomplete: {store.lacks}")
+    job = jobs.make(ask)
+    results = [
+        _one(
+            _with_seed(job, each),
+            stores,
+            _folder(out, each if seeds > 1 else None),
+            reporters,
+            resume,
+            board,
+            no_board,
+            json,
+        )
+        for each in range(seed, seed + seeds)
+    ]
+    if json:
+        output.emit_json(results[0].document() if seeds == 1 else [result.document() for result in results])
+    return None
+
+
+def _one(
+    job: Job,
+    stores: Sequence[Store],
+    out: Path | None,
+    reporters: Sequence[Reporter],
+    resume: bool,
+    board: Path,
+    no_board: bool,
+    json: bool,
+) -> RunResult:
+    """One seed: run it, show its errors, put it on its board."""
+    from udbench.boards.entry import add_entry
+    from udbench.cli.progress import Listeners, LogFile, Screen
+    from udbench.cli.show import scores_table
+    from udbench.runs.execute import execute
+    from udbench.runs.folder import find_run, new_folder
+
+    folder = out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS)
+    screen = Screen(output.notes())
+    listener = Listeners([screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)])
+    try:
+        result = execute(job, stores, folder, listener, resume=resume)
+    except KeyboardInterrupt:
+        screen.close()
+        if (folder / "checkpoint.pt").exists():
+            output.note(f"stopped; go on by the same command with --resume --out {folder}")
+        raise
+    finally:
+        screen.close()
+    if not json:
+        scores_table(result)
+    _warn(result)
+    say = output.note if json else output.say
+    say(f"result  {folder / 'result.json'}")
+    if no_board or result.split != "test":
+        return result
+    path = add_entry(board, folder)
+    say(f"board   {path}   {_place(path)}")
+    return result
+
+
+def _warn(result: RunResult) -> None:
+    from udbench.boards.scoring import at_chance
+
+    for score in result.scores:
+        if at_chance(score):
+            output.note(
+                f"warning: '{score.domain}' is at chance ({score.error:.1f} %, always answering one class has "
+                f"{score.chance:.1f} %): nothing was learnt there"
+            )
+
+
+def _place(path: Path) -> str:
+    """Where a new entry stands on its board, in words."""
+    from udbench.boards.entry import read_board
+    from udbench.boards.ranking import rank
+
+    entries, _ = read_board(path.parent)
+    for table in rank(entries):
+        for row in table.rows:
+            if path in [entry.path for entry in row.entries]:
+                if len(table.rows) == 1:
+                    return "the only method there"
+                tied = ", within noise of the one above" if row.tied else ""
+                return f"{_ordinal(row.rank)} of {len(table.rows)}{tied} (udbench board show {path.parent.name})"
+    return "the same method and seed is there already, and counts once"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _dry_run(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
+    from udbench.cli.progress import clock
+    from udbench.runs.plan import plan
+
+    specs = {domain.spec.name: domain.spec for domain in domains}
+    figures = plan(job, specs)
+    if json:
+        return output.emit_json(figures.document())
+    settings = job.config.settings
+    table = output.table("domain", ">classes", "size", ">batch", ">epochs", ">private parameters")
+    for name, spec in specs.items():
+        height, width = settings.size_of(name)
+        epochs = f"{figures.epochs[name]:.1f}" if name in figures.epochs else "?"
+        table.add_row(
+            *output.cells(
+                name,
+                spec.num_classes,
+                f"{height}x{width}",
+                settings.batch_of(name),
+                epochs,
+                f"{figures.private[name]:,}",
+            )
+        )
+    output.answers().print(table)
+    output.say(f"{figures.shared:,} shared and {sum(figures.private.values()):,} private parameters")
+    output.say(f"{figures.flops / 1e6:.1f} M operations for the forward of an image")
+    output.say(
+        f"memory: {figures.model_bytes / 2**20:.0f} MB for parameters, gradients and optimizer, "
+        f"{figures.store_bytes / 2**20:.0f} MB for the images; activations come on top"
+    )
+    output.say(f"{figures.rounds} rounds of {figures.images_per_round} images in {figures.forwards} forwards")
+    output.say(
+        f"about {clock(figures.seconds)} of training at {figures.images_per_second:.0f} images/s "
+        f"({job.config.precision} on {job.config.device}; median of {figures.timed_rounds} timed rounds)"
+    )
+    return None
+
+
+def _with_seed(job: Job, seed: int) -> Job:
+    return replace(job, config=job.config.model_copy(update={"seed": seed}))
+
+
+def _folder(out: Path | None, seed: int | None) -> Path | None:
+    return out / f"seed-{seed}" if out is not None and seed is not None else out

@@ -1,0 +1,156 @@
+"""`udbench show`: the facts of one thing, or of a run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from udbench.registry import Item
+    from udbench.results import RunResult
+
+RUNS = Path("runs")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Anything that is installed, a run's folder, its id, or a result.json.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a domain, suite, recipe, adapter … by name, or the result of a run."""
+    path = result_path(name)
+    if path is not None:
+        from udbench.results import read_result
+
+        result = read_result(path)
+        return output.emit_json(result.document()) if json else show_result(result)
+    registry = context.registry()
+    found = registry.where(name)
+    if not found:
+        from udbench.errors import UnknownName
+        from udbench.registry import KINDS
+
+        known = sorted({known for kind in KINDS for known in registry.names(kind)})
+        raise UnknownName("item or run", name, known, registry.notes())
+    if json:
+        return output.emit_json([_facts(item) for item in found])
+    for item in found:
+        _show_item(item)
+    return None
+
+
+def result_path(name: str) -> Path | None:
+    """The result file that a word means: a file, a run's folder, or the id of a run in ./runs."""
+    for path in (Path(name), RUNS / name):
+        if path.is_dir() and ((path / "result.json").exists() or (path / "config.toml").exists()):
+            return path / "result.json"
+        if path.is_file():
+            return path
+    return None
+
+
+def show_result(result: RunResult) -> None:
+    """A run's result on the terminal: the errors with their intervals, against chance, and how they were made."""
+    scores_table(result)
+    environment = result.environment
+    output.say(
+        f"{result.adapter} on {result.arch}, sharing {result.sharing}, recipe {result.recipe}, seed {result.seed}, "
+        f"{result.rounds} rounds of {', '.join(_batches(result))}"
+    )
+    output.say(
+        f"{result.params.shared:,} shared and {result.params.private:,} private parameters, {result.params.ratio:.2f} "
+        f"times one network; {result.flops / 1e6:.1f} M operations an image"
+    )
+    output.say(
+        f"{result.seconds:.0f} s of training, {result.images_per_second:.0f} images/s on {environment.hardware}, "
+        f"{environment.device}, {result.config.precision}, {environment.threads} threads, torch {environment.torch}"
+    )
+    output.say(f"finished {result.finished}, id {result.id}, suite {result.suite} version {result.suite_version}")
+
+
+def scores_table(result: RunResult) -> None:
+    """The table of errors, a row a domain and their mean below."""
+    from udbench.boards.scoring import at_chance
+
+    table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance", "")
+    for score in result.scores:
+        remarks = [
+            *(["at chance: not learnt"] if at_chance(score) else []),
+            *([] if score.complete else [f"incomplete: {result.stores[score.domain].lacks}"]),
+        ]
+        table.add_row(
+            *output.cells(
+                score.domain,
+                f"{score.n:,}",
+                f"{score.error:.1f}" if score.error >= 1 else f"{score.error:.2f}",
+                f"{score.low:.1f} … {score.high:.1f}",
+                f"{score.chance:.1f}",
+                "; ".join(remarks),
+            )
+        )
+    table.add_section()
+    table.add_row(
+        *output.cells("mean", "", f"{result.mean_error:.1f}", "", "", "" if result.split == "test" else result.split)
+    )
+    output.answers().print(table)
+
+
+def _batches(result: RunResult) -> list[str]:
+    sizes = {name: result.config.settings.batch_of(name) for name in result.domains}
+    if len(set(sizes.values())) == 1:
+        return [f"{next(iter(sizes.values()))} images of each domain"]
+    return [f"{size} of {name}" for name, size in sizes.items()]
+
+
+def _facts(item: Item) -> dict[str, Any]:
+    value = item.value
+    facts: dict[str, Any] = {"kind": item.kind, "name": item.name, "owner": item.owner.name, "summary": item.summary}
+    if item.kind == "domains":
+        return {**facts, **asdict(value.spec), "embedded": value.embedded, "obtain": value.obtain}
+    if item.kind == "recipes":
+        from udbench.config import RecipeSettings, validated
+
+        settings = validated(RecipeSettings, value.settings, f"recipe '{item.name}'")
+        return {**facts, "settings": settings.model_dump(mode="json")}
+    if is_dataclass(value):
+        for field in fields(value):
+            content = getattr(value, field.name)
+            if field.name == "settings" and content is not None:
+                facts["settings"] = {key: about.default for key, about in content.model_fields.items()}
+            elif not callable(content):
+                facts[field.name] = content
+    return facts
+
+
+def _show_item(item: Item) -> None:
+    facts = _facts(item)
+    output.say(f"{item.kind.removesuffix('s')} {item.name} (plugin {item.owner})")
+    for key, value in facts.items():
+        if key in ("kind", "name", "owner", "settings") or value in ("", None):
+            continue
+        output.say(f"  {key:<12} {', '.join(value) if isinstance(value, list | tuple) else value}")
+    if "settings" in facts:
+        _show_settings(item, facts["settings"])
+
+
+def _show_settings(item: Item, values: dict[str, Any]) -> None:
+    from udbench.config import RecipeSettings
+
+    model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else item.value.settings
+    prefix = "" if item.kind == "recipes" else f"{item.kind.removesuffix('s')}."
+    table = output.table("--set", "value", "meaning")
+    for key, about in model.model_fields.items():
+        table.add_row(*output.cells(prefix + key, _shown(values[key]), about.description or ""))
+    output.answers().print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value in (None, {}) else str(value)

@@ -1,0 +1,28 @@
+"""Scoring the weights of a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from udbench.data.store import Store
+from udbench.results import DomainScore
+from udbench.runs.job import Job, build, inputs_of, prepare_data
+from udbench.runs.record import score_all
+from udbench.train.checkpoint import load_weights
+from udbench.train.evaluate import evaluate
+from udbench.train.feed import Feed
+from udbench.train.precision import parameter_dtype
+
+
+def rescore(job: Job, stores: Sequence[Store], folder: Path) -> tuple[DomainScore, ...]:
+    """The scores of the weights in a run's folder on these stores. Raises BadData when they are missing or damaged."""
+    config, settings = job.config, job.config.settings
+    data, rows = prepare_data(stores, settings)
+    model = build(job, inputs_of(settings, {store.name: store.spec.num_classes for store in stores}))
+    load_weights(folder / "weights.safetensors", model)
+    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    by_batch = job.adapter.evaluation == "batch"
+    return score_all(stores, evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch))
