@@ -60,6 +60,10 @@ class RunFailed(UdbenchError):
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like the given one, or None when none is near."""
-    matches = difflib.get_close_matches(given.lower(), list(known), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The known name that looks most like the given one, or None when none is near.
+
+    Of several, one with the same letters in another order comes first: that is how fingers slip.
+    """
+    word = given.lower()
+    matches = difflib.get_close_matches(word, list(known), n=5, cutoff=0.6)
+    return next((match for match in matches if sorted(match) == sorted(word)), matches[0] if matches else None)

@@ -12,11 +12,15 @@ from pathlib import Path
 from udbench.errors import UdbenchError
 
 
+class DiskFull(UdbenchError):
+    """There is no room left where something was to be written."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write into; it takes the path's place when the block ends well.
 
-    Raises UdbenchError, leaving what was there, when the disk is full or the folder cannot be written.
+    Leaves what was there and raises DiskFull, or UdbenchError when the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -40,7 +44,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a whole file, or leave what was there. Raises UdbenchError when the disk is full."""
+    """Write a whole file, or leave what was there. Raises DiskFull, or UdbenchError where nothing can be written."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -57,7 +61,7 @@ def sync_folder(folder: Path) -> None:
 def explained(error: OSError, path: Path) -> UdbenchError:
     """An operating system's refusal in words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UdbenchError(f"{path}: the disk is full; free some space, or choose a folder on another disk")
+        return DiskFull(f"{path}: the disk is full; free some space, or choose a folder on another disk")
     return UdbenchError(f"{path}: cannot be written: {error.strerror or error}")
 
 

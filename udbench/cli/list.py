@@ -34,6 +34,8 @@ def list_(
     if kind not in KINDS:
         raise UnknownName("kind of thing", kind, [*KINDS, "plugins"])
     items = registry.items(kind, pattern)
+    for line in (*registry.notes(), *registry.clashes()):
+        output.note(line)
     if json:
         return output.emit_json(
             [{"name": item.name, "owner": item.owner.name, "summary": item.summary} for item in items]
@@ -45,8 +47,6 @@ def list_(
         output.answers().print(table)
     else:
         output.say(f"no {kind}" + (f" fit '{pattern}'" if pattern != "*" else " are installed"))
-    for line in (*registry.notes(), *registry.clashes()):
-        output.note(line)
     return None
 
 

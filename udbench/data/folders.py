@@ -90,11 +90,13 @@ def _folders(top: Path) -> list[Path]:
     return sorted(Path(e.path) for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
 
 
-def _images(folder: Path, root: Path) -> Iterator[str]:
+def _images(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[str]:
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _images(Path(entry.path), root)
+            if entry.is_symlink() and Path(entry.path).resolve() in {f.resolve() for f in (folder, *above)}:
+                raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
+            yield from _images(Path(entry.path), root, (folder, *above))
         elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
             yield Path(entry.path).relative_to(root).as_posix()

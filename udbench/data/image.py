@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,16 +40,26 @@ def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
     if not data:
         raise DamagedImage("the file is empty")
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-            warnings.simplefilter("ignore")
+        with _quietly(), Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise DamagedImage(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
             image.load()
             return _in_mode(ImageOps.exif_transpose(image), channels)
     except UnidentifiedImageError:
         raise DamagedImage("not an image of a known format") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError, MemoryError) as error:
-        raise DamagedImage(str(error) or type(error).__name__) from None
+    except DamagedImage:
+        raise
+    except Exception as error:
+        # What decoders trip over in a broken file has no common base: TypeError, NotImplementedError, struct.error ...
+        raise DamagedImage(str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without Pillow's warnings about odd metadata and large pictures: what matters of them is an error of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _in_mode(image: Image.Image, channels: int) -> Image.Image:

@@ -35,7 +35,7 @@ class Listing:
     def fingerprint(self) -> str:
         """A hash of what is listed; a preparation may only go on where this is the same."""
         text = "\n".join([f"{self.num_train}", *self.names.tolist(), *map(str, self.labels.tolist())])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     def without(self, damaged: Sequence[int]) -> Listing:
         """The listing without some rows."""
@@ -87,23 +87,14 @@ def list_images(source: Source, spec: DomainSpec, root: Path) -> Listing:
         )
     if labels.min() < 0 or labels.max() >= len(source.class_names):
         raise BadData(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
-    if len(np.unique(labels)) < 2:
-        raise BadData(
-            f"{what} has images of one class only ({source.class_names[int(labels[0])]}); it needs two or more"
-        )
     names, counts = np.unique(index.name, return_counts=True)
     if (counts > 1).any():
         raise BadData(f"{what}: the name '{names[counts > 1][0]}' stands twice in its index")
     if index.split is not None and (odd := set(np.unique(index.split).tolist()) - {"train", "test"}):
         raise BadData(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
     test = split_index(index, spec.name, spec.num_classes)
-    for split, number in (("training", int((~test).sum())), ("test", int(test.sum()))):
-        if number == 0:
-            raise BadData(
-                f"{what} has no {split} images; put some into {'train' if split == 'training' else 'test'}/<class>/"
-            )
     rows = np.lexsort((index.name, test)).astype(np.int64)
-    return Listing(
+    listing = Listing(
         rows=rows,
         names=np.asarray(index.name)[rows],
         labels=labels[rows],
@@ -112,3 +103,16 @@ def list_images(source: Source, spec: DomainSpec, root: Path) -> Listing:
         divided=index.split is not None,
         class_names=tuple(source.class_names),
     )
+    check_usable(listing, what)
+    return listing
+
+
+def check_usable(listing: Listing, what: str) -> None:
+    """Raise BadData for a listing that leaves nothing to learn, nothing to train on, or nothing to score."""
+    if len(present := np.unique(listing.labels)) < 2:
+        only = f" ({listing.class_names[int(present[0])]})" if len(present) else ""
+        raise BadData(f"{what} has images of one class only{only}; it needs two or more")
+    if not listing.num_train:
+        raise BadData(f"{what} has no training images; put some into train/<class>/")
+    if listing.num_train == len(listing.labels):
+        raise BadData(f"{what} has no test images; put some into test/<class>/")

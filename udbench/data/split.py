@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -45,26 +46,33 @@ def stratified(
 ) -> NDArray[np.bool_]:
     """About `fraction` of each class's rows, (N,) bool, whatever the order of the rows.
 
-    Never all of a class. A group that would overshoot by more than it would fall short is left.
+    Groups stay whole, also those of several classes. Units (groups, or else rows) are gone through by the rank
+    of their names, and one is taken where that brings the classes' counts nearer to what is wanted; the last of
+    a class never is, so that no class is taken as a whole.
     """
-    units = names if groups is None else np.char.add(labels.astype(str), np.char.add("\x1f", groups.astype(str)))
-    members: dict[int, dict[str, list[int]]] = {}
-    for row, (label, unit) in enumerate(zip(labels.tolist(), units.tolist(), strict=True)):
-        members.setdefault(label, {}).setdefault(unit, []).append(row)
+    units: dict[str, list[int]] = {}
+    for row, unit in enumerate((names if groups is None else groups).tolist()):
+        units.setdefault(str(unit), []).append(row)
+    of_row: list[int] = labels.tolist()
+    counts = {unit: Counter(of_row[row] for row in rows) for unit, rows in units.items()}
+    key = {unit: unit if groups is None else f"{min(own)}\x1f{unit}" for unit, own in counts.items()}
+    ranked = sorted(units, key=lambda unit: _rank(purpose, key[unit]))
+    last = {label: unit for unit in ranked for label in counts[unit]}
+    short = Counter({label: round(fraction * number) for label, number in Counter(of_row).items()})
     mask = np.zeros(len(labels), dtype=bool)
-    for units_of_class in members.values():
-        wanted = round(fraction * sum(map(len, units_of_class.values())))
-        taken = 0
-        for unit in sorted(units_of_class, key=lambda name: _rank(purpose, name))[:-1]:
-            rows = units_of_class[unit]
-            if taken < wanted and taken + len(rows) - wanted <= wanted - taken:
-                mask[rows] = True
-                taken += len(rows)
+    for unit in ranked:
+        own = counts[unit]
+        nearer = sum(abs(short[label]) - abs(short[label] - n) for label, n in own.items())
+        if nearer >= 0 and not any(last[label] == unit for label in own):
+            mask[units[unit]] = True
+            short.subtract(own)
     return mask
 
 
 def _rank(purpose: str, name: str) -> bytes:
-    return hashlib.blake2b(f"{purpose}\x1f{name}".encode(), digest_size=16).digest()
+    # names of files need not be valid text
+    text = f"{purpose}\x1f{name}".encode(errors="surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def as_numbers(groups: Sequence[str]) -> NDArray[np.int64]:

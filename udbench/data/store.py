@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,8 +44,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.facts = _read_facts(self.path)
-        for file, size in self.facts["sizes"].items():
+        self.facts = facts = _read_facts(self.path)
+        for file, size in facts["sizes"].items():
             found = (self.path / file).stat().st_size if (self.path / file).is_file() else None
             if found != size:
                 have = "is missing" if found is None else f"has {found} bytes instead of {size}"
@@ -118,20 +118,33 @@ def store_path(wanted: Wanted) -> Path:
 
 def verify_store(store: Store) -> list[str]:
     """What is wrong with a store, a sentence each: hashes, labels and moments are computed anew."""
+    recorded: dict[str, str] = store.facts["files_sha256"]
+    found = {file: hash_file(store.path / file) for file in recorded}
     problems = [
         f"{store.path / file} was changed: its sha256 is not the recorded one"
-        for file, digest in store.facts["files_sha256"].items()
-        if hash_file(store.path / file) != digest
+        for file, digest in recorded.items()
+        if found[file] != digest
     ]
     if problems:
         return problems
-    if content_hash(store.path) != store.sha256:
+    if content_hash(found) != store.sha256:
         problems.append(f"{store.path / 'store.json'}: its sha256 is not that of images and labels")
-    if store.images.shape != (store.num_train + store.num_test, store.height, store.width, store.channels):
-        problems.append(f"{store.path / 'images.npy'}: shape {store.images.shape} does not fit store.json")
+    count = store.num_train + store.num_test
+    shapes = {
+        "images.npy": (store.images, (count, store.height, store.width, store.channels)),
+        "labels.npy": (store.labels, (count,)),
+        "names.npy": (store.names, (count,)),
+    }
+    if store.groups is not None:
+        shapes["groups.npy"] = (store.groups, (count,))
+    for file, (array, shape) in shapes.items():
+        if array.shape != shape:
+            problems.append(f"{store.path / file}: shape {array.shape} where store.json has {shape}")
     labels = store.labels
-    if len(labels) and (labels.min() < 0 or labels.max() >= store.spec.num_classes):
-        problems.append(f"{store.path / 'labels.npy'}: labels outside 0 to {store.spec.num_classes - 1}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(store.class_names)):
+        problems.append(f"{store.path / 'labels.npy'}: labels outside 0 to {len(store.class_names) - 1}")
+    if problems:
+        return problems
     sums = [pixel_sums(block) for block in blocks(store.images[: store.num_train])]
     mean, std = moments(sum(s for s, _ in sums), sum(q for _, q in sums), store.num_train * store.height * store.width)
     if (mean, std) != (store.mean, store.std):
@@ -145,18 +158,15 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_hash(path: Path) -> str:
-    """The sha256 of a store's images and labels, which does not depend on where they came from."""
-    digest = hashlib.sha256()
-    for file in ("images.npy", "labels.npy"):
-        digest.update(hash_file(path / file).encode())
-    return digest.hexdigest()
+def content_hash(digests: Mapping[str, str]) -> str:
+    """The sha256 of a store's images and labels, from their files'; it does not depend on where they came from."""
+    return hashlib.sha256((digests["images.npy"] + digests["labels.npy"]).encode()).hexdigest()
 
 
-def blocks(images: NDArray[np.uint8], size: int = 1024) -> Iterator[NDArray[np.uint8]]:
-    """Images in blocks, so that a mapped array need not be in memory as a whole."""
-    for start in range(0, len(images), size):
-        yield np.asarray(images[start : start + size])
+def blocks(rows: NDArray[Any], size: int = 1024) -> Iterator[NDArray[Any]]:
+    """Rows in blocks, so that a mapped array need not be in memory as a whole."""
+    for start in range(0, len(rows), size):
+        yield np.asarray(rows[start : start + size])
 
 
 def pixel_sums(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -192,7 +202,13 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 def _folder_states(root: Path) -> Iterator[str]:
     """Every folder below the root with its time of change, which moves when files are added, removed or renamed."""
-    for folder, below, _ in os.walk(root):
+    seen: set[tuple[int, int]] = set()
+    for folder, below, _ in os.walk(root, followlinks=True):
+        state = Path(folder).stat()
+        if (place := (state.st_dev, state.st_ino)) in seen:
+            below.clear()
+            continue
+        seen.add(place)
         below.sort()
         below[:] = [name for name in below if not name.startswith(".")]
-        yield f"{os.path.relpath(folder, root)} {Path(folder).stat().st_mtime_ns}"
+        yield f"{os.path.relpath(folder, root)} {state.st_mtime_ns}"

@@ -55,7 +55,9 @@ class UniversalModel(nn.Module):
         """Logits of each slice, (rows, classes of its domain), for images (N, C, H, W) of these slices in order."""
         with self.route.using(slices, round):
             maps = self.trunk(images)
-            return [self._classify(part, maps[start:stop]) for part, start, stop in self.route.bounds(maps.shape[0])]
+            marks = self.route.bounds(maps.shape[0])
+            rows = maps.split([stop - start for _, start, stop in marks])
+            return [self._classify(part, own) for (part, _, _), own in zip(marks, rows, strict=True)]
 
     def _classify(self, part: Slice, maps: Tensor) -> Tensor:
         with self.route.using((part,), self.route.round):

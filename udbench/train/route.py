@@ -80,4 +80,5 @@ class Route:
         marks = self.bounds(x.shape[0])
         if len(marks) == 1:
             return apply(marks[0][0], x)
-        return torch.cat([apply(part, x[start:stop]) for part, start, stop in marks])
+        rows = x.split([stop - start for _, start, stop in marks])  # its backward is one copy, a slice's is one each
+        return torch.cat([apply(part, own) for (part, _, _), own in zip(marks, rows, strict=True)])

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from udbench import Input, Network, Stage, UdbenchError
 
+from udbench import Input, Network, Stage, UdbenchError
 from udbench_architectures.settings import ResNetSettings
 
 UNITS = 4

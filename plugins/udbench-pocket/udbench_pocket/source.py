@@ -1,0 +1,89 @@
+"""Images that are made when they are read: each from the domain, its version, its class and its number alone."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench import Index
+from udbench_pocket.catalogue import Made, drawing
+
+Pixels = NDArray[np.uint8]
+
+
+def stream(*purpose: object) -> np.random.RandomState:
+    """Draws for one purpose. RandomState's streams are frozen by numpy's policy, so images stay the same."""
+    text = "\x1f".join(map(str, purpose))
+    return np.random.RandomState(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little"))
+
+
+class Drawn:
+    """A generated domain. Names are <class>/<split>-<number>."""
+
+    def __init__(self, made: Made) -> None:
+        self._made = made
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self._made.classes
+
+    @property
+    def index(self) -> Index:
+        return self._index
+
+    @cached_property
+    def _index(self) -> Index:
+        made = self._made
+        rows = [
+            (f"{name}/{split}-{k:04d}", label, split)
+            for split, number in (("train", made.train), ("test", made.test))
+            for label, name in enumerate(made.classes)
+            for k in range(number)
+        ]
+        names, labels, splits = zip(*rows, strict=True)
+        return Index(name=np.array(names), label=np.array(labels, dtype=np.int64), split=np.array(splits))
+
+    def read(self, i: int) -> Pixels:
+        made, index = self._made, self.index
+        draw: Callable[[int, np.random.RandomState], Pixels] = drawing(made.draw)
+        return draw(int(index.label[i]), stream(made.name, made.version, str(index.name[i])))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_made": self._made}
+
+
+class Handwriting:
+    """scikit-learn's digits: 1,797 real ones of 8x8 pixels with values 0 to 16, split by a fixed permutation."""
+
+    class_names: Sequence[str] = tuple("0123456789")
+    train = 1300
+
+    @cached_property
+    def _digits(self) -> tuple[Pixels, NDArray[np.int64]]:
+        from sklearn.datasets import load_digits
+
+        found: Any = load_digits()
+        return (found.images * 255 / 16).round().astype(np.uint8), found.target.astype(np.int64)
+
+    @property
+    def index(self) -> Index:
+        return self._index
+
+    @cached_property
+    def _index(self) -> Index:
+        labels = self._digits[1]
+        order = stream("handwriting", "split").permutation(len(labels))
+        split = np.full(len(labels), "train", dtype="<U5")
+        split[order[self.train :]] = "test"
+        return Index(name=np.array([f"{i:04d}" for i in range(len(labels))]), label=labels, split=split)
+
+    def read(self, i: int) -> Pixels:
+        return self._digits[0][i]
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}

@@ -1,0 +1,136 @@
+"""A store's images while it grows: written some rows at a time, each with a note of what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.image import to_pixels
+from udbench.data.store import pixel_sums
+from udbench.domains import Source
+from udbench.errors import BadData, UdbenchError
+from udbench.files import atomic_write
+
+CHUNK = 256
+GROWING, SOURCE, NOTES = "growing.npy", "source.pickle", "done"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """What came of some rows: exact pixel sums of the training ones, and the rows that could not be read."""
+
+    start: int
+    stop: int
+    total: list[int]
+    squares: list[int]
+    damaged: dict[int, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What a worker must know of the domain at hand. `source_sha256` is that of the pickled source in `folder`."""
+
+    folder: str
+    source_sha256: str
+    num_train: int
+    channels: int
+    height: int
+    width: int
+
+
+def spans(num_train: int, total: int) -> list[tuple[int, int]]:
+    """Rows in chunks, none of which holds both training and test images."""
+    return [
+        (start, min(start + CHUNK, end))
+        for begin, end in ((0, num_train), (num_train, total))
+        for start in range(begin, end, CHUNK)
+    ]
+
+
+def write_source(folder: Path, source: Source, rows: NDArray[np.int64]) -> str:
+    """Leave the source, and the store's rows in it, for the workers; return the sha256 that they ask for."""
+    pickled = pickle.dumps((source, rows))
+    (folder / SOURCE).write_bytes(pickled)
+    return hashlib.sha256(pickled).hexdigest()
+
+
+def work(task: Task, start: int, stop: int, stopped: Callable[[], bool] = lambda: False) -> Chunk | None:
+    """Read, resize and write some rows, in whichever process; None when stopped, with nothing noted as done."""
+    folder, channels, height, width = Path(task.folder), task.channels, task.height, task.width
+    source, rows = _opened(task)
+    damaged: dict[int, str] = {}
+    block = np.zeros((stop - start, height, width, channels), dtype=np.uint8)
+    for row in range(start, stop):
+        if stopped():
+            return None
+        try:
+            block[row - start] = to_pixels(source.read(int(rows[row])), channels, height, width)
+        except BadData as error:
+            damaged[row] = str(error)
+        except OSError as error:
+            damaged[row] = error.strerror or str(error)
+    write_rows(folder / GROWING, block, start)
+    good = np.array([row not in damaged for row in range(start, stop)])
+    total, squares = (
+        pixel_sums(block[good]) if start < task.num_train else (np.zeros(channels, int), np.zeros(channels, int))
+    )
+    chunk = Chunk(start=start, stop=stop, total=total.tolist(), squares=squares.tolist(), damaged=damaged)
+    atomic_write(_note(folder, start, stop), json.dumps(asdict(chunk)))
+    return chunk
+
+
+def noted(folder: Path, span: tuple[int, int]) -> Chunk | None:
+    """What came of a chunk that was done before, or None."""
+    try:
+        note = json.loads(_note(folder, *span).read_text())
+        return Chunk(**{**note, "damaged": {int(row): reason for row, reason in note["damaged"].items()}})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def forget(folder: Path, chunk: Chunk) -> None:
+    """Have a chunk done again the next time."""
+    _note(folder, chunk.start, chunk.stop).unlink()
+
+
+def new_images(path: Path, shape: tuple[int, ...]) -> None:
+    """An .npy file of zeros that takes no space yet."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + int(np.prod(shape, dtype=np.int64)))
+
+
+def write_rows(path: Path, block: NDArray[np.uint8], start: int) -> None:
+    """Write rows of an .npy file in their place, down to the disk.
+
+    Not through a memory map: on a full disk that ends the process by a signal, where this raises OSError.
+    """
+    images = np.load(path, mmap_mode="r")
+    assert images.shape[1:] == block.shape[1:]
+    with path.open("r+b") as file:
+        file.seek(images.offset + start * block[0].nbytes)
+        file.write(np.ascontiguousarray(block).data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@lru_cache(maxsize=2)
+def _opened(task: Task) -> tuple[Source, NDArray[np.int64]]:
+    """The source, fetched once for each domain and worker: the very bytes that the parent process wrote."""
+    pickled = (Path(task.folder) / SOURCE).read_bytes()
+    if hashlib.sha256(pickled).hexdigest() != task.source_sha256:
+        raise UdbenchError(f"{task.folder}: another process writes to this folder; try again when it has ended")
+    return pickle.loads(pickled)  # noqa: S301
+
+
+def _note(folder: Path, start: int, stop: int) -> Path:
+    return folder / NOTES / f"{start}-{stop}.json"
