@@ -46,6 +46,14 @@ def explode() -> list[Recipe]:
     raise RuntimeError("boom")
 
 
+class Leaving(BaseException):
+    """As test runners raise where a module asks to be skipped."""
+
+
+def leave() -> list[Recipe]:
+    raise Leaving("for good")
+
+
 def half() -> object:
     yield recipe("before")
     raise KeyError("midway")
@@ -63,7 +71,11 @@ def half() -> object:
         (plugin(udbench_recipes=[recipe("../../x")]), "a recipe's name is"),
         (plugin(udbench_recipes=[recipe("mine"), recipe("mine")]), "brought the recipe 'mine' twice"),
         (plugin(udbench_recipe=[recipe("mine")]), "no hook 'udbench_recipe'. Did you mean 'udbench_recipes'?"),
-        (plugin(udbench_commands={"verb": "module:function"}), "ValueError"),
+        (plugin(udbench_commands={"verb": "module:function"}), "brought 'module:function' for 'verb' where"),
+        (plugin(udbench_commands={"verb": (1, "x")}), "brought (1, 'x') for 'verb' where"),
+        (plugin(udbench_recipes=[recipe("a/../../x")]), "a recipe's name is"),
+        (plugin(udbench_recipes=[Recipe(name="mine", summary=None)]), "'mine' with a NoneType as its summary"),  # type: ignore[arg-type]
+        (plugin(udbench_recipes=leave), "Leaving: for good"),
         (SimpleNamespace(), "it implements no hook of udbench"),
         (None, "it implements no hook of udbench"),
     ],

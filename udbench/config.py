@@ -19,7 +19,7 @@ Size = Annotated[int, Field(ge=4, le=4096)] | tuple[Annotated[int, Field(ge=4)],
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DomainSettings(_Frozen):
@@ -174,6 +174,8 @@ def read_recipe_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadSetting(f"recipe {path}: not readable as TOML: {error}") from None
+    except OSError as error:
+        raise BadSetting(f"recipe {path}: cannot be read: {error.strerror or error}") from None
 
 
 def merged(base: Mapping[str, Any], *over: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
         known = _keys(model, where[:-1])
         near = nearest(where[-1], known)
         hint = f" Did you mean '{near}'?" if near else ""
-        return f"{what}: no setting '{name}'.{hint}\nsettings: {', '.join(known)}"
+        return f"{what}: no setting '{name}'.{hint}" + (f"\nsettings: {', '.join(known)}" if known else "")
     if first["type"] == "missing":
         return f"{what}: '{name}' must be set"
     message = first["msg"].removeprefix("Value error, ")
@@ -214,12 +216,13 @@ def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The keys that a model takes below a path of nested tables."""
+    """The keys that a model takes below a path of nested tables; none where a plugin's table is no plain model."""
     for part in path:
         if model is RecipeSettings and part == "domain":
             return list(DomainSettings.model_fields)
-        nested = model.model_fields[part].annotation
-        assert isinstance(nested, type) and issubclass(nested, BaseModel)
+        nested = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
+            return []
         model = nested
     return list(model.model_fields)
 

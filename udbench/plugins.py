@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -30,7 +32,7 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
     manager.add_hookspecs(hookspecs)
     off = {*disabled, *(part.strip() for part in os.environ.get(DISABLE, "").split(",") if part.strip())}
     seen: set[str] = set()
-    for owner, fetch in _candidates(extra or {}):
+    for owner, fetch in _candidates(registry, extra or {}):
         seen |= {owner.name, owner.distribution}
         if not off & {owner.name, owner.distribution}:
             registry.owners.append(owner)
@@ -42,17 +44,48 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
     return registry
 
 
-def _candidates(extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
-    found: list[tuple[Owner, Callable[[], object]]] = []
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        dist = entry.dist
-        owner = Owner(
-            name=entry.name, distribution=dist.name if dist else entry.name, version=dist.version if dist else ""
-        )
-        found.append((owner, entry.load))
+def _candidates(registry: Registry, extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
+    found = [
+        (Owner(name=entry.name, distribution=name, version=version), entry.load)
+        for name, version, entries in _installed(registry)
+        for entry in entries
+        if entry.group == GROUP
+    ]
     for name, plugin in extra.items():
         found.append((Owner(name=name, distribution=name, version=""), lambda plugin=plugin: plugin))
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].name))
+
+
+def _installed(registry: Registry) -> Iterable[tuple[str, str, Iterable[importlib.metadata.EntryPoint]]]:
+    """The installed distributions that bring plugins: name, version and entry points, the first of a name on the path.
+
+    Asked one by one, since `importlib.metadata.entry_points` fails as a whole where one distribution is damaged.
+    """
+    seen: set[str] = set()
+    for dist in importlib.metadata.distributions():
+        if f"[{GROUP}]" not in (dist.read_text("entry_points.txt") or ""):
+            continue
+        name, version = _about(dist)
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            entries = list(dist.entry_points)
+        except Exception as error:
+            cause = f"its entry_points.txt is damaged: {type(error).__name__}: {error}"
+            registry.failures.append(Failure(plugin=name, cause=cause))
+        else:
+            yield name, version, entries
+
+
+def _about(dist: importlib.metadata.Distribution) -> tuple[str, str]:
+    """A distribution's name and version; of one without its metadata, what its folder is called."""
+    try:
+        name, version = cast(object, dist.metadata["Name"]), cast(object, dist.metadata["Version"])
+    except Exception:
+        name = version = None
+    folder = str(getattr(dist, "_path", "unknown"))
+    return str(name or os.path.basename(folder)), str(version or "")  # noqa: PTH119
 
 
 def _take(registry: Registry, manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:
@@ -84,18 +117,33 @@ def _items(brought: object) -> Iterable[object]:
     """A hook's answer as items; the commands' mapping becomes Commands."""
     if isinstance(brought, Mapping):
         verbs = cast("Mapping[str, tuple[str, str]]", brought)
-        return [Command(name=verb, target=target, summary=summary) for verb, (target, summary) in verbs.items()]
+        return [_command(verb, answer) for verb, answer in verbs.items()]
     if isinstance(brought, Iterable) and not isinstance(brought, str):
         return cast("Iterable[object]", brought)
     raise UdbenchError(f"a hook returned a {type(brought).__name__} where a list of items is expected")
 
 
+def _command(verb: str, answer: object) -> Command:
+    match answer:
+        case (str() as target, str() as summary) if ":" in target:
+            return Command(name=verb, target=target, summary=summary)
+        case _:
+            raise UdbenchError(
+                f"udbench_commands brought {answer!r:.80} for '{verb}' where (\"module:function\", summary) is expected"
+            )
+
+
 def _guarded(registry: Registry, owner: Owner, work: Callable[[], object]) -> None:
-    """Do a piece of a plugin's loading; whatever it raises is that plugin's failure and nobody else's."""
+    """Do a piece of a plugin's loading; whatever it raises is that plugin's failure and nobody else's.
+
+    What a plugin prints goes to standard error: standard output may be one JSON document.
+    """
     try:
-        work()
-    except (Exception, SystemExit) as error:
-        cause = str(error) if isinstance(error, UdbenchError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, ModuleNotFoundError):
-            cause = str(error)
+        with contextlib.redirect_stdout(sys.stderr):
+            work()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        plain = isinstance(error, UdbenchError | ModuleNotFoundError)
+        cause = str(error) if plain else f"{type(error).__name__}: {error}"
         registry.failures.append(Failure(plugin=owner.name, cause=cause))

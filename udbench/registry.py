@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from udbench import hookspecs
 from udbench.adapters import Adapter
@@ -23,7 +23,8 @@ from udbench.suites import Suite
 
 T = TypeVar("T")
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._/+-]{0,63}")
+# Names become files and folders: each part between slashes begins with a letter or digit, so none is "..".
+NAME = re.compile(r"(?=.{1,64}$)[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*)*")
 DOMAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -122,6 +123,8 @@ class Registry:
                 f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
                 f"and {letters}, and starts with a letter or digit"
             )
+        if not isinstance(summary := cast(object, expected.summary(value)), str):
+            raise UdbenchError(f"{expected.hook} brought '{name}' with a {type(summary).__name__} as its summary")
         holders = self._items[kind].setdefault(name, [])
         if any(holder.owner == owner for holder in holders):
             raise UdbenchError(f"{expected.hook} brought the {expected.word} '{name}' twice")

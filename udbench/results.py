@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from udbench.config import RunConfig
 from udbench.errors import BadData
@@ -15,6 +16,11 @@ SCHEMA = 1
 MAX_BYTES = 4 << 20
 
 Percent = float
+TOLERANCE = 1e-6
+
+# An id and a suite's name become a file and a folder of a board: no record may name one elsewhere.
+Id = Annotated[str, Field(pattern=r"^[^/\\\x00-\x1f\x7f]{1,100}$")]
+SuiteName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*)*$", max_length=64)]
 
 
 class _Record(BaseModel):
@@ -33,6 +39,14 @@ class DomainScore(_Record):
     high: Percent = Field(ge=0, le=100)
     balanced_error: Percent = Field(ge=0, le=100)
     complete: bool
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DomainScore:
+        if self.errors > self.n or not _close(self.error, 100 * self.errors / self.n):
+            raise ValueError(f"'{self.domain}': an error of {self.error} % is not {self.errors} of {self.n}")
+        if not self.low <= self.error + TOLERANCE or not self.error - TOLERANCE <= self.high:
+            raise ValueError(f"'{self.domain}': the error lies outside of its interval")
+        return self
 
 
 class Parameters(_Record):
@@ -75,8 +89,8 @@ class RunResult(_Record):
     """`result.json`: one run, one seed. `split` says which images were scored; boards take "test" only."""
 
     schema_: int = Field(SCHEMA, alias="schema")
-    id: str
-    suite: str
+    id: Id
+    suite: SuiteName
     suite_version: str
     domains: tuple[str, ...]
     arch: str
@@ -103,6 +117,20 @@ class RunResult(_Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
+    @model_validator(mode="after")
+    def _consistent(self) -> RunResult:
+        """Refuse what would break a board or mislead its reader: entries are told apart by `config`, and shown by
+        the fields above it."""
+        shown = ("suite", "arch", "adapter", "sharing", "recipe", "seed")
+        if apart := [name for name in shown if getattr(self, name) != getattr(self.config, name)]:
+            raise ValueError(f"'{apart[0]}' is not what its config says")
+        domains = sorted(self.domains)
+        if not domains or sorted(score.domain for score in self.scores) != domains or sorted(self.stores) != domains:
+            raise ValueError("'domains', 'scores' and 'stores' do not name the same domains, each once")
+        if not _close(self.mean_error, sum(score.error for score in self.scores) / len(domains)):
+            raise ValueError(f"mean_error {self.mean_error} is not the mean of its scores")
+        return self
+
     @property
     def complete(self) -> bool:
         """Whether every domain had all its images and classes."""
@@ -125,16 +153,24 @@ def read_result(path: Path) -> RunResult:
     if path.stat().st_size > MAX_BYTES:
         raise BadData(f"{path}: {path.stat().st_size >> 20} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
     try:
-        document = json.loads(path.read_text())
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadData(f"{path}: not JSON: {error}") from None
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, int):
         raise BadData(f"{path}: not a result of udbench: it has no 'schema'")
     if schema > SCHEMA:
         raise BadData(f"{path}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench")
     try:
-        return RunResult.model_validate_json(path.read_text())
+        return RunResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadData(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise BadData(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _close(given: float, computed: float) -> bool:
+    return math.isclose(given, computed, abs_tol=TOLERANCE)

@@ -90,6 +90,28 @@ def test_damaged_files_are_named_as_such(data: bytes, reason: str) -> None:
         to_pixels(data, 1, 8, 8)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "PPM", "TGA", "DDS"])
+def test_whatever_decoders_trip_over_is_a_damaged_image(form: str) -> None:
+    random = np.random.RandomState(0)
+    good = encoded(Image.fromarray(random.randint(0, 255, (20, 20, 3), np.uint8)), form)
+    damaged = 0
+    for _ in range(150):
+        data = bytearray(good)
+        for place in random.randint(0, min(len(data), 80), 3):
+            data[place] = random.choice([0, 1, 127, 255])
+        try:
+            assert to_pixels(bytes(data), 3, 8, 8).shape == (8, 8, 3)
+        except DamagedImage as error:
+            assert str(error)
+            damaged += 1
+    assert damaged
+
+
+def test_a_large_image_below_the_limit_is_no_warning() -> None:
+    large = encoded(Image.new("1", (10_000, 9_500)), "PNG")
+    assert to_pixels(large, 1, 2, 2).max() == 0
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     bomb = encoded(Image.new("1", (20_000, 20_000)), "PNG")
     assert len(bomb) < 100_000

@@ -64,6 +64,25 @@ def test_groups_are_kept_whole_and_no_class_is_lost(rows: list[tuple[int, int]])
         assert not mask[of_class].all()
 
 
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), min_size=1, max_size=80))
+def test_groups_of_several_classes_are_kept_whole_too(rows: list[tuple[int, int]]) -> None:
+    labels, writers = (np.array(column) for column in zip(*rows, strict=True))
+    names = np.array([f"{i}" for i in range(len(rows))])
+    mask = validation_mask(labels, writers, names, 0.3, "words")
+    for writer in set(writers.tolist()):
+        assert len(set(mask[writers == writer].tolist())) == 1
+    for label in set(labels.tolist()):
+        assert not mask[labels == label].all()
+    order = np.random.RandomState(0).permutation(len(rows))
+    assert (validation_mask(labels[order], writers[order], names[order], 0.3, "words") == mask[order]).all()
+
+
+def test_groups_of_several_classes_come_near_the_fraction() -> None:
+    labels, writers = np.tile(np.arange(10), 50), np.repeat(np.arange(50), 10)
+    mask = validation_mask(labels, writers, np.array([f"{i}" for i in range(500)]), 0.2, "words")
+    assert np.bincount(labels[mask]).tolist() == [10] * 10
+
+
 def test_validation_takes_about_its_fraction_of_each_class_and_not_the_test_rule() -> None:
     labels = np.repeat(np.arange(4), 100)
     names = np.array([f"{i:03d}" for i in range(400)])

@@ -115,4 +115,4 @@ def check_usable(listing: Listing, what: str) -> None:
     if not listing.num_train:
         raise BadData(f"{what} has no training images; put some into train/<class>/")
     if listing.num_train == len(listing.labels):
-        raise BadData(f"{what} has no test images; put some into test/<class>/")
+        raise BadData(f"{what} has no test images; put some into test/<class>/, or bring more of each class")

@@ -137,14 +137,16 @@ def verify_store(store: Store) -> list[str]:
     }
     if store.groups is not None:
         shapes["groups.npy"] = (store.groups, (count,))
-    for file, (array, shape) in shapes.items():
-        if array.shape != shape:
-            problems.append(f"{store.path / file}: shape {array.shape} where store.json has {shape}")
+    misshapen = [
+        f"{store.path / file}: shape {array.shape} where store.json has {shape}"
+        for file, (array, shape) in shapes.items()
+        if array.shape != shape
+    ]
+    if misshapen:
+        return problems + misshapen
     labels = store.labels
     if len(labels) and (labels.min() < 0 or labels.max() >= len(store.class_names)):
         problems.append(f"{store.path / 'labels.npy'}: labels outside 0 to {len(store.class_names) - 1}")
-    if problems:
-        return problems
     sums = [pixel_sums(block) for block in blocks(store.images[: store.num_train])]
     mean, std = moments(sum(s for s, _ in sums), sum(q for _, q in sums), store.num_train * store.height * store.width)
     if (mean, std) != (store.mean, store.std):

@@ -44,7 +44,7 @@ def test_made_batches_are_as_the_published_ones_begin(trees):
     data = trees.python2_batch(*trees.cifar_rows(0, 2), "training batch 1 of 5")
     names = [arg for op, arg, _ in pickletools.genops(data) if op.name == "GLOBAL"]
     assert names == ["numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"]
-    assert pickle.loads(data, encoding="latin1")["data"].shape == (2, 3072)  # noqa: S301  our own bytes
+    assert pickle.loads(data, encoding="latin1")["data"].shape == (2, 3072)
 
 
 def test_pickles_small(trees, opened, tmp_path):
@@ -53,7 +53,7 @@ def test_pickles_small(trees, opened, tmp_path):
     image = source.read(119)
     data = pickle.dumps(source)
     assert len(data) == before
-    assert (pickle.loads(data).read(119) == image).all()  # noqa: S301  our own bytes
+    assert (pickle.loads(data).read(119) == image).all()
 
 
 class _Call:

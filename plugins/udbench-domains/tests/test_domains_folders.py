@@ -234,7 +234,7 @@ def test_a_folder_without_the_domain_says_what_was_looked_for(opened, tmp_path, 
 @pytest.mark.parametrize("domain", sorted(MAKERS))
 def test_sources_are_picklable(trees, opened, tmp_path, domain):
     source = opened(domain, getattr(trees, MAKERS[domain])(tmp_path))
-    again = pickle.loads(pickle.dumps(source))  # noqa: S301  our own bytes
+    again = pickle.loads(pickle.dumps(source))
     assert again.index.name.tolist() == source.index.name.tolist()
     for i in (0, len(source.index.name) - 1):
         one, two = source.read(i), again.read(i)

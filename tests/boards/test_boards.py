@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udbench.boards.entry import Entry, add_entry, board_folder, read_board
+from udbench.boards.ranking import rank
+from udbench.boards.scoring import at_chance, score_domain
+from udbench.errors import BadData, UdbenchError
+from udbench.results import RunResult, read_result
+from udbench.testing.records import made_result
+
+
+def written(folder: Path, **changed: object) -> Path:
+    """A run's folder whose result and predictions fit together."""
+    folder.mkdir(parents=True)
+    (folder / "predictions.npz").write_bytes(b"predictions of " + folder.name.encode())
+    digest = hashlib.sha256((folder / "predictions.npz").read_bytes()).hexdigest()
+    result = made_result(folder.name, predictions_sha256=digest, **changed)  # type: ignore[arg-type]
+    (folder / "result.json").write_text(result.dumps())
+    return folder
+
+
+def entry(*args: object, **changed: object) -> Entry:
+    result = made_result(*args, **changed)  # type: ignore[arg-type]
+    return Entry(path=Path(f"{result.id}.json"), result=result, standing="reported")
+
+
+def test_a_domains_score_is_what_its_predictions_say() -> None:
+    labels, predicted = np.array([0, 0, 0, 0, 1, 1, 2, 2]), np.array([0, 0, 0, 1, 1, 0, 0, 0])
+    score = score_domain("d", labels, predicted, np.array([1, 9, 3]), complete=True)
+    assert (score.errors, score.n, score.error) == (4, 8, 50.0)
+    assert score.chance == 75.0, "of the most frequent training class, on these images"
+    assert score.balanced_error == pytest.approx(100 * (1 / 4 + 1 / 2 + 1) / 3)
+
+
+@pytest.mark.parametrize(
+    ("errors", "n", "low", "high"),
+    [(0, 10, 0.0, 27.75), (5, 10, 23.66, 76.34), (81, 263, 25.53, 36.62), (10, 10, 72.25, 100)],
+)
+def test_intervals_are_wilsons(errors: int, n: int, low: float, high: float) -> None:
+    """The third case is Newcombe's (1998), who gives 0.2553 to 0.3662."""
+    predicted = np.array([1] * errors + [0] * (n - errors))
+    score = score_domain("d", np.zeros(n, int), predicted, np.array([1, 1]), complete=True)
+    assert (score.low, score.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_a_domain_whose_interval_reaches_chance_was_not_learnt() -> None:
+    labels = np.arange(100) % 2
+    for errors, reached in ((50, True), (45, True), (20, False)):
+        predicted = np.where(np.arange(100) < errors, 1 - labels, labels)
+        assert at_chance(score_domain("d", labels, predicted, np.array([5, 5]), complete=True)) is reached
+
+
+def test_an_entry_is_a_copy_of_its_run_and_adding_it_again_changes_nothing(tmp_path: Path) -> None:
+    run = written(tmp_path / "runs" / "0a1b2c3d")
+    path = add_entry(tmp_path / "boards", run)
+    assert path == tmp_path / "boards" / "small" / "0a1b2c3d.json" == add_entry(tmp_path / "boards", run)
+    assert path.read_text() == (run / "result.json").read_text()
+    assert path.with_suffix(".npz").read_bytes() == (run / "predictions.npz").read_bytes()
+    entries, refused = read_board(path.parent)
+    assert [e.remark for e in entries] == [""] and refused == []
+
+
+def test_entries_never_change(tmp_path: Path) -> None:
+    path = add_entry(tmp_path / "boards", written(tmp_path / "a" / "0a1b2c3d"))
+    other = written(tmp_path / "b" / "0a1b2c3d", errors=(1.0, 2.0))
+    with pytest.raises(UdbenchError, match="another run's entry"):
+        add_entry(tmp_path / "boards", other)
+    assert read_result(path).mean_error == 15
+
+
+def test_what_does_not_belong_on_a_board_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="scored on 'val'"):
+        add_entry(tmp_path, written(tmp_path / "v", split="val"))
+    run = written(tmp_path / "t")
+    (run / "predictions.npz").write_bytes(b"others")
+    with pytest.raises(BadData, match="not the file that"):
+        add_entry(tmp_path, run)
+    (run / "predictions.npz").unlink()
+    with pytest.raises(BadData, match=r"predictions\.npz is missing"):
+        add_entry(tmp_path, run)
+
+
+def test_other_domains_have_a_board_of_their_own() -> None:
+    whole = made_result()
+    part = whole.model_copy(update={"config": whole.config.model_copy(update={"part_of_suite": True})})
+    custom = whole.model_copy(update={"suite": "custom"})
+    swapped = custom.model_copy(update={"domains": ("right", "left")})
+    folders = [board_folder(Path("b"), result).as_posix() for result in (whole, part, custom, swapped)]
+    assert folders[0] == "b/small" and folders[1].startswith("b/small/part-") and folders[2].startswith("b/custom/")
+    assert len(set(folders)) == 4
+
+
+BAD = {
+    "newer": lambda d: {**d, "schema": 99},
+    "nan": lambda d: {**d, "mean_error": float("nan")},
+    "over": lambda d: {**d, "mean_error": 101},
+    "extra": lambda d: {**d, "surprise": 1},
+    "lacking": lambda d: {k: v for k, v in d.items() if k != "scores"},
+    "otherid": lambda d: {**d, "id": "elsewhere"},
+    "list": lambda d: [d],
+    "noschema": lambda d: {},
+}
+
+
+def test_what_is_no_entry_is_left_out_by_name_and_the_rest_stands(tmp_path: Path) -> None:
+    folder = add_entry(tmp_path, written(tmp_path / "run" / "good")).parent
+    for name, spoil in BAD.items():
+        (folder / f"{name}.json").write_text(json.dumps(spoil(made_result(name).document())))
+    (folder / "text.json").write_text("not JSON")
+    (folder / "binary.json").write_bytes(b"\xff\xfe\x00")
+    (folder / "deep.json").write_text("[" * 200_000)
+    (folder / "large.json").write_text(" " * (5 << 20))
+    entries, refused = read_board(folder)
+    assert [e.result.id for e in entries] == ["good"]
+    assert {r.path.stem for r in refused} == {*BAD, "text", "binary", "deep", "large"}
+    assert all(str(r.path) in r.reason for r in refused)
+    (reason,) = [r.reason for r in refused if r.path.stem == "newer"]
+    assert "schema 99 is newer than 1" in reason and "update udbench" in reason
+
+
+def test_missing_or_other_predictions_are_remarked(tmp_path: Path) -> None:
+    path = add_entry(tmp_path, written(tmp_path / "run" / "x"))
+    path.with_suffix(".npz").write_bytes(b"other")
+    assert read_board(path.parent)[0][0].remark == "predictions are not those of the record"
+    path.with_suffix(".npz").unlink()
+    assert read_board(path.parent)[0][0].remark == "predictions missing"
+
+
+def test_entries_that_differ_in_the_seed_alone_are_one_row() -> None:
+    entries = [entry(f"s{seed}", (10 + seed, 20 + seed), seed=seed) for seed in range(3)]
+    (table,) = rank([*entries, entry("other", (30.0, 40.0), adapter="universal-bn")])
+    first, second = table.rows
+    assert (first.seeds, first.mean_error, first.spread) == (3, 16.0, 1.0)
+    assert first.errors == {"left": 11.0, "right": 21.0}
+    assert (second.rank, second.seeds, second.spread, second.tied) == (2, 1, None, False)
+
+
+def test_the_same_seed_again_counts_once_and_the_earlier_counts() -> None:
+    again = [entry("b", (50.0, 50.0), finished="2026-02-01T00:00:00+00:00"), entry("a", (10.0, 10.0))]
+    (table,) = rank(again)
+    assert [(row.seeds, row.mean_error) for row in table.rows] == [(1, 10.0)]
+
+
+def test_rows_within_noise_are_tied() -> None:
+    close = [entry("a", (10.0, 20.0)), entry("b", (10.5, 20.5), adapter="b"), entry("c", (30.0, 20.0), adapter="c")]
+    (table,) = rank(close)
+    assert [row.tied for row in table.rows] == [False, True, False]
+
+
+@pytest.mark.parametrize("change", [{"store": "other"}, {"suite_version": "2"}, {"domains": ("right", "left")}])
+def test_other_images_versions_or_domains_are_never_ranked_together(change: dict) -> None:
+    assert len(rank([entry("a"), entry("b", **change)])) == 2
+
+
+@given(st.randoms(use_true_random=False))
+def test_what_a_board_ranks_does_not_depend_on_file_order(shuffle: random.Random) -> None:
+    draws = random.Random(0)
+    entries = [
+        entry(
+            f"{i:02d}",
+            (draws.choice([10.0, 10.5, 30.0]), 20.0),
+            adapter=draws.choice("abc"),
+            seed=draws.randrange(3),
+            store=draws.choice("st"),
+        )
+        for i in range(24)
+    ]
+    expected = rank(entries)
+    shuffled = list(entries)
+    shuffle.shuffle(shuffled)
+    assert rank(shuffled) == expected
+
+
+def add_many(root: str, writer: int) -> None:
+    for i in range(10):
+        add_entry(Path(root) / "boards", written(Path(root) / f"w{writer}" / f"{writer}-{i}"))
+
+
+def test_nobodys_write_is_lost(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=add_many, args=(str(tmp_path), writer)) for writer in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    entries, refused = read_board(tmp_path / "boards" / "small")
+    assert len(entries) == 30 and refused == []
+
+
+def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    result = made_result()
+    (tmp_path / "r.json").write_text(result.dumps())
+    assert read_result(tmp_path / "r.json") == result
+    assert isinstance(result, RunResult) and result.document()["schema"] == 1
+    top = (
+        "schema suite domains arch adapter sharing recipe seed scores mean_error params flops seconds "
+        "images_per_second predictions_sha256 weights_sha256"
+    )
+    assert set(top.split()) <= set(result.document())

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from udbench import files
+from udbench.data import chunks
+from udbench.data import prepare as room
+from udbench.data.folders import ClassFolders, folder_domain
+from udbench.data.prepare import Progress, prepare
+from udbench.data.store import Store, Wanted, find_store, store_path, verify_store
+from udbench.domains import Index
+from udbench.errors import BadData, UdbenchError
+
+
+def wanted(root: Path, **changed: object) -> Wanted:
+    return replace(Wanted(domain=folder_domain(root), root=root, height=6, width=8), **changed)  # type: ignore[arg-type]
+
+
+def made(root: Path, workers: int = 1, **changed: object) -> Store:
+    return prepare([wanted(root, **changed)], workers=workers)[0]
+
+
+def leftovers(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "stores").iterdir())
+
+
+def content(store: Store) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.path.iterdir()}
+
+
+def test_any_number_of_workers_and_any_order_of_files_make_the_same_bytes(images: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "elsewhere" / "Some Images"
+    copied.mkdir(parents=True)
+    for folder in sorted(images.iterdir(), reverse=True):
+        (copied / folder.name).mkdir()
+        for file in sorted(folder.iterdir(), reverse=True):
+            shutil.copy(file, copied / folder.name)
+    one, two = made(images, workers=1), made(copied, workers=2)
+    assert one.path != two.path and one.sha256 == two.sha256
+    assert (one.path / "images.npy").read_bytes() == (two.path / "images.npy").read_bytes()
+    assert multiprocessing.active_children() == []
+
+
+def test_stores_come_in_the_order_asked_for_and_each_is_made_once(images: Path) -> None:
+    steps: list[Progress] = []
+    wants = [wanted(images), wanted(images, width=9), wanted(images)]
+    stores = prepare(wants, workers=1, progress=steps.append)
+    assert [store.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 36, 45] * 2
+    prepare(wants, workers=1, progress=steps.append)
+    assert len(steps) == 6
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from udbench.data import chunks
+from udbench.data.folders import folder_domain
+from udbench.data.prepare import prepare
+from udbench.data.store import Wanted
+if __name__ == "__main__":
+    chunks.CHUNK = 4
+    root, workers = Path(sys.argv[1]), int(sys.argv[2])
+    events = []
+    def tell(progress):
+        events.append(progress)
+        if progress.done >= 12 and not said:
+            print("reached", flush=True)
+            said.append(sys.stdin.readline())
+    said = []
+    print("begun", flush=True)
+    store, = prepare([Wanted(domain=folder_domain(root), root=root, height=6, width=8)], workers=workers, progress=tell)
+    print(store.path, store.sha256, len(events) > 0, flush=True)
+"""
+
+
+@contextmanager
+def preparing(images: Path, workers: int) -> Iterator[subprocess.Popen[str]]:
+    """A process that prepares, stops after a dozen images, and goes on when it gets a line."""
+    script = images.parent / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(images), str(workers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "begun\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def reached(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None and process.stdout.readline() == "reached\n"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_preparation_leaves_no_process_and_goes_on_where_it_was(
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals, workers: int
+) -> None:
+    with preparing(images, workers) as process:
+        reached(process)
+        if how == signal.SIGINT:
+            os.killpg(process.pid, how)  # as a terminal does
+        else:
+            process.send_signal(how)
+        # the pipes end when the last process that holds them has ended
+        _, said = process.communicate(timeout=60)
+    assert how != signal.SIGINT or (said.count("Traceback") == 1 and "KeyboardInterrupt" in said)
+    want = wanted(images)
+    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [
+        store_path(want).with_suffix(".partial").name
+    ]
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+    steps: list[Progress] = []
+    store = prepare([want], workers=1, progress=steps.append)[0]
+    assert steps[0].done >= 12 and steps[-1].done == 45
+    resumed = content(store)
+    shutil.rmtree(cache)
+    assert content(made(images)) == resumed
+    assert leftovers(cache) == [store.path.name]
+
+
+def test_two_processes_that_want_one_store_make_it_once(images: Path, cache: Path) -> None:
+    with preparing(images, 1) as first:
+        reached(first)
+        with preparing(images, 1) as second:
+            time.sleep(0.3)
+            first_said = first.communicate("go on\n", timeout=60)[0].split()
+            second_said = second.communicate(timeout=60)[0].split()
+    assert first_said[:2] == second_said[:2] and (first_said[2], second_said[2]) == ("True", "False")
+    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [Path(first_said[0]).name]
+
+
+def test_a_preparation_of_other_images_is_not_gone_on_with(images: Path) -> None:
+    want = wanted(images)
+    partial = store_path(want).with_suffix(".partial")
+    partial.mkdir(parents=True)
+    (partial / "listing").write_text("another")
+    (partial / "done").mkdir()
+    assert verify_store(prepare([want], workers=1)[0]) == []
+
+
+class Backwards(ClassFolders):
+    """The same images, listed the other way round."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.index = Index(name=self.index.name[::-1], label=self.index.label[::-1])
+
+
+def interrupt_after(done: int):
+    def tell(progress: Progress) -> None:
+        if progress.done >= done:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+def test_a_source_that_lists_its_images_in_another_order_can_go_on(
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = content(made(images))
+    shutil.rmtree(cache)
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+    want = wanted(images)
+    with pytest.raises(KeyboardInterrupt):
+        prepare([want], workers=1, progress=interrupt_after(12))
+    backwards = replace(want, domain=replace(want.domain, open=Backwards))
+    assert content(prepare([backwards], workers=1)[0]) == expected
+
+
+def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path) -> None:
+    task = chunks.Task(folder=str(tmp_path), source_sha256="0" * 64, num_train=1, channels=3, height=6, width=8)
+    (tmp_path / "source.pickle").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "pwned").encode() + b"'\ntR.")
+    with pytest.raises(UdbenchError, match="another process"):
+        chunks.work(task, 0, 1)
+    assert not (tmp_path / "pwned").exists()
+
+
+READERS = """
+import multiprocessing, os
+from udbench.data.folders import ClassFolders
+from udbench.errors import BadData
+
+class Deadly(ClassFolders):
+    def read(self, i):
+        if multiprocessing.parent_process():
+            os._exit(9)
+        return super().read(i)
+
+class Picky(ClassFolders):
+    def read(self, i):
+        if i % 20 == 0:
+            raise BadData("not in the archive")
+        return super().read(i)
+"""
+
+
+@pytest.fixture
+def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A module that worker processes can import, too."""
+    (tmp_path / "odd_readers.py").write_text(READERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    import odd_readers  # type: ignore[import-not-found]
+
+    yield odd_readers
+    del sys.modules["odd_readers"]
+
+
+def test_a_worker_that_is_killed_is_said_and_the_work_can_go_on(images: Path, readers) -> None:
+    want = wanted(images)
+    deadly = replace(want, domain=replace(want.domain, open=readers.Deadly))
+    with pytest.raises(UdbenchError, match=r"was killed.*--workers 1"):
+        prepare([deadly], workers=2)
+    assert multiprocessing.active_children() == []
+    assert verify_store(prepare([deadly], workers=1)[0]) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_image_that_its_reader_refuses_is_a_damaged_one(images: Path, readers, workers: int) -> None:
+    want = wanted(images)
+    picky = replace(want, domain=replace(want.domain, open=readers.Picky))
+    with pytest.raises(BadData, match=r"3 damaged images.*cat/000\.png: not in the archive"):
+        prepare([picky], workers=workers)
+
+
+def damage(images: Path, *also: str) -> None:
+    for name in ("cat/003.png", *also):
+        (images / name).write_bytes(b"")
+    good = (images / "dog" / "004.png").read_bytes()
+    (images / "dog" / "004.png").write_bytes(good[: len(good) // 2])
+
+
+def test_damaged_images_are_all_named_and_nothing_is_dropped_silently(images: Path) -> None:
+    damage(images)
+    with pytest.raises(
+        BadData, match=r"2 damaged images.*cat/003\.png: the file is empty.*dog/004\.png.*--skip-damaged"
+    ):
+        made(images)
+    assert find_store(wanted(images)) is None
+
+
+def test_of_many_damaged_images_ten_are_named_and_all_are_counted(images: Path) -> None:
+    damage(images, *(f"eel/{i:03d}.png" for i in range(10)))
+    with pytest.raises(BadData, match=r"12 damaged images.*; and 2 more") as caught:
+        made(images)
+    assert str(caught.value).count(".png:") == 10
+
+
+def test_a_mended_image_is_read_again(images: Path, cache: Path) -> None:
+    whole = content(made(images))
+    shutil.rmtree(cache)
+    good = (images / "cat" / "003.png").read_bytes()
+    (images / "cat" / "003.png").write_bytes(b"")
+    with pytest.raises(BadData, match="1 damaged image in"):
+        made(images)
+    (images / "cat" / "003.png").write_bytes(good)
+    assert content(made(images)) == whole
+
+
+def test_damaged_images_are_left_out_and_recorded_where_asked_for(images: Path) -> None:
+    damage(images)
+    store = made(images, skip_damaged=True)
+    assert len(store.labels) == 43 and [name.split(":")[0] for name in store.damaged] == ["cat/003.png", "dog/004.png"]
+    assert "cat/003.png" not in store.names.tolist() and verify_store(store) == []
+    for name in ("cat/003.png", "dog/004.png"):
+        (images / name).unlink()
+    # the same pixels as of a folder that never had them, but for the images that change sides
+    assert {*made(images).names.tolist()} == {*store.names.tolist()}
+
+
+def test_a_store_without_damage_serves_those_who_would_skip_it(images: Path) -> None:
+    store = made(images)
+    assert made(images, skip_damaged=True).path == store.path
+
+
+def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
+    damage(images, *(f"dog/{i:03d}.png" for i in range(15)), *(f"eel/{i:03d}.png" for i in range(10)))
+    with pytest.raises(BadData, match=r"without its 26 damaged images, has images of one class only \(cat\)"):
+        made(images, skip_damaged=True)
+
+
+@pytest.mark.parametrize("step", ["hash_file", "sync_folder"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
+) -> None:
+    if damaged:
+        damage(images)
+    expected = content(made(images, skip_damaged=True))
+    shutil.rmtree(cache)
+
+    def killed(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, step, killed)
+        with pytest.raises(KeyboardInterrupt):
+            made(images, skip_damaged=True)
+    assert find_store(wanted(images, skip_damaged=True)) is None
+    assert content(made(images, skip_damaged=True)) == expected
+
+
+def no_space(*args: object, **options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(("module", "name"), [(chunks, "write_rows"), (room, "new_images"), (files.os, "fsync")])
+def test_a_full_disk_is_said_and_leaves_no_store(
+    images: Path, monkeypatch: pytest.MonkeyPatch, module, name: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, no_space)
+        with pytest.raises(UdbenchError, match=r"disk is full.*takes 6,480 bytes.*UDBENCH_CACHE"):
+            made(images)
+    assert find_store(wanted(images)) is None and verify_store(made(images)) == []
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_the_work(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+    steps: list[Progress] = []
+    with pytest.raises(UdbenchError, match=r"takes 6,480 bytes, 100 are free"):
+        prepare([wanted(images)], workers=1, progress=steps.append)
+    assert steps == []
+
+
+def test_a_cache_that_is_no_folder_is_said(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UdbenchError, match="cannot be written: Not a directory"):
+        made(images)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udbench.config import RecipeSettings, RunConfig, merged, parse_assignments, read_recipe_file, validated
+from udbench.errors import BadSetting
+
+
+def settings(**changed: object) -> RecipeSettings:
+    return validated(RecipeSettings, {"rounds": 10, **changed}, "recipe 'r'")
+
+
+def run(**changed: object) -> RunConfig:
+    base = {
+        "suite": "s", "suite_version": "1", "score": "mean-error", "domains": ("a", "b"), "arch": "x", "adapter": "y",
+        "recipe": "r", "settings": {"rounds": 10},
+    }  # fmt: skip
+    return RunConfig.model_validate({**base, **changed})
+
+
+@pytest.mark.parametrize(
+    ("words", "tree"),
+    [
+        (["rounds=20"], {"rounds": 20}),
+        (["lr=1e-3", "nesterov=true", "momentum = 0.5"], {"lr": 0.001, "nesterov": True, "momentum": 0.5}),
+        (["nesterov=False"], {"nesterov": False}),
+        (["image_size=[32, 128]"], {"image_size": [32, 128]}),
+        (["eval_order=class"], {"eval_order": "class"}),
+        (["domain.mnist.flip=true", "domain.mnist.pad=0"], {"domain": {"mnist": {"flip": True, "pad": 0}}}),
+        (["adapter.last_norm=bn"], {"adapter": {"last_norm": "bn"}}),
+        (["note=a=b"], {"note": "a=b"}),
+    ],
+)
+def test_assignments_become_a_tree(words: list[str], tree: dict) -> None:
+    assert parse_assignments(words) == tree
+
+
+@pytest.mark.parametrize("word", ["rounds", "=5", "a..b=1", ".=", "a.=2"])
+def test_words_that_are_no_assignments_say_so(word: str) -> None:
+    with pytest.raises(BadSetting, match="expected key=value"):
+        parse_assignments([word])
+
+
+@pytest.mark.parametrize("words", [["norm=1", "norm.recalibrate=2"], ["norm.recalibrate=2", "norm=1"]])
+def test_a_key_cannot_be_a_value_and_a_table(words: list[str]) -> None:
+    with pytest.raises(BadSetting, match="norm"):
+        parse_assignments(words)
+
+
+@given(st.text(max_size=30))
+def test_no_word_whatsoever_breaks_the_reader(word: str) -> None:
+    with contextlib.suppress(BadSetting):
+        parse_assignments([word])
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "message"),
+    [
+        ({"round": 5}, "no setting 'round'. Did you mean 'rounds'?"),
+        ({"norm": {"recalibrat": 5}}, "no setting 'norm.recalibrat'. Did you mean 'recalibrate'?"),
+        ({"domain": {"a": {"flop": True}}}, "no setting 'domain.a.flop'. Did you mean 'flip'?"),
+        ({"rounds": 0}, "rounds = 0: Input should be greater than or equal to 1"),
+        ({"lr": "fast"}, "lr = 'fast'"),
+        ({"lr": float("nan")}, "lr"),
+        ({"optimizer": "adam"}, "optimizer = 'adam'"),
+        ({"image_size": 2}, "image_size"),
+        ({"image_size": [32]}, "image_size"),
+        ({"eval_on": "val"}, "needs a validation split; set val_fraction"),
+        ({"milestones": [0.9, 0.5]}, "milestones are rising parts"),
+        ({"nesterov": True, "momentum": 0}, "needs momentum above 0"),
+        ({"val_fraction": 1.0}, "val_fraction"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_in_one_message(given_settings: dict, message: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        settings(**given_settings)
+    assert str(caught.value).startswith("recipe 'r': ") and message in str(caught.value)
+
+
+def test_a_recipe_without_rounds_says_that_they_must_be_set() -> None:
+    with pytest.raises(BadSetting, match="'rounds' must be set"):
+        validated(RecipeSettings, {}, "recipe 'r'")
+
+
+def test_one_domain_may_have_settings_of_its_own() -> None:
+    own = {"a": {"image_size": [32, 128], "batch_size": 3, "flip": False, "weight": 2.0}, "b": {"pad": 0}}
+    found = settings(image_size=64, batch_size=8, domain=own)
+    assert (found.size_of("a"), found.size_of("b")) == ((32, 128), (64, 64))
+    assert (found.batch_of("a"), found.batch_of("b")) == (3, 8)
+    assert (found.pad_of("a"), found.pad_of("b"), found.pad_of("c")) == (4, 0, 8)
+    assert (found.flip_of("a", True), found.flip_of("b", True), found.flip_of("b", False)) == (False, True, False)
+    assert (found.weight_of("a"), found.weight_of("b")) == (2.0, 1.0)
+
+
+def test_later_layers_win_and_leave_the_others_alone() -> None:
+    base = {"rounds": 5, "domain": {"a": {"flip": True, "pad": 1}}}
+    over = merged(base, {"domain": {"a": {"pad": 2}, "b": {"pad": 3}}}, {"rounds": 7})
+    assert over == {"rounds": 7, "domain": {"a": {"flip": True, "pad": 2}, "b": {"pad": 3}}}
+    assert base["rounds"] == 5 and base["domain"]["a"]["pad"] == 1  # type: ignore[index]
+
+
+def test_what_shapes_the_numbers_makes_another_identity_and_nothing_else_does() -> None:
+    here = run().identity()
+    for same in (
+        {"device": "cuda"},
+        {"group": 1},
+        {"settings": {"rounds": 10, "checkpoint_rounds": 3, "eval_every": 2}},
+    ):
+        assert run(**same).identity() == here
+    others = [
+        {"seed": 1}, {"domains": ("b", "a")}, {"sharing": "none"}, {"settings": {"rounds": 11}}, {"precision": "bf16"},
+        {"adapter_settings": {"rank": 2}},
+    ]  # fmt: skip
+    for other in others:
+        assert run(**other).identity() != here
+    assert run(seed=1).identity(seed=False) == run().identity(seed=False)
+
+
+def test_a_recipe_file_that_is_no_toml_says_where(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text("rounds = \n")
+    with pytest.raises(BadSetting, match=r"r\.toml: not readable as TOML"):
+        read_recipe_file(tmp_path / "r.toml")
