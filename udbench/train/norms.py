@@ -65,6 +65,7 @@ class SliceNorm(nn.Module):
             self.own = Owned({name: RunningMoments(norm) for name in domains})
         if self.moments != "shared":
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+            norm.track_running_stats = False
 
     def forward(self, x: Tensor) -> Tensor:
         if self.moments == "shared" and not self.training:
@@ -187,7 +188,7 @@ def _with_moments(
 ) -> Tensor:
     """Call a batch norm with other running moments than its own. They take the update that its own would."""
     kept = [getattr(norm, name) for name in _STATE]
-    for name, value in zip(_STATE, (mean, var, updates, momentum), strict=True):
+    for name, value in zip(_STATE, (mean, var, updates, momentum, True), strict=True):
         setattr(norm, name, value)
     try:
         return norm(x)
@@ -196,4 +197,4 @@ def _with_moments(
             setattr(norm, name, value)
 
 
-_STATE = ("running_mean", "running_var", "num_batches_tracked", "momentum")
+_STATE = ("running_mean", "running_var", "num_batches_tracked", "momentum", "track_running_stats")

@@ -1,0 +1,308 @@
+"""A run from its stores to its result: what is written, and what happens when it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from udbench.config import RunConfig
+from udbench.data.folders import folder_domain
+from udbench.data.prepare import prepare
+from udbench.data.store import Store, Wanted
+from udbench.errors import BadData, RunFailed
+from udbench.registry import Registry
+from udbench.reporters import Step
+from udbench.results import read_result
+from udbench.runs.execute import execute
+from udbench.runs.folder import find_run, new_folder, read_config
+from udbench.runs.job import Job, prepare_data
+from udbench.runs.rescore import rescore
+from udbench.testing.toys import toy_architecture
+from udbench.testing.trees import write_class_folders
+
+
+class Silent:
+    """A listener that keeps what it heard."""
+
+    def __init__(self) -> None:
+        self.rounds: list[int] = []
+        self.curve: list[int] = []
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        self.start = about["start"]
+
+    def stepped(self, step: Step) -> None:
+        self.rounds.append(step.round)
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self.curve.append(round)
+
+    def finished(self, result: Mapping[str, Any]) -> None: ...
+
+
+@pytest.fixture
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    wanted = []
+    for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
+        domain = folder_domain(write_class_folders(tmp_path / name, layout))
+        domain = replace(domain, spec=replace(domain.spec, name=name))
+        wanted.append(Wanted(domain=domain, root=tmp_path / name, height=8, width=8))
+    return prepare(wanted, workers=1)
+
+
+def job_of(registry: Registry, adapter: str = "domain-bn", seed: int = 0, **settings: object) -> Job:
+    config = RunConfig.model_validate(
+        {
+            "suite": "custom",
+            "suite_version": "1",
+            "score": "mean-error",
+            "domains": ("left", "right"),
+            "arch": "toy",
+            "adapter": adapter,
+            "recipe": "toy",
+            "settings": {"rounds": 6, "batch_size": 4, "image_size": 8, **settings},
+            "seed": seed,
+        }
+    )
+    return Job(
+        config=config,
+        architecture=toy_architecture(dropout=0.2),
+        adapter=registry.item("adapters", adapter).value,
+        score=registry.item("scores", "mean-error").value,
+        plugins={},
+    )
+
+
+def bytes_of(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "predictions.npz").read_bytes(), (folder / "weights.safetensors").read_bytes()
+
+
+def test_a_run_writes_its_folder_and_a_result_that_its_predictions_bear_out(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    listener = Silent()
+    result = execute(job_of(registry, eval_every=2), stores, tmp_path / "run", listener)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoint.pt", "config.toml", "predictions.npz", "result.json", "weights.safetensors",
+    ]  # fmt: skip
+    assert read_result(tmp_path / "run" / "result.json") == result
+    assert listener.rounds[-1] == 6 and listener.curve == [2, 4]
+    with np.load(tmp_path / "run" / "predictions.npz") as arrays:
+        for score, store in zip(result.scores, stores, strict=True):
+            label, predicted = arrays[f"{score.domain}.label"], arrays[f"{score.domain}.predicted"]
+            assert (label == store.labels[store.num_train :]).all() and score.n == len(label)
+            assert score.errors == int((label != predicted).sum())
+            assert (arrays[f"{score.domain}.log_probability"] <= 0).all()
+    assert result.mean_error == pytest.approx(sum(score.error for score in result.scores) / 2)
+    assert result.stores["left"].sha256 == stores[0].sha256
+
+
+@pytest.mark.parametrize("adapter", ["domain-bn", "bn-plus"])
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
+    registry: Registry, stores: list[Store], tmp_path: Path, adapter: str
+) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        execute(job_of(registry, adapter, seed), stores, tmp_path / name, Silent())
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b") != bytes_of(tmp_path / "c")
+
+
+class Interrupting(Silent):
+    """Sends the process a Ctrl-C after some rounds, as a terminal would."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        if round >= self.after:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_run_that_was_interrupted_ends_with_the_bytes_of_one_that_was_not(
+    registry: Registry, stores: list[Store], tmp_path: Path, optimizer: str
+) -> None:
+    job = job_of(registry, "universal-bn", optimizer=optimizer, eval_every=1, norm={"recalibrate": 2})
+    execute(job, stores, tmp_path / "whole", Silent())
+    for after in (2, 4):
+        with pytest.raises(KeyboardInterrupt):
+            execute(job, stores, tmp_path / "parts", Interrupting(after), resume=True)
+        assert not (tmp_path / "parts" / "result.json").exists()
+    last = Silent()
+    execute(job, stores, tmp_path / "parts", last, resume=True)
+    assert last.start == 5, "the round at hand is finished and kept"
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from pathlib import Path
+from udbench.plugins import load
+from udbench.data.store import open_store
+from udbench.runs.execute import execute
+from test_runs import Silent, job_of
+class Telling(Silent):
+    def stepped(self, step): print("round", step.round, flush=True)
+    def scored(self, *a): print("scored", flush=True)
+job = job_of(load(), "domain-bn", rounds=4000, checkpoint_rounds=5)
+execute(job, [open_store(Path(p)) for p in {stores!r}], Path({run!r}), Telling(), resume=True)
+"""
+
+
+def test_a_killed_run_keeps_a_checkpoint_to_go_on_from(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    code = KILLED.format(
+        tests=str(Path(__file__).parent), stores=[str(s.path) for s in stores], run=str(tmp_path / "run")
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        while not (tmp_path / "run" / "checkpoint.pt").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+    assert not list((tmp_path / "run").glob("result*"))
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["round"] % 5 == 0 and state["round"] > 0
+    listener = Silent()
+    job = job_of(registry, rounds=4000, checkpoint_rounds=5)
+    with pytest.raises(KeyboardInterrupt):
+        execute(replace(job), stores, tmp_path / "run", _StopAtOnce(listener), resume=True)
+    assert listener.start == state["round"]
+
+
+class _StopAtOnce:
+    def __init__(self, listener: Silent) -> None:
+        self.listener = listener
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        self.listener.started(about)
+        raise KeyboardInterrupt
+
+
+def test_a_folder_that_holds_something_is_left_alone(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("precious")
+    with pytest.raises(BadData, match=r"exists already; go on with it by --resume, or give another folder with --out"):
+        execute(job_of(registry), stores, tmp_path / "run", Silent())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+def test_a_finished_run_is_left_as_it_is_and_another_configuration_refused(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    first = execute(job_of(registry), stores, tmp_path / "run", Silent())
+    assert execute(job_of(registry), stores, tmp_path / "run", Silent(), resume=True) == first
+    with pytest.raises(BadData, match="belongs to a run with another configuration"):
+        execute(job_of(registry, seed=5), stores, tmp_path / "run", Silent(), resume=True)
+
+
+def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry)
+    execute(job, stores, tmp_path / "run", Silent())
+    (tmp_path / "run" / "result.json").unlink()
+    stores[0].sha256 = "another"
+    with pytest.raises(BadData, match="another configuration"):
+        execute(job, stores, tmp_path / "run", Silent(), resume=True)
+    for damage in (b"", b"garbage", b"cos\nsystem\n(S'touch /tmp/never'\ntR."):
+        (tmp_path / "run" / "checkpoint.pt").write_bytes(damage)
+        with pytest.raises(BadData, match="is damaged"):
+            execute(job, stores, tmp_path / "run", Silent(), resume=True)
+
+
+def test_two_runs_cannot_write_to_one_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    job = job_of(registry)
+
+    class Second(Silent):
+        def started(self, about: Mapping[str, Any]) -> None:
+            with pytest.raises(BadData, match="another run is writing to"):
+                execute(job, stores, tmp_path / "run", Silent(), resume=True)
+
+    execute(job, stores, tmp_path / "run", Second())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_domain_and_round(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry, lr=1e30, warmup_rounds=0)
+    with pytest.raises(RunFailed, match=r"the loss of '(left|right)' is (nan|inf) in round \d.*--set lr=") as caught:
+        execute(job, stores, tmp_path / "run", Silent())
+    assert caught.value.exit_code == 1 and not (tmp_path / "run" / "result.json").exists()
+
+
+def test_validation_images_are_taken_from_training_and_scored_where_asked(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry, val_fraction=0.25, eval_on="val")
+    data, rows = prepare_data(stores, job.config.settings)
+    for store in stores:
+        train, held = set(data[store.name].train_rows.tolist()), set(rows[store.name].tolist())
+        assert train.isdisjoint(held) and train | held == set(range(store.num_train))
+    result = execute(job, stores, tmp_path / "run", Silent())
+    assert result.split == "val" and [score.n for score in result.scores] == [len(rows["left"]), len(rows["right"])]
+
+
+def test_a_validation_fraction_that_leaves_nothing_is_refused(registry: Registry, stores: list[Store]) -> None:
+    with pytest.raises(BadData, match=r"val_fraction=0\.001 keeps 0"):
+        prepare_data(stores, job_of(registry, val_fraction=0.001).config.settings)
+
+
+@pytest.mark.parametrize(
+    "adapter", ["bn-plus", "domain-moments", "domain-bn", "universal-bn", "domain-in", "universal-in"]
+)
+def test_weights_score_again_as_they_did(registry: Registry, stores: list[Store], tmp_path: Path, adapter: str) -> None:
+    chosen = registry.item("adapters", adapter).value
+    job = replace(job_of(registry, adapter), adapter_settings=chosen.settings() if chosen.settings else None)
+    result = execute(job, stores, tmp_path / "run", Silent())
+    assert rescore(job, stores, tmp_path / "run") == result.scores
+
+
+def test_damaged_or_missing_weights_are_refused(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    job = job_of(registry)
+    execute(job, stores, tmp_path / "run", Silent())
+    weights = tmp_path / "run" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(BadData, match="is damaged"):
+        rescore(job, stores, tmp_path / "run")
+    weights.unlink()
+    with pytest.raises(BadData, match="no such weights"):
+        rescore(job, stores, tmp_path / "run")
+
+
+def test_recalibrating_takes_the_moments_anew(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    for name, settings in (("plain", {}), ("anew", {"norm": {"recalibrate": 3}})):
+        execute(job_of(registry, "domain-moments", **settings), stores, tmp_path / name, Silent())  # type: ignore[arg-type]
+    assert bytes_of(tmp_path / "plain") != bytes_of(tmp_path / "anew")
+
+
+def test_a_runs_configuration_reads_back(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    job = job_of(registry, domain={"left": {"flip": False}})
+    folder = new_folder(tmp_path / "runs")
+    result = execute(job, stores, folder, Silent())
+    id, config = read_config(folder)
+    assert (id, config) == (result.id, job.config) == (folder.name, result.config)
+    assert find_run(tmp_path / "runs", job.config) == folder
+    assert find_run(tmp_path / "runs", job_of(registry, seed=9).config) is None
+    (folder / "config.toml").write_text("rounds = ")
+    with pytest.raises(BadData, match="is damaged"):
+        read_config(folder)
+    assert find_run(tmp_path / "runs", job.config) is None
+    assert json.loads((folder / "result.json").read_text())["id"] == id
