@@ -32,7 +32,7 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
     manager.add_hookspecs(hookspecs)
     off = {*disabled, *(part.strip() for part in os.environ.get(DISABLE, "").split(",") if part.strip())}
     seen: set[str] = set()
-    for owner, fetch in _candidates(registry, extra or {}):
+    for owner, fetch in _candidates(extra or {}):
         seen |= {owner.name, owner.distribution}
         if not off & {owner.name, owner.distribution}:
             registry.owners.append(owner)
@@ -44,48 +44,19 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
     return registry
 
 
-def _candidates(registry: Registry, extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
-    found = [
-        (Owner(name=entry.name, distribution=name, version=version), entry.load)
-        for name, version, entries in _installed(registry)
-        for entry in entries
-        if entry.group == GROUP
-    ]
+def _candidates(extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
+    found = [(_owner(entry), entry.load) for entry in importlib.metadata.entry_points(group=GROUP)]
     for name, plugin in extra.items():
         found.append((Owner(name=name, distribution=name, version=""), lambda plugin=plugin: plugin))
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].name))
 
 
-def _installed(registry: Registry) -> Iterable[tuple[str, str, Iterable[importlib.metadata.EntryPoint]]]:
-    """The installed distributions that bring plugins: name, version and entry points, the first of a name on the path.
-
-    Asked one by one, since `importlib.metadata.entry_points` fails as a whole where one distribution is damaged.
-    """
-    seen: set[str] = set()
-    for dist in importlib.metadata.distributions():
-        if f"[{GROUP}]" not in (dist.read_text("entry_points.txt") or ""):
-            continue
-        name, version = _about(dist)
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            entries = list(dist.entry_points)
-        except Exception as error:
-            cause = f"its entry_points.txt is damaged: {type(error).__name__}: {error}"
-            registry.failures.append(Failure(plugin=name, cause=cause))
-        else:
-            yield name, version, entries
-
-
-def _about(dist: importlib.metadata.Distribution) -> tuple[str, str]:
-    """A distribution's name and version; of one without its metadata, what its folder is called."""
-    try:
-        name, version = cast(object, dist.metadata["Name"]), cast(object, dist.metadata["Version"])
-    except Exception:
-        name = version = None
-    folder = str(getattr(dist, "_path", "unknown"))
-    return str(name or os.path.basename(folder)), str(version or "")  # noqa: PTH119
+def _owner(entry: importlib.metadata.EntryPoint) -> Owner:
+    """Who brings an entry point; a distribution that lost its metadata has no name, and Python says so in many ways."""
+    about: dict[str, str] = {}
+    with contextlib.suppress(Exception):
+        about = {key: text for key, text in cast(Any, entry.dist).metadata.items() if key in ("Name", "Version")}
+    return Owner(name=entry.name, distribution=about.get("Name") or entry.name, version=about.get("Version") or "")
 
 
 def _take(registry: Registry, manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:

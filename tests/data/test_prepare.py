@@ -187,6 +187,24 @@ def test_a_source_that_lists_its_images_in_another_order_can_go_on(
     assert content(prepare([backwards], workers=1)[0]) == expected
 
 
+@pytest.mark.parametrize("lost", ["growing.npy", "done/0-4.json"])
+def test_what_did_not_reach_the_disk_is_done_again(
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    expected = content(made(images))
+    shutil.rmtree(cache)
+    monkeypatch.setattr(chunks, "CHUNK", 4)
+    with pytest.raises(KeyboardInterrupt):
+        prepare([wanted(images)], workers=1, progress=interrupt_after(12))
+    file = store_path(wanted(images)).with_suffix(".partial") / lost
+    whole = bytearray(file.read_bytes())
+    whole[130:200] = bytes(70)  # as a file system leaves it after a loss of power
+    file.write_bytes(whole)
+    steps: list[Progress] = []
+    (store,) = prepare([wanted(images)], workers=1, progress=steps.append)
+    assert steps[0].done == 8 and content(store) == expected
+
+
 def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path) -> None:
     task = chunks.Task(folder=str(tmp_path), source_sha256="0" * 64, num_train=1, channels=3, height=6, width=8)
     (tmp_path / "source.pickle").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "pwned").encode() + b"'\ntR.")

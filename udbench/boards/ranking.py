@@ -47,7 +47,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """Rows that may be compared: same suite version, same domains, same images in every store."""
+    """Rows that may be compared: same suite version, same domains, same images in every store.
+
+    A folder of a board keeps sets of domains apart (`entry.board_folder`); this key does so again, whatever
+    folder an entry was put into, and keeps versions and images apart as well. `stores` are the stores' sha256,
+    in the domains' order; they change with the images' size.
+    """
 
     suite: str
     suite_version: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from typing import Annotated, Any
 
@@ -11,14 +13,27 @@ from typer.core import TyperGroup
 from udbench.cli import board, context, data, eval, list, output, run, show
 from udbench.errors import UdbenchError
 
-ANYWHERE = ("--no-plugin", "--traceback")
-
 
 class Verbs(TyperGroup):
     """The verbs of the core, and those that plugins bring, which are loaded only when called."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or context.plugin_verb(cmd_name)
+        ours = super().get_command(ctx, cmd_name)
+        if ours is not None or ctx.resilient_parsing or cmd_name.startswith("-"):
+            return ours
+        return context.plugin_verb(cmd_name, self.list_commands(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            output.note("interrupted")
+            raise typer.Exit(130) from None
+
+
+def _begin(names: context.Names | None) -> None:
+    """Runs before the verb is looked up: a plugin that is left out brings no verb either."""
+    context.begin(names or [])
 
 
 app = typer.Typer(
@@ -42,7 +57,13 @@ app.add_typer(board.app, name="board")
 def begin(
     no_plugin: Annotated[
         context.Names | None,
-        typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin out; may be given many times, anywhere."),
+        typer.Option(
+            "--no-plugin",
+            metavar="NAME",
+            help="Leave a plugin out; may be given many times, anywhere.",
+            is_eager=True,
+            callback=_begin,
+        ),
     ] = None,
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show where in the code an error arose; may be given anywhere.")
@@ -51,22 +72,31 @@ def begin(
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=output.version)
     ] = False,
 ) -> None:
-    context.begin(no_plugin or [])
+    """What stands before the verb is read and done by its callbacks, and by `main`."""
 
 
 def main(arguments: context.Names | None = None) -> None:
     """Run the command line and leave with its exit code: 0 done, 1 the run failed, 2 the user's mistake, 130 Ctrl-C."""
-    words = hoisted(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(words)
+        try:
+            app(hoisted(words))
+        finally:
+            sys.stdout.flush()
     except UdbenchError as error:
         if "--traceback" in words:
-            raise
+            import traceback
+
+            traceback.print_exc()
         output.error(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        output.note("interrupted")
-        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has gone. Python flushes once more on its way out, which must not fail aloud.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def hoisted(words: context.Names) -> context.Names:
@@ -78,7 +108,10 @@ def hoisted(words: context.Names) -> context.Names:
         if word == "--":
             rest += [word, *pending]
         elif word == "--no-plugin":
-            first += [word, *[value for value in [next(pending, None)] if value is not None]]
+            name = next(pending, "-")
+            if name.startswith("-"):
+                raise UdbenchError("--no-plugin: name the plugin to leave out (udbench list plugins)")
+            first += [word, name]
         elif word.startswith("--no-plugin=") or word == "--traceback":
             first.append(word)
         else:

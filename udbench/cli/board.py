@@ -31,8 +31,8 @@ def show(
     from udbench.errors import UnknownName
 
     folder = board / suite
-    there = sorted(str(path.parent.relative_to(board)) for path in board.rglob("*.json")) if board.is_dir() else []
-    known = set(there) | set(context.registry().names("suites"))
+    there = {path.parent.relative_to(board).as_posix() for path in board.rglob("*.json")} if board.is_dir() else set()
+    known = {*there, *context.registry().names("suites"), context.CUSTOM_SUITE}
     if suite not in known:
         raise UnknownName("board", suite, known)
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
@@ -42,13 +42,14 @@ def show(
     else:
         for table in tables:
             _show(table)
-        if not tables:
-            output.say(f"no entries in {folder}; udbench run --suite {suite} --adapter … --arch … makes one")
-        elif len(tables) > 1:
-            output.say(f"{len(tables)} tables: entries of other suite versions, domains or images are not compared")
-        parts = sorted({name for name in there if name.startswith(f"{suite}/")})
+            if table is not tables[0]:
+                output.say(f"not compared with the first table: {_apart(tables[0], table)}")
+        parts = sorted(name for name in there if name.startswith(f"{suite}/"))
+        if not tables and not (parts and suite == context.CUSTOM_SUITE):
+            asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
+            output.say(f"no entries in {folder}; udbench run {asked} --adapter … --arch … makes one")
         if parts:
-            output.say(f"parts of this suite: {', '.join(parts)}")
+            output.say(f"boards of other sets of domains: {', '.join(parts)} (udbench board show {parts[0]})")
     for bad in refused:
         output.note(f"left out: {bad.reason}")
 
@@ -82,6 +83,18 @@ def _show(table: Table) -> None:
         output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
 
 
+def _apart(first: Table, other: Table) -> str:
+    """Why two tables are two."""
+    if other.suite != first.suite:
+        return f"another suite, {other.suite}"
+    if other.suite_version != first.suite_version:
+        return f"suite version {other.suite_version}, not {first.suite_version}"
+    if other.domains != first.domains:
+        return "other domains, or in another order"
+    pairs = zip(first.domains, first.stores, other.stores, strict=True)
+    return f"other images, or of another size, of {', '.join(name for name, one, two in pairs if one != two)}"
+
+
 def _cells(row: Row, table: Table) -> list[str]:
     result = row.result
     remarks = [*{entry.standing: None for entry in row.entries}]
@@ -106,6 +119,7 @@ def _document(table: Table) -> dict[str, Any]:
         "suite": table.suite,
         "suite_version": table.suite_version,
         "domains": list(table.domains),
+        "stores": dict(zip(table.domains, table.stores, strict=True)),
         "rows": [
             {
                 "rank": row.rank,

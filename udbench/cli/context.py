@@ -46,26 +46,34 @@ def registry() -> Registry:
     return _loaded[_disabled]
 
 
-def plugin_verb(name: str) -> Any:
-    """The command behind a plugin's verb, or None. Raises UdbenchError when it cannot be loaded."""
+def plugin_verb(name: str, ours: Sequence[str]) -> Any:
+    """The command behind a plugin's verb: a function, or a Typer app.
+
+    Raises UnknownName, the verbs of the core being `ours`, and UdbenchError when the verb cannot be loaded.
+    """
     import typer
 
-    if name.startswith("-") or name not in registry().names("commands"):
-        return None
+    from udbench.errors import UnknownName
+
+    brought = registry().names("commands")
+    if name not in brought:
+        raise UnknownName("verb", name, {*ours, *brought}, registry().notes())
     item = registry().item("commands", name)
     module, _, function = item.value.target.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (Exception, SystemExit) as error:
+        made = found
+        if not isinstance(found, typer.Typer):
+            made = typer.Typer(add_completion=False)
+            made.command(name, help=item.summary)(found)
+        return typer.main.get_command(made)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UdbenchError(
             f"plugin '{item.owner}': its verb '{name}' ({item.value.target}) does not load: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if isinstance(found, typer.Typer):
-        return typer.main.get_command(found)
-    made = typer.Typer(add_completion=False)
-    made.command(name, help=item.summary)(found)
-    return typer.main.get_command(made)
 
 
 def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tuple[Domain, ...], bool]:
@@ -91,7 +99,7 @@ def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tupl
             name=CUSTOM_SUITE,
             domains=tuple(names),
             recipe=CUSTOM_RECIPE,
-            summary=f"{len(names)} domains of your choice",
+            summary="one domain of your choice" if len(names) == 1 else f"{len(names)} domains of your choice",
         )
         return made, members, False
     chosen = known.get(Suite, suite)

@@ -62,8 +62,8 @@ def cells(*values: object) -> list[Any]:
 
 
 def emit_json(document: object) -> None:
-    """The one JSON document of an answer."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=True) + "\n")
+    """The one JSON document of an answer. What JSON has no form for (a path, a plugin's own object) is its text."""
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n")
 
 
 def clean(text: str) -> str:

@@ -26,8 +26,11 @@ def show(
     """Show a domain, suite, recipe, adapter … by name, or the result of a run."""
     path = result_path(name)
     if path is not None:
+        from udbench.errors import BadData
         from udbench.results import read_result
 
+        if not path.exists():
+            raise BadData(f"{path.parent}: this run has no result yet; udbench run … --resume goes on with it")
         result = read_result(path)
         return output.emit_json(result.document()) if json else show_result(result)
     registry = context.registry()
@@ -50,7 +53,7 @@ def result_path(name: str) -> Path | None:
     for path in (Path(name), RUNS / name):
         if path.is_dir() and ((path / "result.json").exists() or (path / "config.toml").exists()):
             return path / "result.json"
-        if path.is_file():
+        if path.is_file() and path.suffix == ".json":
             return path
     return None
 
@@ -121,8 +124,13 @@ def _facts(item: Item) -> dict[str, Any]:
     if is_dataclass(value):
         for field in fields(value):
             content = getattr(value, field.name)
-            if field.name == "settings" and content is not None:
-                facts["settings"] = {key: about.default for key, about in content.model_fields.items()}
+            if field.name == "settings":
+                if content is None:
+                    continue
+                facts["settings"] = {
+                    key: None if about.is_required() else about.get_default(call_default_factory=True)
+                    for key, about in content.model_fields.items()
+                }
             elif not callable(content):
                 facts[field.name] = content
     return facts
@@ -134,7 +142,7 @@ def _show_item(item: Item) -> None:
     for key, value in facts.items():
         if key in ("kind", "name", "owner", "settings") or value in ("", None):
             continue
-        output.say(f"  {key:<12} {', '.join(value) if isinstance(value, list | tuple) else value}")
+        output.say(f"  {key:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     if "settings" in facts:
         _show_settings(item, facts["settings"])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,6 @@ from udbench.data.image import to_pixels
 from udbench.data.store import pixel_sums
 from udbench.domains import Source
 from udbench.errors import BadData, UdbenchError
-from udbench.files import atomic_write
 
 CHUNK = 256
 GROWING, SOURCE, NOTES = "growing.npy", "source.pickle", "done"
@@ -26,10 +24,14 @@ GROWING, SOURCE, NOTES = "growing.npy", "source.pickle", "done"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """What came of some rows: exact pixel sums of the training ones, and the rows that could not be read."""
+    """What came of some rows: exact pixel sums of the training ones, and the rows that could not be read.
+
+    `sha256` is that of the pixels written, so that a note is believed only where they have reached the disk.
+    """
 
     start: int
     stop: int
+    sha256: str
     total: list[int]
     squares: list[int]
     damaged: dict[int, str]
@@ -83,18 +85,27 @@ def work(task: Task, start: int, stop: int, stopped: Callable[[], bool] = lambda
     total, squares = (
         pixel_sums(block[good]) if start < task.num_train else (np.zeros(channels, int), np.zeros(channels, int))
     )
-    chunk = Chunk(start=start, stop=stop, total=total.tolist(), squares=squares.tolist(), damaged=damaged)
-    atomic_write(_note(folder, start, stop), json.dumps(asdict(chunk)))
+    chunk = Chunk(
+        start=start,
+        stop=stop,
+        sha256=_sha256(block),
+        total=total.tolist(),
+        squares=squares.tolist(),
+        damaged=damaged,
+    )
+    _note(folder, start, stop).write_text(json.dumps(asdict(chunk)))
     return chunk
 
 
 def noted(folder: Path, span: tuple[int, int]) -> Chunk | None:
-    """What came of a chunk that was done before, or None."""
+    """What came of a chunk that was done before, or None where it has to be done again."""
     try:
         note = json.loads(_note(folder, *span).read_text())
-        return Chunk(**{**note, "damaged": {int(row): reason for row, reason in note["damaged"].items()}})
+        chunk = Chunk(**{**note, "damaged": {int(row): reason for row, reason in note["damaged"].items()}})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    written = np.load(folder / GROWING, mmap_mode="r")[span[0] : span[1]]
+    return chunk if chunk.sha256 == _sha256(written) else None
 
 
 def forget(folder: Path, chunk: Chunk) -> None:
@@ -110,7 +121,7 @@ def new_images(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def write_rows(path: Path, block: NDArray[np.uint8], start: int) -> None:
-    """Write rows of an .npy file in their place, down to the disk.
+    """Write rows of an .npy file in their place.
 
     Not through a memory map: on a full disk that ends the process by a signal, where this raises OSError.
     """
@@ -119,8 +130,6 @@ def write_rows(path: Path, block: NDArray[np.uint8], start: int) -> None:
     with path.open("r+b") as file:
         file.seek(images.offset + start * block[0].nbytes)
         file.write(np.ascontiguousarray(block).data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @lru_cache(maxsize=2)
@@ -130,6 +139,10 @@ def _opened(task: Task) -> tuple[Source, NDArray[np.int64]]:
     if hashlib.sha256(pickled).hexdigest() != task.source_sha256:
         raise UdbenchError(f"{task.folder}: another process writes to this folder; try again when it has ended")
     return pickle.loads(pickled)  # noqa: S301
+
+
+def _sha256(block: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()
 
 
 def _note(folder: Path, start: int, stop: int) -> Path:

@@ -87,18 +87,16 @@ def folder_domain(path: Path) -> Domain:
 
 
 def _folders(top: Path) -> list[Path]:
-    with os.scandir(top) as entries:
-        return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
+    return sorted(Path(e.path) for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
 
 
 def _images(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if entry.is_symlink() and Path(entry.path).resolve() in {f.resolve() for f in (folder, *above)}:
-                    raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
-                yield from _images(Path(entry.path), root, (folder, *above))
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
-                yield Path(entry.path).relative_to(root).as_posix()
+    for entry in list(os.scandir(folder)):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if entry.is_symlink() and Path(entry.path).resolve() in {f.resolve() for f in (folder, *above)}:
+                raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
+            yield from _images(Path(entry.path), root, (folder, *above))
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            yield Path(entry.path).relative_to(root).as_posix()

@@ -44,7 +44,8 @@ def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
             if image.width * image.height > MAX_PIXELS:
                 raise DamagedImage(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
             image.load()
-            return _in_mode(ImageOps.exif_transpose(image), channels)
+            ImageOps.exif_transpose(image, in_place=True)
+            return _in_mode(image, channels)
     except UnidentifiedImageError:
         raise DamagedImage("not an image of a known format") from None
     except DamagedImage:
@@ -69,7 +70,8 @@ def _in_mode(image: Image.Image, channels: int) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -48,6 +48,16 @@ def pool(workers: int) -> Iterator[Results]:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started here, for good, and from this one until they are started."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _here(task: Task, todo: Sequence[tuple[int, int]]) -> Iterator[Chunk]:
     for start, stop in todo:
         chunk = work(task, start, stop)
@@ -61,7 +71,8 @@ def _there(executor: ProcessPoolExecutor, task: Task, todo: Sequence[tuple[int, 
     try:
         while True:
             for start, stop in rest:
-                waiting.add(executor.submit(_work, task, start, stop))
+                with _interrupts_held():  # each call may start a process
+                    waiting.add(executor.submit(_work, task, start, stop))
                 if len(waiting) >= at_once:
                     break
             if not waiting:
@@ -82,10 +93,9 @@ _stop: Event | None = None
 
 
 def _begin(stop: Event) -> None:
-    """In a new process: leave Ctrl-C to the parent, and do not outlive it."""
+    """In a new process: know when to stop, and do not outlive the parent."""
     global _stop
     _stop = stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

@@ -182,6 +182,9 @@ def _finish(
             _save(files[file], array)
     pixels = num_train * want.height * want.width
     mean, std = moments(np.sum([c.total for c in chunks], 0), np.sum([c.squares for c in chunks], 0), pixels)
+    for path in files.values():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     digests = {file: hash_file(path) for file, path in files.items()}
     facts: dict[str, Any] = {
         "format": FORMAT,
@@ -233,12 +236,8 @@ def _copy_without(path: Path, to: Path, rows: Sequence[int]) -> None:
         file.seek(offset)
         for some in blocks(kept):
             file.write(np.ascontiguousarray(images[some]).data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())

@@ -119,6 +119,7 @@ MADE = (
         channels=1,
         flip=True,
         draw="sketches:sketch",
+        version="2",
     ),
     Made(
         name="silhouettes",

@@ -58,7 +58,8 @@ def wobbled(line: Points, draws: Draws, amount: float, step: float = 0.08) -> Po
     """A line as a hand draws it: cut into short pieces whose ends stray."""
     pieces: list[Points] = []
     for start, stop in pairwise(line):
-        number = max(1, int(np.hypot(*(stop - start)) / step))
+        # rounded first: a length of whole steps must not lose one to the last bit of a sine, which differs by machine
+        number = max(1, int(np.round(np.hypot(*(stop - start)) / step, 6)))
         pieces.append(start + (stop - start) * np.linspace(0, 1, number, endpoint=False)[:, None])
     smooth = np.concatenate([*pieces, line[-1:]])
     return smooth + draws.uniform(-amount, amount, smooth.shape)

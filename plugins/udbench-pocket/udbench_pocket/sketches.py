@@ -25,6 +25,7 @@ _STAR = np.stack(
     1,
 )
 
+# The first line of each is always drawn: what makes the thing what it is.
 THINGS: dict[str, list[Points]] = {
     "boat": [
         points((0.12, 0.65), (0.25, 0.85), (0.75, 0.85), (0.88, 0.65), (0.12, 0.65)),
@@ -62,8 +63,8 @@ THINGS: dict[str, list[Points]] = {
         arc(0.6, 0.52, 0.03, 0.04, steps=8),
     ],
     "chair": [
-        points((0.3, 0.08), (0.3, 0.92)),
-        points((0.3, 0.55), (0.72, 0.55), (0.72, 0.92)),
+        points((0.3, 0.08), (0.3, 0.55), (0.72, 0.55), (0.72, 0.92)),
+        points((0.3, 0.55), (0.3, 0.92)),
         points((0.3, 0.2), (0.42, 0.2)),
         points((0.3, 0.35), (0.42, 0.35)),
     ],
@@ -99,9 +100,9 @@ THINGS: dict[str, list[Points]] = {
     "star": [_STAR],
     "sun": [arc(0.5, 0.5, 0.18, 0.18), *_rays(0.5, 0.5, 0.26, 0.42, 9)],
     "tree": [
+        arc(0.5, 0.35, 0.3, 0.27),
         points((0.45, 0.92), (0.45, 0.6)),
         points((0.55, 0.92), (0.55, 0.6)),
-        arc(0.5, 0.35, 0.3, 0.27),
     ],
     "umbrella": [
         arc(0.5, 0.48, 0.4, 0.36, 180, 360),

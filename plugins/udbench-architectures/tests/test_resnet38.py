@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import udbench_architectures
+from udbench import Architecture, Input, Network, UdbenchError
+
+ARCHS = {arch.name: arch for arch in udbench_architectures.udbench_architectures()}
+
+
+def built(name: str, size: int = 64, width: float = 1.0) -> tuple[Network, Input]:
+    arch: Architecture = ARCHS[name]
+    assert arch.settings is not None
+    given = Input(height=size, width=size, channels=3, num_classes=10)
+    return arch.build({"d": given}, arch.settings(width=width)), given
+
+
+def convolutions(name: str) -> int:
+    return sum(m.weight.numel() for m in built(name)[0].trunk.modules() if isinstance(m, nn.Conv2d))
+
+
+def test_it_has_thirty_eight_weighted_layers() -> None:
+    network, given = built("resnet38")
+    head = network.head(given, (256, 8, 8))
+    layers = [m for part in (network.trunk, head) for m in part.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 38
+    kernels = [m.kernel_size for m in layers if isinstance(m, nn.Conv2d)]
+    assert kernels.count((3, 3)) == 1 + 32 and kernels.count((1, 1)) == 4
+
+
+def test_its_maps_are_64_32_16_and_8_with_the_papers_widths() -> None:
+    network, given = built("resnet38")
+    x = network.trunk.stem(torch.zeros(1, 3, 64, 64))
+    shapes = []
+    for i in range(1, 5):
+        x = getattr(network.trunk, f"stage{i}")(x)
+        shapes.append(tuple(x.shape[1:]))
+    assert shapes == [(16, 64, 64), (32, 32, 32), (128, 16, 16), (256, 8, 8)]
+    assert network.head(given, (256, 8, 8))(network.trunk(torch.zeros(2, 3, 64, 64))).shape == (2, 10)
+
+
+def test_the_wider_ones_have_the_parameters_that_the_widths_give() -> None:
+    """Against the widths as printed 4.21 and 16.8 times; against a base of 32 the "4 and 16 times" of the text."""
+    base, printed = convolutions("resnet38-32"), convolutions("resnet38")
+    assert round(convolutions("resnet38-x2") / base, 2) == 4.00
+    assert round(convolutions("resnet38-x4") / base, 2) == 15.99
+    assert round(convolutions("resnet38-x2") / printed, 2) == 4.21
+    assert round(convolutions("resnet38-x4") / printed, 1) == 16.8
+
+
+@pytest.mark.parametrize("size", [16, 17, 24, 33, 72])
+def test_any_image_of_sixteen_pixels_or_more_will_do(size: int) -> None:
+    network, _ = built("resnet38", size, width=0.25)
+    assert network.trunk.eval()(torch.zeros(1, 3, size, size)).shape[2] == -(-size // 8)
+
+
+def test_smaller_images_are_refused_with_what_to_do() -> None:
+    with pytest.raises(UdbenchError, match=r"16 pixels or more; 'd' has 12x12.*image_size=16"):
+        built("resnet38", 12)
+
+
+def test_units_are_pre_activated_and_the_projection_sees_the_activation() -> None:
+    unit = built("resnet38")[0].trunk.stage2[0].eval()
+    x = torch.randn(2, 16, 8, 8)
+    active = torch.relu(unit.norm1(x))
+    expected = unit.projection(active) + unit.conv2(torch.relu(unit.norm2(unit.conv1(active))))
+    assert torch.equal(unit(x), expected)
+    plain = built("resnet38")[0].trunk.stage1[1].eval()
+    assert plain.projection is None
+    nn.init.zeros_(plain.conv2.weight)
+    assert torch.equal(plain(x), x)
+
+
+def test_width_scales_every_stage() -> None:
+    network, _ = built("resnet38", width=0.5)
+    assert [network.trunk.get_submodule(f"stage{i}.3.conv2").out_channels for i in range(1, 5)] == [8, 16, 64, 128]

@@ -1,0 +1,56 @@
+"""The command line in this process, in an empty folder, with a cache of its own."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from udbench import plugins
+from udbench.cli import main
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("UDBENCH_DATA", "UDBENCH_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*words: str) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main(list(words))
+        out, err = capsys.readouterr()
+        code = left.value.code
+        assert code is None or isinstance(code, int)
+        return Said(code or 0, out, err)
+
+    return call
+
+
+@pytest.fixture
+def with_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Add plugins that are not installed."""
+
+    def add(**extra: object) -> None:
+        monkeypatch.setattr(plugins, "load", functools.partial(plugins.load, extra=extra))
+
+    return add

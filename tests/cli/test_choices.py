@@ -1,0 +1,130 @@
+"""From words to domains and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from udbench import Recipe, Suite, hookimpl
+from udbench.cli import context
+from udbench.errors import BadData, BadSetting, UnknownName
+from udbench.testing.trees import write_class_folders
+
+TEN = Suite(name="few", domains=("mnist", "cifar10", "gtsrb"), recipe="tuned")
+TUNED = Recipe(name="tuned", settings={"rounds": 9, "image_size": 32, "domain": {"mnist": {"flip": False, "pad": 1}}})
+
+
+@pytest.fixture(autouse=True)
+def plugin(with_plugins: Callable[..., None]) -> None:
+    hooks = {"udbench_suites": lambda: [TEN], "udbench_recipes": lambda: [TUNED]}
+    with_plugins(few=SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()}))
+    context.begin([])
+
+
+def chosen(suite: str | None, domains: str | None) -> tuple[str, list[str], bool]:
+    made, members, part = context.resolve_domains(suite, domains)
+    return made.name, [member.spec.name for member in members], part
+
+
+def test_without_a_word_it_is_the_default_suite() -> None:
+    name, members, part = chosen(None, None)
+    assert name == "pocket" and len(members) == 10 and not part
+
+
+def test_domains_of_a_suite_are_a_part_of_it_in_its_order() -> None:
+    assert chosen("few", None) == ("few", ["mnist", "cifar10", "gtsrb"], False)
+    assert chosen("few", "gtsrb, mnist") == ("few", ["mnist", "gtsrb"], True)
+    assert chosen("few", "gtsrb,mnist,cifar10") == ("few", ["mnist", "cifar10", "gtsrb"], False)
+
+
+def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "My Shells", {"cone": 3, "spiral": 2})
+    name, members, part = chosen(None, f"svhn,folder:{tmp_path / 'My Shells'},mnist")
+    assert (name, members, part) == ("custom", ["svhn", "folder-my-shells", "mnist"], False)
+    assert context.resolve_domains(None, "mnist")[0].recipe == "short"
+
+
+@pytest.mark.parametrize(
+    ("suite", "domains", "error", "message"),
+    [
+        (None, "mnsit", UnknownName, "no domain 'mnsit'. Did you mean 'mnist'?"),
+        ("fwe", None, UnknownName, "no suite 'fwe'. Did you mean 'few'?"),
+        ("few", "mnist,svhn", BadSetting, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
+        (None, "mnist,mnist", BadSetting, "'mnist' is named twice"),
+        (None, " , ", BadSetting, "no domain is named"),
+        (None, "folder:", BadData, "no images in class folders"),
+        (None, "folder:nowhere", BadData, "no such folder"),
+    ],
+)
+def test_domains_that_will_not_do(
+    suite: str | None, domains: str | None, error: type[Exception], message: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error) as caught:
+        chosen(suite, domains)
+    assert message in str(caught.value)
+
+
+def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        write_class_folders(tmp_path / place / "shells", {"cone": 2, "spiral": 2})
+    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+        chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/there/shells")
+
+
+def test_a_recipe_is_the_suites_own_with_the_settings_laid_over() -> None:
+    words = ["rounds=20", "domain.mnist.pad=3", "adapter.rank=8", "arch.width=0.5", "adapter.deep.x=[1, 2]"]
+    name, settings, adapter, arch = context.load_recipe(None, TEN, TEN.domains, words)
+    assert (name, settings.rounds, settings.size_of("gtsrb")) == ("tuned", 20, (32, 32))
+    assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.pad_of("gtsrb")) == (3, False, 4)
+    assert (adapter, arch) == ({"rank": 8, "deep": {"x": [1, 2]}}, {"width": 0.5})
+    assert TUNED.settings["rounds"] == 9
+
+
+def test_a_recipe_may_be_another_by_name_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert context.load_recipe("short", TEN, TEN.domains, [])[0] == "short"
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text("rounds = 7\nimage_size = [16, 24]\n[domain.gtsrb]\nflip = false\n")
+    for word in ("mine.toml", "./mine.toml"):
+        name, settings, _, _ = context.load_recipe(word, TEN, TEN.domains, ["lr=0.5"])
+        assert (name, settings.rounds, settings.lr) == ("mine", 7, 0.5)
+        assert settings.size_of("mnist") == (16, 24) and not settings.flip_of("gtsrb", True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "message"),
+    [
+        ("tunde", [], "no recipe 'tunde'. Did you mean 'tuned'?"),
+        ("gone.toml", [], "gone.toml: no such file"),
+        ("a/b", [], "a/b: no such file"),
+        ("bad.toml", [], "not readable as TOML"),
+        (None, ["rouns=5"], "no setting 'rouns'. Did you mean 'rounds'?"),
+        (None, ["norm.recalibrat=5"], "Did you mean 'recalibrate'?"),
+        (None, ["domain.mnist.flp=true"], "Did you mean 'flip'?"),
+        (None, ["domain.svhn.flip=true"], "domain.svhn: not a domain of this run, which has mnist, cifar10, gtsrb"),
+        (None, ["domain=3"], "domain = 3"),
+        (None, ["rounds.x=3"], "rounds = {'x': 3}"),
+        (None, ["lr=inf"], "lr = inf"),
+        (None, ["rounds"], "expected key=value"),
+        (None, ["arch=resnet38"], "use --arch to choose one"),
+        (None, ["adapter=domain-bn"], "use --adapter to choose one"),
+    ],
+)
+def test_settings_that_will_not_do(
+    recipe: str | None, words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("rounds = = 3")
+    with pytest.raises((BadSetting, UnknownName)) as caught:
+        context.load_recipe(recipe, TEN, TEN.domains, words)
+    assert message in str(caught.value)
+
+
+def test_an_item_without_settings_takes_none() -> None:
+    assert context.item_settings(None, {}, "adapter 'x'") is None
+    with pytest.raises(BadSetting, match="adapter 'x' takes no settings; leave 'rank' away"):
+        context.item_settings(None, {"rank": 8}, "adapter 'x'")

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+import udbench
+from udbench.registry import KINDS, Registry
+from udbench.testing.records import made_result
+
+Call = Callable[..., Any]
+
+
+class Ranked(BaseModel):
+    rank: int = Field(ge=1, description="how many [b]columns")
+    scale: float = 0.5
+    names: list[str] = Field(default_factory=lambda: ["a"])
+
+
+def plugin(**hooks: object) -> SimpleNamespace:
+    return SimpleNamespace(**{name: udbench.hookimpl(lambda items=items: items) for name, items in hooks.items()})
+
+
+LOW_RANK = udbench.Adapter(name="low-rank", attach=print, settings=Ranked, summary="\x1b[31m[red]low[/red]")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "plugins"])
+def test_every_kind_is_listed_with_name_owner_and_summary(cli: Call, kind: str) -> None:
+    said = cli("list", kind, "--json")
+    assert all({"name", "owner", "summary"} <= set(each) for each in said.json) and said.err == ""
+    plain = cli("list", kind)
+    assert plain.code == 0 and all(each["name"] in plain.out for each in said.json)
+
+
+def test_a_pattern_chooses_names(cli: Call) -> None:
+    assert [each["name"] for each in cli("list", "adapters", "*-in", "--json").json] == ["domain-in", "universal-in"]
+    assert cli("list", "adapters", "nothing-*").out == "no adapters fit 'nothing-*'\n"
+
+
+def test_plugins_are_listed_with_what_they_bring_and_what_went_wrong(
+    cli: Call, with_plugins: Callable[..., None]
+) -> None:
+    clash = udbench.Recipe(name="short")
+    with_plugins(film=plugin(udbench_adapters=[LOW_RANK, 42], udbench_recipes=[clash]), empty=object())
+    rows = {row["name"]: row for row in cli("list", "plugins", "--json").json}
+    assert rows["film"]["brings"] == {"adapters": ["low-rank"], "recipes": ["short"]}
+    assert "a int where a Adapter is expected" in rows["film"]["failures"][0]
+    assert rows["builtin"]["owner"] == "udbench" and rows["builtin"]["version"] == udbench.__version__
+    assert rows["empty"]["brings"] == {} and "implements no hook" in rows["empty"]["failures"][0]
+    said = cli("list", "plugins")
+    assert "plugin 'film' (film): udbench_adapters brought" in said.out
+    assert "recipe 'short' is brought by film and builtin (udbench" in said.out
+
+
+def test_what_is_shown_is_rid_of_markup_and_control_characters(cli: Call, with_plugins: Callable[..., None]) -> None:
+    with_plugins(film=plugin(udbench_adapters=[LOW_RANK]))
+    for words in (["list", "adapters"], ["show", "low-rank"]):
+        said = cli(*words)
+        assert "\ufffd[31m[red]low[/red]" in said.out and "\x1b" not in said.out
+
+
+def test_settings_are_shown_with_what_they_are_if_not_set(cli: Call, with_plugins: Callable[..., None]) -> None:
+    with_plugins(film=plugin(udbench_adapters=[LOW_RANK]))
+    (facts,) = cli("show", "low-rank", "--json").json
+    assert facts["settings"] == {"rank": None, "scale": 0.5, "names": ["a"]}
+    said = cli("show", "low-rank").out
+    assert "adapter.rank" in said and "how many [b]columns" in said and "Undefined" not in said
+
+
+def test_everything_that_is_installed_can_be_shown(cli: Call, registry: Registry) -> None:
+    for name in {name for kind in KINDS for name in registry.names(kind)}:
+        assert cli("show", name).out.count(f" {name} (plugin ") == len(cli("show", name, "--json").json)
+
+
+def test_a_domain_is_shown_with_its_facts(cli: Call) -> None:
+    (facts,) = cli("show", "mnist", "--json").json
+    assert (facts["kind"], facts["num_classes"], facts["num_train"], facts["flip"]) == ("domains", 10, 60000, False)
+    assert "60000" in cli("show", "mnist").out
+
+
+def test_a_recipe_is_shown_with_all_that_it_sets(cli: Call) -> None:
+    (facts,) = cli("show", "short", "--json").json
+    assert facts["settings"]["rounds"] == 400 and facts["settings"]["momentum"] == 0.9
+    said = cli("show", "short").out
+    assert "rounds" in said and "descent steps; each sees one batch of every domain" in said
+
+
+def test_a_name_of_several_things_shows_all_of_them(cli: Call) -> None:
+    assert {each["kind"] for each in cli("show", "pocket", "--json").json} == {"suites", "recipes"}
+
+
+def test_a_run_is_shown_by_folder_by_file_or_by_id(cli: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "0a1b2c3d"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(made_result().dumps())
+    for word in ("0a1b2c3d", "runs/0a1b2c3d", "runs/0a1b2c3d/result.json"):
+        assert cli("show", word, "--json").json == made_result().document()
+    said = cli("show", "0a1b2c3d").out
+    for part in ("left", "10.0", "8.0 … 12.0", "90.0", "mean", "15.0", "seed 0", "on h, cpu", "torch 2", "version 1"):
+        assert part in said
+
+
+def test_a_run_without_a_result_says_so(cli: Call, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "half").mkdir(parents=True)
+    (tmp_path / "runs" / "half" / "config.toml").write_text("")
+    said = cli("show", "half")
+    assert said.code == 2 and "no result yet" in said.err and "--resume" in said.err
+
+
+def test_a_file_that_has_an_items_name_does_not_hide_it(cli: Call, tmp_path: Path) -> None:
+    (tmp_path / "mnist").write_text("x")
+    assert cli("show", "mnist").code == 0

@@ -1,0 +1,114 @@
+"""Names to items, each with its owner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from udbench.adapters import Adapter
+from udbench.domains import Domain, DomainSpec
+from udbench.errors import UdbenchError, UnknownName
+from udbench.recipes import Recipe
+from udbench.registry import NAME, Owner, Registry
+from udbench.scores import Score
+from udbench.suites import Suite
+
+FILM = Owner(name="film", distribution="udbench-film", version="1.0")
+OTHER = Owner(name="other", distribution="other", version="")
+
+
+def domain(name: str) -> Domain:
+    spec = DomainSpec(
+        name=name, num_classes=2, num_train=1, num_test=1, channels=3, flip=True, content="dots",
+        licence="", homepage="", citation="",
+    )  # fmt: skip
+    return Domain(spec=spec, open=lambda root: pytest.fail(str(root)))
+
+
+@pytest.fixture
+def registry() -> Registry:
+    made = Registry(owners=[FILM, OTHER])
+    made.add("domains", domain("dots"), FILM)
+    made.add("recipes", Recipe(name="dots", summary="for dots"), FILM)
+    made.add("recipes", Recipe(name="fast"), OTHER)
+    made.add("published", Path("tables/table-4.json"), FILM)
+    return made
+
+
+def test_an_object_is_found_by_its_type_and_name(registry: Registry) -> None:
+    assert registry.get(Domain, "dots").spec.content == "dots"
+    assert registry.get(Recipe, "dots").summary == "for dots"
+    assert registry.item("recipes", "fast").owner == OTHER
+
+
+def test_items_are_listed_by_kind_pattern_name_and_owner(registry: Registry) -> None:
+    assert registry.names("recipes") == ["dots", "fast"] and registry.names("scores") == []
+    assert [item.name for item in registry.items("recipes", "f*")] == ["fast"]
+    assert [item.kind for item in registry.where("dots")] == ["domains", "recipes"]
+    assert registry.brought_by(FILM) == {"domains": ["dots"], "recipes": ["dots"], "published": ["table-4"]}
+    assert registry.item("domains", "dots").summary == "dots"
+    assert registry.item("published", "table-4").summary == str(Path("tables/table-4.json"))
+
+
+def test_an_unknown_name_says_what_there_is(registry: Registry) -> None:
+    with pytest.raises(UnknownName) as caught:
+        registry.get(Recipe, "dosts")
+    assert caught.value.near == "dots"
+    assert str(caught.value) == "no recipe 'dosts'. Did you mean 'dots'?\ninstalled: dots, fast"
+    with pytest.raises(UnknownName, match="there is no score at all"):
+        registry.get(Score, "x")
+
+
+def test_a_name_that_two_bring_is_refused_with_both_and_a_way_out(registry: Registry) -> None:
+    registry.add("recipes", Recipe(name="dots"), OTHER)
+    said = "recipe 'dots' is brought by film (udbench-film 1.0) and other; leave one out with --no-plugin other"
+    with pytest.raises(UdbenchError) as caught:
+        registry.get(Recipe, "dots")
+    assert str(caught.value) == said and list(registry.clashes()) == [said]
+    assert len(registry.items("recipes")) == 3, "both are listed"
+
+
+@pytest.mark.parametrize("kind", ["suites", "adapters", "scores", "domains"])
+def test_an_item_of_another_type_is_refused(registry: Registry, kind: str) -> None:
+    with pytest.raises(UdbenchError, match="brought a Recipe where a"):
+        registry.add(kind, Recipe(name="x"), FILM)
+
+
+GOOD = ["a", "0", "domain-bn", "timm/resnet18.a1_in1k", "vgg+m", "a" * 64]
+BAD = ["", "A", "-a", "a b", "a\n", "..", "a/..", "a/../b", "a//b", "/a", "a/", "a" * 65, "é", "[red]", None, 5]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good_names(registry: Registry, name: str) -> None:
+    registry.add("suites", Suite(name=name, domains=("dots",), recipe="dots"), FILM)
+    assert registry.get(Suite, name)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_names_that_are_none(registry: Registry, name: str) -> None:
+    with pytest.raises(UdbenchError, match="a suite's name is 1 to 64"):
+        registry.add("suites", Suite(name=name, domains=("dots",), recipe="dots"), FILM)
+
+
+@pytest.mark.parametrize("name", ["a.b", "a/b", "a+b", *BAD])
+def test_domains_names_are_table_keys_and_folders_so_they_take_less(registry: Registry, name: str) -> None:
+    with pytest.raises(UdbenchError, match="a domain's name is 1 to 64 of a-z, 0-9 and _ -"):
+        registry.add("domains", domain(name), FILM)
+
+
+@given(st.text(alphabet="a./-_A\\\n", max_size=12))
+def test_no_name_leads_out_of_a_folder(name: str) -> None:
+    if NAME.fullmatch(name):
+        assert not any(part in ("", ".", "..") for part in name.split("/")) and not set(name) & set("A\\\n")
+
+
+def test_what_failed_is_told_where_a_name_is_not_found(registry: Registry) -> None:
+    assert registry.notes() == []
+    from udbench.registry import Failure
+
+    registry.failures.append(Failure(plugin="film", cause="No module named 'einops'"))
+    with pytest.raises(UnknownName, match=r"\(plugin 'film' did not load: No module named 'einops'"):
+        registry.get(Adapter, "film")
