@@ -168,7 +168,7 @@ def test_domains_without_a_list_take_no_more_classes_than_they_have(trees, opene
 def test_training_folders_alone_are_refused(trees, opened, tmp_path):
     for domain in ("caltech101", "mnist", "awa"):
         root = trees.class_folders(tmp_path / domain, ["accordion" if domain != "mnist" else "3"], splits=["train"])
-        with pytest.raises(BadData, match="no (images in )?test/<class>/"):
+        with pytest.raises(BadData, match=r"no (images in )?test/<class>/"):
             opened(domain, root)
 
 

@@ -176,8 +176,8 @@ def _handwriting() -> Domain:
     spec = DomainSpec(
         name="handwriting",
         num_classes=10,
-        num_train=1300,
-        num_test=497,
+        num_train=1297,
+        num_test=500,
         channels=1,
         flip=False,
         content="real handwritten digits of 8x8 pixels, light on dark",
@@ -185,6 +185,7 @@ def _handwriting() -> Domain:
         homepage="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
         citation="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
         "1998; as shipped with scikit-learn",
+        version="2",
     )
     return Domain(spec=spec, open=_open_handwriting, embedded=True)
 

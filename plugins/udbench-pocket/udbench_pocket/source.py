@@ -58,10 +58,10 @@ class Drawn:
 
 
 class Handwriting:
-    """scikit-learn's digits: 1,797 real ones of 8x8 pixels with values 0 to 16, split by a fixed permutation."""
+    """scikit-learn's digits: 1,797 real ones of 8x8 pixels with values 0 to 16; a fixed draw of 50 of each are tests."""
 
     class_names: Sequence[str] = tuple("0123456789")
-    train = 1300
+    tests_of_each = 50
 
     @cached_property
     def _digits(self) -> tuple[Pixels, NDArray[np.int64]]:
@@ -79,7 +79,8 @@ class Handwriting:
         labels = self._digits[1]
         order = stream("handwriting", "split").permutation(len(labels))
         split = np.full(len(labels), "train", dtype="<U5")
-        split[order[self.train :]] = "test"
+        for digit in range(len(self.class_names)):
+            split[order[labels[order] == digit][: self.tests_of_each]] = "test"
         return Index(name=np.array([f"{i:04d}" for i in range(len(labels))]), label=labels, split=split)
 
     def read(self, i: int) -> Pixels:

@@ -1,0 +1,128 @@
+"""Who may import whom: the plan of docs/architecture.md, held by a walk over the code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import udbench
+
+HOUSE = Path(udbench.__file__).parent
+MODULES = sorted(HOUSE.rglob("*.py"))
+
+CONTRACTS = {
+    f"udbench.{name}"
+    for name in "adapters architectures domains errors launchers recipes reporters scores studies suites".split()
+}
+
+MAY_IMPORT = {
+    "contracts": set(),
+    "hookspecs": CONTRACTS,
+    "registry": {*CONTRACTS, "udbench.hookspecs"},
+    "plugins": {*CONTRACTS, "udbench.hookspecs", "udbench.registry"},
+    "builtin": {*CONTRACTS, "udbench.hookspecs"},
+    "config": {"udbench.errors"},
+    "results": {"udbench.errors", "udbench.config"},
+    "files": {"udbench.errors"},
+    "data": {*CONTRACTS, "udbench.files", "udbench.data"},
+    "train": {*CONTRACTS, "udbench.files", "udbench.train"},
+    "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    return "contracts" if module in CONTRACTS else [*module.split("."), ""][1]
+
+
+def imports(path: Path, *, top_only: bool = False) -> set[str]:
+    """Modules that a file imports when it runs; what stands under TYPE_CHECKING does not count."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(node)
+        for branch in ast.walk(tree)
+        if isinstance(branch, ast.If) and "TYPE_CHECKING" in ast.dump(branch.test)
+        for node in ast.walk(branch)
+    }
+    if top_only:
+        hidden |= {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {module_of(p) for p in MODULES}
+            found |= (inner & modules) or {node.module}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_of)
+def test_a_room_imports_only_what_the_plan_lets_it(path: Path) -> None:
+    allowed = MAY_IMPORT.get(room_of(module_of(path)))
+    if allowed is None or path.name == "__main__.py":
+        return
+    ours = {name for name in imports(path) if name.split(".")[0] == "udbench"}
+    strange = {name for name in ours if not any(name == ok or name.startswith(ok + ".") for ok in allowed)}
+    assert not strange, f"{module_of(path)} imports {strange}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_of)
+def test_only_training_runs_and_their_tests_import_torch_at_module_level(path: Path) -> None:
+    if room_of(module_of(path)) in ("train", "runs", "testing"):
+        return
+    assert not {name.split(".")[0] for name in imports(path, top_only=True)} & {
+        "torch",
+        "timm",
+        "datasets",
+        "pandas",
+        "scipy",
+    }
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if "train" in p.parts], ids=module_of)
+def test_training_knows_neither_pydantic_pandas_nor_the_command_line(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"pydantic", "pandas", "typer", "rich", "pluggy"}
+
+
+def test_plugins_import_the_public_names_and_nobody_elses() -> None:
+    plugins = HOUSE.parent / "plugins"
+    if not plugins.is_dir():
+        pytest.skip("the plugins' sources are not beside the core")
+    for path in sorted(plugins.glob("*/udbench_*/**/*.py")):
+        package = path.relative_to(plugins).parts[1]
+        ours = {n for n in imports(path) if n.startswith("udbench") and n.split(".")[0] != package}
+        assert ours <= {"udbench"}, f"{path}: {ours}"
+
+
+def test_the_core_names_no_dataset_method_or_network() -> None:
+    from udbench.plugins import load
+
+    registry = load()
+    words = {
+        item.name
+        for kind in ("domains", "adapters", "archs")
+        for item in registry.items(kind)
+        if item.owner.name != "builtin"
+    }
+    shown_as_examples = {"domain-bn", "resnet38", "mnist"}
+    for path in MODULES:
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 40
+        }
+        assert not strings & (words - shown_as_examples), path
+
+
+def test_the_public_names_are_those_that_are_promised() -> None:
+    assert sorted(udbench.__all__) == udbench.__all__
+    assert all(hasattr(udbench, name) for name in udbench.__all__)
