@@ -13,8 +13,16 @@ HOUSE = Path(udbench.__file__).parent
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 CONTRACTS = {
-    f"udbench.{name}"
-    for name in "adapters architectures domains errors launchers recipes reporters scores studies suites".split()
+    "udbench.adapters",
+    "udbench.architectures",
+    "udbench.domains",
+    "udbench.errors",
+    "udbench.launchers",
+    "udbench.recipes",
+    "udbench.reporters",
+    "udbench.scores",
+    "udbench.studies",
+    "udbench.suites",
 }
 
 MAY_IMPORT = {

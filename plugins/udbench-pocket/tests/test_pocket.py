@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).with_name("golden.json")
 HERE = Path("anywhere")
 THIS = Path(__file__)
 
-# Every 29th image of each domain, drawn with sines, cosines and lengths one bit further up or down.
+# Every 47th drawn image, some of each class that has many, with sines, cosines and lengths a bit further up or down.
 NUDGED = """
 import runpy, sys
 import numpy as np
@@ -28,9 +28,9 @@ if towards:
     for name in ("sin", "cos", "hypot"):
         setattr(np, name, lambda *args, real=getattr(np, name): np.nextafter(real(*args), towards))
 test = runpy.run_path(path)
-for name in test["DOMAINS"]:
+for name in sorted(set(test["DOMAINS"]) - {"handwriting"}):
     source = test["opened"](name)
-    for i in range(0, len(source.index.name), 29):
+    for i in range(0, len(source.index.name), 47):
         print(name, i, test["hashlib"].sha256(np.asarray(source.read(i)).tobytes()).hexdigest()[:16])
 """
 

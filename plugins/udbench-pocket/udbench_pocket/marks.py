@@ -28,18 +28,21 @@ from udbench_pocket.source import stream
 
 
 def glyph(label: int, draws: Draws) -> Pixels:
-    """A character of two to four strokes, bilevel, dark on light."""
-    lines = [curve(control + draws.uniform(-0.008, 0.008, control.shape)) for control in _glyph_strokes(label)]
+    """A character of two to five strokes of a pen of its own, bilevel, dark on light."""
+    strokes, pen = _character(label)
+    lines = [curve(control + draws.uniform(-0.008, 0.008, control.shape)) for control in strokes]
     lines = jittered(lines, draws, turn=2, shift=0.015, grow=0.03)
-    ink = stroked(40, 40, lines, draws.uniform(0.08, 0.11))
+    ink = stroked(40, 40, lines, pen + draws.uniform(-0.01, 0.01))
     return np.where(ink > 0.5, 20, 235).astype(np.uint8)
 
 
 @lru_cache(maxsize=128)
-def _glyph_strokes(label: int) -> tuple[Points, ...]:
+def _character(label: int) -> tuple[tuple[Points, ...], float]:
+    """The control points of a character's strokes, and the thickness of its pen."""
     draws = stream("glyphs", "strokes", label)
     grid = np.array([(x, y) for x in (0.15, 0.38, 0.62, 0.85) for y in (0.15, 0.38, 0.62, 0.85)])
-    return tuple(grid[draws.permutation(16)[:3]] for _ in range(2 + label % 3))
+    strokes = tuple(grid[draws.permutation(16)[:3]] for _ in range(2 + label % 4))
+    return strokes, 0.06 + 0.03 * (label // 4 % 4)
 
 
 SHAPES = {

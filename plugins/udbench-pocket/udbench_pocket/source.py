@@ -58,7 +58,7 @@ class Drawn:
 
 
 class Handwriting:
-    """scikit-learn's digits: 1,797 real ones of 8x8 pixels with values 0 to 16; a fixed draw of 50 of each are tests."""
+    """scikit-learn's digits: 1,797 real ones of 8x8 pixels, values 0 to 16; a fixed draw of 50 of each are tests."""
 
     class_names: Sequence[str] = tuple("0123456789")
     tests_of_each = 50
