@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from udbench.data.folders import folder_domain
 from udbench.data.prepare import prepare
 from udbench.data.store import Store, Wanted
 from udbench.errors import BadData, RunFailed
+from udbench.files import DiskFull
 from udbench.registry import Registry
 from udbench.reporters import Step
 from udbench.results import read_result
@@ -226,6 +228,21 @@ def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
         (tmp_path / "run" / "checkpoint.pt").write_bytes(damage)
         with pytest.raises(BadData, match="is damaged"):
             execute(job, stores, tmp_path / "run", Silent(), resume=True)
+
+
+def test_a_full_disk_ends_a_run_in_one_sentence_and_leaves_no_half_file(
+    registry: Registry, stores: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(job_of(registry, rounds=2), stores, tmp_path / "first", Silent())
+
+    def full(path: Path, content: bytes) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(DiskFull, match="disk is full; free some space"):
+        execute(job_of(registry), stores, tmp_path / "run", Silent())
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_two_runs_cannot_write_to_one_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:

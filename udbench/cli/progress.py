@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from udbench.files import atomic_write, explained
 from udbench.reporters import Listener, Step
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class LogFile:
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and _round(line) <= int(about["start"])]
-        self._path.write_text("".join(kept))
+        atomic_write(self._path, "".join(kept))
         self._write("started", dict(about))
 
     def stepped(self, step: Step) -> None:
@@ -78,8 +79,11 @@ class LogFile:
         self._write("finished", {"mean_error": result["mean_error"], "seconds": result["seconds"]})
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps({"event": event, **fields}) + "\n")
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"event": event, **fields}) + "\n")
+        except OSError as error:
+            raise explained(error, self._path) from error
 
 
 def _round(line: str) -> int:

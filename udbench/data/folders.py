@@ -37,7 +37,9 @@ class ClassFolders:
         for split in splits or [""]:
             top = self.root / split
             for folder in _folders(top):
-                rows.extend((path, folder.name, split) for path in _images(folder, self.root))
+                rows.extend(
+                    (path, folder.name, split) for path in _images(folder, folder.relative_to(self.root).as_posix())
+                )
         if not rows:
             raise BadData(
                 f"{self.root}: no images in class folders; expected <class>/*.png (or .jpg, .ppm …), "
@@ -90,13 +92,14 @@ def _folders(top: Path) -> list[Path]:
     return sorted(Path(e.path) for e in os.scandir(top) if e.is_dir() and not e.name.startswith("."))
 
 
-def _images(folder: Path, root: Path, above: tuple[Path, ...] = ()) -> Iterator[str]:
+def _images(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """The images of a folder and of those below it, as paths that begin with the folder's name."""
     for entry in list(os.scandir(folder)):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
             if entry.is_symlink() and Path(entry.path).resolve() in {f.resolve() for f in (folder, *above)}:
                 raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
-            yield from _images(Path(entry.path), root, (folder, *above))
+            yield from _images(Path(entry.path), f"{name}/{entry.name}", (folder, *above))
         elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
-            yield Path(entry.path).relative_to(root).as_posix()
+            yield f"{name}/{entry.name}"

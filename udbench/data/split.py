@@ -54,7 +54,10 @@ def stratified(
     for row, unit in enumerate((names if groups is None else groups).tolist()):
         units.setdefault(str(unit), []).append(row)
     of_row: list[int] = labels.tolist()
-    counts = {unit: Counter(of_row[row] for row in rows) for unit, rows in units.items()}
+    counts: dict[str, dict[int, int]] = {unit: {} for unit in units}
+    for unit, rows in units.items():
+        for row in rows:
+            counts[unit][of_row[row]] = counts[unit].get(of_row[row], 0) + 1
     key = {unit: unit if groups is None else f"{min(own)}\x1f{unit}" for unit, own in counts.items()}
     ranked = sorted(units, key=lambda unit: _rank(purpose, key[unit]))
     last = {label: unit for unit in ranked for label in counts[unit]}

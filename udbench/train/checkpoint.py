@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,10 @@ def save_checkpoint(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
+    memory = io.BytesIO()
+    torch.save(state, memory)  # not into the file: on a full disk torch's own writer fails with an error of its own
     with writing(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(memory.getbuffer())
 
 
 def load_checkpoint(path: Path, identity: str, model: UniversalModel, optimizer: torch.optim.Optimizer) -> Progress:
