@@ -36,12 +36,12 @@ def udbench_recipes() -> list[Recipe]:
                 "image_size": 24,
                 "pad": 1,
                 "optimizer": "adamw",
-                "lr": 0.003,
+                "lr": 0.0015,
                 "weight_decay": 0.01,
                 "schedule": "cosine",
-                "final_lr": 0.00003,
-                "warmup_lr": 0.001,
-                "warmup_rounds": 5,
+                "final_lr": 0.00002,
+                "warmup_lr": 0.0005,
+                "warmup_rounds": 10,
             },
         )
     ]
