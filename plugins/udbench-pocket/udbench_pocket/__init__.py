@@ -31,7 +31,7 @@ def udbench_recipes() -> list[Recipe]:
             name="pocket",
             summary="the pocket suite in under three minutes on two CPU cores",
             settings={
-                "rounds": 170,
+                "rounds": 220,
                 "batch_size": 8,
                 "image_size": 24,
                 "pad": 1,
