@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import UdbenchError
 from udbench.train.owned import Owned
 from udbench.train.route import Route, Slice
+from udbench.train.sliced import SliceState, can_fuse, count_update, normalise_slices, tracked
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
 
@@ -70,20 +71,45 @@ class SliceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.moments == "shared" and not self.training:
             return self.norm(x)
+        if len(self.route.slices) > 1 and can_fuse(self.norm, x):
+            marks = self.route.bounds(x.shape[0])
+            states = [self._state(part) for part, _, _ in marks]
+            return normalise_slices(x, [stop - start for _, start, stop in marks], states, self.norm.eps)
         return self.route.muxed(x, self._normalised)
+
+    def _state(self, part: Slice) -> SliceState:
+        if self.moments == "batch":
+            return tracked(self.norm)
+        if self.moments == "domain":
+            own = self._running(part.domain)
+            return self._with(own.mean, own.var, count_update(own.updates, self.norm.momentum))
+        return self._with(*self._round_moments(part.domain))
+
+    def _with(self, mean: Tensor, var: Tensor, factor: float) -> SliceState:
+        assert self.norm.weight is not None and self.norm.bias is not None
+        return SliceState(self.norm.weight, self.norm.bias, mean, var, factor)
 
     def _normalised(self, part: Slice, rows: Tensor) -> Tensor:
         if self.moments == "batch":
             return self.norm(rows)
         if self.moments == "domain":
-            own = self.own[part.domain]
-            assert isinstance(own, RunningMoments)
+            own = self._running(part.domain)
             return _with_moments(self.norm, own.mean, own.var, own.updates, self.norm.momentum, rows)
+        mean, var, factor = self._round_moments(part.domain)
+        return _with_moments(self.norm, mean, var, None, factor, rows)
+
+    def _running(self, domain: str) -> RunningMoments:
+        own = self.own[domain]
+        assert isinstance(own, RunningMoments)
+        return own
+
+    def _round_moments(self, domain: str) -> tuple[Tensor, Tensor, float]:
+        """Where a slice leaves its moments for the end of the round, and how much this call counts in the round."""
         shared = self.norm.running_mean
         assert shared is not None
-        mean, var, calls = self._seen.get(part.domain) or (torch.zeros_like(shared), torch.zeros_like(shared), 0)
-        self._seen[part.domain] = mean, var, calls + 1
-        return _with_moments(self.norm, mean, var, None, 1 / (calls + 1), rows)
+        mean, var, calls = self._seen.get(domain) or (torch.zeros_like(shared), torch.zeros_like(shared), 0)
+        self._seen[domain] = mean, var, calls + 1
+        return mean, var, 1 / (calls + 1)
 
     @torch.no_grad()
     def end_round(self) -> None:

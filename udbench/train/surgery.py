@@ -16,6 +16,7 @@ from udbench.train.draws import seeded
 from udbench.train.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
 from udbench.train.owned import Owned, shared_modules
 from udbench.train.route import Route, Slice
+from udbench.train.sliced import PLAIN_NORMS, can_fuse, normalise_slices, tracked
 
 
 class PerDomain(nn.Module):
@@ -31,13 +32,21 @@ class PerDomain(nn.Module):
 
     def forward(self, x: Tensor, *others: object) -> Tensor:
         if not others:
-            return self.route.muxed(x, self._one)
+            return self._normalised(x) if self._can_fuse(x) else self.route.muxed(x, self._one)
         marks = self.route.bounds(x.shape[0])
         parts = [
             self._one(part, x[start:stop], *(_rows(other, x.shape[0], start, stop) for other in others))
             for part, start, stop in marks
         ]
         return torch.cat(parts)
+
+    def _can_fuse(self, x: Tensor) -> bool:
+        return len(self.route.slices) > 1 and all(can_fuse(self.own[part.domain], x) for part in self.route.slices)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        marks = self.route.bounds(x.shape[0])
+        norms: list[_BatchNorm] = [self.own[part.domain] for part, _, _ in marks]  # pyright: ignore[reportAssignmentType]
+        return normalise_slices(x, [stop - start for _, start, stop in marks], list(map(tracked, norms)), norms[0].eps)
 
     def _one(self, part: Slice, rows: Tensor, *others: object) -> Tensor:
         with self.route.using((part,), self.route.round):
@@ -117,7 +126,7 @@ class Surgeon:
     def remove_norm(self, path: str) -> None:
         """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
         norm = self._batch_norm(path)
-        if type(norm) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+        if type(norm) not in PLAIN_NORMS:
             raise UdbenchError(
                 f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be left out"
             )
