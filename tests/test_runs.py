@@ -22,7 +22,7 @@ from udbench.config import RunConfig
 from udbench.data.folders import folder_domain
 from udbench.data.prepare import prepare
 from udbench.data.store import Store, Wanted
-from udbench.errors import BadData, RunFailed
+from udbench.errors import BadData, BadSetting, RunFailed
 from udbench.files import DiskFull
 from udbench.registry import Registry
 from udbench.reporters import Step
@@ -242,7 +242,16 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_leaves_no_half_file(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DiskFull, match="disk is full; free some space"):
         execute(job_of(registry), stores, tmp_path / "run", Silent())
-    assert list((tmp_path / "run").iterdir()) == []
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert not [path for path in (tmp_path / "run").glob("*") if path.stat().st_size == 0]
+
+
+def test_a_run_that_is_refused_leaves_no_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    job = job_of(registry)
+    job = replace(job, config=job.config.model_copy(update={"sharing": "partial:2-9"}))
+    with pytest.raises(BadSetting, match="partial:2-9"):
+        execute(job, stores, tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_runs_cannot_write_to_one_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from udbench.data.store import Store
 from udbench.files import atomic_write
 from udbench.reporters import Listener
 from udbench.results import RunResult, read_result
-from udbench.runs.folder import claim, writing_to
+from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.job import Job, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
 from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
@@ -35,7 +35,7 @@ def execute(job: Job, stores: Sequence[Store], folder: Path, listener: Listener,
     BadData when the folder holds something and `resume` is off, is another run's, or another process works in it.
     """
     with writing_to(Path(folder), resume=resume) as folder:
-        id = claim(folder, job.config)
+        id = id_for(folder, job.config)
         if (folder / "result.json").exists():
             return read_result(folder / "result.json")
         return _execute(id, job, stores, folder, listener)
@@ -53,6 +53,7 @@ def _execute(id: str, job: Job, stores: Sequence[Store], folder: Path, listener:
     checkpoint = folder / "checkpoint.pt"
     start = load_checkpoint(checkpoint, identity, model, optimizer) if checkpoint.exists() else Progress()
     by_batch = job.adapter.evaluation == "batch"
+    write_config(folder, id, config)
     listener.started(_about(job, model, start))
 
     def score(at: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import tomllib
 from collections.abc import Iterator
@@ -56,10 +57,12 @@ def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
     finally:
         lock.release()
         (folder / ".lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # nothing came of it
 
 
-def claim(folder: Path, config: RunConfig) -> str:
-    """Write down what this folder is for, and return the run's id; a folder that has both keeps them.
+def id_for(folder: Path, config: RunConfig) -> str:
+    """The id of the run in this folder, or of one that begins there.
 
     Raises BadData when the folder is another configuration's.
     """
@@ -71,9 +74,12 @@ def claim(folder: Path, config: RunConfig) -> str:
                 "or another folder with --out"
             )
         return id
-    id = folder.name if folder.parent.name == "runs" else secrets.token_hex(4)
+    return folder.name if folder.parent.name == "runs" else secrets.token_hex(4)
+
+
+def write_config(folder: Path, id: str, config: RunConfig) -> None:
+    """Write down what this folder is for."""
     atomic_write(folder / "config.toml", tomli_w.dumps({"id": id, **_without_none(config.model_dump(mode="json"))}))
-    return id
 
 
 def read_config(folder: Path) -> tuple[str, RunConfig]:
