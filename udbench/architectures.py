@@ -13,12 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes."""
+    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes.
+
+    `head` is what the domain asks of its head: an instance of the architecture's `head_settings`, or None for
+    its defaults.
+    """
 
     height: int
     width: int
     channels: int
     num_classes: int
+    head: Any = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +56,13 @@ class Architecture:
     """A family of networks under one name.
 
     `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
-    whose fields are `--set arch.KEY=VALUE`, or None.
+    whose fields are `--set arch.KEY=VALUE`, or None; `head_settings` likewise one for the head of each domain,
+    `--set domain.NAME.head.KEY=VALUE`.
     """
 
     name: str
     build: Callable[[Mapping[str, Input], Any], Network]
     settings: type[BaseModel] | None = None
+    head_settings: type[BaseModel] | None = None
     summary: str = ""
     citation: str = ""

@@ -30,6 +30,7 @@ class DomainSettings(_Frozen):
     pad: int | None = Field(None, ge=0, description="pixels of padding before the random crop")
     flip: bool | None = Field(None, description="mirror half of the training images")
     weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
+    head: dict[str, Any] = Field(default_factory=dict, description="what the architecture's heads can be told")
 
 
 _NOTHING = DomainSettings.model_validate({})
@@ -109,6 +110,10 @@ class RecipeSettings(_Frozen):
     def weight_of(self, domain: str) -> float:
         """The weight of a domain's loss in the gradients of shared parameters."""
         return self._of(domain).weight or 1.0
+
+    def head_of(self, domain: str) -> Mapping[str, Any]:
+        """What a domain asks of its head."""
+        return self._of(domain).head
 
     def _of(self, domain: str) -> DomainSettings:
         return self.domain.get(domain, _NOTHING)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,3 +115,27 @@ def test_a_run_without_a_result_says_so(cli: Call, tmp_path: Path) -> None:
 def test_a_file_that_has_an_items_name_does_not_hide_it(cli: Call, tmp_path: Path) -> None:
     (tmp_path / "mnist").write_text("x")
     assert cli("show", "mnist").code == 0
+
+
+def test_show_lists_what_a_domain_can_ask_of_its_head(cli: Call, with_plugins: Callable[..., None]) -> None:
+    arch = udbench.Architecture(name="tower", build=print, head_settings=Ranked)
+    with_plugins(towers=plugin(udbench_architectures=[arch]))
+    assert "domain.NAME.head.rank" in cli("show", "tower").out
+    assert cli("show", "tower", "--json").json[0]["head_settings"]["scale"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("head.scael=2", r"architecture 'tower', domain.handwriting.head: "),
+        ("head.rank=0", r"architecture 'tower', domain.handwriting.head: rank = 0: "),
+    ],
+)
+def test_what_a_domain_asks_of_its_head_is_checked(
+    cli: Call, with_plugins: Callable[..., None], asked: str, message: str
+) -> None:
+    with_plugins(
+        towers=plugin(udbench_architectures=[udbench.Architecture(name="tower", build=print, head_settings=Ranked)])
+    )
+    said = cli("run", "--adapter", "domain-bn", "--arch", "tower", "--set", f"domain.handwriting.{asked}")
+    assert said.code == 2 and re.search(message, said.err)

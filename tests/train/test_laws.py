@@ -25,6 +25,7 @@ from udbench.train.step import Step
 REGISTRY = load()
 ADAPTERS = REGISTRY.names("adapters")
 PRIVATE_NORMS = ["domain-bn", "domain-in"]
+WITHOUT_NORMS = ["domain-scale"]
 
 
 @dataclass
@@ -66,7 +67,7 @@ def bench(
 ) -> Bench:
     chosen = REGISTRY.get(Adapter, adapter)
     model = build_model(
-        arch or toys.toy_architecture(),
+        arch or toys.toy_architecture(norms=adapter not in WITHOUT_NORMS),
         chosen,
         toys.toy_inputs(data),
         arch_settings=arch_settings,
@@ -86,10 +87,10 @@ def three(size: int = 8) -> list[DomainData]:
     ]
 
 
-def narrow(name: str, width: float) -> tuple[Architecture, object]:
+def narrow(name: str, width: float, **settings: object) -> tuple[Architecture, object]:
     arch = REGISTRY.get(Architecture, name)
     assert arch.settings is not None
-    return arch, arch.settings.model_validate({"width": width})
+    return arch, arch.settings.model_validate({"width": width, **settings})
 
 
 def timm_architecture(name: str) -> Architecture:
@@ -108,15 +109,29 @@ def timm_architecture(name: str) -> Architecture:
 FAMILIES = {
     "toy": lambda: (toys.toy_architecture(dropout=0.3), None, 8),
     "resnet38": lambda: (*narrow("resnet38", 0.25), 16),
+    "alexnet": lambda: (*narrow("alexnet", 0.05), 64),
     "resnet18": lambda: (timm_architecture("resnet18"), None, 64),
     "fused activations": lambda: (timm_architecture("mobilenetv3_small_050"), None, 64),
 }
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("adapter", ADAPTERS)
+FAMILIES_WITHOUT_NORMS = {
+    "toy": lambda: (toys.toy_architecture(dropout=0.3, norms=False), None, 8),
+    "alexnet": lambda: (*narrow("alexnet", 0.05, norm="none"), 64),
+    "vgg-m-128": lambda: (*narrow("vgg-m-128", 0.05, norm="none"), 64),
+}
+
+
+@pytest.mark.parametrize(
+    ("adapter", "family"),
+    [
+        (adapter, family)
+        for adapter in ADAPTERS
+        for family in (FAMILIES_WITHOUT_NORMS if adapter in WITHOUT_NORMS else FAMILIES)
+    ],
+)
 def test_grouped_and_one_by_one_give_the_same_gradients_buffers_and_outputs(adapter: str, family: str) -> None:
-    arch, settings, size = FAMILIES[family]()
+    arch, settings, size = (FAMILIES_WITHOUT_NORMS if adapter in WITHOUT_NORMS else FAMILIES)[family]()
     seen: list[tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Predictions]]] = []
     data = three(size)
     for group in (None, 1, 2):
@@ -157,7 +172,7 @@ def test_while_one_domain_trains_what_the_others_own_stays_bitwise(adapter: str)
     assert whose["blues"].isdisjoint(whose["reds"])
 
 
-@pytest.mark.parametrize("adapter", PRIVATE_NORMS)
+@pytest.mark.parametrize("adapter", PRIVATE_NORMS + WITHOUT_NORMS)
 def test_with_a_frozen_trunk_one_domains_training_leaves_the_others_outputs_bitwise(adapter: str) -> None:
     b = bench(adapter, three())
     for parameter in b.model.shared():
@@ -245,8 +260,10 @@ TOY_HEADS = {"reds": 8 * 3 + 3, "blues": 8 * 4 + 4, "greys": 8 * 2 + 2}
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_counted_parameters_equal_the_methods_formula(adapter: str) -> None:
     count = count_parameters(bench(adapter, three()).model)
-    private_scale = 2 * NORM_CHANNELS if adapter in PRIVATE_NORMS else 0
-    assert count.shared == TOY_CONVOLUTIONS + 2 * NORM_CHANNELS - private_scale
+    norms = 0 if adapter in WITHOUT_NORMS else 2 * NORM_CHANNELS
+    private_scale = 2 * NORM_CHANNELS if adapter in PRIVATE_NORMS + WITHOUT_NORMS else 0
+    private_norms = private_scale if adapter in PRIVATE_NORMS else 0
+    assert count.shared == TOY_CONVOLUTIONS + norms - private_norms
     assert count.private == {name: head + private_scale for name, head in TOY_HEADS.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,8 @@ class Ask:
 
 def check(ask: Ask) -> None:
     """Refuse at once, before any image is read or torch is imported, what names and numbers alone show to be wrong."""
-    _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
+    _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
+    _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
     classes = {domain.spec.name: domain.spec.num_classes for domain in ask.domains}
     if ask.sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
@@ -93,6 +94,7 @@ def of_config(config: RunConfig) -> Job:
         arch_settings=arch[1],
         adapter=adapter[0],
         adapter_settings=adapter[1],
+        head_settings=_heads(arch[0], config.settings, config.domains),
         score=registry.get(Score, config.score),
         plugins={owner.distribution: owner.version for owner in registry.owners},
     )
@@ -110,6 +112,16 @@ def _items(
         (a, context.item_settings(a.settings, adapter_settings, f"adapter '{adapter}'")),
         (b, context.item_settings(b.settings, arch_settings, f"architecture '{arch}'")),
     )
+
+
+def _heads(arch: Any, settings: RecipeSettings, domains: Iterable[str]) -> dict[str, Any]:
+    """What each domain asks of its head, checked."""
+    asked = {name: settings.head_of(name) for name in domains}
+    return {
+        name: context.item_settings(arch.head_settings, given, f"architecture '{arch.name}', domain.{name}.head")
+        for name, given in asked.items()
+        if given
+    }
 
 
 def _dumped(settings: Any) -> dict[str, Any]:

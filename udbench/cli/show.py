@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -124,13 +125,9 @@ def _facts(item: Item) -> dict[str, Any]:
     if is_dataclass(value):
         for field in fields(value):
             content = getattr(value, field.name)
-            if field.name == "settings":
-                if content is None:
-                    continue
-                facts["settings"] = {
-                    key: None if about.is_required() else about.get_default(call_default_factory=True)
-                    for key, about in content.model_fields.items()
-                }
+            if field.name in _SETTINGS:
+                if content is not None:
+                    facts[field.name] = _defaults(content)
             elif not callable(content):
                 facts[field.name] = content
     return facts
@@ -140,25 +137,38 @@ def _show_item(item: Item) -> None:
     facts = _facts(item)
     output.say(f"{item.kind.removesuffix('s')} {item.name} (plugin {item.owner})")
     for key, value in facts.items():
-        if key in ("kind", "name", "owner", "settings") or value in ("", None):
+        if key in ("kind", "name", "owner", *_SETTINGS) or value in ("", None):
             continue
         output.say(f"  {key:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
-    if "settings" in facts:
-        _show_settings(item, facts["settings"])
+    if any(key in facts for key in _SETTINGS):
+        _show_settings(item, facts)
 
 
-def _show_settings(item: Item, values: dict[str, Any]) -> None:
+def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
     from udbench.config import RecipeSettings
 
-    model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else item.value.settings
-    prefix = "" if item.kind == "recipes" else f"{item.kind.removesuffix('s')}."
     table = output.table("--set", "value", "meaning")
-    for key, about in model.model_fields.items():
-        table.add_row(*output.cells(prefix + key, _shown(values[key]), about.description or ""))
+    for key in _SETTINGS:
+        if key not in facts:
+            continue
+        model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else getattr(item.value, key)
+        prefix = "" if item.kind == "recipes" else _SETTINGS[key].format(kind=item.kind.removesuffix("s"))
+        for name, about in model.model_fields.items():
+            table.add_row(*output.cells(prefix + name, _shown(facts[key][name]), about.description or ""))
     output.answers().print(table)
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        key: None if about.is_required() else about.get_default(call_default_factory=True)
+        for key, about in model.model_fields.items()
+    }
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value in (None, {}) else str(value)
+
+
+_SETTINGS = {"settings": "{kind}.", "head_settings": "domain.NAME.head."}

@@ -44,7 +44,7 @@ def execute(job: Job, stores: Sequence[Store], folder: Path, listener: Listener,
 def _execute(id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener) -> RunResult:
     config, settings = job.config, job.config.settings
     data, rows = prepare_data(stores, settings)
-    inputs = inputs_of(settings, {store.name: store.spec.num_classes for store in stores})
+    inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     model = build(job, inputs)
     feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
     schedule = make_schedule(inputs, settings, config.group)

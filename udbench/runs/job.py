@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,14 +35,18 @@ class Job:
     plugins: Mapping[str, str]
     arch_settings: Any = None
     adapter_settings: Any = None
+    head_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def inputs_of(settings: RecipeSettings, classes: Mapping[str, int]) -> dict[str, Input]:
+def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
     """What each domain feeds to a network, from its number of classes and the recipe's sizes."""
+    settings = job.config.settings
     inputs: dict[str, Input] = {}
     for name, number in classes.items():
         height, width = settings.size_of(name)
-        inputs[name] = Input(height=height, width=width, channels=3, num_classes=number)
+        inputs[name] = Input(
+            height=height, width=width, channels=3, num_classes=number, head=job.head_settings.get(name)
+        )
     return inputs
 
 

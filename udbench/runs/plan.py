@@ -48,7 +48,7 @@ class Plan:
 def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Plan:
     """Build the network and time a few rounds on made images. Reads no data and writes nothing."""
     settings, config = job.config.settings, job.config
-    inputs = inputs_of(settings, {name: spec.num_classes for name, spec in specs.items()})
+    inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     model = build(job, inputs)
     count = count_parameters(model)
     data = {name: _made(name, job, spec) for name, spec in specs.items()}

@@ -21,7 +21,7 @@ def rescore(job: Job, stores: Sequence[Store], folder: Path) -> tuple[DomainScor
     """The scores of the weights in a run's folder on these stores. Raises BadData when they are missing or damaged."""
     config, settings = job.config, job.config.settings
     data, rows = prepare_data(stores, settings)
-    model = build(job, inputs_of(settings, {store.name: store.spec.num_classes for store in stores}))
+    model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
     load_weights(folder / "weights.safetensors", model)
     feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
     by_batch = job.adapter.evaluation == "batch"

@@ -16,13 +16,14 @@ from udbench.train.feed import DomainData, Feed
 
 
 class ToyTrunk(nn.Module):
-    """Three convolutions with batch norms, a residual sum and, where asked, dropout: maps of a quarter of the size."""
+    """Three convolutions, with or without batch norms, a residual sum and dropout if asked: maps of a quarter size."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, norms: bool) -> None:
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)
-        self.conv3, self.norm3 = nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width)
+        norm = nn.BatchNorm2d if norms else nn.Identity
+        self.conv1, self.norm1 = nn.Conv2d(3, width, 3, 1, 1, bias=False), norm(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, 1, 1, bias=False), norm(width)
+        self.conv3, self.norm3 = nn.Conv2d(width, 2 * width, 3, 2, 1), norm(2 * width)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,12 +32,12 @@ class ToyTrunk(nn.Module):
         return F.avg_pool2d(F.relu(self.norm3(self.conv3(x))), 2)
 
 
-def toy_architecture(width: int = 4, dropout: float = 0.0) -> Architecture:
+def toy_architecture(width: int = 4, dropout: float = 0.0, norms: bool = True) -> Architecture:
     """A network of three stages that trains in no time."""
 
     def build(inputs: Mapping[str, Input], settings: object) -> Network:
         stages = tuple(Stage(name=str(i), modules=(f"conv{i}", f"norm{i}")) for i in (1, 2, 3))
-        return Network(trunk=ToyTrunk(width, dropout), stages=stages, head=toy_head)
+        return Network(trunk=ToyTrunk(width, dropout, norms), stages=stages, head=toy_head)
 
     return Architecture(name="toy", build=build, summary="three convolutions")
 

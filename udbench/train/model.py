@@ -202,6 +202,8 @@ def _heads(
         )
     if len(set(shapes.values())) > 1:
         raise BadSetting("--sharing full shares the classifier, so all domains must have the same image size")
+    if any(given.head != inputs[next(iter(inputs))].head for given in inputs.values()):
+        raise BadSetting("--sharing full shares the head, so no domain can ask for one of its own (domain.NAME.head)")
     first = next(iter(inputs))
     with seeded(seed, "head"):
         head = network.head(inputs[first], shapes[first])

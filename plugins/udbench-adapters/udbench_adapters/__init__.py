@@ -59,6 +59,12 @@ def udbench_adapters() -> list[Adapter]:
             summary="instance norm with each domain's own scale",
             citation=CITATION,
         ),
+        Adapter(
+            name="domain-scale",
+            attach=domain_scale,
+            summary="each domain's own scale and bias after every layer of a network without norms",
+            citation=CITATION,
+        ),
     ]
 
 
@@ -94,6 +100,17 @@ def universal_in(surgeon: Surgeon, settings: object) -> None:
 def domain_in(surgeon: Surgeon, settings: object) -> None:
     """As universal_in, with s_d and b_d of each domain."""
     _instance_norms(surgeon, settings, private=True)
+
+
+def domain_scale(surgeon: Surgeon, settings: None) -> None:
+    """y = s_d * layer(x) + b_d after every shared convolution and linear layer, s_d = 1 and b_d = 0 at first.
+
+    2C private parameters for C outputs, a layer and domain. Raises UdbenchError for a network with norms, whose
+    scales would do the same (section 3.1), and for one without such layers.
+    """
+    from udbench_adapters.scale import attach
+
+    attach(surgeon)
 
 
 def _instance_norms(surgeon: Surgeon, settings: object, *, private: bool) -> None:

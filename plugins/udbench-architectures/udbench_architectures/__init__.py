@@ -1,4 +1,4 @@
-"""The paper's residual networks for udbench."""
+"""The paper's networks for udbench: residual ones, AlexNet and VGG-M-128."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ SUMMARIES = {
     "resnet38-32": "the reading of the paper that fits its parameter counts: 32, 64, 128, 256",
 }
 
+TOWERS = {
+    "alexnet": (
+        "five convolutions in two groups of filters, batch norm after each; private fc6 to fc8",
+        "A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet classification with deep convolutional neural networks, "
+        "NIPS 2012",
+    ),
+    "vgg-m-128": (
+        "five convolutions, batch norm after each; private fc6 to fc8, of which fc7 has 128 outputs",
+        "K. Chatfield, K. Simonyan, A. Vedaldi, A. Zisserman: Return of the devil in the details, BMVC 2014",
+    ),
+}
+
 
 @hookimpl
 def udbench_architectures() -> list[Architecture]:
@@ -39,6 +51,17 @@ def udbench_architectures() -> list[Architecture]:
             citation=CITATION,
         )
         for name, widths in WIDTHS.items()
+    ] + [
+        Architecture(
+            name=f"{tower}{'-third' if third else ''}",
+            build=partial(_tower, tower),
+            settings=_tower_settings(third),
+            head_settings=_tower_head_settings(),
+            summary=summary + (", widths times 1/sqrt(3): a third of the convolutions' weights" if third else ""),
+            citation=citation,
+        )
+        for tower, (summary, citation) in TOWERS.items()
+        for third in (False, True)
     ]
 
 
@@ -52,3 +75,21 @@ def _settings() -> type:
     from udbench_architectures.settings import ResNetSettings
 
     return ResNetSettings
+
+
+def _tower(name: str, inputs: Mapping[str, Input], settings: object) -> Network:
+    from udbench_architectures.towers import TOWERS, build
+
+    return build(TOWERS[name], inputs, settings)
+
+
+def _tower_settings(third: bool) -> type:
+    from udbench_architectures.settings import ThirdTowerSettings, TowerSettings
+
+    return ThirdTowerSettings if third else TowerSettings
+
+
+def _tower_head_settings() -> type:
+    from udbench_architectures.settings import TowerHeadSettings
+
+    return TowerHeadSettings

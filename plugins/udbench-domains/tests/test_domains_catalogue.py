@@ -65,7 +65,8 @@ def test_the_facts(name, classes, images, channels, flip):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("caltech101", 102), ("omniglot", 1623), ("plankton", 121), ("sketches", 250)]
+    ("name", "count"),
+    [("awa", 50), ("caltech101", 102), ("caltech256", 257), ("omniglot", 1623), ("plankton", 121), ("sketches", 250)],
 )
 def test_class_lists_are_whole_and_sorted(name, count):
     names = class_list(name)

@@ -187,3 +187,53 @@ def _test_signs(folder: Path, classes: Sequence[int]) -> list[tuple[str, int]]:
 def _table(signs: Sequence[tuple[str, int]], end: str) -> str:
     # The sizes and regions fit no file: a reader that cut by them would fail.
     return end.join([GTSRB_HEAD, *(f"{name};90;91;6;5;85;86;{c}" for name, c in signs), ""])
+
+
+# --- awa, caltech256, svhn -------------------------------------------------------------------------------------------
+
+
+def awa(
+    root: Path, classes: Sequence[str] = ("antelope", "grizzly+bear", "zebra"), *, top: str = "JPEGImages", first: int
+) -> Path:
+    """Two images of each class, numbered from `first`: 1 (four digits) in the first edition, 10001 in the second."""
+    for c, name in enumerate(classes):
+        for i in range(2):
+            picture(root / top / name / f"{name}_{first + i:04d}.jpg", 10 * c + i)
+    (root / top).parent.joinpath("classes.txt").write_text("1\tantelope\n")
+    return root
+
+
+def caltech256(root: Path, *, top: str = "256_ObjectCategories") -> Path:
+    """Three classes, with the leftovers of the makers' archive and a picture in one of them; value NNN - 1."""
+    for name in ("056.dog", "198.spider", "257.clutter"):
+        number = name[:3]
+        for i in (1, 2):
+            picture(root / top / name / f"{number}_{i:04d}.jpg", min(int(number) - 1, 255))
+    (root / top / "198.spider" / "RENAME2").write_text("#!/bin/sh\n")
+    picture(root / top / "056.dog" / "greg" / "vision309" / "056_0003.jpg", 1)
+    return root
+
+
+def svhn_arrays(n: int, first: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """X (32, 32, 3, n) and y (n, 1): image i has red i, green its row, blue its column; labels first … 10, 1 …"""
+    pixels = np.zeros((32, 32, 3, n), dtype=np.uint8)
+    pixels[:, :, 0] = np.arange(n)
+    pixels[:, :, 1] = np.arange(32)[:, None, None]
+    pixels[:, :, 2] = np.arange(32)[:, None]
+    return pixels, ((first - 1 + np.arange(n)) % 10 + 1).astype(np.uint8)[:, None]
+
+
+def svhn(root: Path, *, train: int = 12, test: int = 5) -> Path:
+    """The two files; the test labels begin with 10, the digit 0."""
+    for name, (pixels, labels) in {"train": svhn_arrays(train), "test": svhn_arrays(test, 10)}.items():
+        mat(root / f"{name}_32x32.mat", X=pixels, y=labels)
+    return root
+
+
+def mat(path: Path, *, packed: bool = True, **variables: np.ndarray) -> Path:
+    """A MATLAB 5 file of these variables, in this order."""
+    from scipy.io import savemat
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, variables, do_compression=packed)
+    return path

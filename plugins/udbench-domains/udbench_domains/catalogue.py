@@ -41,12 +41,15 @@ DOMAINS = (
             homepage="https://cvml.ista.ac.at/AwA2/",
             citation="Lampert, Nickisch, Harmeling. Learning to detect unseen object classes by between-class "
             "attribute transfer. CVPR 2009",
+            version="2",
         ),
         "The paper's first edition (30,475 images) is no longer given out; its makers offer AwA2 (37,322 other images "
-        "of the same fifty classes), whose results are not comparable with the paper's. Put the images of each class "
-        f"into a folder of the class's name: awa/<class>/*, or awa/{_FOLDERS}.",
-        "pictures",
-        "open_awa",
+        "of the same fifty classes), whose results are not comparable with the paper's. Get AwA2-data.zip from the "
+        "homepage and unpack it so that awa/Animals_with_Attributes2/JPEGImages/<class>/<class>_10001.jpg (or "
+        "awa/JPEGImages/…) are there; the first edition goes to awa/Animals_with_Attributes/JPEGImages/<class>/"
+        "<class>_0001.jpg. Both at once are refused, and the number of images tells which one was used. Also read: "
+        f"awa/<class>/*, or awa/{_FOLDERS}, classes as in grizzly+bear.",
+        "awa",
     ),
     _domain(
         DomainSpec(
@@ -61,9 +64,12 @@ DOMAINS = (
             homepage="https://data.caltech.edu/records/nyy15-4j048",
             citation="Griffin, Holub, Perona. Caltech-256 object category dataset. Technical report 7694, California "
             "Institute of Technology, 2007",
+            version="2",
         ),
-        "Get 256_ObjectCategories.tar from the homepage and put the class folders that it holds into the domain's "
-        f"folder: caltech256/<class>/*, or caltech256/{_FOLDERS}.",
+        "Get 256_ObjectCategories.tar from the homepage, or let torchvision.datasets.Caltech256 fetch it, and unpack "
+        "it so that caltech256/256_ObjectCategories/001.ak47/001_0001.jpg (or "
+        "caltech256/caltech256/256_ObjectCategories/…) are there (257.clutter is one of the 257 classes). Also read: "
+        f"caltech256/<class>/*, or caltech256/{_FOLDERS}, classes as in 001.ak47.",
         "pictures",
         "open_caltech256",
     ),
@@ -219,10 +225,10 @@ DOMAINS = (
             citation="Netzer, Wang, Coates, Bissacco, Wu, Ng. Reading digits in natural images with unsupervised "
             "feature learning. NIPS workshop on deep learning and unsupervised feature learning, 2011",
         ),
-        "Get the cropped digits (format 2) from the homepage, write each image into the folder of its digit, and put "
-        "these folders into svhn/train/<0…9>/* and svhn/test/<0…9>/*.",
-        "pictures",
-        "open_svhn",
+        "Get train_32x32.mat and test_32x32.mat (cropped digits, format 2) from the homepage, or let "
+        "torchvision.datasets.SVHN fetch them, and put both into svhn/. extra_32x32.mat is not used. "
+        f"Also read: svhn/{_FOLDERS}, classes 0 to 9.",
+        "svhn",
     ),
     _domain(
         DomainSpec(

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from udbench import BadData, ClassFolders, Index, Source
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-
-SourceT = TypeVar("SourceT", bound=Source)
 
 
 class Row(NamedTuple):
@@ -80,14 +78,13 @@ def class_folders(
     domain: str,
     root: Path,
     *,
-    known: Sequence[str] | None = None,
+    known: Sequence[str],
     class_of: Callable[[Sequence[str]], str] | None = None,
 ) -> Source | None:
     """The layout that every domain accepts, `train/<class>/*` with `test/<class>/*`; None where it is not there.
 
-    `known` are all the domain's classes in label order; without it labels follow the sorted names of the
-    folders. `class_of`, where folders may be named otherwise than the classes, turns the names of the folders
-    that lead from the split to an image into its class.
+    `known` are all the domain's classes in label order. `class_of`, where folders may be named otherwise than
+    the classes, turns the names of the folders that lead from the split to an image into its class.
     """
     found = [split for split in ("train", "test") if subfolders(root / split)]
     if not found:
@@ -99,15 +96,30 @@ def class_folders(
         raise BadData(f"{domain}: {root} has class folders, but no images in {missing[0]}/<class>/; put them there")
     if class_of is None:
         return source
-    assert known is not None
     return _renamed(domain, source, known, class_of)
 
 
-def undivided(domain: str, root: Path, top: Path, *, known: Sequence[str] | None = None, most: int = 0) -> Files:
+def picture_folders(domain: str, root: Path, tops: Sequence[str], known: Sequence[str]) -> Source:
+    """A domain of class folders: those in the first of `tops` that is there, else in `root`, else
+    `train|test/<class>/*`. `tops` are places below `root`."""
+    for top in tops:
+        # Plankton's own layout is a train/ alone: class folders in a test/ beside it make it the other one.
+        divided = top == "train" and subfolders(root / "test")
+        if subfolders(root / top) and not divided:
+            return undivided(domain, root, root / top, known)
+    if holds_classes(root, known):
+        return undivided(domain, root, root, known)
+    source = class_folders(domain, root, known=known)
+    if source is None:
+        looked_for = [f"{top}/<class>/*" for top in tops]
+        raise no_layout(domain, root, *looked_for, "<class>/*", "train/<class>/* with test/<class>/*")
+    return source
+
+
+def undivided(domain: str, root: Path, top: Path, known: Sequence[str]) -> Files:
     """A Source of `top/<class>/*` for the core to split; images are named `<class>/<file>`.
 
-    Unlike ClassFolders this takes a class that is called `train` for a class. Without `known`, labels follow
-    the sorted names of the folders, of which there may be `most`.
+    Unlike ClassFolders this takes a class that is called `train` for a class.
     """
     below = top.relative_to(root)
     rows = [
@@ -115,8 +127,7 @@ def undivided(domain: str, root: Path, top: Path, *, known: Sequence[str] | None
         for label in subfolders(top)
         for file in pictures(top / label)
     ]
-    source = files(domain, root, rows, known or sorted({row.label for row in rows}))
-    return source if known else at_most(domain, root, source, most)
+    return files(domain, root, rows, known)
 
 
 def grouped(source: Files, groups: Sequence[str]) -> Files:
@@ -124,20 +135,9 @@ def grouped(source: Files, groups: Sequence[str]) -> Files:
     return replace(source, index=replace(source.index, group=np.array(groups)))
 
 
-def at_most(domain: str, root: Path, source: SourceT, most: int) -> SourceT:
-    """The source, or BadData when it has more classes than the domain."""
-    if len(source.class_names) > most:
-        raise BadData(
-            f"{domain}: {root} holds {len(source.class_names)} class folders, and the domain has {most} classes; "
-            "take out the folders that do not belong to it"
-        )
-    return source
-
-
-def holds_classes(root: Path, known: Sequence[str] | None = None) -> bool:
-    """Whether the folder itself is a folder of class folders: `<class>/*`, of a known class if there is a list."""
-    names = subfolders(root)
-    return any(pictures(root / name) for name in names if known is None or name in known)
+def holds_classes(root: Path, known: Sequence[str]) -> bool:
+    """Whether the folder itself is a folder of class folders: `<class>/*` of a known class."""
+    return any(pictures(root / name) for name in subfolders(root) if name in known)
 
 
 def labels(domain: str, where: Path, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -1,0 +1,63 @@
+"""A scale and a bias of each domain, for networks that have no norms."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from udbench import Surgeon, UdbenchError
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (
+    nn.modules.batchnorm._NormBase,  # batch and instance norms
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.RMSNorm,
+)
+
+
+class Scale(nn.Module):
+    """y = weight * x + bias, for each channel: dimension 1 of a convolution's output, the last of a linear layer's."""
+
+    def __init__(self, channels: int, after: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, *[1] * after))
+        self.bias = nn.Parameter(torch.zeros(channels, *[1] * after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, x, self.weight)
+
+
+class Scaled(nn.Module):
+    """A layer, and the scale after it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        if isinstance(layer, nn.Linear):
+            self.scale = Scale(layer.out_features, 0)
+        else:
+            assert isinstance(layer, CONVOLUTIONS)
+            self.scale = Scale(layer.out_channels, len(layer.kernel_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale(self.layer(x))
+
+
+def attach(surgeon: Surgeon) -> None:
+    """Wrap every shared layer, and give each domain its own scale."""
+    if norms := surgeon.find(*NORMS):
+        raise UdbenchError(
+            f"domain-scale is for networks without norms, and this one has {len(norms)} in its shared stages, such as "
+            f"'{norms[0]}' ({type(surgeon.module(norms[0])).__name__}); choose domain-bn, or a network without norms "
+            "(--arch alexnet --set arch.norm=none)"
+        )
+    layers = surgeon.find(*CONVOLUTIONS, nn.Linear)
+    if not layers:
+        raise UdbenchError(
+            "domain-scale works on convolutions and linear layers, and the network's shared stages have none; "
+            "choose another architecture or --sharing"
+        )
+    for path in layers:
+        surgeon.wrap(path, Scaled)
+        surgeon.per_domain(f"{path}.scale")

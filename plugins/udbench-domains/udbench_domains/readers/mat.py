@@ -1,0 +1,163 @@
+"""MATLAB 5 files, as far as plain arrays of numbers go.
+
+SciPy's reader is not used: a damaged file can bring down the process in it, where this one raises an error.
+The format: MathWorks, "MAT-File Level 5 File Format".
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench import BadData
+
+_HEADER = 128
+_PACKED, _MATRIX = 15, 14
+_NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+# Of a class of array outside these (cells, structs, text, objects, sparse) the parts are no numbers in a row.
+_NUMBER_CLASSES = range(6, 16)
+_COMPLEX = 0x0800
+# More than what stands before the numbers of an array, whose name may have 63 letters.
+_PEEK = 512
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The arrays of these names, in the shapes the file states, of the types they are stored in.
+
+    Others are passed over without being unpacked. BadData: no MATLAB 5 file (7.3 is another format), damaged
+    or cut off, an array that is missing, there twice, or not of real numbers.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read ({error.strerror}); mend that, or get it again") from error
+    order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
+    version = struct.unpack(f"{order}H", data[124:126])[0] if order else 0
+    if order is None or version != 0x0100:
+        raise BadData(f"{path}: not a MATLAB 5 file: it begins with {data[:20]!r}; get it again")
+    found: dict[str, NDArray[Any]] = {}
+    try:
+        for outline, element in _elements(memoryview(data), order):
+            if outline.name not in names:
+                continue
+            if outline.name in found:
+                raise BadData(f"{path}: holds the variable {outline.name!r} twice; get it again")
+            if outline.kind not in _NUMBER_CLASSES or outline.flags & _COMPLEX:
+                raise BadData(f"{path}: the variable {outline.name!r} is no array of real numbers; get it again")
+            found[outline.name] = _numbers(outline, element, order)
+    except (_Damage, zlib.error) as error:
+        raise BadData(f"{path}: damaged or cut off ({error}); get it again") from error
+    if missing := [name for name in names if name not in found]:
+        raise BadData(f"{path}: the variable {missing[0]!r} is missing; get it again")
+    return found
+
+
+class _Damage(Exception):
+    """What is wrong with a file, for the one sentence that the user gets."""
+
+
+class _Outline(NamedTuple):
+    kind: int
+    flags: int
+    shape: tuple[int, ...]
+    name: str
+    start: int
+
+
+class _Element(NamedTuple):
+    """An array as it lies: packed or not, and its size without its tag."""
+
+    data: memoryview
+    packed: bool
+    size: int
+
+    def first(self, most: int) -> bytes | memoryview:
+        """The bytes behind the tag, up to `most`."""
+        if not self.packed:
+            return self.data[:most]
+        return zlib.decompressobj().decompress(self.data, 8 + most)[8:]
+
+    def whole(self) -> bytes | memoryview:
+        """All of it, once it is seen to be neither more nor less than its tag states."""
+        if not self.packed:
+            return self.data
+        unpacker = zlib.decompressobj()
+        # The checksum comes last: a byte more is asked for so that it is reached, and it must not be there.
+        body = unpacker.decompress(self.data, 8 + self.size + 1)
+        if len(body) != 8 + self.size or not unpacker.eof:
+            raise _Damage(f"an array of {self.size} bytes does not end where it should")
+        return memoryview(body)[8:]
+
+
+def _elements(data: memoryview, order: str) -> Iterator[tuple[_Outline, _Element]]:
+    at = _HEADER
+    while at < len(data):
+        if at + 8 > len(data):
+            raise _Damage("it ends inside a tag")
+        kind, size = struct.unpack_from(f"{order}2I", data, at)
+        at += 8
+        if at + size > len(data):
+            raise _Damage(f"{size} bytes are stated and {len(data) - at} are left")
+        element = _Element(data[at : at + size], False, size)
+        if kind == _PACKED:
+            tag = zlib.decompressobj().decompress(element.data, 8)
+            if len(tag) < 8:
+                raise _Damage("a packed array ends inside its tag")
+            kind, inner = struct.unpack(f"{order}2I", tag)
+            element = _Element(element.data, True, inner)
+        if kind != _MATRIX:
+            raise _Damage(f"a part of kind {kind} where an array should be")
+        yield _outline(element.first(_PEEK), order), element
+        at += size
+
+
+def _outline(head: bytes | memoryview, order: str) -> _Outline:
+    kind, start, size, at = _part(head, 0, order)
+    if (kind, size) != (6, 8):
+        raise _Damage("an array without flags")
+    flags = struct.unpack_from(f"{order}I", head, start)[0]
+    kind, start, size, at = _part(head, at, order)
+    if kind != 5 or size % 4 or not 8 <= size <= 128:
+        raise _Damage("an array without a shape")
+    shape = struct.unpack_from(f"{order}{size // 4}i", head, start)
+    kind, start, size, at = _part(head, at, order)
+    if min(shape) < 0 or kind not in (1, 16):
+        raise _Damage("an array without a shape or a name")
+    name = bytes(head[start : start + size]).decode("latin-1")
+    return _Outline(flags & 0xFF, flags, shape, name, at)
+
+
+def _part(data: bytes | memoryview, at: int, order: str) -> tuple[int, int, int, int]:
+    """Of the part at `at`: its kind, where its content starts, its size, and where the next part is."""
+    if at + 8 > len(data):
+        raise _Damage("it ends inside an array")
+    kind, size = struct.unpack_from(f"{order}2I", data, at)
+    if kind >> 16:
+        # A part of up to four bytes lies in its own tag.
+        kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
+        whole = size <= 4
+    else:
+        start, after = at + 8, at + 8 + (size + 7) // 8 * 8
+        whole = start + size <= len(data)
+    if not whole:
+        raise _Damage("a part of an array is longer than the array")
+    return kind, start, size, after
+
+
+def _numbers(outline: _Outline, element: _Element, order: str) -> NDArray[Any]:
+    body = element.whole()
+    kind, start, size, _ = _part(body, outline.start, order)
+    if kind not in _NUMBERS:
+        raise _Damage(f"an array with content of kind {kind}")
+    dtype = np.dtype(order + _NUMBERS[kind])
+    stated = math.prod(outline.shape)
+    if size != stated * dtype.itemsize:
+        raise _Damage(f"{stated} numbers are stated for {outline.name!r} and {size // dtype.itemsize} are there")
+    return np.frombuffer(body, dtype=dtype, count=stated, offset=start).reshape(outline.shape, order="F")
