@@ -87,5 +87,8 @@ def udbench_reporters() -> Iterable[Reporter]:
 
 @hookspec
 def udbench_commands() -> Mapping[str, tuple[str, str]]:
-    """Verbs of the command line: {verb: ("module:function", summary)}, loaded only when called."""
+    """Verbs of the command line: {verb: ("module:function", summary)}, loaded only when called.
+
+    "data/VERB" stands below `udbench data`, and in its help.
+    """
     raise AssertionError

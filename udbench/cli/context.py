@@ -46,8 +46,19 @@ def registry() -> Registry:
     return _loaded[_disabled]
 
 
-def plugin_verb(name: str, ours: Sequence[str]) -> Any:
-    """The command behind a plugin's verb: a function, or a Typer app.
+def plugin_verbs(group: str = "") -> dict[str, str]:
+    """The verbs that plugins bring below a group of the core ("" for the top), with their summaries.
+
+    A plugin names a verb below a group by both with a slash between: "data/make-words" is `udbench data make-words`.
+    """
+    above = f"{group}/" if group else ""
+    verbs = {item.name: item.summary for item in registry().items("commands") if item.name.startswith(above)}
+    below = {name.removeprefix(above): summary for name, summary in verbs.items()}
+    return {name: summary for name, summary in below.items() if "/" not in name}
+
+
+def plugin_verb(name: str, ours: Sequence[str], group: str = "") -> Any:
+    """The command behind a plugin's verb, of a group or the top: a function, or a Typer app.
 
     Raises UnknownName, the verbs of the core being `ours`, and UdbenchError when the verb cannot be loaded.
     """
@@ -55,10 +66,10 @@ def plugin_verb(name: str, ours: Sequence[str]) -> Any:
 
     from udbench.errors import UnknownName
 
-    brought = registry().names("commands")
+    brought = plugin_verbs(group)
     if name not in brought:
-        raise UnknownName("verb", name, {*ours, *brought}, registry().notes())
-    item = registry().item("commands", name)
+        raise UnknownName(f"verb of {group}" if group else "verb", name, {*ours, *brought}, registry().notes())
+    item = registry().item("commands", f"{group}/{name}" if group else name)
     module, _, function = item.value.target.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)
@@ -71,7 +82,7 @@ def plugin_verb(name: str, ours: Sequence[str]) -> Any:
         raise
     except BaseException as error:
         raise UdbenchError(
-            f"plugin '{item.owner}': its verb '{name}' ({item.value.target}) does not load: "
+            f"plugin '{item.owner}': its verb '{item.name}' ({item.value.target}) does not load: "
             f"{type(error).__name__}: {error}"
         ) from error
 

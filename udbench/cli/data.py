@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from udbench.cli import context, output
 
@@ -14,7 +15,29 @@ if TYPE_CHECKING:
     from udbench.data.status import Status
     from udbench.domains import Domain
 
-app = typer.Typer(no_args_is_help=True, help="See what images are there, and make them ready.")
+
+class Verbs(TyperGroup):
+    """The verbs of the core, and those that plugins bring below `data`: listed here, loaded only when called."""
+
+    def list_commands(self, ctx: Any) -> context.Names:
+        ours = super().list_commands(ctx)
+        return ours if ctx.resilient_parsing else [*ours, *(v for v in context.plugin_verbs("data") if v not in ours)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        ours = super().get_command(ctx, cmd_name)
+        if ours is not None or ctx.resilient_parsing:
+            return ours
+        summary = context.plugin_verbs("data").get(cmd_name)
+        return None if summary is None else TyperCommand(cmd_name, help=summary)
+
+    def resolve_command(self, ctx: Any, args: context.Names) -> Any:
+        name, *rest = args
+        if name in self.commands or ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        return name, context.plugin_verb(name, list(self.commands), "data"), rest
+
+
+app = typer.Typer(cls=Verbs, no_args_is_help=True, help="See what images are there, and make them ready.")
 
 SuiteName = Annotated[
     str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites). [default: pocket]")

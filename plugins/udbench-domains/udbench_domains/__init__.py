@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from udbench import Domain, Recipe, Suite, hookimpl
 
@@ -29,3 +29,10 @@ def udbench_recipes() -> Iterable[Recipe]:
     from udbench_domains.suites import RECIPES
 
     return RECIPES
+
+
+@hookimpl
+def udbench_commands() -> Mapping[str, tuple[str, str]]:
+    """`udbench data make-words`, which draws images of words in the layout of Synth90k."""
+    summary = "Draw images of words, laid out as Synth90k is, for those who cannot download it."
+    return {"data/make-words": ("udbench_domains.words.verb:make_words_verb", summary)}

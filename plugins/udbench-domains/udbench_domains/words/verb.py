@@ -1,0 +1,75 @@
+"""`udbench data make-words`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from udbench_domains.words.fonts import BUILT_IN
+from udbench_domains.words.make import NOTE, make_words
+from udbench_domains.words.plan import Counts
+
+
+def make_words_verb(
+    lexicon: Annotated[Path, typer.Argument(metavar="LEXICON", help="A UTF-8 text file of one word a line.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; its parent is there already.")],
+    images_per_word: Annotated[int, typer.Option(min=1, metavar="N", help="Training images of each word.")] = 10,
+    val: Annotated[int, typer.Option(min=0, metavar="N", help="Validation images of each word.")] = 1,
+    test: Annotated[int, typer.Option(min=0, metavar="N", help="Test images of each word.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    fonts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help=f"A folder of fonts, or {BUILT_IN} for Pillow's one. [default: those installed]"
+        ),
+    ] = None,
+    textures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of images to blend with. [default: noise made here]")
+    ] = None,
+    height: Annotated[int, typer.Option(min=8, help="Pixels from top to bottom.")] = 32,
+) -> None:
+    """Draw images of words, laid out as Synth90k is, for those who cannot download it."""
+    with _shown() as progress:
+        made = make_words(
+            lexicon,
+            out,
+            counts=Counts(train=images_per_word, val=val, test=test),
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            fonts=fonts,
+            textures=textures,
+            height=height,
+            progress=progress,
+        )
+    many = f"{len(made.fonts.used)} font{'s' if len(made.fonts.used) > 1 else ''}"
+    typer.echo(f"{made.images:,} images of {made.words:,} words in {many}: {ascii(str(made.folder))[1:-1]}")
+    if left := len(made.fonts.left_out):
+        typer.echo(f"{left} font file{'s' if left > 1 else ''} left out; {NOTE} tells why", err=True)
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("drawing words"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bars:
+        task = bars.add_task("")
+        yield lambda ready, total: bars.update(task, completed=ready, total=total)
