@@ -101,7 +101,7 @@ def test_later_layers_win_and_leave_the_others_alone() -> None:
     base = {"rounds": 5, "domain": {"a": {"flip": True, "pad": 1}}}
     over = merged(base, {"domain": {"a": {"pad": 2}, "b": {"pad": 3}}}, {"rounds": 7})
     assert over == {"rounds": 7, "domain": {"a": {"flip": True, "pad": 2}, "b": {"pad": 3}}}
-    assert base["rounds"] == 5 and base["domain"]["a"]["pad"] == 1  # type: ignore[index]
+    assert base["rounds"] == 5 and base["domain"]["a"]["pad"] == 1
 
 
 def test_what_shapes_the_numbers_makes_another_identity_and_nothing_else_does() -> None:

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "config": {"udbench.errors"},
     "results": {"udbench.errors", "udbench.config"},
     "files": {"udbench.errors"},
-    "data": {*CONTRACTS, "udbench.files", "udbench.data"},
+    "processes": {"udbench.errors"},
+    "data": {*CONTRACTS, "udbench.files", "udbench.processes", "udbench.data"},
     "train": {*CONTRACTS, "udbench.files", "udbench.train"},
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
 }

@@ -74,7 +74,7 @@ def half() -> object:
         (plugin(udbench_commands={"verb": "module:function"}), "brought 'module:function' for 'verb' where"),
         (plugin(udbench_commands={"verb": (1, "x")}), "brought (1, 'x') for 'verb' where"),
         (plugin(udbench_recipes=[recipe("a/../../x")]), "a recipe's name is"),
-        (plugin(udbench_recipes=[Recipe(name="mine", summary=None)]), "'mine' with a NoneType as its summary"),  # type: ignore[arg-type]
+        (plugin(udbench_recipes=[Recipe(name="mine", summary=None)]), "'mine' with a NoneType as its summary"),
         (plugin(udbench_recipes=leave), "Leaving: for good"),
         (SimpleNamespace(), "it implements no hook of udbench"),
         (None, "it implements no hook of udbench"),

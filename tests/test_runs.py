@@ -242,8 +242,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_leaves_no_half_file(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(DiskFull, match="disk is full; free some space"):
         execute(job_of(registry), stores, tmp_path / "run", Silent())
-    assert not (tmp_path / "run" / "result.json").exists()
-    assert not [path for path in (tmp_path / "run").glob("*") if path.stat().st_size == 0]
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_is_refused_leaves_no_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
@@ -315,7 +314,7 @@ def test_damaged_or_missing_weights_are_refused(registry: Registry, stores: list
 
 def test_recalibrating_takes_the_moments_anew(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
     for name, settings in (("plain", {}), ("anew", {"norm": {"recalibrate": 3}})):
-        execute(job_of(registry, "domain-moments", **settings), stores, tmp_path / name, Silent())  # type: ignore[arg-type]
+        execute(job_of(registry, "domain-moments", **settings), stores, tmp_path / name, Silent())
     assert bytes_of(tmp_path / "plain") != bytes_of(tmp_path / "anew")
 
 

@@ -22,6 +22,7 @@ from udbench.suites import Suite
 
 if TYPE_CHECKING:
     from udbench.data.folders import ClassFolders
+    from udbench.processes import in_processes
     from udbench.train.surgery import Surgeon
 
 __version__ = "0.1.0"
@@ -53,9 +54,14 @@ __all__ = [
     "UdbenchError",
     "UnknownName",
     "hookimpl",
+    "in_processes",
 ]
 
-_LAZY = {"ClassFolders": "udbench.data.folders", "Surgeon": "udbench.train.surgery"}
+_LAZY = {
+    "ClassFolders": "udbench.data.folders",
+    "Surgeon": "udbench.train.surgery",
+    "in_processes": "udbench.processes",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -24,13 +24,13 @@ def written(folder: Path, **changed: object) -> Path:
     folder.mkdir(parents=True)
     (folder / "predictions.npz").write_bytes(b"predictions of " + folder.name.encode())
     digest = hashlib.sha256((folder / "predictions.npz").read_bytes()).hexdigest()
-    result = made_result(folder.name, predictions_sha256=digest, **changed)  # type: ignore[arg-type]
+    result = made_result(folder.name, predictions_sha256=digest, **changed)
     (folder / "result.json").write_text(result.dumps())
     return folder
 
 
 def entry(*args: object, **changed: object) -> Entry:
-    result = made_result(*args, **changed)  # type: ignore[arg-type]
+    result = made_result(*args, **changed)
     return Entry(path=Path(f"{result.id}.json"), result=result, standing="reported")
 
 

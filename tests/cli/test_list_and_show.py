@@ -117,6 +117,11 @@ def test_a_file_that_has_an_items_name_does_not_hide_it(cli: Call, tmp_path: Pat
     assert cli("show", "mnist").code == 0
 
 
+def test_help_tells_what_happens_where_an_option_is_left_away(cli: Call) -> None:
+    helped = cli("run", "--help").out
+    assert all(f"({what})" in helped for what in ("pocket", "the suite's", "$UDBENCH_DATA", "the cores"))
+
+
 def test_show_lists_what_a_domain_can_ask_of_its_head(cli: Call, with_plugins: Callable[..., None]) -> None:
     arch = udbench.Architecture(name="tower", build=print, head_settings=Ranked)
     with_plugins(towers=plugin(udbench_architectures=[arch]))

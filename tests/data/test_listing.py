@@ -26,7 +26,7 @@ class Listed:
 
 def listed(names: list[str], labels: list[int], **columns: object) -> Domain:
     class_names = columns.pop("class_names", ("a", "b"))
-    index = Index(name=np.array(names), label=np.array(labels), **columns)  # type: ignore[arg-type]
+    index = Index(name=np.array(names), label=np.array(labels), **columns)
     spec = DomainSpec(
         name="odd",
         num_classes=2,
@@ -39,7 +39,7 @@ def listed(names: list[str], labels: list[int], **columns: object) -> Domain:
         homepage="",
         citation="",
     )
-    return Domain(spec=spec, open=lambda root: Listed(index, class_names))  # type: ignore[arg-type]
+    return Domain(spec=spec, open=lambda root: Listed(index, class_names))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
+"""Preparing: the same bytes whatever the workers, the order and the interruptions."""
+
 from __future__ import annotations
 
-import errno
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -15,30 +17,17 @@ from pathlib import Path
 
 import pytest
 
-from udbench import files
 from udbench.data import chunks
-from udbench.data import prepare as room
-from udbench.data.folders import ClassFolders, folder_domain
+from udbench.data.folders import ClassFolders
 from udbench.data.prepare import Progress, prepare
-from udbench.data.store import Store, Wanted, find_store, store_path, verify_store
+from udbench.data.store import store_path, verify_store
 from udbench.domains import Index
 from udbench.errors import BadData, UdbenchError
-
-
-def wanted(root: Path, **changed: object) -> Wanted:
-    return replace(Wanted(domain=folder_domain(root), root=root, height=6, width=8), **changed)  # type: ignore[arg-type]
-
-
-def made(root: Path, workers: int = 1, **changed: object) -> Store:
-    return prepare([wanted(root, **changed)], workers=workers)[0]
+from udbench.testing.stores import content, made, wanted
 
 
 def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "stores").iterdir())
-
-
-def content(store: Store) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in store.path.iterdir()}
 
 
 def test_any_number_of_workers_and_any_order_of_files_make_the_same_bytes(images: Path, tmp_path: Path) -> None:
@@ -209,7 +198,7 @@ def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path
     task = chunks.Task(folder=str(tmp_path), source_sha256="0" * 64, num_train=1, channels=3, height=6, width=8)
     (tmp_path / "source.pickle").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "pwned").encode() + b"'\ntR.")
     with pytest.raises(UdbenchError, match="another process"):
-        chunks.work(task, 0, 1)
+        chunks.work(task, (0, 1))
     assert not (tmp_path / "pwned").exists()
 
 
@@ -237,9 +226,7 @@ def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A module that worker processes can import, too."""
     (tmp_path / "odd_readers.py").write_text(READERS)
     monkeypatch.syspath_prepend(tmp_path)
-    import odd_readers  # type: ignore[import-not-found]
-
-    yield odd_readers
+    yield importlib.import_module("odd_readers")
     del sys.modules["odd_readers"]
 
 
@@ -258,111 +245,3 @@ def test_an_image_that_its_reader_refuses_is_a_damaged_one(images: Path, readers
     picky = replace(want, domain=replace(want.domain, open=readers.Picky))
     with pytest.raises(BadData, match=r"3 damaged images.*cat/000\.png: not in the archive"):
         prepare([picky], workers=workers)
-
-
-def damage(images: Path, *also: str) -> None:
-    for name in ("cat/003.png", *also):
-        (images / name).write_bytes(b"")
-    good = (images / "dog" / "004.png").read_bytes()
-    (images / "dog" / "004.png").write_bytes(good[: len(good) // 2])
-
-
-def test_damaged_images_are_all_named_and_nothing_is_dropped_silently(images: Path) -> None:
-    damage(images)
-    with pytest.raises(
-        BadData, match=r"2 damaged images.*cat/003\.png: the file is empty.*dog/004\.png.*--skip-damaged"
-    ):
-        made(images)
-    assert find_store(wanted(images)) is None
-
-
-def test_of_many_damaged_images_ten_are_named_and_all_are_counted(images: Path) -> None:
-    damage(images, *(f"eel/{i:03d}.png" for i in range(10)))
-    with pytest.raises(BadData, match=r"12 damaged images.*; and 2 more") as caught:
-        made(images)
-    assert str(caught.value).count(".png:") == 10
-
-
-def test_a_mended_image_is_read_again(images: Path, cache: Path) -> None:
-    whole = content(made(images))
-    shutil.rmtree(cache)
-    good = (images / "cat" / "003.png").read_bytes()
-    (images / "cat" / "003.png").write_bytes(b"")
-    with pytest.raises(BadData, match="1 damaged image in"):
-        made(images)
-    (images / "cat" / "003.png").write_bytes(good)
-    assert content(made(images)) == whole
-
-
-def test_damaged_images_are_left_out_and_recorded_where_asked_for(images: Path) -> None:
-    damage(images)
-    store = made(images, skip_damaged=True)
-    assert len(store.labels) == 43 and [name.split(":")[0] for name in store.damaged] == ["cat/003.png", "dog/004.png"]
-    assert "cat/003.png" not in store.names.tolist() and verify_store(store) == []
-    for name in ("cat/003.png", "dog/004.png"):
-        (images / name).unlink()
-    # the same pixels as of a folder that never had them, but for the images that change sides
-    assert {*made(images).names.tolist()} == {*store.names.tolist()}
-
-
-def test_a_store_without_damage_serves_those_who_would_skip_it(images: Path) -> None:
-    store = made(images)
-    assert made(images, skip_damaged=True).path == store.path
-
-
-def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
-    damage(images, *(f"dog/{i:03d}.png" for i in range(15)), *(f"eel/{i:03d}.png" for i in range(10)))
-    with pytest.raises(BadData, match=r"without its 26 damaged images, has images of one class only \(cat\)"):
-        made(images, skip_damaged=True)
-
-
-@pytest.mark.parametrize("step", ["hash_file", "sync_folder"])
-@pytest.mark.parametrize("damaged", [False, True])
-def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
-    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
-) -> None:
-    if damaged:
-        damage(images)
-    expected = content(made(images, skip_damaged=True))
-    shutil.rmtree(cache)
-
-    def killed(path: Path) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(room, step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            made(images, skip_damaged=True)
-    assert find_store(wanted(images, skip_damaged=True)) is None
-    assert content(made(images, skip_damaged=True)) == expected
-
-
-def no_space(*args: object, **options: object) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize(("module", "name"), [(chunks, "write_rows"), (room, "new_images"), (files.os, "fsync")])
-def test_a_full_disk_is_said_and_leaves_no_store(
-    images: Path, monkeypatch: pytest.MonkeyPatch, module, name: str
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, no_space)
-        with pytest.raises(UdbenchError, match=r"disk is full.*takes 6,480 bytes.*UDBENCH_CACHE"):
-            made(images)
-    assert find_store(wanted(images)) is None and verify_store(made(images)) == []
-
-
-def test_a_disk_that_is_too_small_is_noticed_before_the_work(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage("/")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
-    steps: list[Progress] = []
-    with pytest.raises(UdbenchError, match=r"takes 6,480 bytes, 100 are free"):
-        prepare([wanted(images)], workers=1, progress=steps.append)
-    assert steps == []
-
-
-def test_a_cache_that_is_no_folder_is_said(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UdbenchError, match="cannot be written: Not a directory"):
-        made(images)

@@ -16,22 +16,15 @@ from PIL import Image
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.image import to_pixels
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted, find_store, open_store, store_path, verify_store
+from udbench.data.store import Wanted, find_store, open_store, store_path, verify_store
 from udbench.errors import BadData
+from udbench.testing.stores import made, wanted
 from udbench.testing.trees import write_class_folders
-
-
-def wanted(root: Path, **changed: object) -> Wanted:
-    return replace(Wanted(domain=folder_domain(root), root=root, height=6, width=8), **changed)  # type: ignore[arg-type]
-
-
-def made(root: Path, workers: int = 1, **changed: object) -> Store:
-    return prepare([wanted(root, **changed)], workers=workers)[0]
 
 
 def with_spec(root: Path, **changed: object) -> Wanted:
     domain = folder_domain(root)
-    return wanted(root, domain=replace(domain, spec=replace(domain.spec, **changed)))  # type: ignore[arg-type]
+    return wanted(root, domain=replace(domain, spec=replace(domain.spec, **changed)))
 
 
 def test_a_store_holds_what_its_images_are(images: Path) -> None:

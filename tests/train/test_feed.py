@@ -26,7 +26,7 @@ def numbered(images: int = 20, size: int = 4, **changed: object) -> DomainData:
         "flip": False,
         "pad": 0,
     }
-    return DomainData(**{**fields, **changed})  # type: ignore[arg-type]
+    return DomainData(**{**fields, **changed})
 
 
 def test_an_epoch_shows_each_image_once_and_the_next_shows_them_in_another_order() -> None:

@@ -22,7 +22,7 @@ NOTHING = Adapter(name="nothing", attach=lambda surgeon, settings: None)
 
 
 def model_of(adapter: Adapter = NOTHING, arch: Architecture | None = None, **changed: object) -> UniversalModel:
-    return build_model(arch or toys.toy_architecture(), adapter, toys.toy_inputs(DATA), **changed)  # type: ignore[arg-type]
+    return build_model(arch or toys.toy_architecture(), adapter, toys.toy_inputs(DATA), **changed)
 
 
 def network(trunk: nn.Module, *paths: str) -> Architecture:

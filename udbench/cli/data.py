@@ -40,14 +40,14 @@ class Verbs(TyperGroup):
 app = typer.Typer(cls=Verbs, no_args_is_help=True, help="See what images are there, and make them ready.")
 
 SuiteName = Annotated[
-    str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites). [default: pocket]")
+    str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites).", show_default="pocket")
 ]
 DomainNames = Annotated[str | None, typer.Option("--domains", help="Domains by name or folder:PATH, commas between.")]
 DataFolder = Annotated[
-    Path | None, typer.Option("--data", help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+    Path | None, typer.Option("--data", help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
 ]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="The recipe whose image sizes count. [default: the suite's]")
+    str | None, typer.Option("--recipe", help="The recipe whose image sizes count.", show_default="the suite's")
 ]
 Assignments = Annotated[
     context.Names | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as image_size=32.")
@@ -100,7 +100,7 @@ def prepare(
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
     skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,
@@ -173,7 +173,7 @@ def sheet(
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
     skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,

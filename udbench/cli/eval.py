@@ -13,15 +13,15 @@ from udbench.cli import context, output
 def eval_(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
     ] = None,
     eval_on: Annotated[
-        Literal["test", "val"] | None, typer.Option(help="Which images to score. [default: as the run]")
+        Literal["test", "val"] | None, typer.Option(help="Which images to score.", show_default="as the run")
     ] = None,
     eval_order: Annotated[
         Literal["shuffled", "class"] | None,
         typer.Option(
-            help="How test images are put into batches, for adapters that look at them. [default: as the run]"
+            help="How test images are put into batches, for adapters that look at them.", show_default="as the run"
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",

@@ -27,7 +27,7 @@ def run(
     ],
     arch: Annotated[str, typer.Option(help="The network (udbench list archs).")],
     suite: Annotated[
-        str | None, typer.Option(help="The domains to train on (udbench list suites). [default: pocket]")
+        str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
         str | None, typer.Option(help="Domains by name, or folder:PATH for class folders of your own; commas between.")
@@ -37,7 +37,7 @@ def run(
     ] = False,
     sharing: Annotated[str, typer.Option(help="none, deep, full, or partial:A-B for the stages to share.")] = "deep",
     recipe: Annotated[
-        str | None, typer.Option(help="How to train: a recipe's name or a TOML file. [default: the suite's]")
+        str | None, typer.Option(help="How to train: a recipe's name or a TOML file.", show_default="the suite's")
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -46,9 +46,9 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness begins.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Run this many seeds, from --seed on.")] = 1,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain. [default: $UDBENCH_DATA]")
+        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/ID]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/ID")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a checkpoint is, else begin.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would take, and stop.")] = False,
     board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = Path("leaderboards"),
@@ -57,13 +57,13 @@ def run(
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     group: Annotated[
         int | None,
-        typer.Option(min=1, help="Most domains that share a forward; fewer need less memory. [default: all]"),
+        typer.Option(min=1, help="Most domains that share a forward; fewer need less memory.", show_default="all"),
     ] = None,
     reporter: Annotated[
         list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare images. [default: the cores]")
+        int | None, typer.Option(min=1, help="Processes that prepare images.", show_default="the cores")
     ] = None,
     skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
     json: Annotated[

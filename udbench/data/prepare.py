@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -15,13 +16,25 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.data.chunks import GROWING, NOTES, SOURCE, Chunk, Task, forget, new_images, noted, spans, write_source
+from udbench.data.chunks import (
+    GROWING,
+    NOTES,
+    SOURCE,
+    Chunk,
+    Task,
+    forget,
+    new_images,
+    noted,
+    spans,
+    work,
+    write_source,
+)
 from udbench.data.listing import Listing, check_usable, list_images
-from udbench.data.pool import Results, pool
 from udbench.data.store import FORMAT, Store, Wanted, blocks, content_hash, find_store, hash_file, moments, store_path
 from udbench.domains import Source
 from udbench.errors import BadData
 from udbench.files import DiskFull, atomic_write, explained, sync_folder
+from udbench.processes import Processes, in_processes
 
 LISTING = "listing"
 
@@ -44,11 +57,11 @@ def prepare(
     BadData for sources that cannot be used and for damaged images (unless `skip_damaged`), all of them named;
     UdbenchError for a disk that is full or cannot be written.
     """
-    with pool(workers) as results:
+    with in_processes(workers) as results:
         return [find_store(want) or _make(want, results, progress or (lambda _: None)) for want in wanted]
 
 
-def _make(want: Wanted, results: Results, progress: Callable[[Progress], None]) -> Store:
+def _make(want: Wanted, results: Processes, progress: Callable[[Progress], None]) -> Store:
     final = store_path(want)
     lock = final.with_suffix(".lock")
     with _explained(final):
@@ -130,7 +143,7 @@ def _fill(
     source: Source,
     listing: Listing,
     want: Wanted,
-    results: Results,
+    results: Processes,
     progress: Callable[[Progress], None],
 ) -> list[Chunk]:
     """Do the chunks that were not done before."""
@@ -147,7 +160,9 @@ def _fill(
         height=want.height,
         width=want.width,
     )
-    for chunk in results(task, [span for span in everything if span not in chunks]):
+    lost = f"what was done is kept in {partial}: try again with --workers 1"
+    for chunk in results(functools.partial(work, task), [span for span in everything if span not in chunks], lost=lost):
+        assert chunk is not None, "only work that nobody waits for stops early"
         chunks[chunk.start, chunk.stop] = chunk
         done += chunk.stop - chunk.start
         progress(Progress(domain=name, done=done, total=total))

@@ -162,7 +162,7 @@ def _dry_forward(
     shapes: dict[tuple[int, int, int], tuple[int, ...]] = {}
     network.trunk.eval()
     try:
-        for given in inputs.values():
+        for name, given in inputs.items():
             key = (given.channels, given.height, given.width)
             if key in shapes:
                 continue
@@ -171,7 +171,7 @@ def _dry_forward(
                     maps = network.trunk(torch.zeros(2, *key))
             except RuntimeError as error:
                 raise UdbenchError(
-                    f"architecture '{arch}' cannot take images of {given.height}x{given.width}: {error}; "
+                    f"architecture '{arch}' cannot take images of {given.height}x{given.width} ('{name}'): {error}; "
                     "set another size with --set image_size=…"
                 ) from None
             if not isinstance(maps, Tensor) or maps.shape[0] != 2:

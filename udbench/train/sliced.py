@@ -1,6 +1,7 @@
 """Batch normalisation of several slices in one piece: no slice is copied out or put together again.
 
-On two AVX2 cores, forward and backward of ten slices of 8x64x24x24 took 6.7 ms so and 14.0 ms slice by slice. The
+On two AVX2 cores, forward and backward of ten slices of 8x64x24x24 took 6.7 ms so and 14.0 ms slice by slice
+(medians of 10). The
 arithmetic is torch's own, slice for slice, so that results are the same bits.
 """
 
@@ -119,4 +120,9 @@ class _Slices(torch.autograd.Function):
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks")
+_GLOBAL_HOOKS = (
+    "_global_forward_hooks",
+    "_global_forward_pre_hooks",
+    "_global_backward_hooks",
+    "_global_backward_pre_hooks",
+)

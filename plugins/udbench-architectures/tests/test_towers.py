@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import udbench_architectures
-from udbench import Input, Network, UdbenchError
+from udbench import Adapter, Input, Network, UdbenchError
+from udbench.train.model import build_model
 from udbench_architectures.towers import Pool
 
 ARCHS = {arch.name: arch for arch in udbench_architectures.udbench_architectures()}
@@ -124,5 +125,6 @@ def test_pooling_rounds_as_it_says(size: tuple[int, int], rounding: str, found: 
 def test_images_that_are_too_small_are_refused_with_what_to_do(arch: str) -> None:
     model = ARCHS[arch].settings
     assert model is not None
-    with pytest.raises(UdbenchError, match=r"6x6 \('d'\) are too small.*image_size"):
-        ARCHS[arch].build({"d": Input(height=6, width=6, channels=3, num_classes=2)}, model())
+    inputs = {name: Input(height=side, width=side, channels=3, num_classes=2) for name, side in (("a", 64), ("d", 6))}
+    with pytest.raises(UdbenchError, match=rf"'{arch}' cannot take images of 6x6 \('d'\): .*--set image_size="):
+        build_model(ARCHS[arch], Adapter(name="nothing", attach=print), inputs, arch_settings=model())

@@ -10,7 +10,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from udbench import Input, Network, Stage, UdbenchError
+from udbench import Input, Network, Stage
 from udbench_architectures.settings import TowerHeadSettings, TowerSettings
 
 CLASSIFIER_DROPOUT = 0.5
@@ -76,9 +76,8 @@ class Pool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        up = True, self.rounding == "up" or width <= height
-        below, right = (_hanging(size) if over else 0 for size, over in zip((height, width), up, strict=True))
-        return F.max_pool2d(F.pad(x, (0, right, 0, below)), 3, 2)  # after a ReLU zeros change no maximum
+        right = _hanging(width) if self.rounding == "up" or width <= height else 0
+        return F.max_pool2d(F.pad(x, (0, right, 0, _hanging(height))), 3, 2)  # after a ReLU zeros change no maximum
 
     def extra_repr(self) -> str:
         return f"3x3, stride 2, rounded {self.rounding}"
@@ -118,10 +117,8 @@ class Trunk(nn.Module):
 
 
 def build(tower: Tower, inputs: Mapping[str, Input], settings: object) -> Network:
-    """The network for these inputs, which may differ in size. Raises UdbenchError for images that are too small."""
+    """The network for these inputs, which may differ in size."""
     assert isinstance(settings, TowerSettings)
-    for name, given in inputs.items():
-        _check_size(tower, name, given)
     trunk = Trunk(tower, next(iter(inputs.values())).channels, settings)
     _initialise(trunk)
     hidden = [max(1, round(width * settings.width)) for width in tower.hidden]
@@ -140,7 +137,7 @@ def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...]) -> nn.Mod
     channels, height, width = shape
     pooled = min(height, width) > 1 if asked.pool5 is None else asked.pool5
     if pooled:
-        height, width = _pooled(height, True), _pooled(width, True)
+        height, width = _pooled(height), _pooled(width)
     head = nn.Sequential(
         *([Pool("up")] if pooled else []),
         nn.Flatten(),
@@ -156,21 +153,6 @@ def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...]) -> nn.Mod
     return head
 
 
-def _check_size(tower: Tower, name: str, given: Input) -> None:
-    size = given.height, given.width
-    for layer in tower.layers:
-        size = tuple((side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in size)
-        if layer.pool is not None and min(size) > 0:
-            tall, wide = size
-            up = True, layer.pool == "up" or wide <= tall
-            size = tuple(_pooled(side, over) for side, over in zip(size, up, strict=True))
-        if min(size) < 1:
-            raise UdbenchError(
-                f"images of {given.height}x{given.width} ('{name}') are too small for this network: nothing is left "
-                f"of them after {len(tower.layers)} convolutions; use larger ones, such as --set image_size=64"
-            )
-
-
 def _initialise(part: nn.Module) -> None:
     for module in part.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -179,13 +161,13 @@ def _initialise(part: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _pooled(size: int, up: bool) -> int:
-    return (math.ceil if up else math.floor)((size - 3) / 2) + 1 if size >= 3 or not up else 1
+def _pooled(size: int) -> int:
+    return max(1, math.ceil((size - 3) / 2) + 1)
 
 
 def _hanging(size: int) -> int:
     """How far the last window hangs over a side of this many pixels."""
-    return 2 * (_pooled(size, True) - 1) + 3 - size
+    return 2 * (_pooled(size) - 1) + 3 - size
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -45,7 +45,7 @@ def digest(name: str) -> str:
     index = source.index
     for i in range(len(index.name)):
         image = np.asarray(source.read(i))
-        total.update(f"{index.name[i]} {index.label[i]} {index.split[i]} {image.shape}".encode() + image.tobytes())  # type: ignore[index]
+        total.update(f"{index.name[i]} {index.label[i]} {index.split[i]} {image.shape}".encode() + image.tobytes())
     return total.hexdigest()
 
 

@@ -24,15 +24,16 @@ def make_words_verb(
     val: Annotated[int, typer.Option(min=0, metavar="N", help="Validation images of each word.")] = 1,
     test: Annotated[int, typer.Option(min=0, metavar="N", help="Test images of each word.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other images.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: the cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
     fonts: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help=f"A folder of fonts, or {BUILT_IN} for Pillow's one. [default: those installed]"
+            metavar="DIR", help=f"A folder of fonts, or {BUILT_IN} for Pillow's one.", show_default="those installed"
         ),
     ] = None,
     textures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of images to blend with. [default: noise made here]")
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder of images to blend with.", show_default="noise made here"),
     ] = None,
     height: Annotated[int, typer.Option(min=8, help="Pixels from top to bottom.")] = 32,
 ) -> None:
