@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture, Input, Network, Stage
-from udbench.domains import Domain, DomainSpec, Index, Source
+from udbench.domains import Domain, DomainSpec, Download, Index, Source
 from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
 from udbench.hookspecs import hookimpl
 from udbench.launchers import Launcher
@@ -36,6 +36,7 @@ __all__ = [
     "ClassFolders",
     "Domain",
     "DomainSpec",
+    "Download",
     "Index",
     "Input",
     "Launcher",
