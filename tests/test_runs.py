@@ -20,6 +20,7 @@ import torch
 
 from udbench.config import RunConfig
 from udbench.data.folders import folder_domain
+from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.store import Store, Wanted
 from udbench.errors import BadData, BadSetting, RunFailed
@@ -61,7 +62,7 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
         domain = folder_domain(write_class_folders(tmp_path / name, layout))
         domain = replace(domain, spec=replace(domain.spec, name=name))
-        wanted.append(Wanted(domain=domain, root=tmp_path / name, height=8, width=8))
+        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=Form(height=8, width=8)))
     return prepare(wanted, workers=1)
 
 

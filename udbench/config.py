@@ -18,6 +18,11 @@ Model = TypeVar("Model", bound=BaseModel)
 Size = Annotated[int, Field(ge=4, le=4096)] | tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4)]]
 
 
+Storage = Literal["pixels", "files", "jpeg"]
+View = Literal["whole", "window"]
+Side = Literal["short", "height"]
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -29,6 +34,11 @@ class DomainSettings(_Frozen):
     image_size: Size | None = Field(None, description="pixels, one number or [height, width]")
     pad: int | None = Field(None, ge=0, description="pixels of padding before the random crop")
     flip: bool | None = Field(None, description="mirror half of the training images")
+    storage: Storage | None = Field(None, description="how this domain's images are kept once prepared")
+    view: View | None = Field(None, description="what the network sees of an image: the whole, or a window")
+    resize: int | None = Field(None, ge=1, description="pixels of the side that view=window and storage=jpeg scale to")
+    resize_side: Side | None = Field(None, description="the side that is scaled to `resize`")
+    stretch: float | None = Field(None, ge=0, lt=1, description="how much longer or shorter a window's sides may be")
     weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
     head: dict[str, Any] = Field(default_factory=dict, description="what the architecture's heads can be told")
 
@@ -49,6 +59,21 @@ class RecipeSettings(_Frozen):
     batch_size: int = Field(16, ge=1, description="rows of each domain in a round")
     image_size: Size = Field(64, description="pixels, one number or [height, width]")
     pad: int | None = Field(None, ge=0, description="padding before the random crop; an eighth of the size if not set")
+    storage: Storage = Field(
+        "pixels",
+        description="how images are kept once prepared: pixels of image_size; files as they are, in shards; "
+        "or jpeg of `resize` pixels, in shards",
+    )
+    view: View = Field(
+        "whole",
+        description="what the network sees: the whole image at image_size, shifted by up to `pad` in training; or a "
+        "window of image_size, at a random place in training and in the centre at test",
+    )
+    resize: int | None = Field(None, ge=1, description="pixels of the side that view=window and storage=jpeg scale to")
+    resize_side: Side = Field("short", description="the side that is scaled to `resize`: the shorter one, or height")
+    stretch: float = Field(
+        0.1, ge=0, lt=1, description="view=window: each side of a training window is up to this part longer or shorter"
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -80,7 +105,23 @@ class RecipeSettings(_Frozen):
             raise ValueError("nesterov=true needs momentum above 0")
         if any(not 0 <= m <= 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise ValueError("milestones are rising parts of the rounds, between 0 and 1")
+        for name in (None, *self.domain):
+            self._check_view(name)
         return self
+
+    def _check_view(self, domain: str | None) -> None:
+        """What is said of one domain, or of those of which nothing is said, must fit together."""
+        of = _NOTHING if domain is None else self._of(domain)
+        where = "" if domain is None else f"of domain '{domain}': "
+        storage, view = of.storage or self.storage, of.view or self.view
+        resize = of.resize or self.resize
+        if view == "window" and storage == "pixels":
+            raise ValueError(
+                f"{where}view=window is cut from images of their own size; set storage=files or storage=jpeg as well"
+            )
+        if resize is None and (view == "window" or storage == "jpeg"):
+            needs = "view=window" if view == "window" else "storage=jpeg"
+            raise ValueError(f"{where}{needs} needs resize, such as 256")
 
     @property
     def warmup(self) -> int:
@@ -101,6 +142,27 @@ class RecipeSettings(_Frozen):
     def batch_of(self, domain: str) -> int:
         """Rows of a domain in a round."""
         return self._of(domain).batch_size or self.batch_size
+
+    def storage_of(self, domain: str) -> Storage:
+        """How a domain's images are kept."""
+        return self._of(domain).storage or self.storage
+
+    def view_of(self, domain: str) -> View:
+        """What the network sees of a domain's images."""
+        return self._of(domain).view or self.view
+
+    def resize_of(self, domain: str) -> int | None:
+        """Pixels that one side of a domain's images is scaled to."""
+        return self._of(domain).resize or self.resize
+
+    def side_of(self, domain: str) -> Side:
+        """The side of a domain's images that is scaled."""
+        return self._of(domain).resize_side or self.resize_side
+
+    def stretch_of(self, domain: str) -> float:
+        """How much longer or shorter the sides of a domain's training windows may be, as a part of them."""
+        own = self._of(domain).stretch
+        return self.stretch if own is None else own
 
     def flip_of(self, domain: str, usual: bool) -> bool:
         """Whether a domain's images are mirrored; `usual` is what the domain itself says."""

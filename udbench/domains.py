@@ -46,9 +46,9 @@ class Index:
     (dtype "S"), which are read the same.
     """
 
-    name: NDArray[np.str_] | NDArray[np.bytes_]
+    name: NDArray[np.str_ | np.bytes_]
     label: NDArray[np.int64]
-    split: NDArray[np.str_] | NDArray[np.bytes_] | None = None
+    split: NDArray[np.str_ | np.bytes_] | None = None
     group: NDArray[np.str_] | None = None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from udbench.data.folders import folder_domain
+from udbench.data.form import Form
 from udbench.data.locate import cache_root, data_root, domain_root
 from udbench.data.prepare import prepare
 from udbench.data.status import status
@@ -67,7 +68,7 @@ def test_a_domain_is_missing_then_found_then_ready(domain: Domain, images: Path,
     images.rename(tmp_path / "folder-some-images")
     found = status(domain, tmp_path, 6, 8)
     assert (found.state, found.path) == ("found", tmp_path / "folder-some-images") and found.path is not None
-    (store,) = prepare([Wanted(domain=domain, root=found.path, height=6, width=8)], workers=1)
+    (store,) = prepare([Wanted(domain=domain, root=found.path, form=Form(height=6, width=8))], workers=1)
     ready = status(domain, tmp_path, 6, 8)
     assert (ready.state, ready.path) == ("ready", store.path) and ready.store is not None
     assert status(domain, tmp_path, 8, 8).state == "found"

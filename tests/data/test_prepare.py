@@ -19,6 +19,7 @@ import pytest
 
 from udbench.data import chunks
 from udbench.data.folders import ClassFolders
+from udbench.data.form import Form
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import store_path, verify_store
 from udbench.domains import Index
@@ -45,9 +46,9 @@ def test_any_number_of_workers_and_any_order_of_files_make_the_same_bytes(images
 
 def test_stores_come_in_the_order_asked_for_and_each_is_made_once(images: Path) -> None:
     steps: list[Progress] = []
-    wants = [wanted(images), wanted(images, width=9), wanted(images)]
+    wants = [wanted(images), wanted(images, form=Form(height=6, width=9)), wanted(images)]
     stores = prepare(wants, workers=1, progress=steps.append)
-    assert [store.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 36, 45] * 2
+    assert [store.form.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 36, 45] * 2
     prepare(wants, workers=1, progress=steps.append)
     assert len(steps) == 6
 
@@ -56,9 +57,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from udbench.data import chunks
-from udbench.data.folders import folder_domain
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted
+from udbench.testing.stores import wanted
 if __name__ == "__main__":
     chunks.CHUNK = 4
     root, workers = Path(sys.argv[1]), int(sys.argv[2])
@@ -70,7 +70,7 @@ if __name__ == "__main__":
             said.append(sys.stdin.readline())
     said = []
     print("begun", flush=True)
-    store, = prepare([Wanted(domain=folder_domain(root), root=root, height=6, width=8)], workers=workers, progress=tell)
+    store, = prepare([wanted(root)], workers=workers, progress=tell)
     print(store.path, store.sha256, len(events) > 0, flush=True)
 """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.sheet import contact_sheet
 from udbench.data.store import Store, Wanted, verify_store
@@ -28,7 +29,7 @@ def made(registry: Registry) -> Callable[..., Store]:
         if not root.is_dir():
             pytest.skip(f"no {name} in $UDBENCH_DATA")
         domain = registry.get(Domain, name)
-        return prepare([Wanted(domain=domain, root=root, height=32, width=32)], workers=2)[0]
+        return prepare([Wanted(domain=domain, root=root, form=Form(height=32, width=32))], workers=2)[0]
 
     return make
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from udbench import files
-from udbench.data import chunks
-from udbench.data import prepare as room
+from udbench.data import chunks, finish, packing
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import find_store, verify_store
 from udbench.errors import BadData, UdbenchError
@@ -73,10 +72,10 @@ def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
         made(images, skip_damaged=True)
 
 
-@pytest.mark.parametrize("step", ["hash_file", "sync_folder"])
+@pytest.mark.parametrize(("module", "step"), [(packing, "hash_file"), (finish, "sync_folder")])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
-    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, step: str, damaged: bool
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, module, step: str, damaged: bool
 ) -> None:
     if damaged:
         damage(images)
@@ -87,7 +86,7 @@ def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(room, step, killed)
+        patch.setattr(module, step, killed)
         with pytest.raises(KeyboardInterrupt):
             made(images, skip_damaged=True)
     assert find_store(wanted(images, skip_damaged=True)) is None
@@ -98,7 +97,7 @@ def no_space(*args: object, **options: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(("module", "name"), [(chunks, "write_rows"), (room, "new_images"), (files.os, "fsync")])
+@pytest.mark.parametrize(("module", "name"), [(chunks, "write_rows"), (packing, "new_images"), (files.os, "fsync")])
 def test_a_full_disk_is_said_and_leaves_no_store(
     images: Path, monkeypatch: pytest.MonkeyPatch, module, name: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from udbench.data.folders import folder_domain
+from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.sheet import CELL, GAP, TITLE, _title, contact_sheet
 from udbench.data.store import Store, Wanted
@@ -17,7 +18,7 @@ from udbench.testing.trees import write_class_folders
 def prepared(root: Path, channels: int = 3) -> Store:
     domain = folder_domain(root)
     domain = replace(domain, spec=replace(domain.spec, channels=channels))
-    return prepare([Wanted(domain=domain, root=root, height=6, width=8)], workers=1)[0]
+    return prepare([Wanted(domain=domain, root=root, form=Form(height=6, width=8))], workers=1)[0]
 
 
 def first_picture(sheet: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from udbench.data.folders import ClassFolders, folder_domain
+from udbench.data.form import Form
 from udbench.data.image import to_pixels
 from udbench.data.prepare import prepare
 from udbench.data.store import Wanted, find_store, open_store, store_path, verify_store
@@ -65,7 +66,7 @@ def test_a_prepared_domain_is_found_without_opening_its_source(images: Path) -> 
         lambda root, want: (root / "cat" / "999.png").write_bytes((root / "cat" / "000.png").read_bytes()) and want,
         lambda root, want: (root / "cat" / "000.png").unlink() or want,
         lambda root, want: (root / "cat" / "000.png").rename(root / "dog" / "zzz.png") and want,
-        lambda root, want: replace(want, width=9),
+        lambda root, want: replace(want, form=Form(height=6, width=9)),
         lambda root, want: with_spec(root, version="2"),
     ],
     ids=["added", "removed", "moved", "size", "version"],
@@ -90,7 +91,7 @@ def test_a_change_in_a_linked_folder_makes_another_store(images: Path, tmp_path:
 def test_links_in_a_circle_end(images: Path) -> None:
     domain = folder_domain(images)
     (images / "cat" / "all").symlink_to(images)
-    assert store_path(Wanted(domain=domain, root=images, height=6, width=8))
+    assert store_path(Wanted(domain=domain, root=images, form=Form(height=6, width=8)))
 
 
 def test_an_embedded_domains_store_does_not_depend_on_a_folder(images: Path, tmp_path: Path) -> None:

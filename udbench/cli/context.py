@@ -177,12 +177,13 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
 def statuses(
     domains: Sequence[Domain], data: Path | None, settings: RecipeSettings, *, skip_damaged: bool = False
 ) -> builtins.list[Status]:
-    """Where each domain stands on this machine, at the recipe's image sizes."""
+    """Where each domain stands on this machine, its images in the form that the recipe asks for."""
+    from udbench.data.form import form_of
     from udbench.data.locate import data_root
     from udbench.data.status import status
 
     root = data_root(data)
-    return [status(d, root, *settings.size_of(d.spec.name), skip_damaged=skip_damaged) for d in domains]
+    return [status(d, root, form_of(settings, d.spec.name), skip_damaged=skip_damaged) for d in domains]
 
 
 def available(domains: Sequence[Domain], data: Path | None, settings: RecipeSettings) -> tuple[Domain, ...]:
@@ -206,6 +207,7 @@ def prepared(
     skip_damaged: bool,
 ) -> builtins.list[Store]:
     """The domains' stores; what is missing is made, with progress. Raises BadData naming all that cannot be found."""
+    from udbench.data.form import form_of
     from udbench.data.locate import data_root, domain_root
     from udbench.data.prepare import prepare
     from udbench.data.store import Wanted
@@ -215,9 +217,9 @@ def prepared(
         raise BadData(_missing(missing, data_root(data)))
     root = data_root(data)
     wanted = [
-        Wanted(domain=d, root=place, height=size[0], width=size[1], skip_damaged=skip_damaged)
+        Wanted(domain=d, root=place, form=form_of(settings, d.spec.name), skip_damaged=skip_damaged)
         for d in domains
-        if (place := domain_root(d, root)) is not None and (size := settings.size_of(d.spec.name))
+        if (place := domain_root(d, root)) is not None
     ]
     assert len(wanted) == len(domains)
     with preparing(len([each for each in found if each.state != "ready"])) as progress:

@@ -120,7 +120,7 @@ def prepare(
                 store.name,
                 f"{store.num_train:,}",
                 f"{store.num_test:,}",
-                f"{store.height}x{store.width}",
+                store.form,
                 store.path,
                 "; ".join(
                     [
@@ -216,8 +216,7 @@ def _store_facts(store: Any) -> dict[str, Any]:
         "path": str(store.path),
         "num_train": store.num_train,
         "num_test": store.num_test,
-        "height": store.height,
-        "width": store.width,
+        "form": str(store.form),
         "lacks": store.lacks,
         "damaged": store.damaged,
         "sha256": store.sha256,

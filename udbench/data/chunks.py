@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench.data.handed import read_source
 from udbench.data.image import DamagedImage, to_pixels
 from udbench.data.store import pixel_sums
 from udbench.domains import Source
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import BadData
 from udbench.processes import stopped
 
 CHUNK = 256
 # Reading some images and then decoding them takes a fifth less time than doing so in turn (measured on 32x32 JPEGs).
 READ_AHEAD = 32
-GROWING, SOURCE, NOTES = "growing.npy", "source.pickle", "done"
+GROWING, NOTES = "growing.npy", "done"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,18 +59,11 @@ def spans(num_train: int, total: int) -> list[tuple[int, int]]:
     ]
 
 
-def write_source(folder: Path, source: Source, rows: NDArray[np.int64]) -> str:
-    """Leave the source, and the store's rows in it, for the workers; return the sha256 that they ask for."""
-    pickled = pickle.dumps((source, rows))
-    (folder / SOURCE).write_bytes(pickled)
-    return hashlib.sha256(pickled).hexdigest()
-
-
 def work(task: Task, span: tuple[int, int]) -> Chunk | None:
     """Read, resize and write some rows, in whichever process; None when stopped, with nothing noted as done."""
     start, stop = span
     folder, channels, height, width = Path(task.folder), task.channels, task.height, task.width
-    source, rows = _opened(task)
+    source, rows = read_source(task.folder, task.source_sha256)
     damaged: dict[int, str] = {}
     block = np.zeros((stop - start, height, width, channels), dtype=np.uint8)
     for first in range(start, stop, READ_AHEAD):
@@ -147,15 +139,6 @@ def write_rows(path: Path, block: NDArray[np.uint8], start: int) -> None:
     with path.open("r+b") as file:
         file.seek(images.offset + start * block[0].nbytes)
         file.write(np.ascontiguousarray(block).data)
-
-
-@lru_cache(maxsize=2)
-def _opened(task: Task) -> tuple[Source, NDArray[np.int64]]:
-    """The source, fetched once for each domain and worker: the very bytes that the parent process wrote."""
-    pickled = (Path(task.folder) / SOURCE).read_bytes()
-    if hashlib.sha256(pickled).hexdigest() != task.source_sha256:
-        raise UdbenchError(f"{task.folder}: another process writes to this folder; try again when it has ended")
-    return pickle.loads(pickled)  # noqa: S301 (the parent's own pickle, by its hash)
 
 
 def _sha256(block: NDArray[np.uint8]) -> str:

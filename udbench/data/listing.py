@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.data.split import as_numbers, split_index
+from udbench.data.split import Names, as_numbers, ranked, split_index, text
 from udbench.domains import DomainSpec, Source
 from udbench.errors import BadData
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Images in a store's order: train rows first, each split sorted by name.
+    """Images in a store's order: train rows first, each split sorted by name, or shuffled by it.
 
     `rows` are positions in the source's index. `divided` says whether the source brought its own split.
     `dropped` are the names of rows that were left out afterwards.
     """
 
     rows: NDArray[np.int64]
-    names: NDArray[np.str_]
+    names: Names
     labels: NDArray[np.int64]
     groups: NDArray[np.int64] | None
     num_train: int
@@ -34,8 +34,10 @@ class Listing:
 
     def fingerprint(self) -> str:
         """A hash of what is listed; a preparation may only go on where this is the same."""
-        text = "\n".join([f"{self.num_train}", *self.names.tolist(), *map(str, self.labels.tolist())])
-        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+        digest = hashlib.sha256(f"{self.num_train} {self.names.dtype}".encode())
+        digest.update(np.ascontiguousarray(self.names).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(self.labels).data)
+        return digest.hexdigest()
 
     def without(self, damaged: Sequence[int]) -> Listing:
         """The listing without some rows."""
@@ -47,7 +49,7 @@ class Listing:
             labels=self.labels[kept],
             groups=None if self.groups is None else self.groups[kept],
             num_train=int((kept < self.num_train).sum()),
-            dropped={row: str(self.names[row]) for row in damaged},
+            dropped={row: text(self.names[row]) for row in damaged},
         )
 
     def lacks(self, spec: DomainSpec) -> str:
@@ -66,8 +68,10 @@ class Listing:
         return ", ".join(parts)
 
 
-def list_images(source: Source, spec: DomainSpec, root: Path) -> Listing:
+def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool = False) -> Listing:
     """Check a source against its domain's facts and put its images in order.
+
+    `shuffled` draws the order by the names, so that images that are read one after another are of mixed classes.
 
     Raises BadData, naming the domain and the folder: more classes than the domain has, labels out of range,
     names twice, one class or one image only, no image to train on or to score.
@@ -89,11 +93,15 @@ def list_images(source: Source, spec: DomainSpec, root: Path) -> Listing:
         raise BadData(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
     names, counts = np.unique(index.name, return_counts=True)
     if (counts > 1).any():
-        raise BadData(f"{what}: the name '{names[counts > 1][0]}' stands twice in its index")
-    if index.split is not None and (odd := set(np.unique(index.split).tolist()) - {"train", "test"}):
+        raise BadData(f"{what}: the name '{text(names[counts > 1][0])}' stands twice in its index")
+    if index.split is not None and (odd := {text(s) for s in np.unique(index.split).tolist()} - {"train", "test"}):
         raise BadData(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
     test = split_index(index, spec.name, spec.num_classes)
-    rows = np.lexsort((index.name, test)).astype(np.int64)
+    rows = (
+        ranked(index.name, f"store\x1f{spec.name}", test.astype(np.int64))
+        if shuffled
+        else np.lexsort((index.name, test)).astype(np.int64)
+    )
     listing = Listing(
         rows=rows,
         names=np.asarray(index.name)[rows],

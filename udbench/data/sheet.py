@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from udbench.data.split import ESCAPE, text
 from udbench.data.store import Store
 from udbench.files import atomic_write
 
@@ -42,14 +43,21 @@ def contact_sheet(store: Store, out: Path, *, classes: int = 40, columns: int = 
 def _picked(store: Store, label: int, number: int, seed: int) -> list[int]:
     """Some of a class's training rows, the same for the same seed."""
     rows = np.flatnonzero(store.labels[: store.num_train] == label).tolist()
-    return sorted(rows, key=lambda row: hashlib.blake2b(f"{seed}\x1f{store.names[row]}".encode()).digest())[:number]
+
+    def rank(row: int) -> bytes:
+        return hashlib.blake2b(f"{seed}\x1f{text(store.names[row])}".encode(errors=ESCAPE)).digest()
+
+    return sorted(rows, key=rank)[:number]
 
 
 def _picture(store: Store, row: int) -> Image.Image:
-    pixels = store.images[row]
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    picture = store.picture(row).convert("RGB")
+    size = (CELL, CELL)
+    if store.form.sharded:
+        factor = CELL / max(picture.size)
+        size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     small = max(picture.size) < CELL
-    return picture.resize((CELL, CELL), Image.Resampling.NEAREST if small else Image.Resampling.BILINEAR)
+    return picture.resize(size, Image.Resampling.NEAREST if small else Image.Resampling.BILINEAR)
 
 
 def _title(store: Store, shown: int, present: int) -> str:

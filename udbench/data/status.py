@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from udbench.data.form import Form
 from udbench.data.locate import domain_root
 from udbench.data.store import Store, Wanted, find_store, store_path
 from udbench.domains import Domain
@@ -26,12 +27,12 @@ class Status:
     store: Store | None = None
 
 
-def status(domain: Domain, data: Path | None, height: int, width: int, *, skip_damaged: bool = False) -> Status:
-    """The status of a domain at an image size, with the data folder as `locate.data_root` gives it."""
+def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool = False) -> Status:
+    """The status of a domain in a form of its images, with the data folder as `locate.data_root` gives it."""
     name, root = domain.spec.name, domain_root(domain, data)
     if root is None:
         return Status(domain=name, state="missing", path=None, instructions=domain.obtain)
-    want = Wanted(domain=domain, root=root, height=height, width=width, skip_damaged=skip_damaged)
+    want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged)
     if store := find_store(want):
         return Status(domain=name, state="ready", path=store.path, instructions="", store=store)
     if domain.embedded:

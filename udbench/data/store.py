@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,33 +13,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from udbench.data.form import Form
+from udbench.data.image import decode
 from udbench.data.locate import cache_root
-from udbench.data.split import RULE
+from udbench.data.shards import Shards
+from udbench.data.split import RULE, Names
 from udbench.domains import Domain, DomainSpec
 from udbench.errors import BadData
 
-FORMAT = 1
-ARRAYS = ("images.npy", "labels.npy", "names.npy", "groups.npy")
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """A store that somebody wants: a domain, the folder of its images, and the size of them in pixels."""
+    """A store that somebody wants: a domain, the folder of its images, and the form in which to keep them."""
 
     domain: Domain
     root: Path
-    height: int
-    width: int
+    form: Form
     skip_damaged: bool = False
 
 
 class Store:
     """A prepared domain, read only.
 
-    `images`: (N, H, W, C) uint8, mapped from disk, train rows first, each split sorted by name. `labels`: (N,)
-    int64. `names`: (N,) str. `groups`: (N,) int64 or None. `mean`, `std`: per channel over the train split, in
-    units of 0 to 255. `sha256`: of images and labels. Raises BadData when files are missing, short, or newer.
+    Train rows come first. `images`: (N, H, W, C) uint8, mapped from disk, each split sorted by name; or `shards`:
+    encoded images, each split shuffled by name. `labels`: (N,) int64. `names`: (N,) str, or UTF-8 as bytes.
+    `groups`: (N,) int64 or None. `mean`, `std`: per channel over the train split, in units of 0 to 255. `sha256`:
+    of images and labels. Raises BadData when files are missing, short, or newer.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +56,7 @@ class Store:
         self.spec = DomainSpec(**self.facts["spec"])
         self.name = self.spec.name
         self.class_names: tuple[str, ...] = tuple(self.facts["class_names"])
-        self.height, self.width = int(self.facts["height"]), int(self.facts["width"])
+        self.form = Form(**facts["form"])
         self.channels = self.spec.channels
         self.num_train, self.num_test = int(self.facts["num_train"]), int(self.facts["num_test"])
         self.mean: tuple[float, ...] = tuple(self.facts["mean"])
@@ -65,15 +68,29 @@ class Store:
 
     @cached_property
     def images(self) -> NDArray[np.uint8]:
+        assert not self.form.sharded
         return np.load(self.path / "images.npy", mmap_mode="r")
 
     @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        return np.load(self.path / "labels.npy")
+    def shards(self) -> Shards:
+        assert self.form.sharded
+        counts = self.facts["shards"]
+        return Shards(self.path, list(counts), np.cumsum([0, *counts.values()], dtype=np.int64))
+
+    def picture(self, row: int) -> Image.Image:
+        """An image as it is kept, mode L or RGB."""
+        if self.form.sharded:
+            return decode(self.shards.read(row), self.channels)
+        pixels = self.images[row]
+        return Image.fromarray(pixels[..., 0] if self.channels == 1 else pixels)
 
     @cached_property
-    def names(self) -> NDArray[np.str_]:
-        return np.load(self.path / "names.npy")
+    def labels(self) -> NDArray[np.int64]:
+        return np.load(self.path / "labels.npy", mmap_mode="r" if self.form.sharded else None)
+
+    @cached_property
+    def names(self) -> Names:
+        return np.load(self.path / "names.npy", mmap_mode="r" if self.form.sharded else None)
 
     @cached_property
     def groups(self) -> NDArray[np.int64] | None:
@@ -106,7 +123,7 @@ def store_path(wanted: Wanted) -> Path:
         "format": FORMAT,
         "split": RULE,
         "spec": asdict(spec),
-        "size": [wanted.height, wanted.width],
+        **wanted.form.shape(),
         "skip_damaged": wanted.skip_damaged,
     }
     if not wanted.domain.embedded:
@@ -117,7 +134,10 @@ def store_path(wanted: Wanted) -> Path:
 
 
 def verify_store(store: Store) -> list[str]:
-    """What is wrong with a store, a sentence each: hashes, labels and moments are computed anew."""
+    """What is wrong with a store, a sentence each.
+
+    Hashes, labels and, of pixels, moments are computed anew; encoded images are not decoded again.
+    """
     recorded: dict[str, str] = store.facts["files_sha256"]
     found = {file: hash_file(store.path / file) for file in recorded}
     problems = [
@@ -127,14 +147,16 @@ def verify_store(store: Store) -> list[str]:
     ]
     if problems:
         return problems
-    if content_hash(found) != store.sha256:
+    images = store.shards.tars if store.form.sharded else ("images.npy",)
+    if content_hash(found, images) != store.sha256:
         problems.append(f"{store.path / 'store.json'}: its sha256 is not that of images and labels")
     count = store.num_train + store.num_test
-    shapes = {
-        "images.npy": (store.images, (count, store.height, store.width, store.channels)),
+    shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
         "labels.npy": (store.labels, (count,)),
         "names.npy": (store.names, (count,)),
     }
+    if not store.form.sharded:
+        shapes["images.npy"] = store.images, (count, store.form.height, store.form.width, store.channels)
     if store.groups is not None:
         shapes["groups.npy"] = (store.groups, (count,))
     misshapen = [
@@ -147,8 +169,14 @@ def verify_store(store: Store) -> list[str]:
     labels = store.labels
     if len(labels) and (labels.min() < 0 or labels.max() >= len(store.class_names)):
         problems.append(f"{store.path / 'labels.npy'}: labels outside 0 to {len(store.class_names) - 1}")
+    if store.form.sharded:
+        if len(store.shards) != count:
+            problems.append(f"{store.path / 'store.json'}: {len(store.shards)} images in its shards instead of {count}")
+        return problems
     sums = [pixel_sums(block) for block in blocks(store.images[: store.num_train])]
-    mean, std = moments(sum(s for s, _ in sums), sum(q for _, q in sums), store.num_train * store.height * store.width)
+    mean, std = moments(
+        sum(s for s, _ in sums), sum(q for _, q in sums), store.num_train * store.form.height * store.form.width
+    )
     if (mean, std) != (store.mean, store.std):
         problems.append(f"{store.path / 'store.json'}: mean and std are not those of the training images")
     return problems
@@ -160,9 +188,9 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def content_hash(digests: Mapping[str, str]) -> str:
+def content_hash(digests: Mapping[str, str], images: Sequence[str] = ("images.npy",)) -> str:
     """The sha256 of a store's images and labels, from their files'; it does not depend on where they came from."""
-    return hashlib.sha256((digests["images.npy"] + digests["labels.npy"]).encode()).hexdigest()
+    return hashlib.sha256("".join(digests[file] for file in (*images, "labels.npy")).encode()).hexdigest()
 
 
 def blocks(rows: NDArray[Any], size: int = 1024) -> Iterator[NDArray[Any]]:
@@ -190,7 +218,7 @@ def moments(total: Any, squares: Any, pixels: int) -> tuple[tuple[float, ...], t
 def _read_facts(path: Path) -> dict[str, Any]:
     try:
         facts = json.loads((path / "store.json").read_text())
-        newer = facts["format"] > FORMAT
+        newer, older = facts["format"] > FORMAT, facts["format"] < FORMAT
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadData(
             f"store {path}: store.json cannot be read ({error}); delete the folder, it will be made anew"
@@ -199,6 +227,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
         raise BadData(
             f"store {path} has format {facts['format']}, newer than {FORMAT}; update udbench or delete the folder"
         )
+    if older:
+        raise BadData(f"store {path} has format {facts['format']}, older than {FORMAT}; delete the folder")
     return facts
 
 

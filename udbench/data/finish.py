@@ -1,0 +1,80 @@
+"""The last steps of making a store, whichever form its images are kept in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.listing import Listing, check_usable
+from udbench.data.split import text
+from udbench.data.store import FORMAT, Wanted
+from udbench.domains import Source
+from udbench.errors import BadData
+from udbench.files import sync_folder
+
+
+def without_damaged(listing: Listing, damaged: Mapping[int, str], want: Wanted) -> Listing:
+    """The listing of the images that can be used. Raises BadData, naming the others, where they may not be left out."""
+    if not damaged:
+        return listing
+    if not want.skip_damaged:
+        raise BadData(_named(damaged, listing, want))
+    kept = listing.without(sorted(damaged))
+    check_usable(kept, f"'{want.domain.spec.name}' in {want.root}, without its {len(damaged)} damaged images,")
+    return kept
+
+
+def facts_of(source: Source, listing: Listing, want: Wanted, damaged: Mapping[int, str]) -> dict[str, Any]:
+    """What store.json says in every form."""
+    spec = want.domain.spec
+    return {
+        "format": FORMAT,
+        "spec": asdict(spec),
+        "class_names": [str(name) for name in source.class_names],
+        "form": asdict(want.form),
+        "num_train": listing.num_train,
+        "num_test": len(listing.labels) - listing.num_train,
+        "lacks": listing.lacks(spec),
+        "damaged": [f"{listing.dropped[row]}: {reason}" for row, reason in sorted(damaged.items())],
+        "source": "embedded" if want.domain.embedded else str(want.root),
+        "numpy": np.__version__,
+    }
+
+
+def columns(listing: Listing) -> dict[str, NDArray[Any]]:
+    """What a store keeps of each image beside its pixels, by file."""
+    every = {"labels.npy": listing.labels, "names.npy": listing.names, "groups.npy": listing.groups}
+    return {file: array for file, array in every.items() if array is not None}
+
+
+def save(path: Path, array: NDArray[Any]) -> None:
+    """Write an array."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def seal(partial: Path, final: Path, leftovers: Iterable[Path]) -> None:
+    """Clear away what only the making needed, and give the folder its name: from then on the store exists."""
+    for leftover in [*leftovers, *partial.glob(".*.part")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
+    sync_folder(partial)
+    partial.rename(final)
+    sync_folder(final.parent)
+
+
+def _named(damaged: Mapping[int, str], listing: Listing, want: Wanted) -> str:
+    listed = "; ".join(f"{text(listing.names[row])}: {reason}" for row, reason in sorted(damaged.items())[:10])
+    more = f"; and {len(damaged) - 10} more" if len(damaged) > 10 else ""
+    return (
+        f"'{want.domain.spec.name}' has {len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} in {want.root}: "
+        f"{listed}{more}. Mend or remove them, or leave them out with --skip-damaged"
+    )

@@ -1,0 +1,142 @@
+"""A store of pixels: from a listing to one array on disk, in several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.chunks import GROWING, NOTES, Chunk, Task, forget, new_images, noted, spans, work
+from udbench.data.finish import columns, facts_of, save, without_damaged
+from udbench.data.handed import write_source
+from udbench.data.listing import Listing
+from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments
+from udbench.domains import Source
+from udbench.files import atomic_write
+from udbench.processes import Processes
+
+
+def shape_of(listing: Listing, want: Wanted) -> tuple[int, int, int, int]:
+    """The shape of the store's array."""
+    return len(listing.rows), want.form.height, want.form.width, want.domain.spec.channels
+
+
+def bytes_of(listing: Listing, want: Wanted) -> int:
+    """What the array takes on disk."""
+    return int(np.prod(shape_of(listing, want), dtype=np.int64))
+
+
+def goes_on(partial: Path, listing: Listing, want: Wanted) -> bool:
+    """Whether an array of this shape has begun to grow."""
+    with contextlib.suppress(OSError, ValueError):
+        return np.load(partial / GROWING, mmap_mode="r").shape == shape_of(listing, want)
+    return False
+
+
+def begin(partial: Path, listing: Listing, want: Wanted) -> None:
+    """Lay out what grows."""
+    (partial / NOTES).mkdir()
+    new_images(partial / GROWING, shape_of(listing, want))
+
+
+def begun(partial: Path) -> int:
+    """Bytes that are on disk already."""
+    return (partial / GROWING).stat().st_blocks * 512
+
+
+def grow(
+    partial: Path,
+    source: Source,
+    listing: Listing,
+    want: Wanted,
+    results: Processes,
+    done: Callable[[int], None],
+) -> list[Path]:
+    """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    return _finish(partial, source, listing, want, _fill(partial, source, listing, want, results, done))
+
+
+def _fill(
+    partial: Path,
+    source: Source,
+    listing: Listing,
+    want: Wanted,
+    results: Processes,
+    done: Callable[[int], None],
+) -> list[Chunk]:
+    """Do the chunks that were not done before, telling how many images are done."""
+    everything = spans(listing.num_train, len(listing.rows))
+    chunks = {span: chunk for span in everything if (chunk := noted(partial, span))}
+    images = sum(chunk.stop - chunk.start for chunk in chunks.values())
+    done(images)
+    task = Task(
+        folder=str(partial),
+        source_sha256=write_source(partial, source, listing.rows),
+        num_train=listing.num_train,
+        channels=want.domain.spec.channels,
+        height=want.form.height,
+        width=want.form.width,
+    )
+    lost = f"what was done is kept in {partial}: try again with --workers 1"
+    for chunk in results(functools.partial(work, task), [span for span in everything if span not in chunks], lost=lost):
+        assert chunk is not None, "only work that nobody waits for stops early"
+        chunks[chunk.start, chunk.stop] = chunk
+        images += chunk.stop - chunk.start
+        done(images)
+    return [chunks[span] for span in everything]
+
+
+def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk]) -> list[Path]:
+    """Complete the files; return what is no part of the store.
+
+    What has grown stays as it is until the end, so that a kill loses nothing and mixes nothing up.
+    """
+    damaged = {row: reason for chunk in chunks for row, reason in chunk.damaged.items()}
+    if damaged and not want.skip_damaged:
+        for chunk in chunks:
+            if chunk.damaged:
+                forget(partial, chunk)
+    listing = without_damaged(listing, damaged, want)
+    grown = images = partial / GROWING
+    if damaged:
+        images = partial / "images.npy"
+        _copy_without(grown, images, sorted(damaged))
+    files = {"images.npy": images}
+    for file, array in columns(listing).items():
+        files[file] = partial / file
+        save(files[file], array)
+    pixels = listing.num_train * want.form.height * want.form.width
+    mean, std = moments(np.sum([c.total for c in chunks], 0), np.sum([c.squares for c in chunks], 0), pixels)
+    for path in files.values():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    digests = {file: hash_file(path) for file, path in files.items()}
+    facts = facts_of(source, listing, want, damaged) | {
+        "mean": mean,
+        "std": std,
+        "sizes": {file: path.stat().st_size for file, path in files.items()},
+        "files_sha256": digests,
+        "sha256": content_hash(digests),
+    }
+    atomic_write(partial / "store.json", json.dumps(facts, indent=1))
+    if not damaged:
+        grown.rename(partial / "images.npy")
+    return [partial / NOTES, grown]
+
+
+def _copy_without(path: Path, to: Path, rows: Sequence[int]) -> None:
+    """Copy an array on disk without some rows, some at a time."""
+    images = np.load(path, mmap_mode="r")
+    kept: NDArray[np.int64] = np.delete(np.arange(len(images)), rows)
+    new_images(to, (len(kept), *images.shape[1:]))
+    offset = np.load(to, mmap_mode="r").offset
+    with to.open("r+b") as file:
+        file.seek(offset)
+        for some in blocks(kept):
+            file.write(np.ascontiguousarray(images[some]).data)

@@ -1,0 +1,103 @@
+"""Encoded images in plain tars of webdataset's kind, read by position through an offset index beside each."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.errors import BadData
+
+MOST_OPEN = 32
+
+
+def tar_name(split: str, number: int) -> str:
+    """The file of a split's shard, such as train-000012.tar."""
+    return f"{split}-{number:06d}.tar"
+
+
+def index_name(tar: str) -> str:
+    """The file beside a shard that says where its images lie: (n, 2) int64, offset and size in bytes."""
+    return f"{tar.removesuffix('.tar')}.index.npy"
+
+
+class Shards:
+    """The images of a folder of shards, by row. Picklable, and safe to read in several processes at once.
+
+    `tars`: the shards' names, in order. `starts`: (shards + 1,) the first row of each, and the number of all.
+    A few shards are held open at a time, each process its own.
+    """
+
+    def __init__(self, folder: Path, tars: Sequence[str], starts: NDArray[np.int64]) -> None:
+        self.folder, self.tars, self.starts = Path(folder), tuple(tars), starts
+        self._open: OrderedDict[int, tuple[int, NDArray[np.int64]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def read(self, row: int) -> bytes:
+        """The bytes of an image. Raises BadData for a shard that is missing, cut short, or not the index's."""
+        shard = int(np.searchsorted(self.starts, row, side="right")) - 1
+        handle, index = self._opened(shard)
+        offset, size = index[row - int(self.starts[shard])].tolist()
+        data = os.pread(handle, size, offset)  # by position: processes that were forked share a file's own place in it
+        if len(data) != size:
+            raise BadData(f"{self.folder / self.tars[shard]}: cut short: image {row} ends behind the end of the file")
+        return data
+
+    def close(self) -> None:
+        """Let go of the shards that are held open."""
+        while self._open:
+            os.close(self._open.popitem()[1][0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _opened(self, shard: int) -> tuple[int, NDArray[np.int64]]:
+        if shard in self._open:
+            self._open.move_to_end(shard)
+            return self._open[shard]
+        tar = self.tars[shard]
+        count = int(self.starts[shard + 1] - self.starts[shard])
+        index: NDArray[np.int64]
+        try:
+            index = np.load(self.folder / index_name(tar), allow_pickle=False)
+            handle = os.open(self.folder / tar, os.O_RDONLY)
+        except OSError as error:
+            raise BadData(f"{error.filename}: cannot be read: {error.strerror}; prepare the domain again") from None
+        except ValueError:
+            index, handle = np.empty(0, dtype=np.int64), -1
+        if index.shape != (count, 2):
+            raise BadData(f"{self.folder / index_name(tar)}: no index of {count} images; prepare the domain again")
+        self._open[shard] = handle, index
+        while len(self._open) > MOST_OPEN:
+            os.close(self._open.popitem(last=False)[1][0])
+        return self._open[shard]
+
+
+class Pictures:
+    """A domain's encoded images as a network sees them: what training is handed of a sharded store.
+
+    `shape`: height, width and channels of every view.
+    """
+
+    def __init__(self, shards: Shards, view: Any, channels: int) -> None:
+        self.shards, self.view = shards, view
+        self.shape = (int(view.height), int(view.width), channels)
+
+    def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
+        """An image's view, (height, width, channels) uint8; `draw` places a training window. Raises BadData."""
+        from udbench.data.image import DamagedImage
+
+        try:
+            return self.view.pixels(self.shards.read(row), self.shape[2], draw)
+        except DamagedImage as error:
+            raise BadData(f"{self.shards.folder}: image {row}: {error}; prepare the domain again") from None
