@@ -58,11 +58,15 @@ class Silent:
 @pytest.fixture
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    return stores_in(tmp_path)
+
+
+def stores_in(tmp_path: Path, **forms: Form) -> list[Store]:
     wanted = []
     for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
         domain = folder_domain(write_class_folders(tmp_path / name, layout))
         domain = replace(domain, spec=replace(domain.spec, name=name))
-        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=Form(height=8, width=8)))
+        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=forms.get(name, Form(height=8, width=8))))
     return prepare(wanted, workers=1)
 
 
@@ -149,6 +153,22 @@ def test_a_run_that_was_interrupted_ends_with_the_bytes_of_one_that_was_not(
     execute(job, stores, tmp_path / "parts", last, resume=True)
     assert last.start == 5, "the round at hand is finished and kept"
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+def test_encoded_images_and_pixels_are_one_run_and_it_goes_on_at_the_same_image(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    shards = {"image_size": [7, 8], "storage": "files", "view": "window", "resize": 9, "stretch": 0.2}
+    both = stores_in(tmp_path, left=Form(height=7, width=8, storage="files"))
+    job = job_of(registry, domain={"left": shards}, eval_every=1, norm={"recalibrate": 2})
+    execute(job, both, tmp_path / "whole", Silent())
+    for after, workers in ((2, 2), (4, 1)):
+        with pytest.raises(KeyboardInterrupt):
+            execute(job, both, tmp_path / "parts", Interrupting(after), resume=True, workers=workers)
+    execute(job, both, tmp_path / "parts", Silent(), resume=True, workers=2)
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+    assert rescore(job, both, tmp_path / "whole", workers=1) == read_result(tmp_path / "whole" / "result.json").scores
 
 
 KILLED = """

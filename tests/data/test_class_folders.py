@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from udbench.data.folders import ClassFolders, folder_domain
+from udbench.data.form import Form
 from udbench.errors import BadData
+from udbench.testing.stores import made
 from udbench.testing.trees import write_class_folders
 
 
@@ -61,3 +64,23 @@ def test_a_folder_is_a_domain_named_after_it(images: Path) -> None:
     domain = folder_domain(images)
     assert domain.spec.name == "folder-some-images" and domain.root == images
     assert (domain.spec.num_classes, domain.spec.num_train, domain.spec.channels) == (3, 0, 3)
+
+
+def test_a_pipe_among_the_images_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    root = write_class_folders(tmp_path / "in", {"cat": 3, "dog": 3})
+    os.mkfifo(root / "cat" / "x.png")
+    with pytest.raises(BadData, match=r"x.png: no file, but a pipe or a device"):
+        ClassFolders(root)
+
+
+def test_a_file_that_fits_in_no_memory_is_among_the_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: ClassFolders, i: int) -> bytes:
+        if i == 2:
+            raise MemoryError
+        return (self.root / str(self.index.name[i])).read_bytes()
+
+    root = write_class_folders(tmp_path / "in", {"cat": 5, "dog": 5})
+    monkeypatch.setattr(ClassFolders, "read", read)
+    for storage in ("pixels", "files"):
+        with pytest.raises(BadData, match=r"cat/002.png: the file does not fit in memory"):
+            made(root, form=Form(height=4, width=4, storage=storage))

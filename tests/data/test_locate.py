@@ -63,16 +63,16 @@ def test_a_domain_lies_in_a_folder_of_its_name_or_in_its_own(domain: Domain, ima
 
 
 def test_a_domain_is_missing_then_found_then_ready(domain: Domain, images: Path, tmp_path: Path) -> None:
-    missing = status(domain, tmp_path, 6, 8)
+    missing = status(domain, tmp_path, Form(height=6, width=8))
     assert (missing.state, missing.path, missing.instructions) == ("missing", None, "draw them")
     images.rename(tmp_path / "folder-some-images")
-    found = status(domain, tmp_path, 6, 8)
+    found = status(domain, tmp_path, Form(height=6, width=8))
     assert (found.state, found.path) == ("found", tmp_path / "folder-some-images") and found.path is not None
     (store,) = prepare([Wanted(domain=domain, root=found.path, form=Form(height=6, width=8))], workers=1)
-    ready = status(domain, tmp_path, 6, 8)
+    ready = status(domain, tmp_path, Form(height=6, width=8))
     assert (ready.state, ready.path) == ("ready", store.path) and ready.store is not None
     assert status(domain, tmp_path, 8, 8).state == "found"
 
 
 def test_an_embedded_domain_needs_no_data_folder(domain: Domain) -> None:
-    assert status(replace(domain, embedded=True), None, 6, 8).state == "embedded"
+    assert status(replace(domain, embedded=True), None, Form(height=6, width=8)).state == "embedded"

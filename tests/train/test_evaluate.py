@@ -39,7 +39,7 @@ def recorded(images: int, by_batch: bool, **settings: object) -> tuple[Recorder,
     feed = toys.toy_feed([data])
     recipe = toys.toy_settings(**settings)
     found = evaluate(model, feed, {"reds": data.test_rows}, recipe, "fp64", by_batch=by_batch)["reds"]
-    first = feed.centre("reds", data.test_rows).mean((1, 2, 3))
+    first = next(feed.centres("reds", [data.test_rows])).mean((1, 2, 3))
     assert ((first > 0).numpy() == (found.predicted == 0)).all(), "each prediction is its own image's"
     assert (found.label == data.labels[data.test_rows]).all()
     return trunk, first.numpy(), found.label

@@ -51,7 +51,7 @@ def eval_(
     suite = None if config.suite == context.CUSTOM_SUITE else config.suite
     _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
     stores = context.prepared(domains, data, settings, workers=None, skip_damaged=False)
-    scores = rescore(jobs.of_config(config), stores, folder)
+    scores = rescore(jobs.of_config(config), stores, folder, context.cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")

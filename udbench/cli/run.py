@@ -63,7 +63,7 @@ def run(
         list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare images.", show_default="the cores")
+        int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
     ] = None,
     skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
     json: Annotated[
@@ -138,6 +138,7 @@ def _one(
     resume: bool,
     board: Path,
     no_board: bool,
+    workers: int | None,
     json: bool,
 ) -> RunResult:
     """One seed: run it, show its errors, put it on its board."""
@@ -151,7 +152,7 @@ def _one(
     screen = Screen(output.notes())
     listener = Listeners([screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)])
     try:
-        result = execute(job, stores, folder, listener, resume=resume)
+        result = execute(job, stores, folder, listener, resume=resume, workers=context.cores(workers))
     except KeyboardInterrupt:
         screen.close()
         if (folder / "checkpoint.pt").exists():

@@ -103,6 +103,8 @@ def _read(
             damaged[row] = str(error)
         except OSError as error:
             damaged[row] = error.strerror or str(error)
+        except MemoryError:
+            damaged[row] = "the file does not fit in memory"
     return found
 
 

@@ -102,4 +102,6 @@ def _images(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[s
                 raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
             yield from _images(Path(entry.path), f"{name}/{entry.name}", (folder, *above))
         elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:  # noqa: PTH122
+            if not entry.is_file() and Path(entry.path).exists():
+                raise BadData(f"{entry.path}: no file, but a pipe or a device; remove it")
             yield f"{name}/{entry.name}"

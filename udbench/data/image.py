@@ -9,11 +9,15 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from udbench.errors import BadData
 
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 65_535
+# Pillow knows more, of which some hand the file to other programs (EPS to Ghostscript) or take any bytes for theirs.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_AT_ONCE = 1 << 22
 
 
 class DamagedImage(BadData):
@@ -24,8 +28,9 @@ def to_pixels(data: bytes | NDArray[np.uint8], channels: int, height: int, width
     """An image as (height, width, channels) uint8: bilinear with antialiasing, aspect not kept.
 
     `channels` is 1 (grey) or 3 (RGB; grey becomes three equal channels). EXIF orientation is applied, 16 bits
-    are scaled to 8, transparency is laid on white, of an animation the first frame is taken. Raises
-    DamagedImage: empty, cut short, no image, or above 100 million pixels.
+    are scaled to 8, transparency is laid on white, of an animation the first frame is taken, and of a file of
+    several pages the first. Raises DamagedImage: empty, cut short, no image of FORMATS, above 100 million pixels
+    or 65,535 on a side, or with pixels of no agreed range (floating-point, or whole numbers of 32 bits).
     """
     image = decode(data, channels)
     if image.size != (width, height):
@@ -40,19 +45,33 @@ def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
     if not data:
         raise DamagedImage("the file is empty")
     try:
-        with _quietly(), Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DamagedImage(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
+        with _quietly(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image)
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _in_mode(image, channels)
     except UnidentifiedImageError:
-        raise DamagedImage("not an image of a known format") from None
+        raise DamagedImage("not an image (BMP, GIF, JPEG, PNG, PNM, TIFF, WebP), or damaged where it begins") from None
+    except Image.DecompressionBombError:
+        raise DamagedImage(f"it states more than {MAX_PIXELS:,} pixels") from None
     except DamagedImage:
         raise
     except Exception as error:
         # What decoders trip over in a broken file has no common base: TypeError, NotImplementedError, struct.error ...
-        raise DamagedImage(str(error) or type(error).__name__) from error
+        raise DamagedImage(_reason(error)) from error
+
+
+def suffix_of(data: bytes) -> str:
+    """The usual suffix of an image file's kind, such as "jpg". The bytes are those of an image that was decoded."""
+    with _quietly(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        kind = (image.format or "bin").lower()
+    return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder says; some of Pillow's say it in bytes."""
+    said = error.args[0] if error.args else ""
+    return (said.decode("latin-1") if isinstance(said, bytes) else str(error)) or type(error).__name__
 
 
 @contextmanager
@@ -63,20 +82,47 @@ def _quietly() -> Iterator[None]:
         yield
 
 
+def _check_size(image: Image.Image) -> None:
+    """Refuse what would take too much memory, while only the header has been read."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DamagedImage(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
+    if max(image.size) > MAX_SIDE:
+        raise DamagedImage(f"{image.width}x{image.height} pixels: no side may be longer than {MAX_SIDE:,}")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # The tiles of a TIFF are unpacked whole, however small the picture is.
+        width, height = (image.tag_v2.get(tag, 0) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+        if width * height > MAX_PIXELS:
+            raise DamagedImage(f"tiles of {width}x{height} pixels are more than {MAX_PIXELS:,}")
+
+
 def _in_mode(image: Image.Image, channels: int) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if "A" in image.mode or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image).convert("RGB")
+        image = _on_white(image)
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
 
 
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparency, in colour on white. Some rows at a time: whole, it would be in memory five times."""
+    flat = Image.new("RGB", image.size)
+    rows = max(1, _AT_ONCE // image.width)
+    for top in range(0, image.height, rows):
+        part = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", part.size, "white")
+        flat.paste(Image.alpha_composite(white, part).convert("RGB"), (0, top))
+    return flat
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit: 65,535 becomes 255."""
-    values = np.asarray(image.convert("I") if image.mode != "F" else image, dtype=np.float64)
-    if image.mode == "F":
-        raise DamagedImage("floating-point pixels have no agreed range; convert the image to 8 or 16 bits")
-    return Image.fromarray((values / 257).round().clip(0, 255).astype(np.uint8))
+    """16-bit grey as 8-bit: 65,535 becomes 255. A value that stands for transparency becomes an alpha channel."""
+    # Pillow opens 16-bit PNG and PNM as 32 bits in some versions; in other formats those are numbers of any size.
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        raise DamagedImage("pixels of 32 bits have no agreed range; convert the image to 8 or 16 bits")
+    values = np.asarray(image)
+    grey = Image.fromarray((values // 257 + (values % 257 > 128)).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey

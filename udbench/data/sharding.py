@@ -18,7 +18,7 @@ from PIL import Image
 from udbench.data.finish import columns, facts_of, save, without_damaged
 from udbench.data.form import Form
 from udbench.data.handed import read_source, write_source
-from udbench.data.image import decode
+from udbench.data.image import decode, suffix_of
 from udbench.data.listing import Listing
 from udbench.data.shards import index_name, tar_name
 from udbench.data.store import Wanted, content_hash, hash_file, moments, pixel_sums
@@ -31,7 +31,6 @@ from udbench.processes import Processes, stopped
 PER_SHARD = 1024
 QUALITY = 95
 NOTES, LABELS = "done", "labels.npy"
-_SUFFIX = {"JPEG": "jpg", "TIFF": "tif"}
 
 Span = tuple[int, int, str]
 
@@ -248,6 +247,9 @@ def _write(
             except OSError as error:
                 written.damaged[row] = error.strerror or str(error)
                 continue
+            except MemoryError:
+                written.damaged[row] = "the file does not fit in memory"
+                continue
             written.places.append((_add(archive, f"{row:09d}.{suffix}", data), len(data)))
             _add(archive, f"{row:09d}.cls", str(int(labels[row])).encode())
             if row < task.num_train:
@@ -269,8 +271,7 @@ def _kept(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tuple[b
             image = image.resize(size, Image.Resampling.BILINEAR)
         return _saved(image, "JPEG", quality=QUALITY), "jpg", image
     if isinstance(data, bytes):
-        kind = Image.open(io.BytesIO(data)).format or "bin"
-        return data, _SUFFIX.get(kind, kind.lower()), image
+        return data, suffix_of(data), image
     return _saved(image, "PNG"), "png", image
 
 

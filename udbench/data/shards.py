@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench.data.image import DamagedImage
+from udbench.data.view import View
 from udbench.errors import BadData
 
 MOST_OPEN = 32
@@ -73,7 +75,7 @@ class Shards:
             handle = os.open(self.folder / tar, os.O_RDONLY)
         except OSError as error:
             raise BadData(f"{error.filename}: cannot be read: {error.strerror}; prepare the domain again") from None
-        except ValueError:
+        except (ValueError, EOFError):
             index, handle = np.empty(0, dtype=np.int64), -1
         if index.shape != (count, 2):
             raise BadData(f"{self.folder / index_name(tar)}: no index of {count} images; prepare the domain again")
@@ -89,14 +91,12 @@ class Pictures:
     `shape`: height, width and channels of every view.
     """
 
-    def __init__(self, shards: Shards, view: Any, channels: int) -> None:
+    def __init__(self, shards: Shards, view: View, channels: int) -> None:
         self.shards, self.view = shards, view
-        self.shape = (int(view.height), int(view.width), channels)
+        self.shape = (view.height, view.width, channels)
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
         """An image's view, (height, width, channels) uint8; `draw` places a training window. Raises BadData."""
-        from udbench.data.image import DamagedImage
-
         try:
             return self.view.pixels(self.shards.read(row), self.shape[2], draw)
         except DamagedImage as error:

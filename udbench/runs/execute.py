@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from udbench.files import atomic_write
 from udbench.reporters import Listener
 from udbench.results import RunResult, read_result
 from udbench.runs.folder import id_for, write_config, writing_to
-from udbench.runs.job import Job, build, inputs_of, prepare_data
+from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
 from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
 from udbench.train.evaluate import evaluate
@@ -27,26 +28,33 @@ from udbench.train.precision import parameter_dtype
 from udbench.train.schedule import make_schedule
 
 
-def execute(job: Job, stores: Sequence[Store], folder: Path, listener: Listener, *, resume: bool = False) -> RunResult:
+def execute(
+    job: Job, stores: Sequence[Store], folder: Path, listener: Listener, *, resume: bool = False, workers: int = 0
+) -> RunResult:
     """Train, score and record. The folder then holds config.toml, checkpoint.pt, weights.safetensors,
     predictions.npz and result.json.
 
-    With `resume` a run that has a checkpoint there goes on, and one that has a result is left as it is. Raises
-    BadData when the folder holds something and `resume` is off, is another run's, or another process works in it.
+    `workers` processes decode images that are kept encoded (0: this one does). With `resume` a run that has a
+    checkpoint there goes on, and one that has a result is left as it is. Raises BadData when the folder holds
+    something and `resume` is off, is another run's, or another process works in it.
     """
     with writing_to(Path(folder), resume=resume) as folder:
         id = id_for(folder, job.config)
         if (folder / "result.json").exists():
             return read_result(folder / "result.json")
-        return _execute(id, job, stores, folder, listener)
+        data, rows = prepare_data(stores, job.config.settings)
+        config = job.config
+        device, dtype = torch.device(config.device), parameter_dtype(config.precision)
+        with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
+            return _execute(id, job, stores, folder, listener, feed, rows)
 
 
-def _execute(id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener) -> RunResult:
+def _execute(
+    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, feed: Feed, rows: Rows
+) -> RunResult:
     config, settings = job.config, job.config.settings
-    data, rows = prepare_data(stores, settings)
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     model = build(job, inputs)
-    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
     schedule = make_schedule(inputs, settings, config.group)
     optimizer = make_optimizer(model, settings)
     identity = _identity(config, stores)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture, Input
 from udbench.config import RecipeSettings, RunConfig
+from udbench.data.form import view_of
+from udbench.data.shards import Pictures
 from udbench.data.split import validation_mask
 from udbench.data.store import Store
 from udbench.errors import BadData
@@ -70,13 +72,14 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
     kept for validation."""
     data: dict[str, DomainData] = {}
     for store in stores:
-        train_rows = np.arange(store.num_train)
-        test_rows = np.arange(store.num_train, store.num_train + store.num_test)
+        view = view_of(settings, store.name)
+        train_rows: NDArray[np.int64] | range = range(store.num_train)
+        test_rows: NDArray[np.int64] | range = range(store.num_train, store.num_train + store.num_test)
         if settings.val_fraction:
             held = validation_mask(
-                store.labels[train_rows],
-                None if store.groups is None else store.groups[train_rows],
-                store.names[train_rows],
+                store.labels[: store.num_train],
+                None if store.groups is None else store.groups[: store.num_train],
+                store.names[: store.num_train],
                 settings.val_fraction,
                 store.name,
             )
@@ -86,17 +89,17 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
                     f"{settings.val_fraction} keeps {int(held.sum())}; there must be some of both, so choose another"
                 )
             if settings.eval_on == "val":
-                test_rows = train_rows[held]
-            train_rows = train_rows[~held]
+                test_rows = np.flatnonzero(held)
+            train_rows = np.flatnonzero(~held)
         data[store.name] = DomainData(
             name=store.name,
-            images=store.images,
+            images=Pictures(store.shards, view, store.channels) if store.form.sharded else store.images,
             labels=store.labels,
             train_rows=train_rows,
             test_rows=test_rows,
             mean=store.mean,
             std=store.std,
             flip=settings.flip_of(store.name, store.spec.flip),
-            pad=settings.pad_of(store.name),
+            pad=0 if view.resize else settings.pad_of(store.name),
         )
-    return data, {name: domain.test_rows for name, domain in data.items()}
+    return data, {name: np.asarray(domain.test_rows, dtype=np.int64) for name, domain in data.items()}

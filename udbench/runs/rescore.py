@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,12 +18,13 @@ from udbench.train.feed import Feed
 from udbench.train.precision import parameter_dtype
 
 
-def rescore(job: Job, stores: Sequence[Store], folder: Path) -> tuple[DomainScore, ...]:
+def rescore(job: Job, stores: Sequence[Store], folder: Path, workers: int = 0) -> tuple[DomainScore, ...]:
     """The scores of the weights in a run's folder on these stores. Raises BadData when they are missing or damaged."""
     config, settings = job.config, job.config.settings
     data, rows = prepare_data(stores, settings)
     model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
     load_weights(folder / "weights.safetensors", model)
-    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    device, dtype = torch.device(config.device), parameter_dtype(config.precision)
     by_batch = job.adapter.evaluation == "batch"
-    return score_all(stores, evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch))
+    with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
+        return score_all(stores, evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch))

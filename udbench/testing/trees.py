@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from udbench.train.draws import draws
+from udbench.domains import Domain
+from udbench.errors import UdbenchError
+from udbench.testing.formats import encoded, write_bytes
+
+
+def write_example(domain: Domain | str, root: Path) -> Path:
+    """Write a domain's example, a tiny and valid tree of made images in its original layout; return `root/<name>`.
+
+    `root` then serves as `--data`. The domain is one of those installed, by its name, or an object of one's own.
+    Raises UnknownName for a name that no plugin brings, and UdbenchError for a domain without an example and
+    for a folder that holds something already.
+    """
+    if isinstance(domain, str):
+        from udbench.plugins import load
+
+        domain = load().get(Domain, domain)
+    name = domain.spec.name
+    if domain.example is None:
+        raise UdbenchError(
+            f"'{name}' has no example to write: "
+            + (
+                "it makes its images itself and needs no folder"
+                if domain.embedded
+                else "its plugin gives none (udbench.Domain, example=…); put images into class folders instead"
+            )
+        )
+    folder = Path(root) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UdbenchError(f"{folder} is not empty; an example of '{name}' is written only to a new folder")
+    domain.example(folder)
+    return folder
 
 
 def write_class_folders(
@@ -16,12 +47,19 @@ def write_class_folders(
 ) -> Path:
     """Write folders of PNGs: {"train/cat": 5, "test/cat": 2} or {"cat": 7}; return the root.
 
-    Images are noise with a tint of their class's own, the same for the same names.
+    Images are noise with a tint of their class's own, the same for the same names. `size` is height and width.
     """
     for folder, number in layout.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
-        tint = draws("tint", Path(folder).name).integers(0, 200, size=() if grey else 3)
+        tint = _draws("tint", Path(folder).name).integers(0, 200, size=() if grey else 3)
         for i in range(number):
-            noise = draws("image", folder, i).integers(0, 56, size=size if grey else (*size, 3))
-            Image.fromarray((noise + tint).astype(np.uint8)).save(root / folder / f"{i:03d}.png")
+            noise = _draws("image", folder, i).integers(0, 56, size=size if grey else (*size, 3))
+            write_bytes(root / folder / f"{i:03d}.png", encoded((noise + tint).astype(np.uint8)))
     return root
+
+
+def _draws(*purpose: object) -> np.random.Generator:
+    """A stream of its own for each purpose. The training's counted draws do the same, but bring torch with them."""
+    text = "\x1f".join(map(str, purpose))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little") >> 1))

@@ -81,8 +81,9 @@ def _domain(
     predicted = np.empty(len(positions), dtype=np.int32)
     log_probability = np.empty(len(positions), dtype=np.float32)
     order = _order(name, labels, settings.eval_order)
-    for batch, counted in _batches(order, settings.eval_batch_size, fill=by_batch):
-        images = feed.centre(name, positions[batch])
+    batches = list(_batches(order, settings.eval_batch_size, fill=by_batch))
+    views = feed.centres(name, (positions[batch] for batch, _ in batches))
+    for (batch, counted), images in zip(batches, views, strict=True):
         with computing(precision, feed.device):
             (logits,) = model(images, [Slice(name, len(batch))])
         logp = F.log_softmax(logits.double(), dim=1).cpu()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from udbench.train.draws import draws
+from udbench.train.loader import Encoded, Loader, Views
+from udbench.train.order import block_shuffled, shuffled
 from udbench.train.route import Slice
 
 
@@ -19,16 +20,17 @@ from udbench.train.route import Slice
 class DomainData:
     """A domain as training sees it.
 
-    `images`: (N, H, W, C) uint8, C of 1 or 3. `labels`: (N,) int64. `train_rows`, `test_rows`: positions of the
-    images to train on and to score. `mean`, `std`: per stored channel, in units of 0 to 255. `flip`: whether a
-    mirrored image keeps its class. `pad`: pixels around the image before the random crop.
+    `images`: (N, H, W, C) uint8, C of 1 or 3, or encoded images that are decoded when needed. `labels`: (N,) int64.
+    `train_rows`, `test_rows`: positions of the images to train on and to score. `mean`, `std`: per stored channel,
+    in units of 0 to 255. `flip`: whether a mirrored image keeps its class. `pad`: pixels around the image before the
+    random crop.
     """
 
     name: str
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | Encoded
     labels: NDArray[np.int64]
-    train_rows: NDArray[np.int64]
-    test_rows: NDArray[np.int64]
+    train_rows: NDArray[np.int64] | range
+    test_rows: NDArray[np.int64] | range
     mean: tuple[float, ...]
     std: tuple[float, ...]
     flip: bool
@@ -38,17 +40,30 @@ class DomainData:
 class Feed:
     """The batches of a run. Every draw depends on the seed, the domain, the round and the row alone.
 
-    Images stay uint8 on the device until they are needed. `next` gives them whitened, (N, 3, H, W) in
-    channels-last memory.
+    Arrays stay uint8 on the device until they are needed; encoded images are decoded ahead by `workers` processes,
+    which serve all domains (0: by this process), once `plan` has said what comes. `next` gives images whitened,
+    (N, 3, H, W) in channels-last memory.
     """
 
-    def __init__(self, data: Mapping[str, DomainData], seed: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        data: Mapping[str, DomainData],
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        workers: int = 0,
+    ) -> None:
         self.data = dict(data)
         self.seed = seed
         self.device, self.dtype = device, dtype
-        self._images = {name: _as_tensor(domain.images).to(device) for name, domain in self.data.items()}
-        self._labels = {
-            name: torch.from_numpy(np.array(domain.labels)).to(device) for name, domain in self.data.items()
+        arrays = {name: d.images for name, d in self.data.items() if isinstance(d.images, np.ndarray)}
+        encoded = {name: d.images for name, d in self.data.items() if not isinstance(d.images, np.ndarray)}
+        self._images = {name: _as_tensor(images).to(device) for name, images in arrays.items()}
+        self._labels = {name: torch.from_numpy(np.array(self.data[name].labels)).to(device) for name in arrays}
+        self._loader = Loader(encoded, workers, pin=device.type == "cuda") if encoded else None
+        self._order = {
+            name: (shuffled if name in arrays else block_shuffled)(len(domain.train_rows), seed, name)
+            for name, domain in self.data.items()
         }
         self._whitening = {
             name: (
@@ -57,7 +72,17 @@ class Feed:
             )
             for name, domain in self.data.items()
         }
-        self._order = lru_cache(maxsize=2 * len(self.data) + 2)(self._draw_order)
+
+    def plan(self, groups: Sequence[Sequence[Slice]], rounds: range, batch: Mapping[str, int]) -> None:
+        """Say what `next` will be asked for, so that encoded images are decoded ahead. Called anew after `centres`."""
+        if self._loader is not None:
+            self._loader.expect(
+                self._views(part, round, batch[part.domain])
+                for round in rounds
+                for group in groups
+                for part in group
+                if part.domain not in self._images
+            )
 
     def next(self, round: int, group: Sequence[Slice], batch: Mapping[str, int]) -> tuple[Tensor, list[Tensor]]:
         """Augmented training images of a group's slices, and each slice's labels.
@@ -68,13 +93,21 @@ class Feed:
         for part in group:
             picked = self._rows(part, round, batch[part.domain])
             images.append(self._augmented(part, round, batch[part.domain], picked))
-            labels.append(self._labels[part.domain][torch.from_numpy(picked).to(self.device)])
+            labels.append(self._labels_at(part.domain, picked))
         return _channels_last(torch.cat(images) if len(images) > 1 else images[0]), labels
 
-    def centre(self, domain: str, rows: NDArray[np.int64]) -> Tensor:
-        """The images at these positions as they are, whitened: the view that is scored."""
-        picked = torch.from_numpy(rows).to(self.device)
-        return _channels_last(self._whitened(domain, self._images[domain][picked]))
+    def centres(self, domain: str, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """The images at these positions as they are, whitened, batch by batch: the view that is scored."""
+        views = [Views(domain, rows) for rows in batches]
+        if self._loader is not None and domain not in self._images:
+            self._loader.expect(views)
+        for view in views:
+            yield _channels_last(self._whitened(domain, self._pixels(view)))
+
+    def close(self) -> None:
+        """End the processes that decode."""
+        if self._loader is not None:
+            self._loader.close()
 
     def labels(self, domain: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The labels at these positions."""
@@ -86,17 +119,34 @@ class Feed:
         p = round * batch + part.first + np.arange(part.rows)
         epochs, places = np.divmod(p, len(rows))
         order = np.empty(part.rows, dtype=np.int64)
-        for epoch in np.unique(epochs):
+        for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            order[here] = self._order(part.domain, int(epoch))[places[here]]
-        return rows[order]
+            order[here] = self._order[part.domain](epoch, places[here])
+        return rows.start + order if isinstance(rows, range) else rows[order]
 
-    def _draw_order(self, domain: str, epoch: int) -> NDArray[np.int64]:
-        return draws(self.seed, "order", domain, epoch).permutation(len(self.data[domain].train_rows))
+    def _views(self, part: Slice, round: int, batch: int) -> Views:
+        """A slice's images with the places of their windows, which are drawn apart from what else is drawn."""
+        windows = draws(self.seed, "window", part.domain, round).random((batch, 4))
+        return Views(part.domain, self._rows(part, round, batch), windows[part.first : part.first + part.rows])
+
+    def _pixels(self, views: Views) -> Tensor:
+        if views.domain in self._images:
+            return self._images[views.domain][torch.from_numpy(views.rows).to(self.device)]
+        assert self._loader is not None
+        return self._loader.take(views).to(self.device, non_blocking=True)
+
+    def _labels_at(self, domain: str, rows: NDArray[np.int64]) -> Tensor:
+        if domain in self._labels:
+            return self._labels[domain][torch.from_numpy(rows).to(self.device)]
+        return torch.from_numpy(self.data[domain].labels[rows]).to(self.device)
 
     def _augmented(self, part: Slice, round: int, batch: int, picked: NDArray[np.int64]) -> Tensor:
         """Crops of the zero-padded whitened images, half of them mirrored where the domain allows: (n, H, W, C)."""
-        domain, store = self.data[part.domain], self._images[part.domain]
+        domain = self.data[part.domain]
+        if part.domain in self._images:
+            store = self._images[part.domain]
+        else:
+            store, picked = self._pixels(self._views(part, round, batch)), np.arange(part.rows)
         height, width = store.shape[1:3]
         mine = slice(part.first, part.first + part.rows)
         stream = draws(self.seed, "augment", part.domain, round)

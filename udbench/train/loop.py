@@ -55,6 +55,9 @@ def train(
     images, rate, at = start.images, 0.0, start.round
     model.train()
 
+    def plan() -> None:
+        feed.plan(schedule.groups, range(at, settings.rounds + settings.norm.recalibrate), step.batch)
+
     def report() -> None:
         losses = _fetch(pending, at)
         pending.clear()
@@ -73,6 +76,7 @@ def train(
         return Progress(round=at, seconds=time.monotonic() - began, images=images)
 
     with interruptible() as interrupted:
+        plan()
         for round in range(start.round, settings.rounds):
             rate = set_learning_rate(optimizer, settings, round)
             pending.append(step.gradients(round, schedule.groups))
@@ -89,6 +93,7 @@ def train(
             if settings.eval_every and at % settings.eval_every == 0 and at < settings.rounds:
                 paused = time.monotonic()
                 score(at)
+                plan()
                 began += time.monotonic() - paused
             if at % settings.checkpoint_rounds == 0 and at < settings.rounds:
                 report()

@@ -1,24 +1,11 @@
-"""The made trees, and the real images where there are some."""
+"""The domains as the plugin brings them, and the real images where there are some."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def trees() -> ModuleType:
-    """The module trees.py beside this file: test modules are no package that could import it."""
-    spec = importlib.util.spec_from_file_location("udbench_domains_trees", Path(__file__).with_name("trees.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from udbench import BadData
+from udbench_domains.readers.cifar10 import CLASSES
+from udbench_domains.trees.arrays import cifar10, cifar10_batch, cifar10_meta, cifar10_rows
+from udbench_domains.trees.photographs import class_folders
 
 
 def _check(source):
@@ -24,31 +27,31 @@ def _check(source):
         assert image[7, 9].tolist() == [10 * (i // 3) + i % 3, 100, 9]
 
 
-def test_reads_the_batches_of_python_2(trees, opened, tmp_path):
-    _check(opened("cifar10", trees.cifar10(tmp_path)))
+def test_reads_the_batches_of_python_2(opened, tmp_path):
+    _check(opened("cifar10", cifar10(tmp_path)))
 
 
-def test_reads_the_binary_version(trees, opened, tmp_path):
-    _check(opened("cifar10", trees.cifar10_binary(tmp_path)))
+def test_reads_the_binary_version(opened, tmp_path):
+    _check(opened("cifar10", cifar10(tmp_path, binary=True)))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
-def test_reads_batches_written_by_this_python(trees, opened, tmp_path, protocol):
+def test_reads_batches_written_by_this_python(opened, tmp_path, protocol):
     def dump(rows, labels, name):
         return pickle.dumps({"batch_label": name, "labels": labels, "data": rows, "filenames": []}, protocol)
 
-    _check(opened("cifar10", trees.cifar10(tmp_path, dump=dump)))
+    _check(opened("cifar10", cifar10(tmp_path, batch=dump)))
 
 
-def test_made_batches_are_as_the_published_ones_begin(trees):
-    data = trees.python2_batch(*trees.cifar_rows(0, 2), "training batch 1 of 5")
+def test_made_batches_are_as_the_published_ones_begin():
+    data = cifar10_batch(*cifar10_rows(0, 2), "training batch 1 of 5")
     names = [arg for op, arg, _ in pickletools.genops(data) if op.name == "GLOBAL"]
     assert names == ["numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"]
     assert pickle.loads(data, encoding="latin1")["data"].shape == (2, 3072)
 
 
-def test_pickles_small(trees, opened, tmp_path):
-    source = opened("cifar10", trees.cifar10(tmp_path, n=20))
+def test_pickles_small(opened, tmp_path):
+    source = opened("cifar10", cifar10(tmp_path, n=20))
     before = len(pickle.dumps(source))
     image = source.read(119)
     data = pickle.dumps(source)
@@ -66,9 +69,9 @@ class _Call:
 
 @pytest.mark.parametrize("place", ["data_batch_3", "batches.meta"])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_hostile_pickle_is_refused_and_not_run(trees, opened, tmp_path, place, protocol):
+def test_a_hostile_pickle_is_refused_and_not_run(opened, tmp_path, place, protocol):
     mark = tmp_path / "was-run"
-    path = trees.cifar10(tmp_path) / "cifar-10-batches-py" / place
+    path = cifar10(tmp_path) / "cifar-10-batches-py" / place
     path.write_bytes(pickle.dumps({"data": _Call(os.system, f"touch {mark}"), "labels": []}, protocol))
     with pytest.raises(BadData, match=rf"{place}: this pickle asks for '\w+\.system'.*not run"):
         opened("cifar10", tmp_path)
@@ -79,38 +82,38 @@ def test_a_hostile_pickle_is_refused_and_not_run(trees, opened, tmp_path, place,
     "name",
     ["builtins eval", "__builtin__ eval", "numpy load", "numpy.core.multiarray scalar", "codecs encode", "os system"],
 )
-def test_only_the_names_that_batches_need_are_known(trees, opened, tmp_path, name):
+def test_only_the_names_that_batches_need_are_known(opened, tmp_path, name):
     module, attribute = name.split()
-    path = trees.cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
+    path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     path.write_bytes(b"\x80\x02c" + module.encode() + b"\n" + attribute.encode() + b"\n.")
     with pytest.raises(BadData, match=f"asks for '{module}.{attribute}'"):
         opened("cifar10", tmp_path)
 
 
-def test_no_numpy_object_is_built_by_the_file(trees, opened, tmp_path):
+def test_no_numpy_object_is_built_by_the_file(opened, tmp_path):
     def dump(rows, labels, name):
         return pickle.dumps({"labels": labels, "data": np.array([[object] * 2], dtype=object)}, 2)
 
     with pytest.raises(BadData, match=r"asks for '__builtin__\.object'"):
-        opened("cifar10", trees.cifar10(tmp_path / "a", dump=dump))
+        opened("cifar10", cifar10(tmp_path / "a", batch=dump))
 
     def typed(rows, labels, name):
         return pickle.dumps({"labels": labels, "data": rows.astype(">u2")}, 2)
 
     with pytest.raises(BadData, match="not of bytes, or not of the size"):
-        opened("cifar10", trees.cifar10(tmp_path / "b", dump=typed))
+        opened("cifar10", cifar10(tmp_path / "b", batch=typed))
 
     def short(rows, labels, name):
-        return trees.python2_batch(rows, labels, name).replace(b"M\x00\x0c\x86", b"M\xff\x0b\x86")
+        return cifar10_batch(rows, labels, name).replace(b"M\x00\x0c\x86", b"M\xff\x0b\x86")
 
     with pytest.raises(BadData, match="not of bytes, or not of the size"):
-        opened("cifar10", trees.cifar10(tmp_path / "c", dump=short))
+        opened("cifar10", cifar10(tmp_path / "c", batch=short))
 
 
-def test_what_a_file_writes_to_its_names_does_not_outlive_it(trees, opened, tmp_path):
+def test_what_a_file_writes_to_its_names_does_not_outlive_it(opened, tmp_path):
     # BUILD on the name itself sets attributes of what find_class gave out.
     pollute = b"\x80\x02cnumpy\ndtype\n}(U\x04kindU\x05arrayub."
-    path = trees.cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
+    path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     good = path.read_bytes()
     path.write_bytes(pollute)
     with pytest.raises(BadData, match="data_batch_1"):
@@ -136,31 +139,31 @@ def test_what_a_file_writes_to_its_names_does_not_outlive_it(trees, opened, tmp_
         (lambda d: d.replace(b"](K\x00K\x01K\x02e", b"](K\x00K\x02e"), "one of 'labels' for each of 3 images"),
     ],
 )
-def test_a_damaged_batch_is_named(trees, opened, tmp_path, change, message):
-    path = trees.cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
+def test_a_damaged_batch_is_named(opened, tmp_path, change, message):
+    path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(BadData, match=message) as caught:
         opened("cifar10", tmp_path)
     assert "data_batch_1" in str(caught.value)
 
 
-def test_a_missing_batch_is_named(trees, opened, tmp_path):
-    (trees.cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_4").unlink()
+def test_a_missing_batch_is_named(opened, tmp_path):
+    (cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_4").unlink()
     with pytest.raises(BadData, match="data_batch_4 is missing"):
         opened("cifar10", tmp_path)
 
 
-def test_other_class_names_are_refused(trees, opened, tmp_path):
-    home = trees.cifar10(tmp_path) / "cifar-10-batches-py"
-    (home / "batches.meta").write_bytes(trees.python2_meta(sorted(trees.CIFAR_NAMES, reverse=True)))
+def test_other_class_names_are_refused(opened, tmp_path):
+    home = cifar10(tmp_path) / "cifar-10-batches-py"
+    (home / "batches.meta").write_bytes(cifar10_meta(sorted(CLASSES, reverse=True)))
     with pytest.raises(BadData, match="does not name the classes airplane, automobile"):
         opened("cifar10", tmp_path)
     (home / "batches.meta").unlink()
     _check(opened("cifar10", tmp_path))
 
 
-def test_a_cut_binary_batch_is_named(trees, opened, tmp_path):
-    path = trees.cifar10_binary(tmp_path) / "cifar-10-batches-bin" / "data_batch_2.bin"
+def test_a_cut_binary_batch_is_named(opened, tmp_path):
+    path = cifar10(tmp_path, binary=True) / "cifar-10-batches-bin" / "data_batch_2.bin"
     data = path.read_bytes()
     path.write_bytes(data[:-1])
     with pytest.raises(BadData, match=r"data_batch_2.bin has 9218 bytes"):
@@ -170,7 +173,7 @@ def test_a_cut_binary_batch_is_named(trees, opened, tmp_path):
         opened("cifar10", tmp_path)
 
 
-def test_class_folders(trees, opened, tmp_path):
-    source = opened("cifar10", trees.class_folders(tmp_path, ["cat", "truck"]))
+def test_class_folders(opened, tmp_path):
+    source = opened("cifar10", class_folders(tmp_path, ["cat", "truck"]))
     assert sorted(set(source.index.label.tolist())) == [3, 9]
     assert len(source.class_names) == 10

@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 
 from udbench import BadData
+from udbench.testing import write_picture
+from udbench_domains.trees.photographs import class_folders
+from udbench_domains.trees.signs import gtsrb
 
 
 def _value(source, i):
@@ -35,56 +38,57 @@ def _check(source):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_the_makers_layout(trees, opened, tmp_path, end):
-    _check(opened("gtsrb", trees.gtsrb(tmp_path, end=end)))
+@pytest.mark.parametrize("fitting", [True, False])
+def test_the_makers_layout(opened, tmp_path, end, fitting):
+    _check(opened("gtsrb", gtsrb(tmp_path, end=end, fitting=fitting)))
 
 
-def test_the_makers_layout_without_its_top_folder(trees, opened, tmp_path):
-    _check(opened("gtsrb", trees.gtsrb(tmp_path) / "GTSRB"))
+def test_the_makers_layout_without_its_top_folder(opened, tmp_path):
+    _check(opened("gtsrb", gtsrb(tmp_path) / "GTSRB"))
 
 
 @pytest.mark.parametrize("below", ["", "gtsrb"])
-def test_torchvisions_layout(trees, opened, tmp_path, below):
-    trees.gtsrb_torchvision(tmp_path / below)
+def test_torchvisions_layout(opened, tmp_path, below):
+    gtsrb(tmp_path / below, torchvision=True, fitting=False, end="\r\n")
     _check(opened("gtsrb", tmp_path))
 
 
-def test_torchvision_reads_the_same_tree(trees, opened, tmp_path):
+def test_torchvision_reads_the_same_tree(opened, tmp_path):
     datasets = pytest.importorskip("torchvision.datasets")
-    trees.gtsrb_torchvision(tmp_path / "gtsrb")
+    gtsrb(tmp_path / "gtsrb", torchvision=True)
     theirs = datasets.GTSRB(tmp_path, split="test")
     ours = opened("gtsrb", tmp_path)
     first_test = ours.index.name.tolist().index("test/00000.ppm")
     assert [theirs[i][1] for i in range(3)] == ours.index.label[first_test : first_test + 3].tolist() == [42, 7, 0]
 
 
-def test_both_layouts_give_the_same_names(trees, opened, tmp_path):
-    a = opened("gtsrb", trees.gtsrb(tmp_path / "a"))
-    b = opened("gtsrb", trees.gtsrb_torchvision(tmp_path / "b"))
+def test_both_layouts_give_the_same_names(opened, tmp_path):
+    a = opened("gtsrb", gtsrb(tmp_path / "a"))
+    b = opened("gtsrb", gtsrb(tmp_path / "b", torchvision=True))
     assert a.index.name.tolist() == b.index.name.tolist()
     assert a.index.group.tolist() == b.index.group.tolist()
     assert a.index.label.tolist() == b.index.label.tolist()
 
 
-def test_the_test_labels_may_lie_where_the_zip_leaves_them(trees, opened, tmp_path):
-    trees.gtsrb(tmp_path)
+def test_the_test_labels_may_lie_where_the_zip_leaves_them(opened, tmp_path):
+    gtsrb(tmp_path)
     (tmp_path / "GTSRB" / "Final_Test" / "GT-final_test.csv").rename(tmp_path / "GT-final_test.csv")
     _check(opened("gtsrb", tmp_path))
 
 
 @pytest.mark.parametrize("names", [["0", "7", "42"], ["00000", "00007", "00042"]])
-def test_class_folders_with_short_and_long_names(trees, opened, tmp_path, names):
-    source = opened("gtsrb", trees.class_folders(tmp_path, names))
+def test_class_folders_with_short_and_long_names(opened, tmp_path, names):
+    source = opened("gtsrb", class_folders(tmp_path, names))
     assert sorted(set(source.index.label.tolist())) == [0, 7, 42]
     assert source.index.group is None, "these names do not tell the track"
-    trees.class_folders(tmp_path, ["43"])
+    class_folders(tmp_path, ["43"])
     with pytest.raises(BadData, match="unknown class '00043'"):
         opened("gtsrb", tmp_path)
 
 
-def test_class_folders_with_original_names_know_the_track(trees, opened, tmp_path):
-    shutil.copytree(trees.gtsrb(tmp_path / "a") / "GTSRB" / "Final_Training" / "Images", tmp_path / "b" / "train")
-    trees.picture(tmp_path / "b" / "test" / "7" / "x.png")
+def test_class_folders_with_original_names_know_the_track(opened, tmp_path):
+    shutil.copytree(gtsrb(tmp_path / "a") / "GTSRB" / "Final_Training" / "Images", tmp_path / "b" / "train")
+    write_picture(tmp_path / "b" / "test" / "7" / "x.png")
     source = opened("gtsrb", tmp_path / "b")
     groups = dict(zip(source.index.name.tolist(), source.index.group.tolist(), strict=True))
     assert groups["train/00007/00001_00000.ppm"] == groups["train/00007/00001_00001.ppm"] == "00007/00001"
@@ -137,14 +141,14 @@ def _first(root):
         (lambda r: _first(r).rename(_first(r).with_name("00043")), "GT-00043.csv is missing"),
     ],
 )
-def test_what_does_not_fit_is_named(trees, opened, tmp_path, harm, message):
-    harm(trees.gtsrb(tmp_path))
+def test_what_does_not_fit_is_named(opened, tmp_path, harm, message):
+    harm(gtsrb(tmp_path))
     with pytest.raises(BadData, match=message):
         opened("gtsrb", tmp_path)
 
 
-def test_a_training_file_without_a_track_is_named(trees, opened, tmp_path):
-    folder = trees.gtsrb_torchvision(tmp_path) / "GTSRB" / "Training" / "00007"
+def test_a_training_file_without_a_track_is_named(opened, tmp_path):
+    folder = gtsrb(tmp_path, torchvision=True) / "GTSRB" / "Training" / "00007"
     (folder / "00001_00001.ppm").rename(folder / "sign.ppm")
     with pytest.raises(BadData, match=r"sign\.ppm is not named <track>_<frame>\.ppm"):
         opened("gtsrb", tmp_path)

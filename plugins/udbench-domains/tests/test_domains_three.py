@@ -13,16 +13,24 @@ import pytest
 from PIL import Image
 
 from udbench import BadData, Source
+from udbench.testing import write_mat, write_picture
+from udbench_domains.trees.arrays import svhn, svhn_arrays
+from udbench_domains.trees.photographs import awa, caltech256, class_folders
 
 # --- awa -------------------------------------------------------------------------------------------------------------
 
-EDITIONS = {1: "Animals_with_Attributes/JPEGImages", 10001: "Animals_with_Attributes2/JPEGImages"}
+EDITIONS = {1: "Animals_with_Attributes/JPEGImages", 2: "Animals_with_Attributes2/JPEGImages"}
 
 
-@pytest.mark.parametrize("first", [1, 10001])
-@pytest.mark.parametrize("below", [True, False])
-def test_awa_reads_both_editions(trees, opened, tmp_path, first, below):
-    trees.awa(tmp_path, top=EDITIONS[first] if below else "JPEGImages", first=first)
+def _values(source):
+    return [Image.open(io.BytesIO(source.read(i))).getpixel((0, 0)) for i in range(len(source.index.name))]
+
+
+@pytest.mark.parametrize(("edition", "first"), [(1, 1), (2, 10001)])
+@pytest.mark.parametrize("top", [None, "JPEGImages"])
+def test_awa_reads_both_editions(opened, tmp_path, edition, first, top):
+    awa(tmp_path, edition=edition, top=top, n=2)
+    assert (tmp_path / (top or EDITIONS[edition])).is_dir()
     source = opened("awa", tmp_path)
     assert isinstance(source, Source)
     assert (len(source.class_names), source.index.split) == (50, None)
@@ -31,34 +39,34 @@ def test_awa_reads_both_editions(trees, opened, tmp_path, first, below):
     ]
     assert source.index.label.tolist() == [0, 0, 19, 19, 49, 49]
     assert [source.class_names[n] for n in source.index.label[::2]] == ["antelope", "grizzly+bear", "zebra"]
-    assert [Image.open(io.BytesIO(source.read(i))).getpixel((0, 0)) for i in range(6)] == [0, 1, 10, 11, 20, 21]
+    assert _values(source) == [(v, v, v) for v in (0, 1, 10, 11, 20, 21)]
 
 
 @pytest.mark.parametrize("splits", [[""], ["train", "test"]])
-def test_awa_as_class_folders_has_the_same_labels(trees, opened, tmp_path, splits):
-    source = opened("awa", trees.class_folders(tmp_path, ["zebra", "grizzly+bear"], splits=splits))
+def test_awa_as_class_folders_has_the_same_labels(opened, tmp_path, splits):
+    source = opened("awa", class_folders(tmp_path, ["zebra", "grizzly+bear"], splits=splits))
     assert sorted(set(source.index.label.tolist())) == [19, 49]
 
 
-def test_awa_refuses_two_editions_at_once(trees, opened, tmp_path):
-    for first, top in EDITIONS.items():
-        trees.awa(tmp_path / "beside", top=top, first=first)
+def test_awa_refuses_two_editions_at_once(opened, tmp_path):
+    for edition in EDITIONS:
+        awa(tmp_path / "beside", edition=edition)
     with pytest.raises(BadData, match=r"holds both Animals_with_Attributes/.* and Animals_with_Attributes2/"):
         opened("awa", tmp_path / "beside")
     for top in ("JPEGImages", "", "train", "test"):
-        for first in EDITIONS:
-            trees.awa(tmp_path / f"mixed {top}", ["ox", "zebra"], top=top, first=first)
+        for edition in EDITIONS:
+            awa(tmp_path / f"mixed {top}", ["ox", "zebra"], top=top, edition=edition)
         if top == "train":
-            trees.awa(tmp_path / "mixed train", ["ox"], top="test", first=1)
+            awa(tmp_path / "mixed train", ["ox"], top="test", edition=1)
         if top == "test":
-            trees.awa(tmp_path / "mixed test", ["ox"], top="train", first=1)
+            awa(tmp_path / "mixed test", ["ox"], top="train", edition=1)
         with pytest.raises(BadData, match=r"mixes the first edition \('.*ox_0001\.jpg'\) and the second .*ox_10001"):
             opened("awa", tmp_path / f"mixed {top}")
 
 
 @pytest.mark.parametrize("top", ["JPEGImages", "Animals_with_Attributes2/JPEGImages"])
-def test_awa_refuses_an_unknown_class(trees, opened, tmp_path, top):
-    trees.awa(tmp_path, ["ox", "grizzly bear"], top=top, first=10001)
+def test_awa_refuses_an_unknown_class(opened, tmp_path, top):
+    awa(tmp_path, ["ox", "grizzly bear"], top=top)
     with pytest.raises(BadData, match=r"^awa: .*unknown class 'grizzly bear'; the domain has 50 classes"):
         opened("awa", tmp_path)
 
@@ -67,27 +75,26 @@ def test_awa_refuses_an_unknown_class(trees, opened, tmp_path, top):
 
 
 @pytest.mark.parametrize("top", ["256_ObjectCategories", "caltech256/256_ObjectCategories", ""])
-def test_caltech256_labels_by_the_number_and_passes_over_the_leftovers(trees, opened, tmp_path, top):
-    source = opened("caltech256", trees.caltech256(tmp_path, top=top))
+def test_caltech256_labels_by_the_number_and_passes_over_the_leftovers(opened, tmp_path, top):
+    source = opened("caltech256", caltech256(tmp_path, top=top, n=2))
     assert (len(source.class_names), source.index.split) == (257, None)
     assert source.index.name.tolist() == [
         f"{name}/{name[:3]}_{i:04d}.jpg" for name in ("056.dog", "198.spider", "257.clutter") for i in (1, 2)
     ]
     assert source.index.label.tolist() == [55, 55, 197, 197, 256, 256]
-    values = [Image.open(io.BytesIO(source.read(i))).getpixel((0, 0)) for i in (0, 2, 4)]
-    assert values == [55, 197, 255]
+    assert _values(source) == [(v, v, v) for v in (57, 58, 199, 200, 2, 3)]
 
 
-def test_caltech256_numbers_its_classes(opened, trees, tmp_path):
-    names = opened("caltech256", trees.caltech256(tmp_path)).class_names
+def test_caltech256_numbers_its_classes(opened, tmp_path):
+    names = opened("caltech256", caltech256(tmp_path)).class_names
     assert [int(name[:3]) for name in names] == list(range(1, 258))
     assert all(name[3] == "." and name[4:] == name[4:].strip().lower() != "" for name in names)
 
 
 @pytest.mark.parametrize("name", ["258.unicorn", "001.zebra", "ak47"])
-def test_caltech256_refuses_an_unknown_class(trees, opened, tmp_path, name):
-    trees.caltech256(tmp_path)
-    trees.picture(tmp_path / "256_ObjectCategories" / name / "001_0001.jpg")
+def test_caltech256_refuses_an_unknown_class(opened, tmp_path, name):
+    caltech256(tmp_path)
+    write_picture(tmp_path / "256_ObjectCategories" / name / "001_0001.jpg")
     with pytest.raises(BadData, match=rf"^caltech256: .*unknown class '{name}'; the domain has 257 classes"):
         opened("caltech256", tmp_path)
 
@@ -97,10 +104,10 @@ def test_caltech256_refuses_an_unknown_class(trees, opened, tmp_path, name):
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
-def test_svhn(trees, opened, tmp_path, packed, kind):
+def test_svhn(opened, tmp_path, packed, kind):
     for name, n, first in (("train", 12, 1), ("test", 5, 10)):
-        pixels, labels = trees.svhn_arrays(n, first)
-        trees.mat(tmp_path / f"{name}_32x32.mat", packed=packed, X=pixels, y=labels.astype(kind))
+        pixels, labels = svhn_arrays(n, first)
+        write_mat(tmp_path / f"{name}_32x32.mat", packed=packed, X=pixels, y=labels.astype(kind))
     (tmp_path / "extra_32x32.mat").write_bytes(b"not read")
     source = opened("svhn", tmp_path)
     assert isinstance(source, Source)
@@ -116,34 +123,34 @@ def test_svhn(trees, opened, tmp_path, packed, kind):
         assert image[3, 7].tolist() == [red, 3, 7], "rows before columns"
 
 
-def test_svhn_pickles_no_pixels(trees, opened, tmp_path):
-    source = opened("svhn", trees.svhn(tmp_path, train=300))
+def test_svhn_pickles_no_pixels(opened, tmp_path):
+    source = opened("svhn", svhn(tmp_path, train=300))
     unread = len(pickle.dumps(source))
     source.read(0)
     data = pickle.dumps(source)
     assert len(data) == unread < 3072 * 300 // 8
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).read(301)[5, 6].tolist())"
     done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == "[1, 5, 6]"
+    assert done.stdout.decode().strip() == "[101, 5, 6]"
 
 
-def test_svhn_unpacks_a_file_once_in_a_process(trees, opened, tmp_path):
-    source = opened("svhn", trees.svhn(tmp_path))
+def test_svhn_unpacks_a_file_once_in_a_process(opened, tmp_path):
+    source = opened("svhn", svhn(tmp_path))
     source.read(0)
     (tmp_path / "train_32x32.mat").unlink()
     assert source.read(11)[0, 0].tolist() == [11, 0, 0]
 
 
 @pytest.mark.parametrize(("there", "missing"), [("train", "test"), ("test", "train")])
-def test_svhn_needs_both_files(trees, opened, tmp_path, there, missing):
-    trees.svhn(tmp_path)
+def test_svhn_needs_both_files(opened, tmp_path, there, missing):
+    svhn(tmp_path)
     (tmp_path / f"{missing}_32x32.mat").unlink()
     with pytest.raises(BadData, match=rf"^svhn: .*{missing}_32x32\.mat is missing"):
         opened("svhn", tmp_path)
 
 
-def test_svhn_without_its_two_files_is_no_svhn(trees, opened, tmp_path):
-    trees.svhn(tmp_path)
+def test_svhn_without_its_two_files_is_no_svhn(opened, tmp_path):
+    svhn(tmp_path)
     (tmp_path / "train_32x32.mat").rename(tmp_path / "extra_32x32.mat")
     (tmp_path / "test_32x32.mat").unlink()
     with pytest.raises(BadData, match=r"looked for train_32x32\.mat with test_32x32\.mat .*holds 'extra_32x32\.mat'"):
@@ -151,12 +158,12 @@ def test_svhn_without_its_two_files_is_no_svhn(trees, opened, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [0, 11, -1, 2.5, np.nan, np.inf])
-def test_svhn_refuses_labels_out_of_range(trees, opened, tmp_path, wrong):
-    trees.svhn(tmp_path)
-    pixels, labels = trees.svhn_arrays(5)
+def test_svhn_refuses_labels_out_of_range(opened, tmp_path, wrong):
+    svhn(tmp_path)
+    pixels, labels = svhn_arrays(5)
     labels = labels.astype(np.float64)
     labels[3] = wrong
-    trees.mat(tmp_path / "test_32x32.mat", X=pixels, y=labels)
+    write_mat(tmp_path / "test_32x32.mat", X=pixels, y=labels)
     with pytest.raises(BadData, match=r"test_32x32\.mat: label 3 is .*; labels are 1 to 9, and 10 for the digit 0"):
         opened("svhn", tmp_path)
 
@@ -184,18 +191,18 @@ X, Y = np.zeros((32, 32, 3, 5), np.uint8), np.ones((5, 1), np.uint8)
     ],
     ids=range(14),
 )
-def test_svhn_refuses_other_arrays(trees, opened, tmp_path, variables, says):
-    trees.svhn(tmp_path)
-    trees.mat(tmp_path / "train_32x32.mat", **variables)
+def test_svhn_refuses_other_arrays(opened, tmp_path, variables, says):
+    svhn(tmp_path)
+    write_mat(tmp_path / "train_32x32.mat", **variables)
     with pytest.raises(BadData, match=rf"^svhn: .*train_32x32\.mat.*{says}"):
         opened("svhn", tmp_path)
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_svhn_refuses_a_file_that_is_cut_off_anywhere(trees, opened, tmp_path, packed):
-    trees.svhn(tmp_path)
+def test_svhn_refuses_a_file_that_is_cut_off_anywhere(opened, tmp_path, packed):
+    svhn(tmp_path)
     noise = np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8)
-    path = trees.mat(tmp_path / "train_32x32.mat", packed=packed, X=noise, y=Y)
+    path = write_mat(tmp_path / "train_32x32.mat", packed=packed, X=noise, y=Y)
     whole = path.read_bytes()
     for length in [*range(0, 400, 7), *range(400, len(whole), 997), *range(len(whole) - 90, len(whole) - 1, 3)]:
         path.write_bytes(whole[:length])
@@ -204,9 +211,9 @@ def test_svhn_refuses_a_file_that_is_cut_off_anywhere(trees, opened, tmp_path, p
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_svhn_reads_damage_as_bad_data_or_as_other_numbers(trees, opened, tmp_path, packed):
-    trees.svhn(tmp_path)
-    path = trees.mat(tmp_path / "train_32x32.mat", packed=packed, X=X, y=Y)
+def test_svhn_reads_damage_as_bad_data_or_as_other_numbers(opened, tmp_path, packed):
+    svhn(tmp_path)
+    path = write_mat(tmp_path / "train_32x32.mat", packed=packed, X=X, y=Y)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     outer = [*range(124, 200), *range(len(whole) - 80, len(whole))]
     refused = 0
@@ -222,11 +229,11 @@ def test_svhn_reads_damage_as_bad_data_or_as_other_numbers(trees, opened, tmp_pa
     assert refused == 600 if packed else refused > 400
 
 
-def test_svhn_reads_files_of_either_byte_order_and_passes_over_other_variables(trees, opened, tmp_path):
-    trees.svhn(tmp_path)
-    pixels, labels = trees.svhn_arrays(4, 9)
+def test_svhn_reads_files_of_either_byte_order_and_passes_over_other_variables(opened, tmp_path):
+    svhn(tmp_path)
+    pixels, labels = svhn_arrays(4, 9)
     other = np.array([["text", 1.5]], dtype=object)
-    trees.mat(tmp_path / "train_32x32.mat", info=other, y=labels, note="a", X=pixels)
+    write_mat(tmp_path / "train_32x32.mat", info=other, y=labels, note="a", X=pixels)
     header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
     arrays = _big_endian("X", 9, pixels.shape, 2, pixels.tobytes(order="F"))
     arrays += _big_endian("y", 6, labels.shape, 9, labels.astype(">f8").tobytes())
@@ -258,8 +265,8 @@ def _big_endian(name, kind, shape, stored, content):
     ],
     ids=["empty", "html", "hdf", "7.3", "nothing", "packed lie", "plain lie"],
 )
-def test_svhn_refuses_what_is_no_matlab_5_file(trees, opened, tmp_path, data):
-    trees.svhn(tmp_path)
+def test_svhn_refuses_what_is_no_matlab_5_file(opened, tmp_path, data):
+    svhn(tmp_path)
     (tmp_path / "test_32x32.mat").write_bytes(data)
     with pytest.raises(BadData, match=r"^svhn: .*test_32x32\.mat.*get it again"):
         opened("svhn", tmp_path)
