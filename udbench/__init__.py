@@ -21,6 +21,8 @@ from udbench.studies import Study
 from udbench.suites import Suite
 
 if TYPE_CHECKING:
+    from udbench.data.archives import unpack
+    from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
     from udbench.processes import in_processes
     from udbench.train.surgery import Surgeon
@@ -54,14 +56,20 @@ __all__ = [
     "Surgeon",
     "UdbenchError",
     "UnknownName",
+    "Unreachable",
+    "fetch_file",
     "hookimpl",
     "in_processes",
+    "unpack",
 ]
 
 _LAZY = {
     "ClassFolders": "udbench.data.folders",
     "Surgeon": "udbench.train.surgery",
+    "Unreachable": "udbench.data.fetch",
+    "fetch_file": "udbench.data.fetch",
     "in_processes": "udbench.processes",
+    "unpack": "udbench.data.archives",
 }
 
 

@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+import udbench
+from udbench.cli import output
+from udbench.testing.server import Server, closed_address, serving
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
+LOADED = ("shore", "cliff", "dune")
 SMALL = ("--recipe", "short", "--set", "image_size=16", "--workers", "1")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """What can be downloaded: zips of class folders."""
+    tree = write_class_folders(tmp_path / "tree", {"crab": 6, "gull": 6})
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in sorted(tree.rglob("*.png")):
+            archive.write(path, path.relative_to(tree).as_posix())
+    with serving({name: packed.getvalue() for name in LOADED}) as running:
+        yield running
+
+
+@pytest.fixture
+def large(tmp_path: Path, with_plugins: Callable[..., None], server: Server) -> Path:
+    """Domains of a plugin, all with a download but `reef`, and a suite of two; the cache is returned."""
+
+    def bring(name: str, folder: Path, tell: Callable[[int, int], None]) -> None:
+        content = server.files[f"/{name}"]
+        digest = hashlib.sha256(content).hexdigest()
+        archive = folder / "all.zip"
+        udbench.fetch_file(server.url + name, archive, size=len(content), sha256=digest, tell=tell)
+        udbench.unpack(archive, folder / "unpacked", max_bytes=10**6, max_members=100)
+        for found in (folder / "unpacked").iterdir():
+            found.rename(folder / found.name)
+        (folder / "unpacked").rmdir()
+        archive.unlink()
+
+    def domain(name: str) -> udbench.Domain:
+        spec = udbench.DomainSpec(
+            name=name,
+            num_classes=2,
+            num_train=10,
+            num_test=2,
+            channels=3,
+            flip=True,
+            content="animals",
+            licence="none",
+            homepage=f"https://{name}.example",
+            citation="",
+        )
+        size = len(server.files["/shore"])
+        load = udbench.Download(origin="a shelf", size=size, fetch=partial(bring, name))
+        return udbench.Domain(
+            spec=spec,
+            open=udbench.ClassFolders,
+            obtain="Walk there." if name in LOADED else "Dive for it.",
+            download=load if name in LOADED else None,
+        )
+
+    coast = udbench.Suite(name="coast", domains=("reef", "shore"), recipe="short", summary="two")
+    with_plugins(
+        sea=SimpleNamespace(
+            udbench_domains=udbench.hookimpl(lambda: [domain(name) for name in ("reef", *LOADED)]),
+            udbench_suites=udbench.hookimpl(lambda: [coast]),
+        )
+    )
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -21,16 +89,16 @@ def shells(tmp_path: Path) -> str:
     return f"folder:{tmp_path / 'shells'}"
 
 
-def test_a_domain_is_found_then_prepared_then_ready(cli: Call, shells: str) -> None:
+def test_a_domain_is_ready_then_prepared(cli: Call, shells: str) -> None:
     sized = ("--domains", shells, "--set", "image_size=16")
     (before,) = cli("data", "status", *sized, "--json").json
-    assert (before["name"], before["state"]) == ("folder-shells", "found")
+    assert (before["name"], before["state"]) == ("folder-shells", "ready")
     said = cli("data", "prepare", "--domains", shells, *SMALL, "--json")
     (store,) = said.json
-    assert (store["num_train"], store["num_test"], store["height"], store["damaged"]) == (16, 4, 16, [])
+    assert (store["num_train"], store["num_test"], store["form"], store["damaged"]) == (16, 4, "16x16", [])
     assert "prepared folder-shells: 20 images in" in said.err, "progress goes to standard error"
     (after,) = cli("data", "status", *sized, "--json").json
-    assert (after["state"], after["path"]) == ("ready", store["path"])
+    assert (after["state"], after["path"]) == ("prepared", store["path"])
     again = cli("data", "prepare", "--domains", shells, *SMALL)
     assert again.code == 0 and again.err == "" and "folder-shells" in again.out
 
@@ -64,18 +132,119 @@ def test_damaged_images_are_an_error_unless_left_out(cli: Call, shells: str) -> 
     assert store["num_train"] + store["num_test"] == 19 and len(store["damaged"]) == 1
 
 
-def test_what_is_missing_is_named_with_the_way_to_get_it(cli: Call, shells: str) -> None:
-    rows = cli("data", "status", "universal-ten", "--json").json
-    assert (
-        len(rows) == 10 and {row["state"] for row in rows} == {"missing"} and all(row["instructions"] for row in rows)
-    )
-    assert "How to get what is missing" in cli("data", "status", "universal-ten").out
-    said = cli("data", "prepare", "--domains", f"mnist,gtsrb,{shells}", *SMALL)
-    assert said.code == 2 and "no images of mnist, gtsrb" in said.err and "$UDBENCH_DATA" in said.err
+def test_what_is_not_here_is_named_with_the_way_to_get_it(cli: Call, shells: str, large: Path) -> None:
+    rows = cli("data", "status", "--domains", f"reef,shore,{shells}", "--json").json
+    assert [row["state"] for row in rows] == ["manual", "downloadable", "ready"]
+    assert rows[0]["instructions"] == "Dive for it. Homepage: https://reef.example" and rows[0]["download"] is None
+    assert rows[1]["download"]["command"] == "udbench data prepare --domains shore" and rows[1]["download"]["size"] > 0
+    assert rows[1]["download"]["origin"] == "a shelf" and rows[2]["instructions"] == ""
+    said = cli("data", "sheet", "--domains", f"reef,shore,{shells}", *SMALL)
+    assert said.code == 2 and "no images of reef, shore and no data folder is named" in said.err
+    assert "$UDBENCH_DATA" in said.err and "reef: Dive for it." in said.err
+    size = said.err[said.err.index("downloaded (") :].split(")")[0]
+    assert size.endswith(" kB")
+    assert f"shore: not here, and can be {size}): udbench data prepare --domains shore" in said.err
     assert "--available" in said.err
-    said = cli("data", "prepare", "--domains", f"mnist,{shells}", *SMALL, "--available")
-    assert said.code == 0 and "left out, images not here: mnist" in said.err
-    assert cli("data", "prepare", "--domains", "mnist", *SMALL, "--available").code == 2
+    for verb in ("prepare", "sheet"):
+        said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--available")
+        assert said.code == 0 and "left out, images not here: reef, shore" in said.err
+    assert cli("data", "prepare", "--domains", "reef", *SMALL, "--available").code == 2
+    assert not (large / "images").exists(), "nothing was downloaded"
+
+
+def test_status_tells_all_that_has_to_be_done_at_80_columns(
+    cli: Call, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "PLAIN_WIDTH", 80)
+    said = cli("data", "status", "coast")
+    assert all(len(line) <= 80 or str(large) in line for line in said.out.splitlines())
+    told = " ".join(said.out.split())
+    assert "To be got by hand: reef." in told and "name it with --data DIR or $UDBENCH_DATA" in told
+    assert "reef: Dive for it. Homepage: https://reef.example" in told
+    assert "To be downloaded: shore," in told and f"in all, into {large / 'images'}" in told
+    assert said.out.endswith("udbench data prepare coast --domains shore\n")
+    Path("my data").mkdir()
+    told = " ".join(cli("data", "status", "coast", "--data", "my data").out.split())
+    assert "into the data folder my data" in told and "Folder: my data/reef" in told
+    assert told.endswith("udbench data prepare coast --domains shore --data 'my data'")
+
+
+def test_prepare_downloads_what_can_be_and_only_once(cli: Call, large: Path, server: Server) -> None:
+    said = cli("data", "prepare", "--domains", "shore", *SMALL, "--json")
+    assert said.code == 0 and [store["name"] for store in said.json] == ["shore"]
+    first, second, third = said.err.splitlines()
+    assert first.startswith("downloading shore: ") and first.endswith(" kB from a shelf")
+    assert second.startswith("downloaded shore: ") and third.startswith("prepared shore: 12 images")
+    assert cli("data", "status", "--domains", "shore", *SMALL[2:4], "--json").json[0]["state"] == "prepared"
+    assert sorted(each.name for each in (large / "images").iterdir() if each.name[0] != ".") == ["shore"]
+    assert cli("data", "prepare", "--domains", "shore", *SMALL).err == "" and len(server.asked) == 1
+
+
+def test_downloads_go_into_the_data_folder_that_is_named(cli: Call, large: Path) -> None:
+    Path("here").mkdir()
+    assert cli("data", "prepare", "--domains", "shore", "--data", "here", *SMALL).code == 0
+    assert Path("here/shore/crab").is_dir() and not (large / "images").exists()
+
+
+def test_what_cannot_be_got_is_named_after_the_rest_was_downloaded(cli: Call, large: Path) -> None:
+    said = cli("data", "prepare", "coast", *SMALL)
+    assert said.code == 2 and "downloaded shore" in said.err and "error: no images of reef" in said.err
+    assert cli("data", "prepare", "coast", *SMALL, "--available").code == 0
+
+
+@pytest.mark.usefixtures("large")
+def test_without_a_network_it_fails_at_once_and_says_what_to_do(cli: Call, shells: str, server: Server) -> None:
+    cli("data", "prepare", "--domains", shells, *SMALL)
+    server.url = closed_address()
+    said = cli("data", "prepare", "--domains", f"reef,shore,cliff,dune,{shells}", *SMALL)
+    lines = said.err.splitlines()
+    assert said.code == 2 and "Traceback" not in said.err and "error: could not download shore, cliff, dune" in lines
+    assert sum("there is no network, or 127.0.0.1 does not answer" in line for line in lines) == 2
+    assert any("dune: not tried, as no host answered" in line for line in lines)
+    assert any("Images got by hand go into a data folder" in line for line in lines)
+    assert any("shore: Walk there." in line for line in lines) and any("reef: Dive for it." in line for line in lines)
+    assert cli("data", "verify", "--domains", shells, *SMALL[2:4]).out == "folder-shells: whole\n"
+
+
+@pytest.mark.usefixtures("large")
+def test_one_failure_does_not_keep_the_others_from_being_fetched(cli: Call, server: Server) -> None:
+    server.answers["/cliff"] = 404
+    said = cli("data", "prepare", "--domains", "cliff,shore", *SMALL)
+    assert said.code == 2 and "error: could not download cliff\n" in said.err and "answers 404" in said.err
+    assert cli("data", "status", "--domains", "cliff,shore", "--json").json[1]["state"] == "ready"
+
+
+def test_ctrl_c_leaves_what_came_and_no_half_folder(
+    cli: Call, large: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    server.cut = 100
+    assert cli("data", "prepare", "--domains", "shore", *SMALL).code == 2
+    with monkeypatch.context() as patch:
+        patch.setattr("udbench.data.fetch._receive", interrupted)
+        said = cli("data", "prepare", "--domains", "shore", *SMALL)
+        assert said.code == 130 and "Traceback" not in said.err
+    (left,) = (large / "images" / "shore.partial").iterdir()
+    assert left.name == "all.zip.part" and left.stat().st_size == 100
+    assert cli("data", "status", "--domains", "shore", "--json").json[0]["state"] == "downloadable"
+    server.cut = None
+    assert cli("data", "prepare", "--domains", "shore", *SMALL).code == 0
+    assert server.asked[-1] == ("/shore", "bytes=100-")
+
+
+def test_show_tells_of_a_download(cli: Call, large: Path) -> None:
+    assert "a shelf" in cli("show", "shore").out
+    assert cli("show", "shore", "--json").json[0]["download"]["origin"] == "a shelf"
+    assert cli("show", "reef", "--json").json[0]["download"] is None
+
+
+def test_status_of_the_papers_ten_says_of_each_how_to_get_it(cli: Call) -> None:
+    rows = cli("data", "status", "universal-ten", "--json").json
+    assert [row["name"] for row in rows if row["state"] == "manual"] == ["awa", "daimler", "plankton"]
+    assert {row["state"] for row in rows} == {"manual", "downloadable"}
+    assert all(row["instructions"] for row in rows)
 
 
 def test_a_named_data_folder_that_is_not_there_is_an_error(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +256,4 @@ def test_a_named_data_folder_that_is_not_there_is_an_error(cli: Call, monkeypatc
 
 def test_the_default_suite_needs_no_folder(cli: Call) -> None:
     rows = cli("data", "status", "--json").json
-    assert len(rows) == 10 and {row["state"] for row in rows} == {"embedded"}
+    assert len(rows) == 10 and {row["state"] for row in rows} == {"ready"}

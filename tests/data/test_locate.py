@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
 from udbench.data.locate import cache_root, data_root, domain_root
-from udbench.data.prepare import prepare
-from udbench.data.status import status
-from udbench.data.store import Wanted
 from udbench.domains import Domain
 from udbench.errors import BadData
 
@@ -57,22 +53,8 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
 def test_a_domain_lies_in_a_folder_of_its_name_or_in_its_own(domain: Domain, images: Path, tmp_path: Path) -> None:
     assert domain_root(domain, None) is None and domain_root(domain, tmp_path) is None
     (tmp_path / "folder-some-images").mkdir()
+    assert domain_root(domain, tmp_path) is None, "an empty folder holds no images"
+    (tmp_path / "folder-some-images" / "cat").mkdir()
     assert domain_root(domain, tmp_path) == tmp_path / "folder-some-images"
     assert domain_root(replace(domain, root=images), tmp_path) == images
     assert domain_root(replace(domain, embedded=True), None) == cache_root()
-
-
-def test_a_domain_is_missing_then_found_then_ready(domain: Domain, images: Path, tmp_path: Path) -> None:
-    missing = status(domain, tmp_path, Form(height=6, width=8))
-    assert (missing.state, missing.path, missing.instructions) == ("missing", None, "draw them")
-    images.rename(tmp_path / "folder-some-images")
-    found = status(domain, tmp_path, Form(height=6, width=8))
-    assert (found.state, found.path) == ("found", tmp_path / "folder-some-images") and found.path is not None
-    (store,) = prepare([Wanted(domain=domain, root=found.path, form=Form(height=6, width=8))], workers=1)
-    ready = status(domain, tmp_path, Form(height=6, width=8))
-    assert (ready.state, ready.path) == ("ready", store.path) and ready.store is not None
-    assert status(domain, tmp_path, 8, 8).state == "found"
-
-
-def test_an_embedded_domain_needs_no_data_folder(domain: Domain) -> None:
-    assert status(replace(domain, embedded=True), None, Form(height=6, width=8)).state == "embedded"

@@ -189,8 +189,8 @@ def statuses(
 def available(domains: Sequence[Domain], data: Path | None, settings: RecipeSettings) -> tuple[Domain, ...]:
     """The domains whose images are here. Raises BadData when there are none."""
     found = statuses(domains, data, settings)
-    here = tuple(d for d, each in zip(domains, found, strict=True) if each.state != "missing")
-    left = [each.domain for each in found if each.state == "missing"]
+    here = tuple(d for d, each in zip(domains, found, strict=True) if each.here)
+    left = [each.domain for each in found if not each.here]
     if not here:
         raise BadData(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
     if left:
@@ -205,32 +205,52 @@ def prepared(
     *,
     workers: int | None,
     skip_damaged: bool,
+    download: bool = False,
 ) -> builtins.list[Store]:
-    """The domains' stores; what is missing is made, with progress. Raises BadData naming all that cannot be found."""
+    """The domains' stores; those that are not there are made, with progress, `download` images being fetched before.
+
+    Raises BadData naming all domains whose images are not here.
+    """
+    from udbench.cli.fetching import fetch_missing
     from udbench.data.form import form_of
     from udbench.data.locate import data_root, domain_root
     from udbench.data.prepare import prepare
     from udbench.data.store import Wanted
 
-    found = statuses(domains, data, settings, skip_damaged=skip_damaged)
-    if missing := [each for each in found if each.state == "missing"]:
-        raise BadData(_missing(missing, data_root(data)))
     root = data_root(data)
+    found = statuses(domains, data, settings, skip_damaged=skip_damaged)
+    if download and any(each.state == "downloadable" for each in found):
+        fetch_missing(domains, found, root)
+        found = statuses(domains, data, settings, skip_damaged=skip_damaged)
+    if missing := [each for each in found if not each.here]:
+        raise BadData(_missing(missing, root))
     wanted = [
         Wanted(domain=d, root=place, form=form_of(settings, d.spec.name), skip_damaged=skip_damaged)
         for d in domains
         if (place := domain_root(d, root)) is not None
     ]
     assert len(wanted) == len(domains)
-    with preparing(len([each for each in found if each.state != "ready"])) as progress:
-        return prepare(wanted, workers=workers or os.cpu_count() or 1, progress=progress)
+    with preparing(len([each for each in found if each.state != "prepared"])) as progress:
+        return prepare(wanted, workers=cores(workers), progress=progress)
+
+
+def cores(workers: int | None) -> int:
+    """How many processes read images: as asked for, else one for each core that this process may use, at most 16."""
+    return workers or min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def _missing(missing: Sequence[Status], root: Path | None) -> str:
+    from udbench.cli.fetching import bytes_text, instructions_text, prepare_command
+
     names = ", ".join(each.domain for each in missing)
     where = f"in {root}" if root else "and no data folder is named (--data DIR or $UDBENCH_DATA)"
     lines = [f"no images of {names} {where}"]
-    lines += [f"{each.domain}: {each.instructions}" for each in missing]
+    for each in missing:
+        if each.download is not None:
+            size, command = bytes_text(each.download.size), prepare_command([each.domain])
+            lines.append(f"{each.domain}: not here, and can be downloaded ({size}): {command}")
+        else:
+            lines.append(f"{each.domain}: {instructions_text(each, root)}")
     return "\n".join([*lines, "or leave them out: --available"])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from udbench.cli import context, output
+from udbench.cli import context, fetching, output
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -65,30 +66,16 @@ def status(
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Tell for each domain: ready, to be prepared, made here, or missing and how to get it."""
+    """Tell for each domain: prepared, ready, downloadable, or to be got by hand and how."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     found = context.statuses(members, data, recipe_settings)
     if json:
-        return output.emit_json(
-            [
-                {
-                    "name": each.domain,
-                    "state": each.state,
-                    "path": None if each.path is None else str(each.path),
-                    "instructions": each.instructions,
-                    "lacks": each.store.lacks if each.store else None,
-                }
-                for each in found
-            ]
-        )
+        return output.emit_json([_status_facts(each, data) for each in found])
     table = output.table("domain", ">classes", "state", "")
     for domain, each in zip(members, found, strict=True):
-        table.add_row(*output.cells(each.domain, domain.spec.num_classes, each.state, _detail(each)))
+        table.add_row(*output.cells(each.domain, domain.spec.num_classes, each.state, _detail(domain, each)))
     output.answers().print(table)
-    if missing := [each for each in found if each.state == "missing"]:
-        output.say("How to get what is missing:")
-        for each in missing:
-            output.say(f"{each.domain}: {each.instructions}")
+    _say_what_to_do(found, suite if suite or domains else context.DEFAULT_SUITE, data)
     return None
 
 
@@ -106,11 +93,11 @@ def prepare(
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Read every image once, resize it, and keep it where training reads it fast."""
+    """Download what can be, read every image once, resize it, and keep it where training reads it fast."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
         members = context.available(members, data, recipe_settings)
-    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged)
+    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True)
     if json:
         return output.emit_json([_store_facts(store) for store in stores])
     table = output.table("domain", ">training", ">test", "size", "store", "")
@@ -196,18 +183,58 @@ def _members(
     return members, context.load_recipe(recipe, chosen, names, settings or [])[1]
 
 
-def _detail(status: Status) -> str:
+def _detail(domain: Domain, status: Status) -> str:
     match status.state:
-        case "ready":
+        case "prepared":
             assert status.store is not None
             lacks = f"; incomplete: {status.store.lacks}" if status.store.lacks else ""
             return f"{status.store.num_train:,} training, {status.store.num_test:,} test images{lacks}"
-        case "embedded":
-            return "made here when first used"
-        case "found":
-            return f"to be prepared from {status.path}"
-        case "missing":
+        case "ready":
+            return "made here when first used" if domain.embedded else f"to be prepared from {status.path}"
+        case "downloadable":
+            assert status.download is not None
+            return f"{fetching.bytes_text(status.download.size)} from {status.download.origin}"
+        case "manual":
             return "see below"
+
+
+def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | None) -> None:
+    """Below the table: how to get what is not here."""
+    from udbench.data.locate import data_root, images_root
+
+    root = data_root(data)
+    if manual := [each for each in found if each.state == "manual"]:
+        output.paragraph(
+            f"To be got by hand: {', '.join(each.domain for each in manual)}. {fetching.places_text(root)}"
+        )
+        for each in manual:
+            output.say()
+            output.paragraph(f"{each.domain}: {fetching.instructions_text(each, root)}")
+    if loads := [each for each in found if each.download is not None]:
+        size = fetching.bytes_text(sum(each.download.size for each in loads if each.download))
+        names = [each.domain for each in loads]
+        output.say()
+        output.paragraph(f"To be downloaded: {', '.join(names)}, {size} in all, into {images_root(root)}:")
+        output.say(fetching.prepare_command(names if manual or suite is None else [], suite, data))
+
+
+def _status_facts(status: Status, data: Path | None) -> dict[str, Any]:
+    from udbench.data.locate import data_root
+
+    download = status.download
+    return {
+        "name": status.domain,
+        "state": status.state,
+        "path": None if status.path is None else str(status.path),
+        "instructions": status.instructions and fetching.instructions_text(status, data_root(data)),
+        "download": download
+        and {
+            "origin": download.origin,
+            "size": download.size,
+            "command": fetching.prepare_command([status.domain], data=data),
+        },
+        "lacks": status.store.lacks if status.store else None,
+    }
 
 
 def _store_facts(store: Any) -> dict[str, Any]:

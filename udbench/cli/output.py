@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_WIDTH = 200
+LINE_WIDTH = 80
 
 
 def answers() -> Console:
@@ -34,6 +35,14 @@ def note(text: str) -> None:
 def say(text: str = "") -> None:
     """A line of an answer."""
     answers().print(clean(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def paragraph(text: str) -> None:
+    """A longer passage of an answer, in lines that fit a terminal, the later ones set in."""
+    import textwrap
+
+    width = min(answers().width, LINE_WIDTH)
+    say(textwrap.fill(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
 
 def error(text: str) -> None:

@@ -121,6 +121,7 @@ def run(
             resume,
             board,
             no_board,
+            workers,
             json,
         )
         for each in range(seed, seed + seeds)
@@ -239,6 +240,8 @@ def _dry_run(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
         f"about {clock(figures.seconds)} of training at {figures.images_per_second:.0f} images/s "
         f"({job.config.precision} on {job.config.device}; median of {figures.timed_rounds} timed rounds)"
     )
+    if encoded := [name for name in specs if settings.storage_of(name) != "pixels"]:
+        output.say(f"images of {', '.join(encoded)} are decoded while it trains, which is not in this estimate")
     return None
 
 

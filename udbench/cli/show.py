@@ -116,7 +116,14 @@ def _facts(item: Item) -> dict[str, Any]:
     value = item.value
     facts: dict[str, Any] = {"kind": item.kind, "name": item.name, "owner": item.owner.name, "summary": item.summary}
     if item.kind == "domains":
-        return {**facts, **asdict(value.spec), "embedded": value.embedded, "obtain": value.obtain}
+        download = value.download and {"origin": value.download.origin, "size": value.download.size}
+        return {
+            **facts,
+            **asdict(value.spec),
+            "embedded": value.embedded,
+            "obtain": value.obtain,
+            "download": download,
+        }
     if item.kind == "recipes":
         from udbench.config import RecipeSettings, validated
 
@@ -139,6 +146,10 @@ def _show_item(item: Item) -> None:
     for key, value in facts.items():
         if key in ("kind", "name", "owner", *_SETTINGS) or value in ("", None):
             continue
+        if key == "download":
+            from udbench.cli.fetching import bytes_text, prepare_command
+
+            value = f"{bytes_text(value['size'])} from {value['origin']}: {prepare_command([item.name])}"
         output.say(f"  {key:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     if any(key in facts for key in _SETTINGS):
         _show_settings(item, facts)

@@ -29,14 +29,21 @@ def data_root(given: Path | None) -> Path | None:
 
 
 def domain_root(domain: Domain, data: Path | None) -> Path | None:
-    """The folder of one domain's images, or None where there is none."""
+    """The folder of one domain's images, in the data folder or as it was downloaded; None where there is none.
+
+    An empty folder holds no images.
+    """
     if domain.root is not None:
         return domain.root
     if domain.embedded:
         return cache_root()
-    if data is None or not (data / domain.spec.name).is_dir():
-        return None
-    return data / domain.spec.name
+    places = [images_root(top) / domain.spec.name for top in ([data, None] if data else [None])]
+    return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
+
+
+def images_root(data: Path | None) -> Path:
+    """Where downloaded images go: into the data folder, else into the cache."""
+    return data if data is not None else cache_root() / "images"
 
 
 def cache_root() -> Path:

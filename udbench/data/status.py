@@ -9,32 +9,47 @@ from typing import Literal
 from udbench.data.form import Form
 from udbench.data.locate import domain_root
 from udbench.data.store import Store, Wanted, find_store, store_path
-from udbench.domains import Domain
+from udbench.domains import Domain, Download
+
+State = Literal["prepared", "ready", "downloadable", "manual"]
+HERE = ("prepared", "ready")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
     """Where a domain stands.
 
-    "ready": its store is there. "found": its images are there and will be prepared. "embedded": it makes its
-    own images. "missing": `instructions` say how to get them. `path` is the store's folder or that of the images.
+    "prepared": its store is there. "ready": its images are there, or it makes its own, and will be prepared.
+    "downloadable": `download` fetches its images. "manual": a person has to. `path` is the store's folder or that
+    of the images, None where there is neither; `instructions` then say how to get the images by hand.
     """
 
     domain: str
-    state: Literal["ready", "found", "embedded", "missing"]
+    state: State
     path: Path | None
-    instructions: str
+    instructions: str = ""
     store: Store | None = None
+    download: Download | None = None
+
+    @property
+    def here(self) -> bool:
+        """Whether nothing has to be got any more."""
+        return self.state in HERE
 
 
 def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool = False) -> Status:
     """The status of a domain in a form of its images, with the data folder as `locate.data_root` gives it."""
     name, root = domain.spec.name, domain_root(domain, data)
     if root is None:
-        return Status(domain=name, state="missing", path=None, instructions=domain.obtain)
+        state = "manual" if domain.download is None else "downloadable"
+        return Status(domain=name, state=state, path=None, instructions=by_hand(domain), download=domain.download)
     want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged)
     if store := find_store(want):
-        return Status(domain=name, state="ready", path=store.path, instructions="", store=store)
-    if domain.embedded:
-        return Status(domain=name, state="embedded", path=store_path(want), instructions="")
-    return Status(domain=name, state="found", path=root, instructions="")
+        return Status(domain=name, state="prepared", path=store.path, store=store)
+    return Status(domain=name, state="ready", path=store_path(want) if domain.embedded else root)
+
+
+def by_hand(domain: Domain) -> str:
+    """What a person has to do for a domain's images."""
+    obtain = domain.obtain or f"put its images into a folder {domain.spec.name}, in the layout that it reads"
+    return f"{obtain} Homepage: {domain.spec.homepage}" if domain.spec.homepage else obtain

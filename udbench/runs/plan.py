@@ -25,7 +25,8 @@ from udbench.train.step import Step
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Figures of a run. Bytes of `model_bytes` are parameters, gradients and optimizer state; of `store_bytes`
-    the images as uint8. `seconds` is an estimate of the training time from a few timed rounds of made images."""
+    the images that are kept as pixels. `seconds` is an estimate of the training time from a few timed rounds of
+    made images, which are not decoded."""
 
     shared: int
     private: Mapping[str, int]
@@ -72,6 +73,7 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
         store_bytes=sum(
             (spec.num_train + spec.num_test) * sizes[name][0] * sizes[name][1] * spec.channels
             for name, spec in specs.items()
+            if settings.storage_of(name) == "pixels"
         ),
         forwards=len(schedule.groups),
         images_per_round=schedule.images,

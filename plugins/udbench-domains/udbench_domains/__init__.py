@@ -9,15 +9,16 @@ from udbench import Domain, Recipe, Suite, hookimpl
 
 @hookimpl
 def udbench_domains() -> Iterable[Domain]:
-    """The paper's ten domains, and caltech101."""
+    """The paper's ten domains and its three large ones, and caltech101."""
     from udbench_domains.catalogue import DOMAINS
+    from udbench_domains.large import LARGE
 
-    return DOMAINS
+    return (*DOMAINS, *LARGE)
 
 
 @hookimpl
 def udbench_suites() -> Iterable[Suite]:
-    """`universal-ten`, the paper's ten domains in its order."""
+    """`universal-ten`, `large-duo` and `large-trio`."""
     from udbench_domains.suites import SUITES
 
     return SUITES
@@ -25,7 +26,7 @@ def udbench_suites() -> Iterable[Suite]:
 
 @hookimpl
 def udbench_recipes() -> Iterable[Recipe]:
-    """`paper-small`, the paper's training of the ten."""
+    """`paper-small` and `paper-large`, the paper's training of the ten and of the large ones."""
     from udbench_domains.suites import RECIPES
 
     return RECIPES

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from udbench import BadData, Domain, DomainSpec, Source
+from udbench_domains.sources import DOWNLOADS
+from udbench_domains.trees import TREES
 
 
 def _open(name: str, module: str, function: str, root: Path) -> Source:
@@ -21,14 +23,20 @@ def _open(name: str, module: str, function: str, root: Path) -> Source:
     return getattr(importlib.import_module(f"udbench_domains.readers.{module}"), function)(root)
 
 
-def _domain(spec: DomainSpec, obtain: str, module: str, function: str = "open_folder") -> Domain:
-    return Domain(spec=spec, open=partial(_open, spec.name, module, function), obtain=obtain)
+def domain(spec: DomainSpec, obtain: str, module: str, function: str = "open_folder") -> Domain:
+    return Domain(
+        spec=spec,
+        open=partial(_open, spec.name, module, function),
+        obtain=obtain,
+        download=DOWNLOADS.get(spec.name),
+        example=TREES[spec.name],
+    )
 
 
-_FOLDERS = "train/<class>/* with test/<class>/*"
+FOLDERS = "train/<class>/* with test/<class>/*"
 
 DOMAINS = (
-    _domain(
+    domain(
         DomainSpec(
             name="awa",
             num_classes=50,
@@ -48,10 +56,10 @@ DOMAINS = (
         "homepage and unpack it so that awa/Animals_with_Attributes2/JPEGImages/<class>/<class>_10001.jpg (or "
         "awa/JPEGImages/…) are there; the first edition goes to awa/Animals_with_Attributes/JPEGImages/<class>/"
         "<class>_0001.jpg. Both at once are refused, and the number of images tells which one was used. Also read: "
-        f"awa/<class>/*, or awa/{_FOLDERS}, classes as in grizzly+bear.",
+        f"awa/<class>/*, or awa/{FOLDERS}, classes as in grizzly+bear.",
         "awa",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="caltech256",
             num_classes=257,
@@ -69,11 +77,11 @@ DOMAINS = (
         "Get 256_ObjectCategories.tar from the homepage, or let torchvision.datasets.Caltech256 fetch it, and unpack "
         "it so that caltech256/256_ObjectCategories/001.ak47/001_0001.jpg (or "
         "caltech256/caltech256/256_ObjectCategories/…) are there (257.clutter is one of the 257 classes). Also read: "
-        f"caltech256/<class>/*, or caltech256/{_FOLDERS}, classes as in 001.ak47.",
+        f"caltech256/<class>/*, or caltech256/{FOLDERS}, classes as in 001.ak47.",
         "pictures",
         "open_caltech256",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="cifar10",
             num_classes=10,
@@ -89,10 +97,10 @@ DOMAINS = (
         ),
         "Get cifar-10-python.tar.gz (or cifar-10-binary.tar.gz) from the homepage, or let torchvision.datasets.CIFAR10 "
         "fetch it, and unpack it so that cifar10/cifar-10-batches-py/data_batch_1 (or "
-        f"cifar10/cifar-10-batches-bin/data_batch_1.bin) is there. Also read: cifar10/{_FOLDERS}.",
+        f"cifar10/cifar-10-batches-bin/data_batch_1.bin) is there. Also read: cifar10/{FOLDERS}.",
         "cifar10",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="daimler",
             num_classes=2,
@@ -108,10 +116,10 @@ DOMAINS = (
         ),
         "Get the base set of the Daimler mono pedestrian classification benchmark from the homepage, by hand and on "
         "its terms, and unpack it so that daimler/1/ped_examples/*.pgm and daimler/1/non-ped_examples/*.pgm are there, "
-        f"and the same for 2, 3, T1 and T2. Also read: daimler/{_FOLDERS}, classes ped and non-ped.",
+        f"and the same for 2, 3, T1 and T2. Also read: daimler/{FOLDERS}, classes ped and non-ped.",
         "daimler",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="gtsrb",
             num_classes=43,
@@ -130,10 +138,10 @@ DOMAINS = (
         "gtsrb/GTSRB/Final_Training/Images/00000/GT-00000.csv, gtsrb/GTSRB/Final_Test/Images/00000.ppm and "
         "gtsrb/GT-final_test.csv are there. What torchvision.datasets.GTSRB fetches (gtsrb/GTSRB/Training/00000/*.ppm, "
         "an earlier and smaller training set) is read too and recorded as incomplete. "
-        f"Also read: gtsrb/{_FOLDERS}, classes 0 to 42 or 00000 to 00042.",
+        f"Also read: gtsrb/{FOLDERS}, classes 0 to 42 or 00000 to 00042.",
         "gtsrb",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="mnist",
             num_classes=10,
@@ -149,10 +157,10 @@ DOMAINS = (
         ),
         "Get train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte "
         "(with .gz or without), or let torchvision.datasets.MNIST fetch them, and put them into mnist/MNIST/raw/ or "
-        f"mnist/. Also read: mnist/{_FOLDERS}, classes 0 to 9.",
+        f"mnist/. Also read: mnist/{FOLDERS}, classes 0 to 9.",
         "mnist",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="omniglot",
             num_classes=1_623,
@@ -172,7 +180,7 @@ DOMAINS = (
         "in omniglot/omniglot-py/). Also read: omniglot/train/<alphabet>/<character>/* with omniglot/test/….",
         "omniglot",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="plankton",
             num_classes=121,
@@ -189,11 +197,11 @@ DOMAINS = (
         ),
         "Get train.zip of the National Data Science Bowl 2015 from the homepage (an account is needed) and unpack it "
         "so that plankton/train/<class>/<id>.jpg are there; the unlabelled test pictures are not used. "
-        f"Also read: plankton/<class>/*, or plankton/{_FOLDERS}.",
+        f"Also read: plankton/<class>/*, or plankton/{FOLDERS}.",
         "pictures",
         "open_plankton",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="sketches",
             num_classes=250,
@@ -207,11 +215,11 @@ DOMAINS = (
             citation="Eitz, Hays, Alexa. How do humans sketch objects? ACM Transactions on Graphics 31(4), 2012",
         ),
         "Get the PNG images of the TU Berlin sketches from the homepage and unpack them so that "
-        f"sketches/png/<class>/<id>.png are there. Also read: sketches/<class>/*, or sketches/{_FOLDERS}.",
+        f"sketches/png/<class>/<id>.png are there. Also read: sketches/<class>/*, or sketches/{FOLDERS}.",
         "pictures",
         "open_sketches",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="svhn",
             num_classes=10,
@@ -227,10 +235,10 @@ DOMAINS = (
         ),
         "Get train_32x32.mat and test_32x32.mat (cropped digits, format 2) from the homepage, or let "
         "torchvision.datasets.SVHN fetch them, and put both into svhn/. extra_32x32.mat is not used. "
-        f"Also read: svhn/{_FOLDERS}, classes 0 to 9.",
+        f"Also read: svhn/{FOLDERS}, classes 0 to 9.",
         "svhn",
     ),
-    _domain(
+    domain(
         DomainSpec(
             name="caltech101",
             num_classes=102,
@@ -246,7 +254,7 @@ DOMAINS = (
         ),
         "Get caltech-101.zip from the homepage, unpack it and 101_ObjectCategories.tar.gz in it, so that "
         "caltech101/101_ObjectCategories/<class>/image_0001.jpg are there (BACKGROUND_Google is one of the 102 "
-        f"classes). Also read: caltech101/<class>/*, or caltech101/{_FOLDERS}. It is a set of its own, not caltech256.",
+        f"classes). Also read: caltech101/<class>/*, or caltech101/{FOLDERS}. It is a set of its own, not caltech256.",
         "pictures",
         "open_caltech101",
     ),

@@ -197,7 +197,7 @@ def _renamed(
             split=source.index.split,
         ),
         class_names=tuple(known),
-        paths=source.index.name,
+        paths=np.array(names),
     )
 
 

@@ -1,4 +1,4 @@
-"""MATLAB 5 files, as far as plain arrays of numbers go.
+"""MATLAB 5 files, as far as plain arrays of numbers go, and struct arrays of text and numbers.
 
 SciPy's reader is not used: a damaged file can bring down the process in it, where this one raises an error.
 The format: MathWorks, "MAT-File Level 5 File Format".
@@ -6,6 +6,7 @@ The format: MathWorks, "MAT-File Level 5 File Format".
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 import zlib
@@ -23,7 +24,12 @@ _PACKED, _MATRIX = 15, 14
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 # Of a class of array outside these (cells, structs, text, objects, sparse) the parts are no numbers in a row.
 _NUMBER_CLASSES = range(6, 16)
+_STRUCT, _TEXT = 2, 4
+# The braces are for the order of bytes, l or b.
+_TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-{}e", 16: "utf-8", 17: "utf-16-{}e"}
 _COMPLEX = 0x0800
+# A packed file of some megabytes could state gigabytes of nothing.
+_MOST_STRUCT = 1 << 26
 # More than what stands before the numbers of an array, whose name may have 63 letters.
 _PEEK = 512
 
@@ -38,10 +44,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise BadData(f"{path}: cannot be read ({error.strerror}); mend that, or get it again") from error
-    order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
-    version = struct.unpack(f"{order}H", data[124:126])[0] if order else 0
-    if order is None or version != 0x0100:
-        raise BadData(f"{path}: not a MATLAB 5 file: it begins with {data[:20]!r}; get it again")
+    order = _order(data, str(path))
     found: dict[str, NDArray[Any]] = {}
     try:
         for outline, element in _elements(memoryview(data), order):
@@ -57,6 +60,30 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     if missing := [name for name in names if name not in found]:
         raise BadData(f"{path}: the variable {missing[0]!r} is missing; get it again")
     return found
+
+
+def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> list[tuple[str | float, ...]]:
+    """The entries of the struct array of this name in a file's bytes, in order: these of their fields.
+
+    A field is text (a row of characters) or one number. `what` begins the sentence of an error. BadData: no MATLAB
+    5 file, damaged or cut off, no struct array of that name, or fields that are missing or hold something else.
+    """
+    order = _order(data, what)
+    found: list[list[tuple[str | float, ...]]] = []
+    try:
+        for outline, element in _elements(memoryview(data), order):
+            if outline.name != name:
+                continue
+            if outline.kind != _STRUCT:
+                raise BadData(f"{what}: the variable {name!r} is no struct array; get it again")
+            if element.size > _MOST_STRUCT:
+                raise _Damage(f"a struct array of {element.size} bytes")
+            found.append(_entries(outline, element.whole(), order, fields))
+    except (_Damage, zlib.error) as error:
+        raise BadData(f"{what}: damaged or cut off ({error}); get it again") from error
+    if len(found) != 1:
+        raise BadData(f"{what}: the variable {name!r} is {'there twice' if found else 'missing'}; get it again")
+    return found[0]
 
 
 class _Damage(Exception):
@@ -94,6 +121,15 @@ class _Element(NamedTuple):
         if len(body) != 8 + self.size or not unpacker.eof:
             raise _Damage(f"an array of {self.size} bytes does not end where it should")
         return memoryview(body)[8:]
+
+
+def _order(data: bytes, what: str) -> str:
+    """How the bytes of a file's numbers are ordered, as struct and numpy write it."""
+    order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
+    version = struct.unpack(f"{order}H", data[124:126])[0] if order else 0
+    if order is None or version != 0x0100:
+        raise BadData(f"{what}: not a MATLAB 5 file: it begins with {data[:20]!r}; get it again")
+    return order
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[_Outline, _Element]]:
@@ -161,3 +197,48 @@ def _numbers(outline: _Outline, element: _Element, order: str) -> NDArray[Any]:
     if size != stated * dtype.itemsize:
         raise _Damage(f"{stated} numbers are stated for {outline.name!r} and {size // dtype.itemsize} are there")
     return np.frombuffer(body, dtype=dtype, count=stated, offset=start).reshape(outline.shape, order="F")
+
+
+def _entries(
+    outline: _Outline, body: bytes | memoryview, order: str, fields: Sequence[str]
+) -> list[tuple[str | float, ...]]:
+    kind, start, size, at = _part(body, outline.start, order)
+    if (kind, size) != (5, 4):
+        raise _Damage("a struct array without its names' length")
+    width = struct.unpack_from(f"{order}i", body, start)[0]
+    kind, start, size, at = _part(body, at, order)
+    if kind not in (1, 2) or width < 1 or size % width:
+        raise _Damage("a struct array without its fields' names")
+    names = [
+        bytes(body[n : n + width]).partition(b"\0")[0].decode("latin-1") for n in range(start, start + size, width)
+    ]
+    if missing := [field for field in fields if field not in names]:
+        raise _Damage(f"{outline.name!r} has no field {missing[0]!r}")
+    entries: list[tuple[str | float, ...]] = []
+    for _ in range(math.prod(outline.shape)):
+        values: dict[str, str | float] = {}
+        for name in names:
+            kind, start, size, at = _part(body, at, order)
+            if kind != _MATRIX:
+                raise _Damage(f"a part of kind {kind} where a field should be")
+            if name in fields:
+                values[name] = _value(body[start : start + size], order, name)
+        entries.append(tuple(values[field] for field in fields))
+    return entries
+
+
+def _value(data: bytes | memoryview, order: str, field: str) -> str | float:
+    """A field of an entry: text, or one real number."""
+    outline = _outline(data, order)
+    kind, start, size, _ = _part(data, outline.start, order)
+    count, content = math.prod(outline.shape), bytes(data[start : start + size])
+    if outline.kind == _TEXT and max(outline.shape) == count and kind in _TEXTS:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = content.decode(_TEXTS[kind].format("l" if order == "<" else "b"))
+            if len(text) == count:
+                return text
+    elif outline.kind in _NUMBER_CLASSES and not outline.flags & _COMPLEX and count == 1 and kind in _NUMBERS:
+        dtype = np.dtype(order + _NUMBERS[kind])
+        if size == dtype.itemsize:
+            return float(np.frombuffer(content, dtype=dtype)[0])
+    raise _Damage(f"the field {field!r} of an entry is neither a row of text nor one number")

@@ -29,6 +29,9 @@ _MODULES = {
     "sketches": "grey",
     "svhn": "arrays",
     "caltech101": "photographs",
+    "imagenet": "large",
+    "vggface": "large",
+    "synth90k": "large",
 }
 
 TREES: Mapping[str, Callable[[Path], None]] = {name: partial(_write, module, name) for name, module in _MODULES.items()}

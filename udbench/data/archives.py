@@ -1,0 +1,218 @@
+"""Unpacking archives that others packed: into one folder, within bounds, and whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from udbench.errors import BadData
+from udbench.files import explained, sync_folder
+
+BLOCK = 1 << 18
+# What a tar's own headers and padding may take besides its files, for each of them.
+OVERHEAD = 4096
+
+
+def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> None:
+    """Unpack a zip or a tar (plain, gz, xz, bz2) into a folder that is not there yet.
+
+    Nothing lands outside the folder, nothing is a link or a device, nothing is encrypted, no name comes twice, and
+    unpacking stops at `max_bytes` and `max_members`, whatever the archive says of itself. Files get the access of
+    new files. Raises BadData, naming archive and member, for all of these and for damage, and UdbenchError where
+    nothing can be written; the folder is then not there.
+    """
+    archive, folder = Path(archive), Path(folder)
+    if folder.exists():
+        raise BadData(f"{folder}: is there already; take it away to unpack {archive.name} there")
+    growing = folder.with_name(f".{folder.name}.unpacking")
+    bounds = _Bounds(archive, max_bytes, max_members)
+    try:
+        if growing.exists():
+            shutil.rmtree(growing)
+        growing.mkdir(parents=True)
+        with _readable(archive):
+            _way(archive)(archive, growing, bounds)
+        if not bounds.names:
+            raise BadData(f"{archive}: has nothing in it; get the archive again")
+        growing.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise explained(error, Path(error.filename or folder)) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+
+
+class _Bounds:
+    """What came out so far, against what may."""
+
+    def __init__(self, archive: Path, max_bytes: int, max_members: int) -> None:
+        self.archive, self.max_bytes, self.max_members = archive, max_bytes, max_members
+        self.bytes = 0
+        self.names: set[str] = set()
+
+    def place(self, folder: Path, name: str, *, is_folder: bool) -> Path:
+        """Where a member goes. Raises BadData for a name that leads elsewhere, one seen before, or one too many."""
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        outside = name.startswith("/") or "\\" in name or "\0" in name or ".." in parts
+        if outside or re.match(r"[A-Za-z]:", name):
+            raise BadData(f"{self.archive}: '{name}' points outside the folder; do not trust this archive")
+        whole = "/".join(parts)
+        if whole in self.names and not is_folder:
+            raise BadData(f"{self.archive}: '{name}' is in it twice; get the archive again")
+        self.names.add(whole)
+        if len(self.names) > self.max_members:
+            raise BadData(f"{self.archive}: has more than {self.max_members:,} members; this is not what was expected")
+        path = folder.joinpath(*parts)
+        try:
+            (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise BadData(f"{self.archive}: '{name}' needs a folder where it has a file; get it again") from None
+        return path
+
+    def count(self, number: int, name: str) -> None:
+        self.bytes += number
+        if self.bytes > self.max_bytes:
+            raise BadData(
+                f"{self.archive}: unpacks to more than {self.max_bytes:,} bytes (at '{name}'); this is not what was "
+                "expected"
+            )
+
+    def copy(self, source: IO[bytes], path: Path, name: str) -> None:
+        try:
+            target = path.open("xb")
+        except (FileExistsError, IsADirectoryError):
+            raise BadData(f"{self.archive}: '{name}' is in it twice; get the archive again") from None
+        with target:
+            while block := source.read(BLOCK):
+                self.count(len(block), name)
+                target.write(block)
+
+
+def _way(archive: Path) -> Callable[[Path, Path, _Bounds], None]:
+    with archive.open("rb") as file:
+        head = file.read(512)
+    if head[:4] in (b"PK\3\4", b"PK\5\6"):
+        return _unzip
+    if _stream_of(head) is not None or head[257:262] == b"ustar" or _old_tar(head):
+        return _untar
+    raise BadData(f"{archive}: is neither a zip nor a tar (plain, gz, xz or bz2); get the archive again")
+
+
+def _old_tar(head: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _stream_of(head: bytes) -> Callable[[Any], Any] | None:
+    for magic, opened in ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\0", lzma.open), (b"BZh", bz2.open)):
+        if head.startswith(magic):
+            return opened
+    return None
+
+
+def _untar(archive: Path, folder: Path, bounds: _Bounds) -> None:
+    with archive.open("rb") as file:
+        opened = _stream_of(file.read(512))
+        file.seek(0)
+        with opened(file) if opened else file as plain:
+            # a stream cannot be read beyond the count: headers of any length, and what is passed over, count too
+            counted: Any = _Counted(plain, bounds)
+            with tarfile.open(fileobj=counted, mode="r|", errors="surrogateescape") as tar:
+                _untar_members(tar, folder, bounds)
+            while counted.read(BLOCK):  # so that the checksum at the stream's end is looked at
+                pass
+
+
+def _untar_members(tar: tarfile.TarFile, folder: Path, bounds: _Bounds) -> None:
+    for member in tar:
+        name = member.name
+        path = bounds.place(folder, name, is_folder=member.isdir())
+        try:
+            tarfile.data_filter(member, str(folder))
+        except tarfile.FilterError as error:
+            raise BadData(f"{bounds.archive}: '{name}': {error}; do not trust this archive") from None
+        if member.isdir():
+            continue
+        if not member.isreg():
+            raise BadData(f"{bounds.archive}: '{name}' is a link or a device; only files and folders are taken")
+        source = tar.extractfile(member)
+        assert source is not None
+        bounds.copy(source, path, name)
+        if path.stat().st_size != member.size:
+            raise BadData(f"{bounds.archive}: ends within '{name}'; get the archive again")
+
+
+class _Counted:
+    """A stream that ends in an error where an archive has unpacked to more than it may."""
+
+    def __init__(self, stream: IO[bytes], bounds: _Bounds) -> None:
+        self._stream, self._bounds = stream, bounds
+        self._most = bounds.max_bytes + OVERHEAD * (bounds.max_members + 16)
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self._read += len(block)
+        if self._read > self._most:
+            raise BadData(
+                f"{self._bounds.archive}: unpacks to more than {self._bounds.max_bytes:,} bytes; this is not what was "
+                "expected"
+            )
+        return block
+
+
+def _unzip(archive: Path, folder: Path, bounds: _Bounds) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            name = member.orig_filename
+            path = bounds.place(folder, name, is_folder=name.endswith("/"))
+            mode = member.external_attr >> 16
+            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise BadData(f"{archive}: '{name}' is a link or a device; only files and folders are taken")
+            if member.flag_bits & 1:
+                raise BadData(f"{archive}: '{name}' is encrypted; get an archive that is not")
+            if name.endswith("/"):
+                continue
+            with _readable(archive, f" at '{name}'"), packed.open(member) as source:
+                bounds.copy(source, path, name)
+
+
+@contextmanager
+def _readable(archive: Path, where: str = "") -> Iterator[None]:
+    """Damage in one sentence."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        lzma.LZMAError,
+        gzip.BadGzipFile,
+        EOFError,
+        NotImplementedError,
+        UnicodeError,
+    ) as error:
+        raise _damaged(archive, where, error) from error
+    except OSError as error:
+        # bz2 has no error of its own
+        if error.errno is not None:
+            raise
+        raise _damaged(archive, where, error) from error
+
+
+def _damaged(archive: Path, where: str, error: Exception) -> BadData:
+    return BadData(f"{archive}: damaged or cut off{where} ({error or type(error).__name__}); get the archive again")

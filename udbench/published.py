@@ -1,0 +1,101 @@
+"""Results that others published: shown beside ours, never ranked with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from udbench.errors import BadData
+
+SCHEMA = 1
+MAX_BYTES = 1 << 20
+Comparable = Literal["exact", "approximate", "no"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PublishedRow(_Record):
+    """A line of a published table. Errors in percent; `mean_error` is as printed, which need not be their mean.
+
+    `comparable` says how far ours can be held against it, and `note` why not further.
+    """
+
+    key: str
+    method: str
+    adapter: str = ""
+    arch: str = ""
+    sharing: str = ""
+    errors: dict[str, float] = Field(default_factory=dict)
+    mean_error: float | None = Field(None, ge=0, le=100)
+    score: float | None = None
+    parameters: float | None = Field(None, ge=0)
+    comparable: Comparable = "approximate"
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PublishedRow:
+        if wrong := [name for name, error in self.errors.items() if not 0 <= error <= 100]:
+            raise ValueError(f"'{self.key}': the error of '{wrong[0]}' is no percentage")
+        if not self.errors and self.mean_error is None and self.score is None and not self.note:
+            raise ValueError(f"'{self.key}' has neither errors nor a mean, and no note says why")
+        return self
+
+
+class PublishedTable(_Record):
+    """A published table. `parameters` of its rows are multiples of one network's."""
+
+    name: str
+    title: str
+    suite: str
+    domains: tuple[str, ...]
+    rows: tuple[PublishedRow, ...]
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PublishedTable:
+        keys = [row.key for row in self.rows]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise ValueError(f"table '{self.name}': two rows have the key '{twice[0]}'")
+        for row in self.rows:
+            if strange := sorted(set(row.errors) - set(self.domains)):
+                raise ValueError(f"table '{self.name}', row '{row.key}': '{strange[0]}' is none of its domains")
+        return self
+
+
+class Published(_Record):
+    """`published/*.json`: the tables of one publication."""
+
+    schema_: int = Field(alias="schema")
+    citation: str
+    url: str = ""
+    tables: tuple[PublishedTable, ...]
+
+    def table(self, name: str) -> PublishedTable | None:
+        """The table of this name."""
+        return next((table for table in self.tables if table.name == name), None)
+
+
+def read_published(path: Path) -> Published:
+    """Published results from a file. Raises BadData: missing, too large, not JSON, a newer schema, fields amiss."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadData(f"{path}: too large for published results; at most {MAX_BYTES >> 10} KB")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{path}: not JSON: {error}") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise BadData(f"{path}: schema {schema!r} is not one that this udbench reads (up to {SCHEMA})")
+    try:
+        return Published.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadData(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
