@@ -128,3 +128,14 @@ def test_images_that_are_too_small_are_refused_with_what_to_do(arch: str) -> Non
     inputs = {name: Input(height=side, width=side, channels=3, num_classes=2) for name, side in (("a", 64), ("d", 6))}
     with pytest.raises(UdbenchError, match=rf"'{arch}' cannot take images of 6x6 \('d'\): .*--set image_size="):
         build_model(ARCHS[arch], Adapter(name="nothing", attach=print), inputs, arch_settings=model())
+
+
+@pytest.mark.parametrize("arch", ["alexnet", "vgg-m-128"])
+def test_fully_connected_layers_have_norms_or_dropout(arch: str) -> None:
+    counts = {}
+    for norm in ("bn", "none"):
+        network = ARCHS[arch].build({"imagenet": given("imagenet")}, ARCHS[arch].settings(norm=norm))
+        head = network.head(given("imagenet"), (256, 13, 13) if arch == "alexnet" else (512, 13, 13))
+        counts[norm] = [sum(isinstance(m, kind) for m in head.modules()) for kind in (nn.BatchNorm1d, nn.Dropout)]
+        assert [m.bias is None for m in head.modules() if isinstance(m, nn.Linear)] == [norm == "bn"] * 2 + [False]
+    assert counts == {"bn": [2, 0], "none": [0, 2]}

@@ -19,7 +19,9 @@ class TowerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: float = Field(1.0, gt=0, description="factor on the channels of every convolution and on fc6 and fc7")
-    norm: Literal["bn", "none"] = Field("bn", description="a batch norm after each convolution, or no norm at all")
+    norm: Literal["bn", "none"] = Field(
+        "bn", description="a batch norm after each convolution, fc6 and fc7; or none, and dropout behind fc6 and fc7"
+    )
 
 
 class ThirdTowerSettings(TowerSettings):

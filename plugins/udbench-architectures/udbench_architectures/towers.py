@@ -124,14 +124,17 @@ def build(tower: Tower, inputs: Mapping[str, Input], settings: object) -> Networ
     hidden = [max(1, round(width * settings.width)) for width in tower.hidden]
 
     def head(given: Input, shape: tuple[int, ...]) -> nn.Module:
-        return _head(hidden, given, shape)
+        return _head(hidden, given, shape, settings.norm)
 
     stages = tuple(Stage(name=str(i), modules=(f"conv{i}",)) for i in range(1, len(tower.layers) + 1))
     return Network(trunk=trunk, stages=stages, head=head)
 
 
-def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...]) -> nn.Module:
-    """pool5, fc6, fc7 and the classifier."""
+def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...], norm: Literal["bn", "none"]) -> nn.Module:
+    """pool5, fc6, fc7 and the classifier.
+
+    fc6 and fc7 have batch norms where the convolutions do, and else dropout, as in MatConvNet's AlexNet and VGG-M.
+    """
     asked = given.head if given.head is not None else TowerHeadSettings.model_validate({})
     assert isinstance(asked, TowerHeadSettings)
     channels, height, width = shape
@@ -141,16 +144,18 @@ def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...]) -> nn.Mod
     head = nn.Sequential(
         *([Pool("up")] if pooled else []),
         nn.Flatten(),
-        nn.Linear(channels * height * width, hidden[0]),
-        nn.ReLU(),
-        nn.Dropout(CLASSIFIER_DROPOUT),
-        nn.Linear(hidden[0], hidden[1]),
-        nn.ReLU(),
-        nn.Dropout(CLASSIFIER_DROPOUT),
+        *_hidden(channels * height * width, hidden[0], norm),
+        *_hidden(hidden[0], hidden[1], norm),
         nn.Linear(hidden[1], given.num_classes),
     )
     _initialise(head)
     return head
+
+
+def _hidden(entering: int, leaving: int, norm: Literal["bn", "none"]) -> list[nn.Module]:
+    if norm == "bn":
+        return [nn.Linear(entering, leaving, bias=False), nn.BatchNorm1d(leaving), nn.ReLU()]
+    return [nn.Linear(entering, leaving), nn.ReLU(), nn.Dropout(CLASSIFIER_DROPOUT)]
 
 
 def _initialise(part: nn.Module) -> None:
