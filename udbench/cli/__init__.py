@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from udbench.cli import board, context, data, eval, list, output, run, show
+from udbench.cli import board, context, data, eval, list, output, run, show, sweep
 from udbench.errors import UdbenchError
 
 
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("eval")(eval.eval_)
+app.command("sweep")(sweep.sweep)
 app.command("list")(list.list_)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")

@@ -11,6 +11,7 @@ from udbench.cli import context, output
 
 if TYPE_CHECKING:
     from udbench.boards.ranking import Row, Table
+    from udbench.published import PublishedTable
 
 app = typer.Typer(no_args_is_help=True, help="Compare results on a leaderboard.")
 
@@ -37,8 +38,9 @@ def show(
         raise UnknownName("board", suite, known)
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     tables = rank(entries)
+    published = _published(suite)
     if json:
-        output.emit_json([_document(table) for table in tables])
+        output.emit_json([*map(_document, tables), *(_published_document(*each) for each in published)])
     else:
         for table in tables:
             _show(table)
@@ -48,6 +50,8 @@ def show(
         if not tables and not (parts and suite == context.CUSTOM_SUITE):
             asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
             output.say(f"no entries in {folder}; udbench run {asked} --adapter … --arch … makes one")
+        for citation, table in published:
+            _show_published(citation, table)
         if parts:
             output.say(f"boards of other sets of domains: {', '.join(parts)} (udbench board show {parts[0]})")
     for bad in refused:
@@ -68,6 +72,43 @@ def add(
     if path is None:
         raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
     output.say(str(add_entry(board, path.parent)))
+
+
+def _published(suite: str) -> list[tuple[str, PublishedTable]]:
+    """What was published of a suite, with the citations. A file that cannot be read is told of, and left out."""
+    from udbench.errors import UdbenchError
+    from udbench.published import read_published
+
+    found: list[tuple[str, PublishedTable]] = []
+    for item in context.registry().items("published"):
+        try:
+            whole = read_published(item.value)
+        except UdbenchError as error:
+            output.note(f"left out, of plugin '{item.owner}': {error}")
+            continue
+        found += [(whole.citation, table) for table in whole.tables if table.suite == suite]
+    return found
+
+
+def _show_published(citation: str, table: PublishedTable) -> None:
+    """Published rows, in the order of their table: they are not ranked, since nobody can check them here."""
+    named = [name for name in table.domains if any(name in row.errors for row in table.rows)]
+    shown = output.table(
+        "published", "comparable", ">mean error %", *(f">{name}" for name in named), title=f"published: {table.title}"
+    )
+    for row in table.rows:
+        mean = "" if row.mean_error is None else f"{row.mean_error:.1f}"
+        errors = (f"{row.errors[name]:.2g}" if name in row.errors and row.errors[name] < 1 else
+                  f"{row.errors[name]:.1f}" if name in row.errors else "" for name in named)  # fmt: skip
+        shown.add_row(*output.cells(row.method, row.comparable, mean, *errors))
+    output.answers().print(shown)
+    for note in [table.note, *(f"{row.method}: {row.note}" for row in table.rows if row.note), citation]:
+        if note:
+            output.paragraph(note)
+
+
+def _published_document(citation: str, table: PublishedTable) -> dict[str, Any]:
+    return {"standing": "published", "citation": citation, **table.model_dump(mode="json")}
 
 
 def _show(table: Table) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from udbench import Domain, Recipe, Suite, hookimpl
+from udbench import Domain, Recipe, Study, Suite, hookimpl
 
 
 @hookimpl
@@ -30,6 +31,25 @@ def udbench_recipes() -> Iterable[Recipe]:
     from udbench_domains.suites import RECIPES
 
     return RECIPES
+
+
+@hookimpl
+def udbench_studies() -> Iterable[Study]:
+    """The paper's Tables 2 to 5."""
+    import tomllib
+    from importlib import resources
+
+    files = sorted(resources.files("udbench_domains").joinpath("studies").iterdir(), key=lambda file: file.name)
+    grids = {file.name.removesuffix(".toml"): tomllib.loads(file.read_text()) for file in files}
+    return [
+        Study(name=name, grid=grid, summary=f"{grid['title']} (Bilen and Vedaldi 2017)") for name, grid in grids.items()
+    ]
+
+
+@hookimpl
+def udbench_published() -> Iterable[Path]:
+    """What the paper's tables say."""
+    return [Path(__file__).parent / "published" / "bilen2017.json"]
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from udbench import Domain, Recipe, Suite, hookimpl
+from udbench import Domain, Recipe, Study, Suite, hookimpl
 from udbench_pocket.catalogue import domains
 
 
@@ -42,6 +42,39 @@ def udbench_recipes() -> list[Recipe]:
                 "final_lr": 0.00002,
                 "warmup_lr": 0.0005,
                 "warmup_rounds": 10,
+            },
+        )
+    ]
+
+
+@hookimpl
+def udbench_studies() -> list[Study]:
+    return [
+        Study(
+            name="pocket-all",
+            summary="every normalisation of the paper, and what can be shared, on the pocket suite; 27 runs",
+            grid={
+                "title": "Pocket: normalisations, and what is shared",
+                "suite": "pocket",
+                "arch": "resnet38",
+                "seeds": 3,
+                "row": [
+                    {
+                        "adapter": [
+                            "universal-bn",
+                            "bn-plus",
+                            "domain-moments",
+                            "domain-bn",
+                            "universal-in",
+                            "domain-in",
+                        ]
+                    },
+                    {
+                        "label": "domain-bn, sharing",
+                        "adapter": "domain-bn",
+                        "sharing": ["none", "partial:1-3", "partial:2-4"],
+                    },
+                ],
             },
         )
     ]

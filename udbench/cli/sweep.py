@@ -1,0 +1,252 @@
+"""`udbench sweep`: run a study's grid, and print its table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.published import PublishedTable
+    from udbench.sweeps.grid import Plan, Planned
+    from udbench.sweeps.state import Run
+    from udbench.sweeps.table import StudyTable
+
+SWEEPS = Path("sweeps")
+GRACE = 60.0
+
+Format = Literal["text", "markdown", "csv", "latex"]
+
+
+def sweep(
+    study: Annotated[str, typer.Argument(metavar="STUDY|FILE", help="A study (udbench list studies), or a TOML file.")],
+    status: Annotated[bool, typer.Option("--status", help="Run nothing: print the table as it stands.")] = False,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds of each row, from 0 on.", show_default="the study's")
+    ] = None,
+    settings: Annotated[
+        context.Names | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of every run; many times."),
+    ] = None,
+    domains: Annotated[str | None, typer.Option(help="Only these of the study's domains; commas between.")] = None,
+    available: Annotated[
+        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of its runs.", show_default="sweeps/STUDY")] = None,
+    board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = Path("leaderboards"),
+    no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How the table is printed.")] = "text",
+    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Run what a study lacks, one run after another, and print its table beside the published one.
+
+    A run that fails does not stop the others; called again, the study goes on where it was, and tries again what
+    failed. For example: udbench sweep pocket-all --seeds 1
+    """
+    plan = _plan(study, seeds, settings, domains)
+    published, citation = _published(plan)
+    root = out or SWEEPS / plan.name
+    if not status:
+        common = [
+            *(["--available"] if available else []),
+            *(["--data", str(data)] if data else []),
+            *(["--no-board"] if no_board else ["--board", str(board)]),
+            *["--device", device, "--precision", precision],
+            *(["--workers", str(workers)] if workers else []),
+        ]
+        _run_missing(plan, root, common)
+    from udbench.sweeps.state import runs_of
+    from udbench.sweeps.table import study_table
+
+    runs = runs_of(plan, root)
+    table = study_table(plan, runs, published, citation)
+    if json:
+        output.emit_json(_document(table, runs))
+    else:
+        _print(table, format)
+    if failed := [run for run in runs if run.state == "failed"]:
+        for run in failed:
+            output.note(f"failed: {run.row.label}, seed {run.seed}: {run.reason.splitlines()[0]}")
+        raise typer.Exit(1)
+
+
+def _plan(study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None) -> Plan:
+    from udbench.config import parse_assignments
+    from udbench.errors import BadSetting
+    from udbench.studies import Study
+    from udbench.sweeps.grid import expand, read_study
+
+    if study.endswith(".toml") or "/" in study:
+        path = Path(study)
+        if not path.is_file():
+            raise BadSetting(f"study {study}: no such file")
+        name, grid = path.stem, read_study(path)
+    else:
+        found = context.registry().get(Study, study)
+        name, grid = found.name, found.grid
+    only = None if domains is None else [word.strip() for word in domains.split(",") if word.strip()]
+    return expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only)
+
+
+def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
+    from udbench.errors import BadSetting
+    from udbench.published import read_published
+
+    if plan.published is None:
+        return None, ""
+    file, name = plan.published
+    whole = read_published(context.registry().item("published", file).value)
+    table = whole.table(name)
+    if table is None:
+        known = ", ".join(each.name for each in whole.tables)
+        raise BadSetting(f"study '{plan.name}': no table '{name}' in the published results {file}, which has {known}")
+    keys = [row.key for row in table.rows]
+    if strange := [row.published for row in plan.rows if row.published and row.published not in keys]:
+        raise BadSetting(f"study '{plan.name}': no row '{strange[0]}' in {file}:{name}, which has {', '.join(keys)}")
+    return table, whole.citation
+
+
+def _run_missing(plan: Plan, root: Path, common: Sequence[str]) -> None:
+    from udbench.errors import UdbenchError
+    from udbench.sweeps.state import forget_failure, note_failure, runs_of
+
+    runs = runs_of(plan, root)
+    todo = [run for run in runs if run.state != "done"]
+    output.note(f"{plan.name}: {len(runs)} runs in {root}, {len(runs) - len(todo)} of them done")
+    for number, run in enumerate(todo, 1):
+        output.note(f"[{number}/{len(todo)}] {run.row.label}, seed {run.seed}")
+        forget_failure(run.folder)
+        try:
+            _check(run.row)
+        except UdbenchError as error:
+            output.note(f"error: {error}")
+            note_failure(run.folder, str(error))
+            continue
+        words = [*run.row.arguments(run.seed), *common, "--out", str(run.folder), "--resume"]
+        if reason := _child([sys.executable, "-m", "udbench", "run", *words]):
+            note_failure(run.folder, reason)
+
+
+def _check(row: Planned) -> None:
+    """Refuse at once what names and numbers alone show to be wrong, without the seconds that a process takes."""
+    from udbench.cli import jobs
+
+    suite, members, part = context.resolve_domains(row.suite, ",".join(row.domains) if row.domains else None)
+    assignments = [word for flag, word in zip(row.arguments(0), row.arguments(0)[1:], strict=False) if flag == "--set"]
+    names = [member.spec.name for member in members]
+    recipe, settings, adapter, arch = context.load_recipe(row.recipe, suite, names, assignments)
+    jobs.check(
+        jobs.Ask(
+            suite=suite,
+            part=part,
+            domains=members,
+            adapter=row.adapter,
+            adapter_settings=adapter,
+            arch=row.arch,
+            arch_settings=arch,
+            sharing=row.sharing,
+            recipe=recipe,
+            settings=settings,
+            seed=0,
+            device="auto",
+            precision="auto",
+            group=None,
+        )
+    )
+
+
+def _child(command: Sequence[str]) -> str:
+    """Run a command, its notes shown as they come; why it failed, empty where it did not. Ctrl-C reaches it too."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        with process.stderr:
+            for line in process.stderr:
+                output.note(f"  {line.rstrip()}")
+                said = [*said[-40:], line.rstrip()]
+        code = process.wait()
+    except KeyboardInterrupt:
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    if code == 130:
+        raise KeyboardInterrupt
+    if code == 0:
+        return ""
+    first = next((i for i, line in enumerate(said) if line.startswith("error: ")), None)
+    if first is not None:
+        return "\n".join(line.removeprefix("error: ").strip() for line in said[first:])
+    if code < 0:
+        return f"it was killed by signal {-code}, perhaps for want of memory"
+    return said[-1] if said else f"it ended with exit code {code}"
+
+
+def _print(table: StudyTable, format: Format) -> None:
+    from udbench.sweeps import render
+
+    match format:
+        case "markdown":
+            return output.say(render.markdown(table).rstrip("\n"))
+        case "csv":
+            return output.say(render.comma_separated(table).rstrip("\n"))
+        case "latex":
+            return output.say(render.latex(table).rstrip("\n"))
+        case "text":
+            shown = output.table(*(f">{name}" if i else name for i, name in enumerate(render.header(table))),
+                                 title=table.title)  # fmt: skip
+            for cells in render.lines(table):
+                shown.add_row(*output.cells(*cells))
+            output.answers().print(shown)
+            for note in [*table.notes, *([f"published: {table.citation}"] if table.citation else [])]:
+                output.paragraph(note)
+    return None
+
+
+def _document(table: StudyTable, runs: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "study": table.name,
+        "title": table.title,
+        "domains": list(table.domains),
+        "rows": [
+            {
+                "label": row.label,
+                "n": row.n,
+                "of": row.of,
+                "errors": row.errors,
+                "mean_error": row.mean,
+                "spread": row.spread,
+                "published": None if row.published is None else row.published.model_dump(mode="json"),
+            }
+            for row in table.rows
+        ],
+        "runs": [
+            {
+                "row": run.row.label,
+                "seed": run.seed,
+                "state": run.state,
+                "folder": str(run.folder),
+                "reason": run.reason,
+            }
+            for run in runs
+        ],
+        "citation": table.citation,
+        "notes": list(table.notes),
+    }
