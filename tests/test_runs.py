@@ -171,6 +171,60 @@ def test_encoded_images_and_pixels_are_one_run_and_it_goes_on_at_the_same_image(
     assert rescore(job, both, tmp_path / "whole", workers=1) == read_result(tmp_path / "whole" / "result.json").scores
 
 
+def test_networks_that_share_nothing_are_trained_each_by_itself_and_recorded_as_one(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry)
+    job = replace(job, config=job.config.model_copy(update={"sharing": "none"}))
+    result = execute(job, stores, tmp_path / "all", Silent())
+    parts = []
+    for store in stores:
+        config = job.config.model_copy(update={"domains": (store.name,)})
+        parts.append(execute(replace(job, config=config), [store], tmp_path / f"alone-{store.name}", Silent()))
+        own = tmp_path / "all" / "domains" / store.name
+        assert bytes_of(own) == bytes_of(tmp_path / f"alone-{store.name}"), "as if it had been trained alone"
+    assert result.params.shared == 0
+    assert result.params.private == sum(part.params.shared + part.params.private for part in parts)
+    assert [score.error for score in result.scores] == [part.scores[0].error for part in parts]
+    seconds = [read_result(p).seconds for p in (tmp_path / "all" / "domains").glob("*/result.json")]
+    assert result.seconds == pytest.approx(sum(seconds))
+    assert rescore(job, stores, tmp_path / "all") == result.scores, "its weights are those of all networks"
+
+
+def test_a_network_that_was_interrupted_is_resumed_and_those_that_are_done_are_left_alone(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry, eval_every=1)
+    job = replace(job, config=job.config.model_copy(update={"sharing": "none"}))
+    execute(job, stores, tmp_path / "whole", Silent())
+
+    class InTheSecond(Interrupting):
+        def started(self, about: Mapping[str, Any]) -> None:
+            super().started(about)
+            self.after = 3 if about["network"] == 2 else 99
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, stores, tmp_path / "parts", InTheSecond(99), resume=True)
+    done = (tmp_path / "parts" / "domains" / "left" / "result.json").stat().st_mtime_ns
+    execute(job, stores, tmp_path / "parts", Silent(), resume=True)
+    assert (tmp_path / "parts" / "domains" / "left" / "result.json").stat().st_mtime_ns == done
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+def test_a_damaged_network_of_several_is_named(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    job = job_of(registry)
+    job = replace(job, config=job.config.model_copy(update={"sharing": "none"}))
+    execute(job, stores, tmp_path / "run", Silent())
+    (tmp_path / "run" / "result.json").unlink()
+    left, right = (tmp_path / "run" / "domains" / name / "weights.safetensors" for name in ("left", "right"))
+    left.write_bytes(right.read_bytes())
+    with pytest.raises(BadData, match=r"left/weights.safetensors holds another network's weights than that of 'left'"):
+        execute(job, stores, tmp_path / "run", Silent(), resume=True)
+    left.write_bytes(b"")
+    with pytest.raises(BadData, match="missing or damaged"):
+        execute(job, stores, tmp_path / "run", Silent(), resume=True)
+
+
 KILLED = """
 import sys
 sys.path.insert(0, {tests!r})

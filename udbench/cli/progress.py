@@ -47,12 +47,14 @@ class Listeners:
 
 
 class LogFile:
-    """log.jsonl: an event a line. A run that goes on drops what lies beyond its checkpoint."""
+    """log.jsonl: an event a line, of each network in its own folder. A run that goes on drops what lies beyond its
+    checkpoint."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "log.jsonl"
+        self._top = self._path = folder / "log.jsonl"
 
     def started(self, about: Mapping[str, Any]) -> None:
+        self._path = Path(about["folder"]) / "log.jsonl"
         kept: list[str] = []
         if self._path.exists():
             lines = self._path.read_text().splitlines(keepends=True)
@@ -76,6 +78,7 @@ class LogFile:
         self._write("scored", {"round": round, "split": split, "errors": dict(scores)})
 
     def finished(self, result: Mapping[str, Any]) -> None:
+        self._path = self._top
         self._write("finished", {"mean_error": result["mean_error"], "seconds": result["seconds"]})
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -115,6 +118,12 @@ class Screen:
             + (f", seed {about['seed']}" if about["seed"] else ""),
             highlight=False,
         )
+        if "network" in about:
+            self._console.print(
+                f"network {about['network']} of {about['networks']}: {', '.join(about['domains'])}",
+                markup=False,
+                highlight=False,
+            )
         if about["start"]:
             self._console.print(f"going on after round {about['start']}")
         self._bar.update(self._task, total=about["rounds"], completed=about["start"])

@@ -156,7 +156,7 @@ def _one(
         result = execute(job, stores, folder, listener, resume=resume, workers=context.cores(workers))
     except KeyboardInterrupt:
         screen.close()
-        if (folder / "checkpoint.pt").exists():
+        if next(folder.rglob("checkpoint.pt"), None):
             output.note(f"stopped; go on by the same command with --resume --out {folder}")
         raise
     finally:

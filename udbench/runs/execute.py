@@ -16,6 +16,7 @@ from udbench.files import atomic_write
 from udbench.reporters import Listener
 from udbench.results import RunResult, read_result
 from udbench.runs.folder import id_for, write_config, writing_to
+from udbench.runs.independent import independent, is_independent
 from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
 from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
@@ -34,6 +35,7 @@ def execute(
     """Train, score and record. The folder then holds config.toml, checkpoint.pt, weights.safetensors,
     predictions.npz and result.json.
 
+    Networks that share nothing are trained one after another, each in a folder of its own below `domains`.
     `workers` processes decode images that are kept encoded (0: this one does). With `resume` a run that has a
     checkpoint there goes on, and one that has a result is left as it is. Raises BadData when the folder holds
     something and `resume` is off, is another run's, or another process works in it.
@@ -42,6 +44,12 @@ def execute(
         id = id_for(folder, job.config)
         if (folder / "result.json").exists():
             return read_result(folder / "result.json")
+        if is_independent(job.config):
+
+            def train_alone(part: Job, store: Store, own: Path, told: Listener) -> RunResult:
+                return execute(part, [store], own, told, resume=True, workers=workers)
+
+            return independent(id, job, stores, folder, listener, train_alone)
         data, rows = prepare_data(stores, job.config.settings)
         config = job.config
         device, dtype = torch.device(config.device), parameter_dtype(config.precision)
@@ -62,7 +70,7 @@ def _execute(
     start = load_checkpoint(checkpoint, identity, model, optimizer) if checkpoint.exists() else Progress()
     by_batch = job.adapter.evaluation == "batch"
     write_config(folder, id, config)
-    listener.started(_about(job, model, start))
+    listener.started(_about(job, model, start, folder))
 
     def score(at: int) -> None:
         seen = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
@@ -93,9 +101,10 @@ def _execute(
     return result
 
 
-def _about(job: Job, model: UniversalModel, start: Progress) -> dict[str, Any]:
+def _about(job: Job, model: UniversalModel, start: Progress, folder: Path) -> dict[str, Any]:
     count = count_parameters(model)
     return {
+        "folder": str(folder),
         "adapter": job.config.adapter,
         "arch": job.config.arch,
         "sharing": job.config.sharing,

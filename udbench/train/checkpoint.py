@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from udbench.errors import BadData
 from udbench.files import writing
 from udbench.train.model import UniversalModel
+from udbench.train.owned import owned_names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,20 @@ def save_weights(path: Path, model: UniversalModel) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with writing(path) as temporary:
         temporary.write_bytes(save(tensors))
+
+
+def load_weights_of(path: Path, model: UniversalModel, domain: str) -> None:
+    """Bring what one domain owns to the weights of a network that was trained for it alone. Raises BadData."""
+    try:
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise BadData(f"{path} is missing or damaged: {error}") from None
+    if set(found) != owned_names(model, domain):
+        raise BadData(f"{path} holds another network's weights than that of '{domain}'")
+    try:
+        model.load_state_dict(found, strict=False)
+    except RuntimeError as error:
+        raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
 
 
 def load_weights(path: Path, model: UniversalModel) -> None:

@@ -29,6 +29,16 @@ def owned_parameters(model: nn.Module, domain: str | None) -> list[Tensor]:
     return [parameter for name, parameter in model.named_parameters() if whose[name] == domain]
 
 
+def owned_names(model: nn.Module, domain: str) -> set[str]:
+    """The names in a model's state of all that one domain owns, moments included."""
+    return {
+        f"{path}.{domain}.{name}" if path else f"{domain}.{name}"
+        for path, module in model.named_modules()
+        if isinstance(module, Owned) and domain in module
+        for name in module[domain].state_dict()
+    }
+
+
 def shared_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Modules with their paths, leaving out all that is a domain's own."""
     seen: set[int] = set()

@@ -1,0 +1,93 @@
+"""No sharing: a network for each domain, trained one after another, and their results put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from udbench.config import RunConfig
+from udbench.data.store import Store
+from udbench.errors import BadData
+from udbench.files import atomic_write
+from udbench.reporters import Listener, Step
+from udbench.results import RunResult
+from udbench.runs.folder import write_config
+from udbench.runs.job import Job, build, inputs_of
+from udbench.runs.record import predictions_file, record
+from udbench.train.checkpoint import Progress, load_weights_of, save_weights
+from udbench.train.evaluate import Predictions
+
+DOMAINS = "domains"
+
+Alone = Callable[[Job, Store, Path, Listener], RunResult]
+
+
+def is_independent(config: RunConfig) -> bool:
+    """Whether a run is of networks that share nothing, and so can be trained each by itself."""
+    return config.sharing == "none" and len(config.domains) > 1
+
+
+def alone(config: RunConfig, domain: str) -> RunConfig:
+    """The run of one of the networks, as `udbench run` makes it of that domain by itself."""
+    return config.model_copy(update={"domains": (domain,), "part_of_suite": config.suite != "custom"})
+
+
+def independent(
+    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, train: Alone
+) -> RunResult:
+    """Train a network for each domain in `folder`/domains/NAME, a run of its own each, and record them as one.
+
+    Parameters, seconds and images are summed. What is done already is not done again, so each domain may be
+    resumed by itself.
+    """
+    write_config(folder, id, job.config)
+    results: list[RunResult] = []
+    for number, store in enumerate(stores, 1):
+        part = replace(job, config=alone(job.config, store.name))
+        told = _Part(listener, number, len(stores))
+        results.append(train(part, store, folder / DOMAINS / store.name, told))
+    model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
+    predictions: dict[str, Predictions] = {}
+    for store in stores:
+        own = folder / DOMAINS / store.name
+        load_weights_of(own / "weights.safetensors", model, store.name)
+        predictions[store.name] = _read_predictions(own / "predictions.npz", store.name)
+    save_weights(folder / "weights.safetensors", model)
+    atomic_write(folder / "predictions.npz", predictions_file(predictions))
+    seconds = sum(result.seconds for result in results)
+    images = round(sum(result.seconds * result.images_per_second for result in results))
+    end = Progress(round=job.config.settings.rounds, seconds=seconds, images=images)
+    combined = record(id, job, stores, folder, model, predictions, end)
+    atomic_write(folder / "result.json", combined.dumps())
+    listener.finished(combined.document())
+    return combined
+
+
+class _Part:
+    """Tells a run's listener of one of its networks."""
+
+    def __init__(self, listener: Listener, number: int, of: int) -> None:
+        self._listener, self._number, self._of = listener, number, of
+
+    def started(self, about: Mapping[str, Any]) -> None:
+        self._listener.started({**about, "network": self._number, "networks": self._of})
+
+    def stepped(self, step: Step) -> None:
+        self._listener.stepped(step)
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self._listener.scored(round, split, scores)
+
+    def finished(self, result: Mapping[str, Any]) -> None: ...
+
+
+def _read_predictions(path: Path, name: str) -> Predictions:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Predictions(*(arrays[f"{name}.{what}"] for what in ("label", "predicted", "log_probability")))
+    except (OSError, ValueError, KeyError) as error:
+        raise BadData(f"{path}: damaged ({error}); delete the folder {path.parent} to train it again") from None
