@@ -33,11 +33,20 @@ MAY_IMPORT = {
     "builtin": {*CONTRACTS, "udbench.hookspecs"},
     "config": {"udbench.errors"},
     "results": {"udbench.errors", "udbench.config"},
+    "published": {"udbench.errors"},
     "files": {"udbench.errors"},
     "processes": {"udbench.errors"},
     "data": {*CONTRACTS, "udbench.files", "udbench.processes", "udbench.data"},
     "train": {*CONTRACTS, "udbench.files", "udbench.train"},
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
+    "sweeps": {
+        "udbench.config",
+        "udbench.errors",
+        "udbench.files",
+        "udbench.published",
+        "udbench.results",
+        "udbench.sweeps",
+    },
 }
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -18,41 +16,17 @@ import numpy as np
 import pytest
 import torch
 
-from udbench.config import RunConfig
-from udbench.data.folders import folder_domain
 from udbench.data.form import Form
-from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store
 from udbench.errors import BadData, BadSetting, RunFailed
 from udbench.files import DiskFull
 from udbench.registry import Registry
-from udbench.reporters import Step
 from udbench.results import read_result
 from udbench.runs.execute import execute
 from udbench.runs.folder import find_run, new_folder, read_config
-from udbench.runs.job import Job, prepare_data
+from udbench.runs.job import prepare_data
 from udbench.runs.rescore import rescore
-from udbench.testing.toys import toy_architecture
-from udbench.testing.trees import write_class_folders
-
-
-class Silent:
-    """A listener that keeps what it heard."""
-
-    def __init__(self) -> None:
-        self.rounds: list[int] = []
-        self.curve: list[int] = []
-
-    def started(self, about: Mapping[str, Any]) -> None:
-        self.start = about["start"]
-
-    def stepped(self, step: Step) -> None:
-        self.rounds.append(step.round)
-
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        self.curve.append(round)
-
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+from udbench.testing.runs import Interrupting, Silent, bytes_of, job_of, stores_in
 
 
 @pytest.fixture
@@ -61,49 +35,13 @@ def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     return stores_in(tmp_path)
 
 
-def stores_in(tmp_path: Path, **forms: Form) -> list[Store]:
-    wanted = []
-    for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
-        domain = folder_domain(write_class_folders(tmp_path / name, layout))
-        domain = replace(domain, spec=replace(domain.spec, name=name))
-        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=forms.get(name, Form(height=8, width=8))))
-    return prepare(wanted, workers=1)
-
-
-def job_of(registry: Registry, adapter: str = "domain-bn", seed: int = 0, **settings: object) -> Job:
-    config = RunConfig.model_validate(
-        {
-            "suite": "custom",
-            "suite_version": "1",
-            "score": "mean-error",
-            "domains": ("left", "right"),
-            "arch": "toy",
-            "adapter": adapter,
-            "recipe": "toy",
-            "settings": {"rounds": 6, "batch_size": 4, "image_size": 8, **settings},
-            "seed": seed,
-        }
-    )
-    return Job(
-        config=config,
-        architecture=toy_architecture(dropout=0.2),
-        adapter=registry.item("adapters", adapter).value,
-        score=registry.item("scores", "mean-error").value,
-        plugins={},
-    )
-
-
-def bytes_of(folder: Path) -> tuple[bytes, bytes]:
-    return (folder / "predictions.npz").read_bytes(), (folder / "weights.safetensors").read_bytes()
-
-
 def test_a_run_writes_its_folder_and_a_result_that_its_predictions_bear_out(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
     listener = Silent()
     result = execute(job_of(registry, eval_every=2), stores, tmp_path / "run", listener)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint.pt", "config.toml", "predictions.npz", "result.json", "weights.safetensors",
+        "checkpoint.pt", "config.toml", "domains.json", "predictions.npz", "result.json", "weights.safetensors",
     ]  # fmt: skip
     assert read_result(tmp_path / "run" / "result.json") == result
     assert listener.rounds[-1] == 6 and listener.curve == [2, 4]
@@ -124,19 +62,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         execute(job_of(registry, adapter, seed), stores, tmp_path / name, Silent())
     assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b") != bytes_of(tmp_path / "c")
-
-
-class Interrupting(Silent):
-    """Sends the process a Ctrl-C after some rounds, as a terminal would."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        if round >= self.after:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -227,13 +152,12 @@ def test_a_damaged_network_of_several_is_named(registry: Registry, stores: list[
 
 KILLED = """
 import sys
-sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 from udbench.plugins import load
 from udbench.data.store import open_store
 from udbench.runs.execute import execute
-from test_runs import Silent, job_of
+from udbench.testing.runs import Silent, job_of
 class Telling(Silent):
     def stepped(self, step): print("round", step.round, flush=True)
     def scored(self, *a): print("scored", flush=True)
@@ -243,9 +167,7 @@ execute(job, [open_store(Path(p)) for p in {stores!r}], Path({run!r}), Telling()
 
 
 def test_a_killed_run_keeps_a_checkpoint_to_go_on_from(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
-    code = KILLED.format(
-        tests=str(Path(__file__).parent), stores=[str(s.path) for s in stores], run=str(tmp_path / "run")
-    )
+    code = KILLED.format(stores=[str(s.path) for s in stores], run=str(tmp_path / "run"))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:

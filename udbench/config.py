@@ -181,6 +181,21 @@ class RecipeSettings(_Frozen):
         return self.domain.get(domain, _NOTHING)
 
 
+class Transfer(_Frozen):
+    """Where a network came from that is taken to a new domain, and what of it is trained there.
+
+    `run` and `weights_sha256` are the run's, `domains` those it was trained on. `train`: "head", "head+private",
+    "all"; or "none", where `shots` images of each class are its mean, drawn `draws` times.
+    """
+
+    run: str
+    weights_sha256: str
+    domains: tuple[str, ...]
+    train: Literal["none", "head", "head+private", "all"]
+    shots: int = Field(5, ge=1)
+    draws: int = Field(10, ge=1)
+
+
 class RunConfig(_Frozen):
     """Everything that shapes a run's numbers, and the few things that only shape its speed (group, device)."""
 
@@ -196,6 +211,7 @@ class RunConfig(_Frozen):
     sharing: str = "deep"
     recipe: str
     settings: RecipeSettings
+    transfer: Transfer | None = None
     seed: int = Field(0, ge=0)
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     device: str = "cpu"

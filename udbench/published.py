@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -22,11 +24,12 @@ class _Record(BaseModel):
 class PublishedRow(_Record):
     """A line of a published table. Errors in percent; `mean_error` is as printed, which need not be their mean.
 
-    `comparable` says how far ours can be held against it, and `note` why not further.
+    `comparable` says how far ours can be held against it, and `note` why not further. `source` is where the method
+    comes from, if not from the publication that has the table.
     """
 
-    key: str
-    method: str
+    key: str = Field(min_length=1)
+    method: str = Field(min_length=1)
     adapter: str = ""
     arch: str = ""
     sharing: str = ""
@@ -36,6 +39,7 @@ class PublishedRow(_Record):
     parameters: float | None = Field(None, ge=0)
     comparable: Comparable = "approximate"
     note: str = ""
+    source: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> PublishedRow:
@@ -58,9 +62,10 @@ class PublishedTable(_Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> PublishedTable:
-        keys = [row.key for row in self.rows]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
-            raise ValueError(f"table '{self.name}': two rows have the key '{twice[0]}'")
+        if twice := _twice(row.key for row in self.rows):
+            raise ValueError(f"table '{self.name}': two rows have the key '{twice}'")
+        if twice := _twice(self.domains):
+            raise ValueError(f"table '{self.name}': the domain '{twice}' is named twice")
         for row in self.rows:
             if strange := sorted(set(row.errors) - set(self.domains)):
                 raise ValueError(f"table '{self.name}', row '{row.key}': '{strange[0]}' is none of its domains")
@@ -71,9 +76,15 @@ class Published(_Record):
     """`published/*.json`: the tables of one publication."""
 
     schema_: int = Field(alias="schema")
-    citation: str
+    citation: str = Field(min_length=1)
     url: str = ""
     tables: tuple[PublishedTable, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Published:
+        if twice := _twice(table.name for table in self.tables):
+            raise ValueError(f"two tables have the name '{twice}'")
+        return self
 
     def table(self, name: str) -> PublishedTable | None:
         """The table of this name."""
@@ -91,11 +102,16 @@ def read_published(path: Path) -> Published:
     except (ValueError, RecursionError) as error:
         raise BadData(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
         raise BadData(f"{path}: schema {schema!r} is not one that this udbench reads (up to {SCHEMA})")
     try:
         return Published.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadData(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise BadData(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """A name that is there more than once."""
+    return next((name for name, number in Counter(names).items() if number > 1), None)

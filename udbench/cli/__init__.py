@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from udbench.cli import board, context, data, eval, list, output, run, show, sweep
+from udbench.cli import baseline, board, context, data, eval, export, list, output, predict, run, show, sweep, transfer
 from udbench.errors import UdbenchError
 
 
@@ -47,10 +47,14 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("eval")(eval.eval_)
+app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("sweep")(sweep.sweep)
+app.command("transfer")(transfer.transfer)
 app.command("list")(list.list_)
 app.command("show")(show.show)
 app.add_typer(data.app, name="data")
+board.app.command("baseline")(baseline.baseline)
 app.add_typer(board.app, name="board")
 
 

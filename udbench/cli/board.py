@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,9 @@ import typer
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
+    from udbench.boards.baseline import Baseline
     from udbench.boards.ranking import Row, Table
-    from udbench.published import PublishedTable
+    from udbench.published import PublishedRow, PublishedTable
 
 app = typer.Typer(no_args_is_help=True, help="Compare results on a leaderboard.")
 
@@ -27,29 +29,36 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Rank the entries of a board by mean error."""
+    from udbench.boards.baseline import FOLDER, read_baselines
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
     from udbench.errors import UnknownName
 
     folder = board / suite
-    there = {path.parent.relative_to(board).as_posix() for path in board.rglob("*.json")} if board.is_dir() else set()
-    known = {*there, *context.registry().names("suites"), context.CUSTOM_SUITE}
+    found = [path.parent for path in board.rglob("*.json")] if board.is_dir() else []
+    there = {folder.relative_to(board).as_posix() for folder in found if folder.name != FOLDER}
+    every = _published()
+    suites = {*context.registry().names("suites"), context.CUSTOM_SUITE}
+    known = {*there, *suites, *(table.suite for _, table in every)}
     if suite not in known:
         raise UnknownName("board", suite, known)
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     tables = rank(entries)
-    published = _published(suite)
+    baselines = read_baselines(folder)
+    published = [(citation, table) for citation, table in every if table.suite == suite]
     if json:
-        output.emit_json([*map(_document, tables), *(_published_document(*each) for each in published)])
+        scored = [_document(table, _fitting(table, baselines)) for table in tables]
+        output.emit_json([*scored, *(_published_document(*each) for each in published)])
     else:
         for table in tables:
-            _show(table)
+            _show(table, _fitting(table, baselines))
             if table is not tables[0]:
                 output.say(f"not compared with the first table: {_apart(tables[0], table)}")
         parts = sorted(name for name in there if name.startswith(f"{suite}/"))
         if not tables and not (parts and suite == context.CUSTOM_SUITE):
             asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
-            output.say(f"no entries in {folder}; udbench run {asked} --adapter … --arch … makes one")
+            how = f"udbench run {asked} --adapter … --arch … makes one"
+            output.say(f"no entries in {folder}; {how if suite in suites else 'no such suite is installed'}")
         for citation, table in published:
             _show_published(citation, table)
         if parts:
@@ -74,8 +83,8 @@ def add(
     output.say(str(add_entry(board, path.parent)))
 
 
-def _published(suite: str) -> list[tuple[str, PublishedTable]]:
-    """What was published of a suite, with the citations. A file that cannot be read is told of, and left out."""
+def _published() -> list[tuple[str, PublishedTable]]:
+    """What was published, with the citations. A file that cannot be read is told of, and left out."""
     from udbench.errors import UdbenchError
     from udbench.published import read_published
 
@@ -86,23 +95,28 @@ def _published(suite: str) -> list[tuple[str, PublishedTable]]:
         except UdbenchError as error:
             output.note(f"left out, of plugin '{item.owner}': {error}")
             continue
-        found += [(whole.citation, table) for table in whole.tables if table.suite == suite]
+        found += [(whole.citation, table) for table in whole.tables]
     return found
 
 
 def _show_published(citation: str, table: PublishedTable) -> None:
     """Published rows, in the order of their table: they are not ranked, since nobody can check them here."""
+    from udbench.sweeps.render import figure
+
     named = [name for name in table.domains if any(name in row.errors for row in table.rows)]
-    shown = output.table(
-        "published", "comparable", ">mean error %", *(f">{name}" for name in named), title=f"published: {table.title}"
-    )
+    figures: dict[str, Callable[[PublishedRow], str]] = {
+        "mean error %": lambda row: "" if row.mean_error is None else figure(row.mean_error),
+        "score": lambda row: "" if row.score is None else f"{row.score:,.0f}",
+        "params": lambda row: "" if row.parameters is None else f"{row.parameters:.2f}",
+        **{name: lambda row, name=name: figure(row.errors[name]) if name in row.errors else "" for name in named},
+    }
+    told = {name: cell for name, cell in figures.items() if any(cell(row) for row in table.rows)}
+    shown = output.table("published", "comparable", *(f">{name}" for name in told), title=f"published: {table.title}")
     for row in table.rows:
-        mean = "" if row.mean_error is None else f"{row.mean_error:.1f}"
-        errors = (f"{row.errors[name]:.2g}" if name in row.errors and row.errors[name] < 1 else
-                  f"{row.errors[name]:.1f}" if name in row.errors else "" for name in named)  # fmt: skip
-        shown.add_row(*output.cells(row.method, row.comparable, mean, *errors))
+        shown.add_row(*output.cells(row.method, row.comparable, *(cell(row) for cell in told.values())))
     output.answers().print(shown)
-    for note in [table.note, *(f"{row.method}: {row.note}" for row in table.rows if row.note), citation]:
+    remarks = {row.method: "; ".join(filter(None, [row.source, row.note])) for row in table.rows}
+    for note in [table.note, *(f"{method}: {remark}" for method, remark in remarks.items() if remark), citation]:
         if note:
             output.paragraph(note)
 
@@ -111,15 +125,26 @@ def _published_document(citation: str, table: PublishedTable) -> dict[str, Any]:
     return {"standing": "published", "citation": citation, **table.model_dump(mode="json")}
 
 
-def _show(table: Table) -> None:
+def _fitting(table: Table, baselines: Sequence[Baseline]) -> Baseline | None:
+    """The newest baseline of the very images of a table."""
+    return next((baseline for baseline in baselines if baseline.fits(table)), None)
+
+
+def _show(table: Table, baseline: Baseline | None) -> None:
     shown = output.table(
-        ">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", ">seeds", ">params", "standing",
+        ">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", *([">ud-score"] if baseline else []),
+        ">seeds", ">params", "standing",
         *(f">{name}" for name in table.domains),
         title=f"{table.suite}, version {table.suite_version}",
     )  # fmt: skip
     for row in table.rows:
-        shown.add_row(*output.cells(*_cells(row, table)))
+        shown.add_row(*output.cells(*_cells(row, table, baseline)))
     output.answers().print(shown)
+    if baseline:
+        output.say(
+            f"ud-score: over baseline {baseline.version}, {baseline.arch} without sharing, which has "
+            f"{250 * len(baseline.domains)}; more is better"
+        )
     if any(row.tied for row in table.rows):
         output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
 
@@ -136,11 +161,15 @@ def _apart(first: Table, other: Table) -> str:
     return f"other images, or of another size, of {', '.join(name for name, one, two in pairs if one != two)}"
 
 
-def _cells(row: Row, table: Table) -> list[str]:
+def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
+    from udbench.boards.baseline import ud_score
+
     result = row.result
     remarks = [*{entry.standing: None for entry in row.entries}]
     remarks += sorted({entry.remark for entry in row.entries if entry.remark})
     remarks += [] if row.complete else ["incomplete data"]
+    if transfer := result.config.transfer:
+        remarks.append(f"train {transfer.train}, from run {transfer.run} on {len(transfer.domains)} domains")
     return [
         f"{'= ' if row.tied else ''}{row.rank}",
         result.adapter,
@@ -148,6 +177,7 @@ def _cells(row: Row, table: Table) -> list[str]:
         result.sharing,
         result.recipe,
         f"{row.mean_error:.1f}" + (f" ± {row.spread:.1f}" if row.spread is not None else ""),
+        *([f"{ud_score(row, baseline):.0f}"] if baseline else []),
         str(row.seeds),
         f"{(result.params.shared + result.params.private) / 1e6:.2f} M",
         ", ".join(remarks),
@@ -155,7 +185,9 @@ def _cells(row: Row, table: Table) -> list[str]:
     ]
 
 
-def _document(table: Table) -> dict[str, Any]:
+def _document(table: Table, baseline: Baseline | None) -> dict[str, Any]:
+    from udbench.boards.baseline import ud_score
+
     return {
         "suite": table.suite,
         "suite_version": table.suite_version,
@@ -172,6 +204,8 @@ def _document(table: Table) -> dict[str, Any]:
                 "mean_error": row.mean_error,
                 "spread": row.spread,
                 "noise": row.noise,
+                "ud_score": ud_score(row, baseline) if baseline else None,
+                "baseline": baseline.version if baseline else None,
                 "seeds": [entry.result.seed for entry in row.entries],
                 "errors": row.errors,
                 "standing": sorted({entry.standing for entry in row.entries}),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,7 +72,9 @@ def sweep(
             *["--device", device, "--precision", precision],
             *(["--workers", str(workers)] if workers else []),
         ]
-        _run_missing(plan, root, common)
+        without = [word for name in context._disabled for word in ("--no-plugin", name)]
+        with _stopped_by_signals():
+            _run_missing(plan, root, [*without, "run"], common)
     from udbench.sweeps.state import runs_of
     from udbench.sweeps.table import study_table
 
@@ -99,7 +105,13 @@ def _plan(study: str, seeds: int | None, settings: Sequence[str] | None, domains
         found = context.registry().get(Study, study)
         name, grid = found.name, found.grid
     only = None if domains is None else [word.strip() for word in domains.split(",") if word.strip()]
-    return expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only)
+    if only is not None and not only:
+        raise BadSetting("--domains: no domain is named; give names with commas between")
+    plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only)
+    if domains is not None:
+        for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
+            context.resolve_domains(suite, domains)
+    return plan
 
 
 def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
@@ -120,15 +132,23 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     return table, whole.citation
 
 
-def _run_missing(plan: Plan, root: Path, common: Sequence[str]) -> None:
+def _run_missing(plan: Plan, root: Path, verb: Sequence[str], common: Sequence[str]) -> None:
     from udbench.errors import UdbenchError
-    from udbench.sweeps.state import forget_failure, note_failure, runs_of
+    from udbench.sweeps.state import forget_failure, note_failure, run_of, runs_of, wait_until_free
 
     runs = runs_of(plan, root)
     todo = [run for run in runs if run.state != "done"]
     output.note(f"{plan.name}: {len(runs)} runs in {root}, {len(runs) - len(todo)} of them done")
     for number, run in enumerate(todo, 1):
         output.note(f"[{number}/{len(todo)}] {run.row.label}, seed {run.seed}")
+        if not wait_until_free(run.folder, 0):
+            output.note("  another process is at work on it, perhaps of a sweep that was killed; waiting for it")
+            wait_until_free(run.folder, GRACE)
+        if (run.folder / "result.json").exists():
+            # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.
+            run = run_of(run.row, run.seed, run.folder)
+            output.note("  done meanwhile" if run.state == "done" else f"error: {run.reason}")
+            continue
         forget_failure(run.folder)
         try:
             _check(run.row)
@@ -136,8 +156,8 @@ def _run_missing(plan: Plan, root: Path, common: Sequence[str]) -> None:
             output.note(f"error: {error}")
             note_failure(run.folder, str(error))
             continue
-        words = [*run.row.arguments(run.seed), *common, "--out", str(run.folder), "--resume"]
-        if reason := _child([sys.executable, "-m", "udbench", "run", *words]):
+        words = [*verb, *run.row.arguments(run.seed), *common, "--out", str(run.folder), "--resume"]
+        if reason := _child([sys.executable, "-P", "-m", "udbench", *words]):
             note_failure(run.folder, reason)
 
 
@@ -169,24 +189,45 @@ def _check(row: Planned) -> None:
     )
 
 
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Within, a request to end (kill, a closed terminal) is Ctrl-C, so that the run in hand is saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {each: signal.getsignal(each) for each in names}
+    taken = [each for each in names if before[each] is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, before[each])
+
+
 def _child(command: Sequence[str]) -> str:
-    """Run a command, its notes shown as they come; why it failed, empty where it did not. Ctrl-C reaches it too."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    """Run a command, its notes shown as they come; why it failed, empty where it did not.
+
+    It has a session of its own: Ctrl-C reaches this process alone, which hands it on once, whoever sent it. A run
+    that is told so saves what it has.
+    """
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    )
     assert process.stderr is not None
     said: list[str] = []
     try:
-        with process.stderr:
-            for line in process.stderr:
-                output.note(f"  {line.rstrip()}")
-                said = [*said[-40:], line.rstrip()]
+        for line in process.stderr:
+            output.note(f"  {line.rstrip()}")
+            said = [*said[-40:], line.rstrip()]
         code = process.wait()
-    except KeyboardInterrupt:
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    except BaseException:
+        _stop(process)
         raise
+    finally:
+        process.stderr.close()
     if code == 130:
         raise KeyboardInterrupt
     if code == 0:
@@ -199,6 +240,18 @@ def _child(command: Sequence[str]) -> str:
     return said[-1] if said else f"it ended with exit code {code}"
 
 
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Have a run save what it has and end; a second Ctrl-C ends it at once."""
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        output.note("stopping, once the run in hand is saved; the same command goes on")
+    try:
+        process.communicate(timeout=GRACE)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()
+
+
 def _print(table: StudyTable, format: Format) -> None:
     from udbench.sweeps import render
 
@@ -206,7 +259,9 @@ def _print(table: StudyTable, format: Format) -> None:
         case "markdown":
             return output.say(render.markdown(table).rstrip("\n"))
         case "csv":
-            return output.say(render.comma_separated(table).rstrip("\n"))
+            output.say(render.comma_separated(table).rstrip("\n"))
+            for note in render.notes(table):
+                output.note(note)
         case "latex":
             return output.say(render.latex(table).rstrip("\n"))
         case "text":
@@ -215,7 +270,7 @@ def _print(table: StudyTable, format: Format) -> None:
             for cells in render.lines(table):
                 shown.add_row(*output.cells(*cells))
             output.answers().print(shown)
-            for note in [*table.notes, *([f"published: {table.citation}"] if table.citation else [])]:
+            for note in render.notes(table):
                 output.paragraph(note)
     return None
 
@@ -233,6 +288,8 @@ def _document(table: StudyTable, runs: Sequence[Run]) -> dict[str, Any]:
                 "errors": row.errors,
                 "mean_error": row.mean,
                 "spread": row.spread,
+                "parameters": row.parameters,
+                "state": row.state,
                 "published": None if row.published is None else row.published.model_dump(mode="json"),
             }
             for row in table.rows

@@ -19,6 +19,8 @@ from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.independent import independent, is_independent
 from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
+from udbench.runs.trained import write_domains
+from udbench.runs.transfer import begin_transfer, nearest_means, settle_moments
 from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
 from udbench.train.evaluate import evaluate
 from udbench.train.feed import Feed
@@ -63,13 +65,22 @@ def _execute(
     config, settings = job.config, job.config.settings
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     model = build(job, inputs)
+    transfer = config.transfer
+    if transfer is not None:
+        assert job.source is not None
+        begin_transfer(model, config, job.source)
     schedule = make_schedule(inputs, settings, config.group)
     optimizer = make_optimizer(model, settings)
     identity = _identity(config, stores)
     checkpoint = folder / "checkpoint.pt"
-    start = load_checkpoint(checkpoint, identity, model, optimizer) if checkpoint.exists() else Progress()
+    begun = checkpoint.exists()
+    start = load_checkpoint(checkpoint, identity, model, optimizer) if begun else Progress()
+    if transfer is not None and not begun:
+        batch = {part.domain: part.rows for group in schedule.groups for part in group}
+        settle_moments(model, feed, schedule.groups[0], batch, config.precision)
     by_batch = job.adapter.evaluation == "batch"
     write_config(folder, id, config)
+    write_domains(folder, stores)
     listener.started(_about(job, model, start, folder))
 
     def score(at: int) -> None:
@@ -79,20 +90,23 @@ def _execute(
     def save(progress: Progress) -> None:
         save_checkpoint(checkpoint, identity, model, optimizer, progress)
 
-    end = train(
-        model,
-        optimizer,
-        feed,
-        schedule,
-        settings,
-        config.precision,
-        start=start,
-        listener=listener,
-        save=save,
-        score=score,
-    )
-    save(end)
-    predictions = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
+    if transfer is not None and transfer.train == "none":
+        end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
+    else:
+        end = train(
+            model,
+            optimizer,
+            feed,
+            schedule,
+            settings,
+            config.precision,
+            start=start,
+            listener=listener,
+            save=save,
+            score=score,
+        )
+        save(end)
+        predictions = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
     save_weights(folder / "weights.safetensors", model)
     atomic_write(folder / "predictions.npz", predictions_file(predictions))
     result = record(id, job, stores, folder, model, predictions, end)

@@ -18,6 +18,7 @@ from udbench.results import RunResult
 from udbench.runs.folder import write_config
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.record import predictions_file, record
+from udbench.runs.trained import write_domains
 from udbench.train.checkpoint import Progress, load_weights_of, save_weights
 from udbench.train.evaluate import Predictions
 
@@ -45,6 +46,7 @@ def independent(
     resumed by itself.
     """
     write_config(folder, id, job.config)
+    write_domains(folder, stores)
     results: list[RunResult] = []
     for number, store in enumerate(stores, 1):
         part = replace(job, config=alone(job.config, store.name))

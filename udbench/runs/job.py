@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ Rows = Mapping[str, NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """All that a run needs: its configuration, and the objects that its names stand for."""
+    """All that a run needs: its configuration, and the objects that its names stand for. `source` is the folder of
+    the run whose network is taken to a new domain, where the configuration says `transfer`."""
 
     config: RunConfig
     architecture: Architecture
@@ -38,6 +40,7 @@ class Job:
     arch_settings: Any = None
     adapter_settings: Any = None
     head_settings: Mapping[str, Any] = field(default_factory=dict)
+    source: Path | None = None
 
 
 def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:

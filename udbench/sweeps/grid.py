@@ -12,13 +12,42 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from udbench.config import merged, validated
 from udbench.errors import BadSetting
 
-Words = str | list[str]
-Seeds = Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]]
+MOST_SEEDS = 1000
+
+
+def _one_or_many(given: Any) -> Any:
+    return (given,) if isinstance(given, str) else given
+
+
+def _from_zero(given: Any) -> Any:
+    """A number of seeds as the seeds themselves."""
+    if not isinstance(given, int) or isinstance(given, bool):
+        return given
+    if not 1 <= given <= MOST_SEEDS:
+        raise ValueError(f"a number of seeds is between 1 and {MOST_SEEDS:,}")
+    return tuple(range(given))
+
+
+def _distinct(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    if twice := [each for each in given if given.count(each) > 1]:
+        raise ValueError(f"{twice[0]!r} is named twice")
+    return given
+
+
+Word = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+Several = Annotated[tuple[Word, ...], Field(min_length=1), AfterValidator(_distinct)]
+Words = Annotated[Several, BeforeValidator(_one_or_many)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...],
+    Field(min_length=1, max_length=MOST_SEEDS),
+    AfterValidator(_distinct),
+    BeforeValidator(_from_zero),
+]
 
 
 class _Frozen(BaseModel):
@@ -28,13 +57,13 @@ class _Frozen(BaseModel):
 class Line(_Frozen):
     """`[[row]]` of a study: what it says for itself; the rest is the study's. Lists are taken in every combination."""
 
-    label: str | None = Field(None, description="how the table calls it")
-    suite: str | None = None
-    domains: list[str] | None = None
+    label: str | None = Field(None, min_length=1, description="how the table calls it")
+    suite: Word | None = None
+    domains: Several | None = None
     adapter: Words | None = None
     arch: Words | None = None
     sharing: Words | None = None
-    recipe: str | None = None
+    recipe: Word | None = None
     seeds: Seeds | None = Field(None, description="how many seeds from 0 on, or which")
     set: dict[str, Any] = Field(default_factory=dict, description="settings, as --set takes them")
     published: str | None = Field(None, description="the key of the row of the published table to hold it against")
@@ -43,13 +72,13 @@ class Line(_Frozen):
 class Grid(_Frozen):
     """A study. Without rows it is one of every combination of its lists."""
 
-    suite: str | None = None
-    domains: list[str] | None = None
+    suite: Word | None = None
+    domains: Several | None = None
     adapter: Words | None = None
-    arch: Words = "resnet38"
-    sharing: Words = "deep"
-    recipe: str | None = None
-    seeds: Seeds = 1
+    arch: Words = ("resnet38",)
+    sharing: Words = ("deep",)
+    recipe: Word | None = None
+    seeds: Seeds = (0,)
     set: dict[str, Any] = Field(default_factory=dict)
     published: str | None = Field(None, description="file and table of published results, such as bilen2017:table4")
     title: str = ""
@@ -136,11 +165,17 @@ def expand(
 ) -> Plan:
     """The rows of a study, with what the user changes of all of them laid over.
 
-    Raises BadSetting: a key that there is none of, no adapter, or two rows that are the same.
+    Raises BadSetting: a key that there is none of, no adapter, two rows that are the same or are called the same,
+    or a published row that nothing can be held against.
     """
-    study = validated(Grid, grid, f"study '{name}'")
-    rows = [row for line in study.row or [Line.model_validate({})] for row in _combined(name, study, line)]
-    rows = [
+    study = _checked(name, grid)
+    lines = study.row or [Line.model_validate({})]
+    rows = [row for number, line in enumerate(lines, 1) for row in _combined(name, number, study, line)]
+    if alike := _alike(rows):
+        raise BadSetting(f"study '{name}': the rows {alike} are the same runs; remove one")
+    if twice := [row.label for row in rows if sum(row.label == other.label for other in rows) > 1]:
+        raise BadSetting(f"study '{name}': two rows are called '{twice[0]}'; give each a label of its own")
+    changed = [
         replace(
             row,
             seeds=row.seeds if seeds is None else tuple(range(seeds)),
@@ -149,12 +184,10 @@ def expand(
         )
         for row in rows
     ]
-    seen: dict[str, str] = {}
-    for row in rows:
-        key = json.dumps(row.what(), sort_keys=True, default=str)
-        if key in seen:
-            raise BadSetting(f"study '{name}': the rows '{seen[key]}' and '{row.label}' are the same runs; remove one")
-        seen[key] = row.label
+    if alike := _alike(changed):
+        raise BadSetting(f"study '{name}': with --set and --domains, the rows {alike} are the same runs")
+    for row in changed:
+        _refuse_strange(f"study '{name}', row '{row.label}'", row.settings)
     file, _, table = (study.published or "").partition(":")
     if study.published and not table:
         raise BadSetting(f"study '{name}': published = {study.published!r}: expected FILE:TABLE, as bilen2017:table4")
@@ -162,38 +195,84 @@ def expand(
         name=name,
         title=study.title or name,
         note=study.note,
-        rows=tuple(rows),
+        rows=tuple(changed),
         published=(file, table) if study.published else None,
     )
 
 
-def _combined(name: str, study: Grid, line: Line) -> Iterator[Planned]:
-    adapters = _list(line.adapter or study.adapter)
+def _checked(name: str, grid: Mapping[str, Any]) -> Grid:
+    """The grid, each of its rows looked at by itself first, so that a slip in one is told with the nearest key."""
+    given = dict(grid)
+    rows = given.get("row", [])
+    if isinstance(rows, Mapping):
+        raise BadSetting(f"study '{name}': a row is written [[row]], in two pairs of brackets")
+    if isinstance(rows, list | tuple):
+        given["row"] = [validated(Line, row, f"study '{name}', row {number}") for number, row in enumerate(rows, 1)]
+    return validated(Grid, given, f"study '{name}'")
+
+
+def _combined(name: str, number: int, study: Grid, line: Line) -> Iterator[Planned]:
+    adapters = line.adapter or study.adapter
     if not adapters:
         raise BadSetting(f"study '{name}': no adapter is named; set adapter = \"domain-bn\", say")
-    archs, sharings = _list(line.arch or study.arch), _list(line.sharing or study.sharing)
-    seeds = study.seeds if line.seeds is None else line.seeds
-    for adapter, arch, sharing in itertools.product(adapters, archs, sharings):
+    archs, sharings = line.arch or study.arch, line.sharing or study.sharing
+    combinations = list(itertools.product(adapters, archs, sharings))
+    if line.published and not study.published:
+        raise BadSetting(f"study '{name}', row {number}: published = {line.published!r}, and the study names no table")
+    if line.published and len(combinations) > 1:
+        raise BadSetting(
+            f"study '{name}', row {number}: published = {line.published!r} is one row, and this makes "
+            f"{len(combinations)}; write a [[row]] for each"
+        )
+    for adapter, arch, sharing in combinations:
         own = [word for word, among in ((adapter, adapters), (arch, archs), (sharing, sharings)) if len(among) > 1]
         label = " ".join([*([line.label] if line.label else []), *own]) or adapter
         yield Planned(
             label=label,
             suite=line.suite or study.suite,
-            domains=_tuple(line.domains if line.domains is not None else study.domains),
+            domains=study.domains if line.domains is None else line.domains,
             adapter=adapter,
             arch=arch,
             sharing=sharing,
             recipe=line.recipe or study.recipe,
-            seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
+            seeds=study.seeds if line.seeds is None else line.seeds,
             settings=merged(study.set, line.set),
             published=line.published,
         )
 
 
+def _alike(rows: Sequence[Planned]) -> str:
+    """Two rows that are the same runs, empty where none are."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        key = json.dumps(row.what(), sort_keys=True, default=str)
+        if key in seen:
+            return f"'{seen[key]}' and '{row.label}'"
+        seen[key] = row.label
+    return ""
+
+
+def _refuse_strange(where: str, settings: Any, key: str = "") -> None:
+    """Settings are what --set can say: numbers, words, true, false, and lists of them."""
+    if isinstance(settings, Mapping):
+        for name, value in settings.items():
+            _refuse_strange(where, value, f"{key}.{name}" if key else name)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            if isinstance(value, Mapping):
+                raise BadSetting(f"{where}: set.{key} has a table in a list, which no setting takes")
+            _refuse_strange(where, value, key)
+    elif not isinstance(settings, str | int | float):
+        raise BadSetting(f"{where}: set.{key} = {settings}: a {type(settings).__name__}, which no setting takes")
+
+
 def _part(name: str, row: Planned, domains: Sequence[str]) -> tuple[str, ...]:
-    if row.domains is not None and (strange := sorted(set(domains) - set(row.domains))):
+    """The asked-for domains of a row. A suite puts its domains in order itself, so theirs here makes no other runs."""
+    if row.domains is None:
+        return tuple(sorted(set(domains))) if row.suite else tuple(domains)
+    if strange := sorted(set(domains) - set(row.domains)):
         raise BadSetting(f"--domains: '{strange[0]}' is not in study '{name}', which has {', '.join(row.domains)}")
-    return tuple(d for d in row.domains if d in domains) if row.domains is not None else tuple(domains)
+    return tuple(d for d in row.domains if d in domains)
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterable[str]:
@@ -201,12 +280,4 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterable[str]:
         if isinstance(value, Mapping):
             yield from _flat(value, f"{above}{key}.")
         else:
-            yield f"{above}{key}={json.dumps(value)}"
-
-
-def _list(words: Words | None) -> list[str]:
-    return [] if words is None else [words] if isinstance(words, str) else list(words)
-
-
-def _tuple(words: list[str] | None) -> tuple[str, ...] | None:
-    return None if words is None else tuple(words)
+            yield f"{above}{key}={json.dumps(value, ensure_ascii=False)}"

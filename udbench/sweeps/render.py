@@ -27,13 +27,18 @@ def lines(table: StudyTable) -> list[list[str]]:
     return every
 
 
+def notes(table: StudyTable) -> list[str]:
+    """What the table's reader must know, and where the published rows come from."""
+    return [*table.notes, *([f"published: {table.citation}"] if table.citation else [])]
+
+
 def markdown(table: StudyTable) -> str:
     """The table in Markdown, with what its reader must know below it."""
     head = header(table)
     rows = [head, ["---", *("---:" for _ in head[1:])], *lines(table)]
     text = "\n".join("| " + " | ".join(_markdown(cell) for cell in cells) + " |" for cells in rows)
-    notes = "\n".join(f"- {_markdown(note)}" for note in [*table.notes, *_citation(table)])
-    return f"**{_markdown(table.title)}**\n\n{text}\n" + (f"\n{notes}\n" if notes else "")
+    below = "\n".join(f"- {_markdown(note)}" for note in notes(table))
+    return f"**{_markdown(table.title)}**\n\n{text}\n" + (f"\n{below}\n" if below else "")
 
 
 def comma_separated(table: StudyTable) -> str:
@@ -53,25 +58,30 @@ def comma_separated(table: StudyTable) -> str:
 
 
 def latex(table: StudyTable) -> str:
-    """The table in LaTeX (booktabs)."""
+    """The table in LaTeX (booktabs), with what its reader must know in comments below it."""
     head = header(table)
     body = "\n".join(" & ".join(_latex(cell) for cell in cells) + r" \\" for cells in lines(table))
-    notes = "\n".join(f"% {note}" for note in " ".join([*table.notes, *_citation(table)]).splitlines())
+    below = "\n".join(f"% {' '.join(note.split())}" for note in [table.title, *notes(table)])
     return (
         f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}\n\\toprule\n"
         + " & ".join(_latex(cell) for cell in head)
-        + f" \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n{notes}\n"
+        + f" \\\\\n\\midrule\n{body}\n\\bottomrule\n\\end{{tabular}}\n{below}\n"
     )
 
 
+def figure(error: float) -> str:
+    """An error in percent as tables show it: small ones to the hundredth."""
+    return f"{error:.1f}" if error >= 1 else f"{error:.2f}"
+
+
 def _ours(row: TableRow, domains: Sequence[str]) -> list[str]:
-    mean = "" if row.mean is None else _figure(row.mean)
+    mean = "" if row.mean is None else figure(row.mean)
     if row.spread is not None:
         mean += f" ± {row.spread:.1f}"
     return [
-        row.label + (f" ({row.state})" if row.state else ""),
+        " ".join(row.label.split()) + (f" ({row.state})" if row.state else ""),
         str(row.n),
-        *(_figure(row.errors[name]) if name in row.errors else "" for name in domains),
+        *(figure(row.errors[name]) if name in row.errors else "" for name in domains),
         mean,
         "" if row.parameters is None else f"{row.parameters:.2f}",
     ]
@@ -81,17 +91,13 @@ def _theirs(row: PublishedRow, domains: Sequence[str]) -> list[str]:
     return [
         f"  {PUBLISHED}" + ("" if row.comparable == "exact" else f" ({_WORDS[row.comparable]})"),
         "",
-        *(_figure(row.errors[name]) if name in row.errors else "" for name in domains),
-        "" if row.mean_error is None else _figure(row.mean_error),
+        *(figure(row.errors[name]) if name in row.errors else "" for name in domains),
+        "" if row.mean_error is None else figure(row.mean_error),
         "" if row.parameters is None else f"{row.parameters:.2f}",
     ]
 
 
 _WORDS = {"approximate": "approximately comparable", "no": "not comparable"}
-
-
-def _figure(error: float) -> str:
-    return f"{error:.1f}" if error >= 1 else f"{error:.2f}"
 
 
 def _blank(*values: float | None) -> list[object]:
@@ -102,16 +108,25 @@ def _comparable(row: PublishedRow | None) -> str:
     return "" if row is None else row.comparable
 
 
-def _citation(table: StudyTable) -> list[str]:
-    return [f"published: {table.citation}"] if table.citation else []
-
-
 def _markdown(text: str) -> str:
-    escaped = "".join(f"\\{c}" if c in r"\|*_`<>[]" else c for c in " ".join(text.split()))
+    escaped = "".join(f"\\{c}" if c in r"\|*_`<>[]&#~$" else c for c in " ".join(text.split()))
     return f"&nbsp;&nbsp;{escaped}" if text.startswith("  ") else escaped
 
 
 def _latex(text: str) -> str:
-    special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    escaped = "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text.strip())
+    escaped = "".join(_LATEX.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in " ".join(text.split()))
     return rf"\quad {escaped}" if text.startswith("  ") else escaped
+
+
+# A bracket or an asterisk that follows the end of a line would be taken as its argument.
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "[": "{[}",
+    "*": "{*}",
+}

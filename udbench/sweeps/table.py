@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from udbench.published import PublishedRow, PublishedTable
 from udbench.results import RunResult
@@ -70,19 +71,30 @@ def _row(row: Planned, runs: Sequence[Run], published: PublishedTable | None) ->
     state = ", ".join(f"{number} {name}" for name, number in states.items())
     if not results:
         return TableRow(label=row.label, n=0, of=len(runs), published=beside, state=state)
-    means = [result.mean_error for result in results]
-    mean = sum(means) / len(means)
+    names = _common(results)
+    means = [_mean(result, names) for result in results] if names else []
     return TableRow(
         label=row.label,
         n=len(results),
         of=len(runs),
-        errors={name: sum(_error(result, name) for result in results) / len(results) for name in results[0].domains},
-        mean=mean,
-        spread=math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1)) if len(means) > 1 else None,
+        errors={name: sum(_error(result, name) for result in results) / len(results) for name in names},
+        mean=statistics.fmean(means) if means else None,
+        spread=statistics.stdev(means) if len(means) > 1 else None,
         parameters=results[0].params.ratio,
         published=beside,
         state=state,
     )
+
+
+def _common(results: Sequence[RunResult]) -> list[str]:
+    """The domains that every run of a row was measured on: a mean over its seeds needs all of them."""
+    return [name for name in results[0].domains if all(name in result.domains for result in results)]
+
+
+def _mean(result: RunResult, names: Sequence[str]) -> float:
+    if len(names) == len(result.domains):
+        return result.mean_error
+    return statistics.fmean(_error(result, name) for name in names)
 
 
 def _error(result: RunResult, domain: str) -> float:
@@ -100,19 +112,49 @@ def _notes(
     done = sum(run.state == "done" for run in runs)
     if done < len(runs):
         notes.append(f"{done} of {len(runs)} runs are done; the others are missing from this table")
+    measured = list(dict.fromkeys(name for result in results for name in result.domains))
+    for row in rows:
+        if row.n and (left := [name for name in measured if name not in row.errors]):
+            notes.append(f"{row.label}: not measured on {', '.join(left)} with every seed; its mean is of the others")
     if published and results:
-        measured = {name for result in results for name in result.domains}
         if left := [name for name in published.domains if name not in measured]:
-            notes.append(f"not measured here: {', '.join(left)}; means of ours and of the paper are of other domains")
-    lacks = {name: store.lacks for result in results for name, store in result.stores.items() if store.lacks}
-    notes += [f"{name} is incomplete: {what}" for name, what in sorted(lacks.items())]
-    budgets = dict.fromkeys(_budget(result) for result in results)
-    notes += [f"trained for {budget}" for budget in budgets]
+            notes.append(f"not measured here: {', '.join(left)}; means of ours and published ones are of other domains")
+        if more := [name for name in measured if name not in published.domains]:
+            notes.append(f"not in the published table: {', '.join(more)}; means are of other domains")
+    lacks = {(name, store.lacks) for result in results for name, store in result.stores.items() if store.lacks}
+    notes += [f"{name} is incomplete: {what}" for name, what in sorted(lacks)]
+    notes += _apart(results)
+    if any(result.split == "val" for result in results):
+        notes.append("errors are of validation images (eval_on=val), not of test images")
+    notes += _trained(runs)
     if published and published.note:
         notes.append(published.note)
     shown = [row.published for row in rows if row.published]
     notes += [f"published, {row.method}: {row.note}" for row in shown if row.note]
     return notes
+
+
+def _apart(results: Sequence[RunResult]) -> list[str]:
+    """The domains whose images changed between the runs, beyond the size and form that the runs asked for."""
+    images: dict[str, dict[tuple[Any, ...], set[str]]] = {}
+    for result in results:
+        settings = result.config.settings
+        for name, store in result.stores.items():
+            form = (settings.size_of(name), settings.storage_of(name), settings.resize_of(name), settings.side_of(name))
+            images.setdefault(name, {}).setdefault(form, set()).add(store.sha256)
+    changed = [name for name, forms in sorted(images.items()) if any(len(found) > 1 for found in forms.values())]
+    return [f"not all runs had the same images of {', '.join(changed)}"] if changed else []
+
+
+def _trained(runs: Sequence[Run]) -> list[str]:
+    """How long and on what the runs were trained; where they differ, which rows were trained so."""
+    budgets: dict[str, dict[str, None]] = {}
+    for run in runs:
+        if run.result is not None:
+            budgets.setdefault(_budget(run.result), {})[run.row.label] = None
+    if len(budgets) < 2:
+        return [f"trained for {budget}" for budget in budgets]
+    return [f"trained for {budget}: {', '.join(labels)}" for budget, labels in budgets.items()]
 
 
 def _budget(result: RunResult) -> str:

@@ -42,9 +42,17 @@ class UniversalModel(nn.Module):
         self.route = route
         self.shared_head = heads if isinstance(heads, nn.Module) else None
         self.heads = Owned() if isinstance(heads, nn.Module) else Owned(dict(heads))
+        self.frozen = False
         self.label_maps: dict[str, Tensor] = {}
         for name, order in (label_maps or {}).items():
             self.register_buffer(f"label_map_{name}", order)
+
+    def train(self, mode: bool = True) -> UniversalModel:
+        """As of any module; a trunk that is `frozen` stays as at test."""
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()
+        return self
 
     @property
     def domains(self) -> tuple[str, ...]:

@@ -48,8 +48,9 @@ def udbench_studies() -> Iterable[Study]:
 
 @hookimpl
 def udbench_published() -> Iterable[Path]:
-    """What the paper's tables say."""
-    return [Path(__file__).parent / "published" / "bilen2017.json"]
+    """What the paper's tables say, and the Visual Decathlon's."""
+    folder = Path(__file__).parent / "published"
+    return [folder / "bilen2017.json", folder / "decathlon.json"]
 
 
 @hookimpl

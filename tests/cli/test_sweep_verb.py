@@ -1,0 +1,398 @@
+"""`udbench sweep`: what it runs, what it leaves, what it prints; most of it with runs that are made up."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from udbench import Study, hookimpl
+from udbench.cli import sweep as verb
+from udbench.testing.records import made_result
+from udbench.testing.trees import write_class_folders
+
+Call = Callable[..., Any]
+
+STUDY = """
+title = "Toys"
+domains = ["handwriting", "walkers"]
+recipe = "pocket"
+set = { rounds = 4, image_size = 16, batch_size = 4 }
+[[row]]
+adapter = "universal-bn"
+[[row]]
+label = "own"
+adapter = "domain-bn"
+"""
+
+
+class Made:
+    """Stands in for the processes that run: makes results up, or fails, and keeps what it was called with."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, str]] = []
+        self.commands: list[list[str]] = []
+        self.fail: Callable[[dict[str, str]], str] = lambda options: ""
+
+    def __call__(self, command: Sequence[str]) -> str:
+        self.commands.append(list(command))
+        words = command[command.index("run") + 1 :]
+        options = {flag: word for flag, word in itertools.pairwise(words) if flag.startswith("--")}
+        self.calls.append(options)
+        if reason := self.fail(options):
+            return reason
+        adapter, seed = options["--adapter"], int(options["--seed"])
+        text = made_result("0a1b2c3d", (10.0 + 2 * seed, 20.0), adapter=adapter, seed=seed).dumps()
+        document = json.loads(text.replace('"left"', '"handwriting"').replace('"right"', '"walkers"'))
+        for where in (document, document["config"]):
+            where.update(arch=options["--arch"], sharing=options["--sharing"])
+        folder = Path(options["--out"])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(json.dumps(document))
+        return ""
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    stand_in = Made()
+    monkeypatch.setattr(verb, "_child", stand_in)
+    return stand_in
+
+
+def study(text: str = STUDY, name: str = "toys") -> str:
+    Path(f"{name}.toml").write_text(text)
+    return f"{name}.toml"
+
+
+def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) -> None:
+    said = cli("sweep", study(), "--seeds", "2", "--json")
+    assert said.code == 0 and "toys: 4 runs in sweeps/toys, 0 of them done" in said.err
+    assert "[3/4] own, seed 0" in said.err
+    table = said.json
+    assert set(table) == {"study", "title", "domains", "rows", "runs", "citation", "notes"}
+    assert (table["study"], table["title"], table["domains"]) == ("toys", "Toys", ["handwriting", "walkers"])
+    own = table["rows"][1]
+    assert set(own) == {
+        "label", "n", "of", "errors", "mean_error", "spread", "parameters", "state", "published"
+    }  # fmt: skip
+    assert (own["label"], own["n"], own["mean_error"], own["parameters"]) == ("own", 2, 15.5, 1.1)
+    assert [(run["row"], run["seed"], run["state"]) for run in table["runs"]][-1] == ("own", 1, "done")
+    again = cli("sweep", study(), "--seeds", "2", "--json")
+    assert again.json == table and len(made.calls) == 4, "nothing is run twice"
+    more = cli("sweep", study(), "--seeds", "3", "--json")
+    assert len(made.calls) == 6 and [row["n"] for row in more.json["rows"]] == [3, 3]
+
+
+def test_runs_are_told_what_the_study_and_the_user_say(cli: Call, made: Made) -> None:
+    cli(
+        "--no-plugin", "architectures", "sweep", study(), "--available", "--data", "d", "--board", "b",
+        "--device", "cpu", "--precision", "fp32", "--workers", "3", "--out", "o",
+    )  # fmt: skip
+    assert made.calls == [], "without its plugin there is no such network"
+    cli(
+        "--no-plugin", "missing-one", "sweep", study(), "--available",
+    )  # fmt: skip
+    cli(
+        "sweep", study(), "--available", "--data", "d", "--board", "b", "--device", "cpu", "--precision", "fp32",
+        "--workers", "3", "--out", "o",
+    )  # fmt: skip
+    (command, _) = made.commands
+    assert command[:5] == [sys.executable, "-P", "-m", "udbench", "run"]
+    words = " ".join(command)
+    assert "--available --data d --board b --device cpu --precision fp32 --workers 3" in words
+    assert "--domains handwriting,walkers --recipe pocket --set rounds=4" in words
+    assert re.search(r"--out o/universal-bn-[0-9a-f]{8}/seed-0 --resume$", words)
+
+
+def test_plugins_that_are_left_out_are_left_out_of_the_runs(cli: Call, made: Made) -> None:
+    cli("--no-plugin", "domains", "sweep", study(), "--no-board")
+    assert made.commands[0][4:7] == ["--no-plugin", "domains", "run"] and "--no-board" in made.commands[0]
+
+
+def test_a_run_that_cannot_be_fails_alone_and_is_told(cli: Call, made: Made) -> None:
+    file = study(
+        STUDY + '[[row]]\nlabel = "odd"\nadapter = "domain-bnn"\n'
+        '[[row]]\nlabel = "pair"\nadapter = "domain-bn"\nsharing = "full"\n'
+        '[[row]]\nlabel = "wrong"\nadapter = "domain-bn"\nset = { rouds = 3 }\n'
+        '[[row]]\nlabel = "last"\nadapter = "domain-bn"\narch = "resnet38-x2"\n'
+    )
+    said = cli("sweep", file)
+    assert said.code == 1 and [call["--adapter"] for call in made.calls] == ["universal-bn", "domain-bn", "domain-bn"]
+    ends = said.err.splitlines()[-3:]
+    assert ends[0] == "failed: odd, seed 0: no adapter 'domain-bnn'. Did you mean 'domain-bn'?"
+    assert ends[1].startswith("failed: pair, seed 0: --sharing full") and "handwriting 10, walkers 2" in ends[1]
+    assert ends[2] == "failed: wrong, seed 0: recipe 'pocket': no setting 'rouds'. Did you mean 'rounds'?"
+    assert "odd (1 failed)" in said.out and "3 of 6 runs are done" in said.out and "last" in said.out
+
+
+def test_what_failed_is_tried_again_and_its_reason_forgotten(cli: Call, made: Made) -> None:
+    made.fail = lambda options: "the loss is nan\nmore" if options["--adapter"] == "domain-bn" else ""
+    said = cli("sweep", study(), "--json")
+    assert said.code == 1 and said.err.splitlines()[-1] == "failed: own, seed 0: the loss is nan"
+    assert [run["reason"] for run in said.json["runs"]] == ["", "the loss is nan\nmore"]
+    assert cli("sweep", study(), "--status").code == 1
+    made.fail = lambda options: ""
+    said = cli("sweep", study(), "--json")
+    assert said.code == 0 and [run["state"] for run in said.json["runs"]] == ["done", "done"]
+    assert [call["--adapter"] for call in made.calls] == ["universal-bn", "domain-bn", "domain-bn"]
+    assert list(Path("sweeps").rglob("*failed*")) == []
+
+
+def test_status_runs_nothing(cli: Call, made: Made) -> None:
+    said = cli("sweep", study(), "--status")
+    assert said.code == 0 and "own (1 missing)" in said.out and "0 of 2 runs are done" in said.out
+    assert made.calls == [] and not Path("sweeps").exists()
+
+
+def test_other_settings_are_other_runs(cli: Call, made: Made) -> None:
+    cli("sweep", study())
+    said = cli("sweep", study(), "--set", "rounds=5", "--json")
+    assert len(made.calls) == 4 and len({call["--out"] for call in made.calls}) == 4
+    assert "sweeps/toys: 0" not in said.err and "0 of them done" in said.err
+    cli("sweep", study())
+    assert len(made.calls) == 4
+    cli("sweep", study(), "--domains", "walkers")
+    assert made.calls[-1]["--domains"] == "walkers" and len({call["--out"] for call in made.calls}) == 6
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 9}', "[]"])
+def test_a_result_that_cannot_be_read_is_left_as_it_is_and_told(cli: Call, made: Made, content: str) -> None:
+    cli("sweep", study())
+    (path,) = Path("sweeps/toys").glob("own-*/seed-0/result.json")
+    path.write_text(content)
+    said = cli("sweep", study())
+    assert said.code == 1 and f"failed: own, seed 0: {path}" in said.err and "own (1 failed)" in said.out
+    assert "Remove this file" in said.err and path.read_text() == content and len(made.calls) == 2
+    path.unlink()
+    assert cli("sweep", study()).code == 0 and len(made.calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["pocket-al"], "no study 'pocket-al'. Did you mean 'pocket-all'?"),
+        (["none.toml"], "study none.toml: no such file"),
+        (["./none"], "no such file"),
+        (["pocket-all", "--set", "rounds"], "expected key=value"),
+        (["pocket-all", "--domains", " , "], "--domains: no domain is named"),
+        (["pocket-all", "--domains", "walkers,runners"], "no domain 'runners'"),
+        (["pocket-all", "--domains", "walkers,mnist"], "'mnist' is not in suite 'pocket'"),
+        (["pocket-all", "--domains", "walkers,walkers"], "'walkers' is named twice"),
+        (["paper-table2", "--domains", "mnist,cifar100"], "--domains: 'cifar100' is not in study 'paper-table2'"),
+        (["pocket-all", "--seeds", "0"], "--seeds"),
+        (["pocket-all", "--format", "xml"], "--format"),
+    ],
+)
+def test_what_nothing_can_come_of_is_refused_before_anything_runs(
+    cli: Call, made: Made, words: list[str], said: str
+) -> None:
+    answer = cli("sweep", *words)
+    assert answer.code == 2 and said in answer.err and made.calls == [] and not Path("sweeps").exists()
+
+
+def test_a_slip_in_a_study_is_told_with_the_nearest_key(cli: Call, made: Made) -> None:
+    said = cli("sweep", study(STUDY.replace('label = "own"', 'lable = "own"')))
+    assert said.code == 2 and "study 'toys', row 2: no setting 'lable'. Did you mean 'label'?" in said.err
+    said = cli("sweep", study(STUDY.replace("rounds = 4", "rounds = ")))
+    assert said.code == 2 and "not readable as TOML" in said.err and made.calls == []
+
+
+def test_published_tables_and_rows_must_be_there(cli: Call, made: Made) -> None:
+    for published, said in (
+        ("bilen2071:table4", "no published result 'bilen2071'. Did you mean 'bilen2017'?"),
+        ("bilen2017:table9", "no table 'table9' in the published results bilen2017, which has table2, table3"),
+    ):
+        answer = cli("sweep", study(f'published = "{published}"\n{STUDY}'))
+        assert answer.code == 2 and said in answer.err
+    answer = cli("sweep", study(f'published = "bilen2017:table2"\n{STUDY}published = "depe"\n'))
+    assert answer.code == 2 and "no row 'depe' in bilen2017:table2, which has none, deep, full" in answer.err
+
+
+def test_the_published_row_stands_beside_ours(cli: Call, made: Made) -> None:
+    said = cli("sweep", study(f'published = "bilen2017:table2"\n{STUDY}published = "deep"\n'), "--json")
+    assert said.json["rows"][0]["published"] is None
+    assert said.json["rows"][1]["published"]["errors"] == {"cifar10": 10.2, "mnist": 0.37, "svhn": 3.7}
+    assert "1701.07275" in said.json["citation"]
+    text = cli("sweep", "toys.toml", "--status").out
+    assert "published (approximately comparable)" in text and "1701.07275" in text
+    assert "not measured here: cifar10, mnist, svhn" in text
+
+
+def test_formats(cli: Call, made: Made) -> None:
+    cli("sweep", study())
+    markdown = cli("sweep", "toys.toml", "--status", "--format", "markdown").out
+    assert "| own | 1 | 10.0 | 20.0 | 15.0 | 1.10 |\n" in markdown and markdown.startswith("**Toys**\n")
+    said = cli("sweep", "toys.toml", "--status", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert [(row["row"], row["domain"], float(row["error"])) for row in rows][-3:] == [
+        ("own", "handwriting", 10.0), ("own", "walkers", 20.0), ("own", "mean", 15.0)
+    ]  # fmt: skip
+    assert "trained for 3 rounds" in said.err, "CSV has no room for notes"
+    latex = cli("sweep", "toys.toml", "--status", "--format", "latex").out
+    assert "own & 1 & 10.0 & 20.0 & 15.0 & 1.10 \\\\\n" in latex
+
+
+def test_hostile_words_reach_no_terminal(cli: Call, made: Made) -> None:
+    file = study(STUDY.replace('label = "own"', 'label = "\\u001b[31m\\u202e[b]own\\u0000 | x"'))
+    for format in ("text", "markdown", "csv", "latex"):
+        said = cli("sweep", file, "--format", format)
+        assert said.code == 0
+        assert not [c for c in said.out + said.err if c in "\x1b\u202e\0"], format
+    assert "�[31m�[b]own� | x" in cli("sweep", file, "--status").out
+
+
+def test_a_plugins_study_is_run_by_name(cli: Call, made: Made, with_plugins: Callable[..., None]) -> None:
+    @hookimpl
+    def udbench_studies() -> list[Study]:
+        grid = {"domains": ["handwriting", "walkers"], "adapter": "domain-bn", "recipe": "pocket"}
+        return [Study(name="mine", grid=grid)]
+
+    with_plugins(mine=SimpleNamespace(udbench_studies=udbench_studies))
+    assert cli("sweep", "mine").code == 0 and Path("sweeps/mine").is_dir() and len(made.calls) == 1
+
+
+def test_no_room_for_the_reason_is_told(cli: Call, made: Made) -> None:
+    Path("sweeps").write_text("")
+    made.fail = lambda options: "reason"
+    said = cli("sweep", study())
+    assert said.code == 2 and "cannot be written" in said.err
+
+
+CHILDREN = {
+    "raise SystemExit(0)": "",
+    "import sys; sys.stderr.write('note\\nerror: one\\n       two\\n'); sys.exit(2)": "one\ntwo",
+    "1 / 0": "ZeroDivisionError: division by zero",
+    "raise SystemExit(3)": "it ended with exit code 3",
+    "import os; os.kill(os.getpid(), 9)": "it was killed by signal 9, perhaps for want of memory",
+    "import sys; sys.stderr.buffer.write(b'\\xff\\x1b[1m\\n'); sys.exit(1)": "\ufffd\x1b[1m",
+}
+
+
+@pytest.mark.parametrize("code", CHILDREN)
+def test_why_a_process_failed(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verb._child([sys.executable, "-c", code]) == CHILDREN[code]
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_process_that_was_interrupted_stops_the_sweep() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        verb._child([sys.executable, "-c", "raise SystemExit(130)"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_as_ctrl_c(number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), verb._stopped_by_signals():
+            os.kill(os.getpid(), number)
+            time.sleep(10)
+        assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)  # nohup
+        with verb._stopped_by_signals():
+            os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+
+
+def test_ctrl_c_is_handed_on_once_and_what_the_run_saves_is_waited_for(tmp_path: Path) -> None:
+    code = (
+        "import sys, time, pathlib\n"
+        "try:\n    sys.stderr.write('up\\n'); sys.stderr.flush(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    sys.stderr.write('x' * 200_000); time.sleep(0.5)\n"
+        "    pathlib.Path('saved').touch()"
+    )
+    heard = threading.Event()
+
+    def press() -> None:
+        heard.wait(30)
+        time.sleep(0.5)  # Python passes over a signal that comes just before it begins to wait
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    with contextlib.chdir(tmp_path), pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verb.output, "note", lambda text: heard.set())
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            verb._child([sys.executable, "-c", code])
+        finally:
+            signal.signal(signal.SIGINT, before)
+    presser.join()
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_and_stopped_in_the_middle_gives_the_same_table(
+    cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one run done, the sweep alone is killed outright in the other, which goes on; then Ctrl-C; then nothing."""
+    for name in ("cones", "rings"):
+        write_class_folders(tmp_path / name, {"small": 10, "large": 10})
+    folders = STUDY.replace("handwriting", "folder:cones").replace("walkers", "folder:rings")
+    study(folders.replace("rounds = 4", "rounds = 6"))
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "_child", lambda command: "" if cli(*command[4:]).code == 0 else "it failed")
+        whole = cli("sweep", "toys.toml", "--out", "whole", *ALIKE)
+    assert whole.code == 0
+    (done,) = Path("whole").glob("universal-bn-*")
+    shutil.copytree(done, Path("broken") / done.name)
+
+    said = _sweep_until("own", signal.SIGKILL, code=-signal.SIGKILL)
+    assert "2 runs in broken, 1 of them done" in said and len(list(Path("broken").rglob("result.json"))) == 1
+    said = _sweep_until("own", signal.SIGINT, code=130)
+    assert "the same command goes on" in said and not list(Path("broken").rglob("*failed*"))
+    (checkpoint,) = Path("broken").glob("own-*/seed-0/checkpoint.pt")
+    assert not checkpoint.with_name("result.json").exists()
+    code, table, said = _ended(_sweep())
+    assert code == 0 and "[1/1] own, seed 0" in said and "going on after round" in said, said
+    assert table == cli("sweep", "toys.toml", "--out", "whole", "--status").out
+    assert "own" in table and "trained for 6 rounds of 4 at 16x16 px" in table
+
+
+ALIKE = ["--no-board", "--device", "cpu", "--precision", "fp32", "--workers", "1"]
+
+
+def _sweep() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "udbench", "sweep", "toys.toml", "--out", "broken", *ALIKE]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where ignored, a new process ignores it too
+    try:
+        return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _sweep_until(row: str, number: signal.Signals, code: int) -> str:
+    """Sweep until a row is being trained, then send a signal; what it said."""
+    for log in Path("broken").glob(f"{row}-*/seed-0/log.jsonl"):
+        log.unlink()
+    process, deadline = _sweep(), time.monotonic() + 120
+    while not any('"started"' in log.read_text() for log in Path("broken").glob(f"{row}-*/seed-0/log.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(number)
+    found, out, said = _ended(process)
+    assert found == code and out == "", said
+    return said
+
+
+def _ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, said = process.communicate(timeout=180)
+    return process.returncode, out, said

@@ -1,0 +1,74 @@
+"""`udbench predict`: name the classes of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udbench.cli import output
+
+
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.", show_default=False)],
+    domain: Annotated[
+        str | None, typer.Option(help="Whose classes to name.", show_default="the run's, if it has one only")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Classes to name for each image.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images, for runs that kept no class names.", show_default="$UDBENCH_DATA"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Name the classes of image files, the most probable first, by a run's network for one of its domains.
+
+    For example: udbench predict 4f1c0a9b photo.png --domain mnist
+    """
+    from udbench.cli import jobs, trained
+    from udbench.runs.predict import predict as classify
+    from udbench.runs.predict import read_images
+    from udbench.runs.trained import load
+    from udbench.train.precision import choose_device, multiplies_bf16
+
+    found = trained.find(run, domain, data)
+    facts, config = found.facts[found.domain], found.config
+    pixels = read_images(images, config.settings, found.domain, facts.channels)
+    place = choose_device(device)
+    precision = config.precision
+    if precision == "bf16" and not multiplies_bf16(place):
+        output.note(f"in fp32, since this {place.type} does not multiply bf16, in which the run was scored")
+        precision = "fp32"
+    job = jobs.of_config(config.model_copy(update={"device": str(place), "precision": precision}))
+    if job.adapter.evaluation == "batch" and len(images) > 1:
+        output.note(f"{job.adapter.name} normalises with the moments of these {len(images)} images as one batch")
+    model = load(job, found.folder, found.facts, found.result)
+    probabilities = classify(job, model, found.domain, facts, pixels)
+    best = (-probabilities).argsort(axis=1, kind="stable")[:, :top]
+    if json:
+        return output.emit_json(
+            {
+                "run": found.result.id,
+                "domain": found.domain,
+                "images": [
+                    {
+                        "image": str(path),
+                        "classes": [
+                            {"class": facts.named(int(i)), "index": int(i), "probability": float(row[i])} for i in first
+                        ],
+                    }
+                    for path, row, first in zip(images, probabilities, best, strict=True)
+                ],
+            }
+        )
+    table = output.table("image", "class", ">probability")
+    for path, row, first in zip(images, probabilities, best, strict=True):
+        for rank, i in enumerate(first.tolist()):
+            name = facts.named(i)
+            name = f"(class {i}, of which training had no images)" if name is None else name
+            table.add_row(*output.cells("" if rank else path, name, f"{100 * row[i]:.1f} %"))
+    output.answers().print(table)
+    return None
