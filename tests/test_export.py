@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from udbench.config import RunConfig
-from udbench.data.folders import folder_domain
-from udbench.data.form import Form
-from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
+from udbench.data.form import Form, Storage
+from udbench.data.store import Store
 from udbench.errors import BadData, UdbenchError
 from udbench.files import DiskFull
 from udbench.registry import Registry
@@ -33,18 +29,10 @@ from udbench.runs.export import export
 from udbench.runs.job import Job
 from udbench.runs.predict import predict, read_images
 from udbench.runs.trained import DomainFacts, facts_of, load, read_domains
-from udbench.testing.toys import toy_architecture
-from udbench.testing.trees import write_class_folders
+from udbench.testing.runs import Silent, job_of, stores_in
 
 SIZE = (8, 6)
-SHARDS = {"image_size": list(SIZE), "view": "window", "resize": 7}
-
-
-class Silent:
-    def started(self, about: Mapping[str, Any]) -> None: ...
-    def stepped(self, step: object) -> None: ...
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+SHARDS = {"view": "window", "resize": 7}
 
 
 @pytest.fixture
@@ -53,41 +41,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_run(
-    registry: Registry, tmp_path: Path, adapter: str = "domain-bn", storage: str = "pixels", **config: object
+    registry: Registry, tmp_path: Path, adapter: str = "domain-bn", storage: Storage = "pixels", **config: object
 ) -> tuple[Job, list[Store], Path, RunResult]:
-    wanted = []
-    for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
-        domain = folder_domain(write_class_folders(tmp_path / name, layout))
-        domain = replace(domain, spec=replace(domain.spec, name=name, channels=1 if name == "right" else 3))
-        form = Form(height=8, width=6, storage=storage, resize=7 if storage == "jpeg" else None)  # type: ignore[arg-type]
-        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=form))
-    stores = prepare(wanted, workers=1)
-    settings = {"rounds": 3, "batch_size": 4, "image_size": list(SIZE), "storage": storage}
-    if storage != "pixels":
-        settings |= SHARDS
-    made = RunConfig.model_validate(
-        {
-            "suite": "custom",
-            "suite_version": "1",
-            "score": "mean-error",
-            "domains": ("left", "right"),
-            "arch": "toy",
-            "adapter": adapter,
-            "recipe": "toy",
-            "settings": settings,
-            **config,
-        }
-    )
-    job = Job(
-        config=made,
-        architecture=toy_architecture(),
-        adapter=(chosen := registry.item("adapters", adapter).value),
-        adapter_settings=chosen.settings() if chosen.settings else None,
-        score=registry.item("scores", "mean-error").value,
-        plugins={},
-    )
-    folder = tmp_path / "run"
-    return job, stores, folder, execute(job, stores, folder, Silent())
+    form = Form(height=8, width=6, storage=storage, resize=7 if storage == "jpeg" else None)
+    stores = stores_in(tmp_path, grey=["right"], left=form, right=form)
+    settings = {"rounds": 3, "image_size": list(SIZE), "storage": storage}
+    job = job_of(registry, adapter, **settings, **({} if storage == "pixels" else SHARDS))
+    job = replace(job, config=job.config.model_copy(update=config))
+    return job, stores, tmp_path / "run", execute(job, stores, tmp_path / "run", Silent())
 
 
 def exported(run: tuple[Job, list[Store], Path, RunResult], domain: str, **how: Any) -> tuple[Path, dict[str, Any]]:

@@ -147,6 +147,9 @@ def test_what_cannot_be_transferred_is_refused(trained, new: Store, tmp_path: Pa
     (tmp_path / "damaged" / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:99])
     with pytest.raises(BadData, match="is damaged"):
         execute(job((result, tmp_path / "damaged"), "head"), [new], tmp_path / "c", Silent())
+    changed = job((result.model_copy(update={"weights_sha256": "0" * 64}), folder), "head")
+    with pytest.raises(BadData, match=r"weights.safetensors was changed: its sha256"):
+        execute(changed, [new], tmp_path / "c", Silent())
     with pytest.raises(BadData, match="another network's weights"):
         execute(job((result, trained["universal-bn"][1]), "head"), [new], tmp_path / "d", Silent())
     assert not list(tmp_path.glob("[abcd]/result.json"))

@@ -53,6 +53,20 @@ def test_intervals_are_wilsons(errors: int, n: int, low: float, high: float) -> 
     assert (score.low, score.high) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
 
 
+def test_draws_over_the_same_images_do_not_pass_for_more_images() -> None:
+    labels = np.zeros(50, int)
+    one = np.array([1] * 10 + [0] * 40)
+    single = score_domain("d", labels, one, np.array([1, 1]), complete=True)
+    equal = score_domain("d", np.tile(labels, 8), np.tile(one, 8), np.array([1, 1]), complete=True, draws=8)
+    assert (equal.error, equal.n) == (20.0, 400)
+    assert (equal.low, equal.high) == pytest.approx((single.low, single.high)), "eight equal draws tell no more"
+    other = np.concatenate([np.array([1] * k + [0] * (50 - k)) for k in (2, 18, 6, 14, 10, 10, 4, 16)])
+    apart = score_domain("d", np.tile(labels, 8), other, np.array([1, 1]), complete=True, draws=8)
+    assert apart.error == 20.0 and apart.low < equal.low and apart.high > equal.high
+    none = score_domain("d", np.tile(labels, 8), np.zeros(400, int), np.array([1, 1]), complete=True, draws=8)
+    assert none.low == 0 and none.high == pytest.approx(7.1, abs=0.1), "Wilson's for none of 50"
+
+
 def test_a_domain_whose_interval_reaches_chance_was_not_learnt() -> None:
     labels = np.arange(100) % 2
     for errors, reached in ((50, True), (45, True), (20, False)):

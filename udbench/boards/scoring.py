@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,17 +18,25 @@ def score_domain(
     predicted: NDArray[np.integer],
     train_counts: NDArray[np.integer],
     complete: bool,
+    draws: int = 1,
 ) -> DomainScore:
     """The score of one domain's test images, (N,) labels and predicted classes.
 
     `chance` is the error, on these images, of always answering the class that is most frequent in training
     (`train_counts`, (classes,)); the interval is Wilson's; `balanced_error` is the mean of the classes' errors.
+
+    With several `draws` of a method the same test images stand there as often, one draw after another. The interval
+    then is that of the images that there are, widened by what the mean over the draws is unsure of.
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binomtest, norm
 
     wrong = labels != predicted
     errors, n = int(wrong.sum()), len(labels)
-    interval = binomtest(errors, n).proportion_ci(CONFIDENCE, method="wilson")
+    images, rate = n // draws, errors / n
+    interval = binomtest(round(errors / draws), images).proportion_ci(CONFIDENCE, method="wilson")
+    between = norm.ppf((1 + CONFIDENCE) / 2) * wrong.reshape(draws, -1).mean(1).std(ddof=min(1, draws - 1)) / draws**0.5
+    low = max(0.0, rate - math.hypot(rate - interval.low, between))
+    high = min(1.0, rate + math.hypot(interval.high - rate, between))
     per_class = [wrong[labels == label].mean() for label in np.unique(labels)]
     return DomainScore(
         domain=domain,
@@ -34,8 +44,8 @@ def score_domain(
         errors=errors,
         n=n,
         chance=100 * float(np.mean(labels != int(np.argmax(train_counts)))),
-        low=100 * float(interval.low),
-        high=100 * float(interval.high),
+        low=100 * low,
+        high=100 * high,
         balanced_error=100 * float(np.mean(per_class)),
         complete=complete,
     )

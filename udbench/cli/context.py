@@ -37,6 +37,11 @@ def begin(disabled: Sequence[str]) -> None:
     _loaded.clear()
 
 
+def disabled() -> tuple[str, ...]:
+    """The plugins that this command leaves out."""
+    return _disabled
+
+
 def registry() -> Registry:
     """What the installed plugins bring, loaded once a command."""
     from udbench.plugins import load

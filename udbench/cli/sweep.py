@@ -72,7 +72,7 @@ def sweep(
             *["--device", device, "--precision", precision],
             *(["--workers", str(workers)] if workers else []),
         ]
-        without = [word for name in context._disabled for word in ("--no-plugin", name)]
+        without = [word for name in context.disabled() for word in ("--no-plugin", name)]
         with _stopped_by_signals():
             _run_missing(plan, root, [*without, "run"], common)
     from udbench.sweeps.state import runs_of

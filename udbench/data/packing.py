@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udbench.data.chunks import GROWING, NOTES, Chunk, Task, forget, new_images, noted, spans, work
-from udbench.data.finish import columns, facts_of, save, without_damaged
+from udbench.data.finish import columns, facts_of, save
 from udbench.data.handed import write_source
 from udbench.data.listing import Listing
+from udbench.data.pieces import complete, usable
 from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments
 from udbench.domains import Source
 from udbench.files import atomic_write
@@ -59,22 +59,6 @@ def grow(
     done: Callable[[int], None],
 ) -> list[Path]:
     """Make what was not made before, telling how many images are done; return what is no part of the store."""
-    return _finish(partial, source, listing, want, _fill(partial, source, listing, want, results, done))
-
-
-def _fill(
-    partial: Path,
-    source: Source,
-    listing: Listing,
-    want: Wanted,
-    results: Processes,
-    done: Callable[[int], None],
-) -> list[Chunk]:
-    """Do the chunks that were not done before, telling how many images are done."""
-    everything = spans(listing.num_train, len(listing.rows))
-    chunks = {span: chunk for span in everything if (chunk := noted(partial, span))}
-    images = sum(chunk.stop - chunk.start for chunk in chunks.values())
-    done(images)
     task = Task(
         folder=str(partial),
         source_sha256=write_source(partial, source, listing.rows),
@@ -83,13 +67,8 @@ def _fill(
         height=want.form.height,
         width=want.form.width,
     )
-    lost = f"what was done is kept in {partial}: try again with --workers 1"
-    for chunk in results(functools.partial(work, task), [span for span in everything if span not in chunks], lost=lost):
-        assert chunk is not None, "only work that nobody waits for stops early"
-        chunks[chunk.start, chunk.stop] = chunk
-        images += chunk.stop - chunk.start
-        done(images)
-    return [chunks[span] for span in everything]
+    everything = spans(listing.num_train, len(listing.rows))
+    return _finish(partial, source, listing, want, complete(partial, everything, noted, work, task, results, done))
 
 
 def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk]) -> list[Path]:
@@ -97,12 +76,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, chunk
 
     What has grown stays as it is until the end, so that a kill loses nothing and mixes nothing up.
     """
-    damaged = {row: reason for chunk in chunks for row, reason in chunk.damaged.items()}
-    if damaged and not want.skip_damaged:
-        for chunk in chunks:
-            if chunk.damaged:
-                forget(partial, chunk)
-    listing = without_damaged(listing, damaged, want)
+    listing, damaged = usable(partial, listing, want, chunks, forget)
     grown = images = partial / GROWING
     if damaged:
         images = partial / "images.npy"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import tarfile
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from udbench.data.finish import columns, facts_of, save, without_damaged
+from udbench.data.finish import columns, facts_of, save
 from udbench.data.form import Form
 from udbench.data.handed import read_source, write_source
 from udbench.data.image import decode, suffix_of
 from udbench.data.listing import Listing
+from udbench.data.pieces import complete, usable
 from udbench.data.shards import index_name, tar_name
 from udbench.data.store import Wanted, content_hash, hash_file, moments, pixel_sums
 from udbench.data.view import scale_of
@@ -92,22 +92,6 @@ def grow(
     done: Callable[[int], None],
 ) -> list[Path]:
     """Make what was not made before, telling how many images are done; return what is no part of the store."""
-    return _finish(partial, source, listing, want, _fill(partial, source, listing, want, results, done))
-
-
-def _fill(
-    partial: Path,
-    source: Source,
-    listing: Listing,
-    want: Wanted,
-    results: Processes,
-    done: Callable[[int], None],
-) -> list[Shard]:
-    """Make the shards that were not made before, telling how many images are done."""
-    everything = spans(listing.num_train, len(listing.rows))
-    shards = {span: shard for span in everything if (shard := noted(partial, span))}
-    images = sum(shard.stop - shard.start for shard in shards.values())
-    done(images)
     task = ShardTask(
         folder=str(partial),
         source_sha256=write_source(partial, source, listing.rows),
@@ -115,23 +99,13 @@ def _fill(
         channels=want.domain.spec.channels,
         form=want.form,
     )
-    lost = f"what was done is kept in {partial}: try again with --workers 1"
-    for shard in results(functools.partial(work, task), [span for span in everything if span not in shards], lost=lost):
-        assert shard is not None, "only work that nobody waits for stops early"
-        shards[shard.start, shard.stop, shard.tar] = shard
-        images += shard.stop - shard.start
-        done(images)
-    return [shards[span] for span in everything]
+    everything = spans(listing.num_train, len(listing.rows))
+    return _finish(partial, source, listing, want, complete(partial, everything, noted, work, task, results, done))
 
 
 def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shards: Sequence[Shard]) -> list[Path]:
     """Complete the files; return what is no part of the store."""
-    damaged = {row: reason for shard in shards for row, reason in shard.damaged.items()}
-    if damaged and not want.skip_damaged:
-        for shard in shards:
-            if shard.damaged:
-                forget(partial, shard)
-    listing = without_damaged(listing, damaged, want)
+    listing, damaged = usable(partial, listing, want, shards, forget)
     digests = {name: digest for shard in shards for name, digest in shard.sha256.items()}
     sizes = {name: size for shard in shards for name, size in shard.sizes.items()}
     # the labels that workers read stay as they are until the end: a kill before it must leave what a retry needs
@@ -240,7 +214,7 @@ def _write(
             if stopped():
                 raise _Stopped
             try:
-                data, suffix, image = _kept(source.read(int(rows[row])), task.channels, task.form)
+                data, suffix, image = kept_form(source.read(int(rows[row])), task.channels, task.form)
             except BadData as error:
                 written.damaged[row] = str(error)
                 continue
@@ -260,8 +234,8 @@ def _write(
                 written.pixels += len(pixels)
 
 
-def _kept(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tuple[bytes, str, Image.Image]:
-    """An image as it is kept, the suffix of its kind, and its pixels. Raises DamagedImage."""
+def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tuple[bytes, str, Image.Image]:
+    """An image as a store of this form keeps it, the suffix of its kind, and its pixels. Raises DamagedImage."""
     image = decode(data, channels)
     if form.storage == "jpeg":
         assert form.resize is not None

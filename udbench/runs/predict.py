@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from udbench.config import RecipeSettings
 from udbench.data.form import form_of, view_of
 from udbench.data.image import DamagedImage
-from udbench.data.sharding import _kept
+from udbench.data.sharding import kept_form
 from udbench.errors import BadData
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
@@ -68,7 +68,7 @@ def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> N
     try:
         data = path.read_bytes()
         if form.storage == "jpeg":
-            data, _, _ = _kept(data, channels, form)
+            data, _, _ = kept_form(data, channels, form)
         return view_of(settings, domain).pixels(data, channels)
     except DamagedImage as error:
         raise BadData(f"{path}: {error}") from None

@@ -35,7 +35,8 @@ def record(
 ) -> RunResult:
     """The result of a run whose predictions and weights lie in its folder."""
     config = job.config
-    scores = score_all(stores, predictions)
+    draws = config.transfer.draws if config.transfer and config.transfer.train == "none" else 1
+    scores = score_all(stores, predictions, draws)
     errors = {score.domain: score.error for score in scores}
     count = count_parameters(model)
     private = sum(count.private.values())
@@ -79,10 +80,12 @@ def record(
     )
 
 
-def score_all(stores: Sequence[Store], predictions: Mapping[str, Predictions]) -> tuple[DomainScore, ...]:
-    """Each domain's score, in the stores' order."""
+def score_all(
+    stores: Sequence[Store], predictions: Mapping[str, Predictions], draws: int = 1
+) -> tuple[DomainScore, ...]:
+    """Each domain's score, in the stores' order; with several `draws`, over all of them."""
     return tuple(
-        score_domain(store.name, found.label, found.predicted, store.train_counts, store.complete)
+        score_domain(store.name, found.label, found.predicted, store.train_counts, store.complete, draws)
         for store in stores
         if (found := predictions[store.name])
     )

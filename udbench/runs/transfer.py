@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from udbench.config import RecipeSettings, RunConfig, Transfer
-from udbench.data.store import Store
+from udbench.data.store import Store, hash_file
 from udbench.errors import BadData, BadSetting
 from udbench.train.draws import draws
 from udbench.train.evaluate import Predictions
@@ -40,6 +40,9 @@ def begin_transfer(model: UniversalModel, config: RunConfig, source: Path) -> No
     assert config.transfer is not None
     (domain,) = config.domains
     _bring_over(model, source / "weights.safetensors", domain, config.transfer)
+    weights = source / "weights.safetensors"
+    if hash_file(weights) != config.transfer.weights_sha256:
+        raise BadData(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
     mode = config.transfer.train
     private = [p for module in model.trunk.modules() if isinstance(module, Owned) for p in module.parameters()]
     if mode == "head+private" and not private:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,15 @@ class Interrupting(Silent):
             time.sleep(0.01)
 
 
-def stores_in(tmp_path: Path, **forms: Form) -> list[Store]:
-    """The stores of domains "left" (2 classes) and "right" (3), at 8 px or in the forms given by name."""
+def stores_in(tmp_path: Path, grey: Sequence[str] = (), **forms: Form) -> list[Store]:
+    """The stores of domains "left" (2 classes) and "right" (3), at 8 px or in the forms given by name.
+
+    Those named as `grey` have one channel.
+    """
     wanted: list[Wanted] = []
     for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
         domain = folder_domain(write_class_folders(tmp_path / name, layout))
-        domain = replace(domain, spec=replace(domain.spec, name=name))
+        domain = replace(domain, spec=replace(domain.spec, name=name, channels=1 if name in grey else 3))
         wanted.append(Wanted(domain=domain, root=tmp_path / name, form=forms.get(name, Form(height=8, width=8))))
     return prepare(wanted, workers=1)
 
@@ -82,7 +85,8 @@ def job_of(registry: Registry, adapter: str = "domain-bn", seed: int = 0, **sett
     return Job(
         config=config,
         architecture=toy_architecture(dropout=0.2),
-        adapter=registry.item("adapters", adapter).value,
+        adapter=(chosen := registry.item("adapters", adapter).value),
+        adapter_settings=chosen.settings() if chosen.settings else None,
         score=registry.item("scores", "mean-error").value,
         plugins={},
     )

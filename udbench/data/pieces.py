@@ -1,0 +1,69 @@
+"""A store that is made in pieces: what was done before is not done again, and what is damaged is told once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from udbench.data.finish import without_damaged
+from udbench.data.listing import Listing
+from udbench.data.store import Wanted
+from udbench.processes import Processes
+
+
+class Piece(Protocol):
+    """What came of rows `start` to `stop`: those that could not be read, with the reasons."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def damaged(self) -> dict[int, str]: ...
+
+
+Made = TypeVar("Made", bound=Piece)
+Task = TypeVar("Task")
+Span = TypeVar("Span", bound=tuple[Any, ...])
+
+
+def complete(
+    partial: Path,
+    spans: Sequence[Span],
+    noted: Callable[[Path, Span], Made | None],
+    work: Callable[[Task, Span], Made | None],
+    task: Task,
+    results: Processes,
+    done: Callable[[int], None],
+) -> list[Made]:
+    """The pieces of all spans, which begin with (start, stop), in their order; those without a note are made.
+
+    `done` is told how many images are, of those that were there at first and after each piece.
+    """
+    made = {span[:2]: piece for span in spans if (piece := noted(partial, span))}
+    images = sum(piece.stop - piece.start for piece in made.values())
+    done(images)
+    lost = f"what was done is kept in {partial}: try again with --workers 1"
+    for piece in results(functools.partial(work, task), [span for span in spans if span[:2] not in made], lost=lost):
+        assert piece is not None, "only work that nobody waits for stops early"
+        made[piece.start, piece.stop] = piece
+        images += piece.stop - piece.start
+        done(images)
+    return [made[span[:2]] for span in spans]
+
+
+def usable(
+    partial: Path, listing: Listing, want: Wanted, pieces: Sequence[Made], forget: Callable[[Path, Made], None]
+) -> tuple[Listing, dict[int, str]]:
+    """The listing without damaged images, and what is wrong with each of those.
+
+    Raises BadData where they may not be left out; their pieces are done again the next time, when they may be mended.
+    """
+    damaged = {row: reason for piece in pieces for row, reason in piece.damaged.items()}
+    if damaged and not want.skip_damaged:
+        for piece in pieces:
+            if piece.damaged:
+                forget(partial, piece)
+    return without_damaged(listing, damaged, want), damaged
