@@ -57,6 +57,11 @@ class RecipeSettings(_Frozen):
 
     rounds: int = Field(ge=1, description="descent steps; each sees one batch of every domain")
     batch_size: int = Field(16, ge=1, description="rows of each domain in a round")
+    batch: Literal["pure", "mixed"] = Field(
+        "pure",
+        description="what shared norms take their moments from in training: the rows of each domain (pure), or those "
+        "of all domains together (mixed), which the paper warns of",
+    )
     image_size: Size = Field(64, description="pixels, one number or [height, width]")
     pad: int | None = Field(None, ge=0, description="padding before the random crop; an eighth of the size if not set")
     storage: Storage = Field(

@@ -168,6 +168,7 @@ def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
     remarks = [*{entry.standing: None for entry in row.entries}]
     remarks += sorted({entry.remark for entry in row.entries if entry.remark})
     remarks += [] if row.complete else ["incomplete data"]
+    remarks += ["mixed batches"] if result.config.settings.batch == "mixed" else []
     if transfer := result.config.transfer:
         remarks.append(f"train {transfer.train}, from run {transfer.run} on {len(transfer.domains)} domains")
     return [

@@ -115,6 +115,7 @@ class Screen:
             f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "
             f"{_millions(about['shared'])} shared, {_millions(about['private'])} private parameters. "
             f"1 process, {grouped}, {about['precision']}, {about['device']}, {about['threads']} threads"
+            + (", mixed batches, which the paper warns of" if about["batch"] == "mixed" else "")
             + (f", seed {about['seed']}" if about["seed"] else ""),
             highlight=False,
         )

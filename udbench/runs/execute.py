@@ -129,6 +129,7 @@ def _about(job: Job, model: UniversalModel, start: Progress, folder: Path) -> di
         "device": job.config.device,
         "threads": torch.get_num_threads(),
         "group": job.config.group,
+        "batch": job.config.settings.batch,
         "rounds": job.config.settings.rounds,
         "start": start.round,
         "seed": job.config.seed,

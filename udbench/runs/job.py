@@ -18,7 +18,7 @@ from udbench.data.form import view_of
 from udbench.data.shards import Pictures
 from udbench.data.split import validation_mask
 from udbench.data.store import Store
-from udbench.errors import BadData
+from udbench.errors import BadData, BadSetting
 from udbench.scores import Score
 from udbench.train.feed import DomainData
 from udbench.train.model import UniversalModel, build_model
@@ -57,6 +57,9 @@ def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
 
 def build(job: Job, inputs: Mapping[str, Input]) -> UniversalModel:
     """The job's network, on its device and in its number format."""
+    mixed = job.config.settings.batch == "mixed"
+    if mixed:
+        _check_one_forward(job, inputs)
     model = build_model(
         job.architecture,
         job.adapter,
@@ -64,10 +67,24 @@ def build(job: Job, inputs: Mapping[str, Input]) -> UniversalModel:
         arch_settings=job.arch_settings,
         adapter_settings=job.adapter_settings,
         sharing=job.config.sharing,
+        mixed=mixed,
         seed=job.config.seed,
     )
     model.to(device=job.config.device, dtype=parameter_dtype(job.config.precision))
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _check_one_forward(job: Job, inputs: Mapping[str, Input]) -> None:
+    if job.config.group is not None:
+        raise BadSetting(
+            f"--group {job.config.group} with batch=mixed: all domains must share one forward; leave it out"
+        )
+    if len(inputs) == 1:
+        raise BadSetting(
+            f"batch=mixed with '{next(iter(inputs))}' alone mixes nothing; name more domains, or batch=pure"
+        )
+    if len(sizes := {f"{given.height}x{given.width}" for given in inputs.values()}) > 1:
+        raise BadSetting(f"batch=mixed needs images of one size for all domains; there are {', '.join(sorted(sizes))}")
 
 
 def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dict[str, DomainData], Rows]:

@@ -15,7 +15,7 @@ from udbench.architectures import Architecture, Input, Network
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
 from udbench.train.draws import draws, seeded
 from udbench.train.dropout import count_dropout, refusing_random_functions
-from udbench.train.norms import end_round, forget_round
+from udbench.train.norms import end_round, forget_round, mix_batches
 from udbench.train.owned import Owned, owned_parameters
 from udbench.train.route import Route, Slice
 from udbench.train.surgery import Surgeon, check_stages, make_private, mux_remaining, private_stages
@@ -133,12 +133,14 @@ def build_model(
     arch_settings: Any = None,
     adapter_settings: Any = None,
     sharing: str = "deep",
+    mixed: bool = False,
     seed: int = 0,
 ) -> UniversalModel:
     """Build a network for these domains: sharing first, then the adapter on what is shared.
 
     Initial weights depend on the seed and, for a head, on its domain's name, and on nothing else: not on the
-    other domains, nor on their number. Raises UdbenchError when sharing, adapter and network do not go together.
+    other domains, nor on their number. With `mixed`, shared norms see all rows of a forward together.
+    Raises UdbenchError when sharing, adapter and network do not go together.
     """
     with seeded(seed, "trunk"):
         network = architecture.build(inputs, arch_settings)
@@ -154,6 +156,8 @@ def build_model(
     if shared:
         adapter.attach(Surgeon(model.trunk, shared, domains, route, seed=seed, order=order), adapter_settings)
     mux_remaining(model, route, domains)
+    if mixed:
+        mix_batches(model)
     _rehearse(model)
     return model
 

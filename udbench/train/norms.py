@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import UdbenchError
+from udbench.errors import BadSetting, UdbenchError
 from udbench.train.owned import Owned
 from udbench.train.route import Route, Slice
 from udbench.train.sliced import SliceState, can_fuse, count_update, normalise_slices, tracked
@@ -47,7 +47,8 @@ class SliceNorm(nn.Module):
     Wraps the network's own module, so that whatever else it does (a fused activation) stays. `moments` says
     what is used at test: "shared", one running mean and variance, updated once a round with the mean of the
     domains' means and, for the variance, the mean of their variances plus the spread of their means; "domain",
-    those of each domain; "batch", the test batch's own, as in training (the paper's BN+).
+    those of each domain; "batch", the test batch's own, as in training (the paper's BN+). A norm that is `mixed`
+    normalises all rows together, whosever they are: what the paper warns of.
 
     Source: Bilen and Vedaldi 2017, section 3.2.
     """
@@ -58,6 +59,7 @@ class SliceNorm(nn.Module):
         self.route = route
         self.domains = tuple(domains)
         self.moments = moments
+        self.mixed = False
         self.own = Owned()
         self._seen: dict[str, tuple[Tensor, Tensor, int]] = {}
         if norm.running_mean is None or norm.running_var is None:
@@ -69,7 +71,7 @@ class SliceNorm(nn.Module):
             norm.track_running_stats = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.moments == "shared" and not self.training:
+        if self.mixed or (self.moments == "shared" and not self.training):
             return self.norm(x)
         if len(self.route.slices) > 1 and can_fuse(self.norm, x):
             marks = self.route.bounds(x.shape[0])
@@ -203,6 +205,26 @@ def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], No
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         model.train(training)
+
+
+def mix_batches(model: nn.Module) -> None:
+    """Let every shared norm take its moments from all rows of a forward, not from each domain's by themselves.
+
+    Raises BadSetting where that is not defined, or changes nothing.
+    """
+    norms = _slice_norms(model)
+    if any(norm.moments != "shared" for norm in norms):
+        raise BadSetting(
+            "batch=mixed takes a norm's moments from all domains together, but this adapter keeps moments of each "
+            "domain or of the test batch; choose an adapter with shared moments, such as universal-bn, or batch=pure"
+        )
+    if not norms:
+        raise BadSetting(
+            "batch=mixed changes nothing here: no norm is shared that takes moments from its batch, so each domain's "
+            "rows are normalised by themselves anyway; choose another adapter, such as universal-bn, or batch=pure"
+        )
+    for norm in norms:
+        norm.mixed = True
 
 
 def _slice_norms(model: nn.Module) -> list[SliceNorm]:
