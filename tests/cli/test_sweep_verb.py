@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib.util
 import io
 import itertools
 import json
@@ -89,10 +90,12 @@ def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) 
     assert (table["study"], table["title"], table["domains"]) == ("toys", "Toys", ["handwriting", "walkers"])
     own = table["rows"][1]
     assert set(own) == {
-        "label", "n", "of", "errors", "mean_error", "spread", "parameters", "state", "published"
+        "label", "n", "of", "errors", "mean_error", "spread", "parameters", "shared", "private", "growth", "state",
+        "published", "published_point",
     }  # fmt: skip
     assert (own["label"], own["n"], own["mean_error"], own["parameters"]) == ("own", 2, 15.5, 1.1)
     assert [(run["row"], run["seed"], run["state"]) for run in table["runs"]][-1] == ("own", 1, "done")
+    assert (own["shared"], own["private"], own["growth"], own["published_point"]) == (100, 20, None, None)
     again = cli("sweep", study(), "--seeds", "2", "--json")
     assert again.json == table and len(made.calls) == 4, "nothing is run twice"
     more = cli("sweep", study(), "--seeds", "3", "--json")
@@ -246,6 +249,87 @@ def test_formats(cli: Call, made: Made) -> None:
     assert "trained for 3 rounds" in said.err, "CSV has no room for notes"
     latex = cli("sweep", "toys.toml", "--status", "--format", "latex").out
     assert "own & 1 & 10.0 & 20.0 & 15.0 & 1.10 \\\\\n" in latex
+
+
+WIDTHS = """
+title = "Toys"
+domains = ["handwriting", "walkers"]
+recipe = "pocket"
+adapter = "domain-bn"
+[[row]]
+label = "once"
+arch = "resnet38"
+[[row]]
+label = "twice"
+arch = "resnet38-x2"
+"""
+
+
+def widen(options: dict[str, str]) -> None:
+    """Give the made-up run of the wider network four times the parameters and half a point less error."""
+    if options["--arch"] == "resnet38-x2":
+        path = Path(options["--out"]) / "result.json"
+        document = json.loads(path.read_text())
+        document["params"].update(shared=420, private=60)
+        document["scores"][0].update(error=9.0, errors=90, low=8.0)
+        document["mean_error"] = 14.5
+        path.write_text(json.dumps(document))
+
+
+def test_what_error_costs_in_parameters_is_printed_and_drawn(
+    cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
+    said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg")
+    assert said.code == 0 and said.err.splitlines()[-1] == "figure: figures/error.svg"
+    assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
+    assert "the change of the mean error in points for each doubling" in " ".join(said.out.split())
+    svg = Path("figures/error.svg").read_text()
+    assert svg.startswith("<svg ") and "domain-bn, deep" in svg and ">resnet38-x2</text>" in svg
+    assert [path.name for path in Path("figures").iterdir()] == ["error.svg"]
+    again = cli("sweep", "toys.toml", "--status", "--plot", "error.svg", "--json")
+    assert Path("error.svg").read_text() == svg and len(made.calls) == 2
+    assert again.json["rows"][1]["growth"] == {"than": "once", "times": 4.0, "per_doubling": -0.25}
+    markdown = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "markdown").out
+    assert "| twice | 1 | 420 | 60 | 480 | 1.10 | 14.5 | 4.00 | −0.25 |\n" in markdown
+    rows = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "csv").out
+    assert [row["than"] for row in csv.DictReader(io.StringIO(rows))] == ["", "once"]
+    assert "twice & 1 & 420" in cli("sweep", "toys.toml", "--status", "--capacity", "--format", "latex").out
+
+
+def test_a_figure_that_cannot_be_is_refused_before_anything_runs(
+    cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = cli("sweep", study(), "--plot", "error.png")
+    assert said.code == 2 and said.err == (
+        "error: --plot error.png: figures are written as SVG; give a name that ends with .svg\n"
+    )
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find(name))
+    said = cli("sweep", "toys.toml", "--plot", "error.svg")
+    assert said.code == 2 and said.err.endswith("which is not here: pip install 'udbench[plots]'\n")
+    assert made.calls == [] and not Path("sweeps").exists()
+
+
+def test_there_is_no_figure_of_nothing(cli: Call, made: Made) -> None:
+    said = cli("sweep", study(), "--status", "--plot", "error.svg")
+    assert said.code == 2 and not Path("error.svg").exists()
+    assert said.err == "error: study 'toys': there is nothing to draw yet: none of its runs is done\n"
+    made.fail = lambda options: "reason"
+    said = cli("sweep", "toys.toml", "--plot", "error.svg")
+    assert said.code == 2 and "failed: own, seed 0: reason" in said.err and "nothing to draw yet" in said.err
+
+
+def test_a_figure_is_drawn_of_what_is_there_though_a_run_failed(cli: Call, made: Made) -> None:
+    made.fail = lambda options: "reason" if options["--adapter"] == "domain-bn" else ""
+    said = cli("sweep", study(), "--plot", "error.svg")
+    assert said.code == 1 and "1 of 2 runs are done" in Path("error.svg").read_text()
+
+
+def test_a_figure_where_nothing_can_be_written_is_told(cli: Call, made: Made) -> None:
+    Path("taken.svg").mkdir()
+    said = cli("sweep", study(), "--plot", "taken.svg")
+    assert said.code == 2 and "taken.svg: cannot be written" in said.err
 
 
 def test_hostile_words_reach_no_terminal(cli: Call, made: Made) -> None:

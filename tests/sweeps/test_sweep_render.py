@@ -44,8 +44,8 @@ def one(label: str) -> StudyTable:
 
 
 def test_lines_are_ours_with_the_published_ones_below() -> None:
-    assert render.header(TABLE) == ["", "n", "left", "right", "mean", "params"]
-    assert render.lines(TABLE) == [
+    assert render.errors(TABLE).header == ["", "n", "left", "right", "mean", "params"]
+    assert render.errors(TABLE).lines == [
         ["own", "3", "0.50", "24.0", "12.3 ± 0.3", "1.00"],
         ["  published (approximately comparable)", "", "0.34", "25.0", "12.7", "10.00"],
         ["shared (2 missing)", "0", "", "", "", ""],
@@ -56,12 +56,12 @@ def test_lines_are_ours_with_the_published_ones_below() -> None:
     assert exact is not None
     row = TableRow(label="x", n=0, of=1, published=exact.model_copy(update={"comparable": "exact"}))
     table = StudyTable(name="s", title="t", domains=(), rows=(row,), citation="", notes=())
-    assert render.lines(table)[1][0] == "  published"
+    assert render.errors(table).lines[1][0] == "  published"
 
 
 def test_markdown() -> None:
     assert (
-        render.markdown(TABLE)
+        render.markdown(render.errors(TABLE))
         == r"""**A \& B**
 
 |  | n | left | right | mean | params |
@@ -80,7 +80,7 @@ def test_markdown() -> None:
 
 def test_latex() -> None:
     assert (
-        render.latex(TABLE)
+        render.latex(render.errors(TABLE))
         == r"""\begin{tabular}{lrrrrr}
 \toprule
  & n & left & right & mean & params \\
@@ -100,7 +100,7 @@ third (1 failed) & 1 & 3.0 &  & 3.0 & 2.50 \\
 
 
 def test_csv_has_every_figure_unrounded_and_parses_back() -> None:
-    rows = list(csv.DictReader(io.StringIO(render.comma_separated(TABLE))))
+    rows = list(csv.DictReader(io.StringIO(render.comma_separated(render.errors(TABLE)))))
     assert len(rows) == 9
     assert rows[1] == {
         "row": "own", "domain": "right", "error": "24.04", "spread": "", "n": "3", "published": "25.0",
@@ -121,21 +121,21 @@ HOSTILE = [
 def test_hostile_words_stay_in_their_cells(label: str) -> None:
     table = one(label)
     flat = " ".join(label.split())
-    markdown = render.markdown(table)
+    markdown = render.markdown(render.errors(table))
     head, *body = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(body) == 2 and all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 6 for line in (head, *body))
     assert not re.search(r"(?<!\\)[<>\[\]`_$~#]", markdown), "nothing is markup"
     assert re.sub(r"\\(.)", r"\1", body[1]) == f"| {flat} | 1 | 10.0 | 10.0 |  |"
-    latex = render.latex(table).split("\\end{tabular}")[0]
+    latex = render.latex(render.errors(table)).split("\\end{tabular}")[0]
     assert latex.count("\\\\\n") == 2 and latex.count("&") - latex.count("\\&") == 8
     assert not re.search(r"(?<!\\)[%#_~^]|[<>|]|\\\\\s*[*\[]", latex.replace("\\begin{tabular}{lrrrr}", ""))
     assert latex.count("{") - latex.count("\\{") == latex.count("}") - latex.count("\\}")
-    _, *rows = csv.reader(io.StringIO(render.comma_separated(table)))
+    _, *rows = csv.reader(io.StringIO(render.comma_separated(render.errors(table))))
     assert [row[0] for row in rows] == [label, label]
 
 
 def test_notes_cannot_leave_a_latex_comment_or_make_a_list_of_their_own() -> None:
     table = one("x\n\\input{secret}\u2028y\x0bz")
-    after = render.latex(table).split("\\end{tabular}\n")[1]
+    after = render.latex(render.errors(table)).split("\\end{tabular}\n")[1]
     assert [line[:2] for line in after.splitlines()] == ["% ", "% ", "% "]
-    assert len(render.markdown(one("a\n# head\n- b")).splitlines()) == 8
+    assert len(render.markdown(render.errors(one("a\n# head\n- b"))).splitlines()) == 8

@@ -197,7 +197,7 @@ def test_published_rows_stand_beside_ours_in_their_order_and_what_is_lacking_is_
     assert [row.published and row.published.key for row in table.rows] == ["a", "b", None]
     assert table.notes == (
         "ours is shorter",
-        "not measured here: middle; means of ours and published ones are of other domains",
+        "not measured here: middle; published means are over them, too",
         "trained for 3 rounds of 16 at 64x64 px, sgd, lr 0.1 (fp32 on h)",
         "their splits are not ours",
         "published, other: no figure is given",

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -53,6 +54,13 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
     ] = None,
+    capacity: Annotated[
+        bool, typer.Option("--capacity", help="Print parameters, and error for each doubling of them (JSON has both).")
+    ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Draw error against parameters; needs matplotlib."),
+    ] = None,
     format: Annotated[Format, typer.Option(help="How the table is printed.")] = "text",
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
@@ -61,6 +69,8 @@ def sweep(
     A run that fails does not stop the others; called again, the study goes on where it was, and tries again what
     failed. For example: udbench sweep pocket-all --seeds 1
     """
+    if plot is not None:
+        _check_plot(plot)
     plan = _plan(study, seeds, settings, domains)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
@@ -83,11 +93,32 @@ def sweep(
     if json:
         output.emit_json(_document(table, runs))
     else:
-        _print(table, format)
+        _print(table, format, capacity)
     if failed := [run for run in runs if run.state == "failed"]:
         for run in failed:
             output.note(f"failed: {run.row.label}, seed {run.seed}: {run.reason.splitlines()[0]}")
+    if plot is not None:
+        _draw(table, plot)
+    if failed:
         raise typer.Exit(1)
+
+
+def _check_plot(path: Path) -> None:
+    """Refuse a figure that cannot be, before the hours of its runs."""
+    from udbench.errors import BadSetting
+    from udbench.plots import need_matplotlib
+
+    if path.suffix != ".svg":
+        raise BadSetting(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
+    need_matplotlib()
+
+
+def _draw(table: StudyTable, path: Path) -> None:
+    from udbench.files import atomic_write
+    from udbench.sweeps.figure import error_against_parameters
+
+    atomic_write(path, error_against_parameters(table))
+    output.note(f"figure: {path}")
 
 
 def _plan(study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None) -> Plan:
@@ -252,25 +283,26 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _print(table: StudyTable, format: Format) -> None:
+def _print(table: StudyTable, format: Format, capacity: bool) -> None:
     from udbench.sweeps import render
 
+    sheet = render.capacity(table) if capacity else render.errors(table)
     match format:
         case "markdown":
-            return output.say(render.markdown(table).rstrip("\n"))
+            return output.say(render.markdown(sheet).rstrip("\n"))
         case "csv":
-            output.say(render.comma_separated(table).rstrip("\n"))
-            for note in render.notes(table):
+            output.say(render.comma_separated(sheet).rstrip("\n"))
+            for note in sheet.notes:
                 output.note(note)
         case "latex":
-            return output.say(render.latex(table).rstrip("\n"))
+            return output.say(render.latex(sheet).rstrip("\n"))
         case "text":
-            shown = output.table(*(f">{name}" if i else name for i, name in enumerate(render.header(table))),
-                                 title=table.title)  # fmt: skip
-            for cells in render.lines(table):
+            shown = output.table(*(f">{name}" if i else name for i, name in enumerate(sheet.header)),
+                                 title=sheet.title)  # fmt: skip
+            for cells in sheet.lines:
                 shown.add_row(*output.cells(*cells))
             output.answers().print(shown)
-            for note in render.notes(table):
+            for note in sheet.notes:
                 output.paragraph(note)
     return None
 
@@ -289,8 +321,12 @@ def _document(table: StudyTable, runs: Sequence[Run]) -> dict[str, Any]:
                 "mean_error": row.mean,
                 "spread": row.spread,
                 "parameters": row.parameters,
+                "shared": row.shared,
+                "private": row.private,
+                "growth": None if row.growth is None else asdict(row.growth),
                 "state": row.state,
                 "published": None if row.published is None else row.published.model_dump(mode="json"),
+                "published_point": None if row.point is None else asdict(row.point),
             }
             for row in table.rows
         ],

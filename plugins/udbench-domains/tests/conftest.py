@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 from udbench import BadData, Source
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, though the tests may run in the background
 
 
 @pytest.fixture(scope="session")

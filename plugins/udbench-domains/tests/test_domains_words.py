@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -232,13 +233,17 @@ def test_ctrl_c_with_workers_ends_them_and_leaves_nothing(tmp_path: Path, lexico
         start_new_session=True,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not any(tmp_path.glob(".out-*.part/**/*.jpg")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)
-    # The workers hold these pipes too: that they close shows that no worker is left.
-    out, err = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 240
+        while not any(tmp_path.glob(".out-*.part/**/*.jpg")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        # The workers hold these pipes too: that they close shows that no worker is left.
+        out, err = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     assert names(tmp_path) == ["words.txt"]
 
