@@ -35,14 +35,17 @@ MAY_IMPORT = {
     "results": {"udbench.errors", "udbench.config"},
     "published": {"udbench.errors"},
     "files": {"udbench.errors"},
+    "plots": {"udbench.errors"},
     "processes": {"udbench.errors"},
     "data": {*CONTRACTS, "udbench.files", "udbench.processes", "udbench.data"},
     "train": {*CONTRACTS, "udbench.files", "udbench.train"},
+    "bench": {*CONTRACTS, "udbench.files", "udbench.runs", "udbench.train", "udbench.bench"},
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
     "sweeps": {
         "udbench.config",
         "udbench.errors",
         "udbench.files",
+        "udbench.plots",
         "udbench.published",
         "udbench.results",
         "udbench.sweeps",
@@ -95,7 +98,7 @@ def test_a_room_imports_only_what_the_plan_lets_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_of)
 def test_only_training_runs_and_their_tests_import_torch_at_module_level(path: Path) -> None:
-    if room_of(module_of(path)) in ("train", "runs", "testing"):
+    if room_of(module_of(path)) in ("train", "runs", "bench", "testing"):
         return
     assert not {name.split(".")[0] for name in imports(path, top_only=True)} & {
         "torch",

@@ -202,7 +202,7 @@ class Transfer(_Frozen):
 
 
 class RunConfig(_Frozen):
-    """Everything that shapes a run's numbers, and the few things that only shape its speed (group, device)."""
+    """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile, device)."""
 
     suite: str
     suite_version: str
@@ -221,12 +221,14 @@ class RunConfig(_Frozen):
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     device: str = "cpu"
     group: int | None = Field(None, ge=1)
+    compile: bool = False
 
     def identity(self, *, seed: bool = True) -> str:
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
         apart: dict[str, Any] = {
             "device": True,
             "group": True,
+            "compile": True,
             "seed": not seed,
             "settings": {"checkpoint_rounds", "eval_every"},
         }

@@ -10,7 +10,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from udbench.cli import baseline, board, context, data, eval, export, list, output, predict, run, show, sweep, transfer
+from udbench.cli import (
+    baseline,
+    bench,
+    board,
+    context,
+    data,
+    eval,
+    export,
+    list,
+    output,
+    predict,
+    run,
+    show,
+    sweep,
+    transfer,
+)
 from udbench.errors import UdbenchError
 
 
@@ -50,6 +65,7 @@ app.command("eval")(eval.eval_)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 app.command("sweep")(sweep.sweep)
+app.command("bench")(bench.bench)
 app.command("transfer")(transfer.transfer)
 app.command("list")(list.list_)
 app.command("show")(show.show)

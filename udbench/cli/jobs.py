@@ -34,6 +34,7 @@ class Ask:
     device: str
     precision: str
     group: int | None
+    compile: bool = False
 
 
 def check(ask: Ask) -> None:
@@ -55,6 +56,10 @@ def make(ask: Ask) -> Job:
     from udbench.train.precision import choose_device, choose_precision
 
     device = choose_device(ask.device)
+    if ask.compile:
+        from udbench.train.compiled import check_compiler
+
+        check_compiler(device)
     adapter, arch = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     config = validated(
         RunConfig,
@@ -75,6 +80,7 @@ def make(ask: Ask) -> Job:
             "precision": choose_precision(ask.precision, device),
             "device": str(device),
             "group": ask.group,
+            "compile": ask.compile,
         },
         "run",
     )

@@ -111,6 +111,7 @@ class Screen:
 
     def started(self, about: Mapping[str, Any]) -> None:
         grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
+        grouped += ", compiled" if about["compile"] else ""
         self._console.print(
             f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "
             f"{_millions(about['shared'])} shared, {_millions(about['private'])} private parameters. "

@@ -59,6 +59,9 @@ def run(
         int | None,
         typer.Option(min=1, help="Most domains that share a forward; fewer need less memory.", show_default="all"),
     ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the step: faster rounds after minutes of compiling.")
+    ] = False,
     reporter: Annotated[
         list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
     ] = None,
@@ -100,6 +103,7 @@ def run(
         device=device,
         precision=precision,
         group=group,
+        compile=compile,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     jobs.check(ask)

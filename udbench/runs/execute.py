@@ -29,6 +29,7 @@ from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import parameter_dtype
 from udbench.train.schedule import make_schedule
+from udbench.train.step import Step
 
 
 def execute(
@@ -94,12 +95,10 @@ def _execute(
         end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
     else:
         end = train(
-            model,
+            Step(model, feed, settings, config.precision, compiled=config.compile),
             optimizer,
-            feed,
             schedule,
             settings,
-            config.precision,
             start=start,
             listener=listener,
             save=save,
@@ -130,6 +129,7 @@ def _about(job: Job, model: UniversalModel, start: Progress, folder: Path) -> di
         "threads": torch.get_num_threads(),
         "group": job.config.group,
         "batch": job.config.settings.batch,
+        "compile": job.config.compile,
         "rounds": job.config.settings.rounds,
         "start": start.round,
         "seed": job.config.seed,

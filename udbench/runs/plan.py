@@ -12,8 +12,8 @@ import torch
 
 from udbench.domains import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
-from udbench.train.draws import draws
-from udbench.train.feed import DomainData, Feed
+from udbench.runs.made import made_data
+from udbench.train.feed import Feed
 from udbench.train.model import count_flops, count_parameters
 from udbench.train.norms import forget_round
 from udbench.train.optim import make_optimizer, set_learning_rate
@@ -52,8 +52,7 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     model = build(job, inputs)
     count = count_parameters(model)
-    data = {name: _made(name, job, spec) for name, spec in specs.items()}
-    feed = Feed(data, config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    feed = Feed(made_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
     schedule = make_schedule(inputs, settings, config.group)
     optimizer = make_optimizer(model, settings)
     step = Step(model, feed, settings, config.precision)
@@ -97,21 +96,3 @@ def _timed(step: Step, optimizer: torch.optim.Optimizer, round: int, groups: Any
     optimizer.zero_grad(set_to_none=True)
     torch.stack(list(losses.values())).tolist()
     return time.perf_counter() - began
-
-
-def _made(name: str, job: Job, spec: DomainSpec) -> DomainData:
-    """Noise in the shape of a domain, enough for a batch."""
-    height, width = job.config.settings.size_of(name)
-    rows = job.config.settings.batch_of(name)
-    stream = draws("plan", name)
-    return DomainData(
-        name=name,
-        images=stream.integers(0, 256, size=(rows, height, width, spec.channels), dtype=np.uint8),
-        labels=stream.integers(0, spec.num_classes, size=rows),
-        train_rows=np.arange(rows),
-        test_rows=np.arange(rows),
-        mean=(127.0,) * spec.channels,
-        std=(64.0,) * spec.channels,
-        flip=spec.flip,
-        pad=job.config.settings.pad_of(name),
-    )

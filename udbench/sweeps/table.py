@@ -259,7 +259,8 @@ def _budget(result: RunResult) -> str:
     settings = result.config.settings
     sizes = dict.fromkeys("x".join(map(str, settings.size_of(name))) for name in result.domains)
     batches = dict.fromkeys(settings.batch_of(name) for name in result.domains)
+    mixed = ", mixed batches" if settings.batch == "mixed" else ""
     return (
         f"{result.rounds:,} rounds of {', '.join(map(str, batches))} at {', '.join(sizes)} px, {settings.optimizer}, "
-        f"lr {settings.lr:g} ({result.config.precision} on {result.environment.hardware})"
+        f"lr {settings.lr:g}{mixed} ({result.config.precision} on {result.environment.hardware})"
     )

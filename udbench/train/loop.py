@@ -16,8 +16,6 @@ from udbench.errors import RunFailed
 from udbench.reporters import Listener
 from udbench.reporters import Step as Report
 from udbench.train.checkpoint import Progress
-from udbench.train.feed import Feed
-from udbench.train.model import UniversalModel
 from udbench.train.norms import recalibrate
 from udbench.train.optim import set_learning_rate
 from udbench.train.precision import computing
@@ -31,12 +29,10 @@ REPORT_SECONDS = 1.0
 
 
 def train(
-    model: UniversalModel,
+    step: Step,
     optimizer: torch.optim.Optimizer,
-    feed: Feed,
     schedule: Schedule,
     settings: RecipeSettings,
-    precision: str,
     *,
     start: Progress,
     listener: Listener,
@@ -49,7 +45,7 @@ def train(
     Losses stay on the device until it is time to report. Raises RunFailed when a loss is not finite, and
     KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
     """
-    step = Step(model, feed, settings, precision)
+    model, feed = step.model, step.feed
     pending: list[dict[str, torch.Tensor]] = []
     began, last = time.monotonic() - start.seconds, time.monotonic()
     images, rate, at = start.images, 0.0, start.round

@@ -62,13 +62,17 @@ class UniversalModel(nn.Module):
     def forward(self, images: Tensor, slices: Sequence[Slice], round: int = 0) -> list[Tensor]:
         """Logits of each slice, (rows, classes of its domain), for images (N, C, H, W) of these slices in order."""
         with self.route.using(slices, round):
-            maps = self.trunk(images)
-            marks = self.route.bounds(maps.shape[0])
-            rows = maps.split([stop - start for _, start, stop in marks])
-            return [self._classify(part, own) for (part, _, _), own in zip(marks, rows, strict=True)]
+            return self.routed(images)
+
+    def routed(self, images: Tensor) -> list[Tensor]:
+        """As `forward`, for the slices that the route has been set to."""
+        maps = self.trunk(images)
+        marks = self.route.bounds(maps.shape[0])
+        rows = maps.split([stop - start for _, start, stop in marks])
+        return [self._classify(part, own) for (part, _, _), own in zip(marks, rows, strict=True)]
 
     def _classify(self, part: Slice, maps: Tensor) -> Tensor:
-        with self.route.using((part,), self.route.round):
+        with self.route.narrowed((part,)):
             if self.shared_head is None:
                 return self.heads[part.domain](maps)
             return self.shared_head(maps)[:, self.get_buffer(f"label_map_{part.domain}")]
@@ -118,7 +122,7 @@ def count_flops(model: UniversalModel) -> float:
     try:
         for name in model.domains:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                model(_blank(model, name, 2), [Slice(name, 2)])
+                model(blank(model, name, 2), [Slice(name, 2)])
             totals.append(counter.get_total_flops() / 2)
     finally:
         model.train(training)
@@ -229,7 +233,7 @@ def _rehearse(model: UniversalModel) -> None:
         model.train()
         for group in {(i.height, i.width): name for name, i in model.inputs.items()}.values():
             try:
-                model(_blank(model, group, 2), [Slice(group, 2)])
+                model(blank(model, group, 2), [Slice(group, 2)])
             except ValueError as error:
                 raise UdbenchError(
                     f"the network cannot normalise images of {model.inputs[group].height}x"
@@ -248,6 +252,7 @@ def _kept_buffers(model: nn.Module) -> Iterator[None]:
             buffer.copy_(kept[name])
 
 
-def _blank(model: UniversalModel, domain: str, rows: int) -> Tensor:
+def blank(model: UniversalModel, domain: str, rows: int) -> Tensor:
+    """So many empty images of a domain, as the model takes them."""
     given, like = model.inputs[domain], next(model.parameters())
     return torch.zeros(rows, given.channels, given.height, given.width, dtype=like.dtype, device=like.device)

@@ -13,7 +13,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import BadSetting, UdbenchError
 from udbench.train.owned import Owned
 from udbench.train.route import Route, Slice
-from udbench.train.sliced import SliceState, can_fuse, count_update, normalise_slices, tracked
+from udbench.train.sliced import (
+    SliceState,
+    can_fuse,
+    can_stack,
+    count_update,
+    is_plain,
+    normalise_slices,
+    normalise_stacked,
+    tracked,
+)
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
 
@@ -73,6 +82,10 @@ class SliceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.mixed or (self.moments == "shared" and not self.training):
             return self.norm(x)
+        if can_stack(self) and is_plain(self.norm):
+            rows = [stop - start for _, start, stop in self.route.bounds(x.shape[0])]
+            weights, biases = [self.norm.weight] * len(rows), [self.norm.bias] * len(rows)
+            return normalise_stacked(self, x, rows, weights, biases, self.norm.eps)
         if len(self.route.slices) > 1 and can_fuse(self.norm, x):
             marks = self.route.bounds(x.shape[0])
             states = [self._state(part) for part, _, _ in marks]
@@ -112,6 +125,12 @@ class SliceNorm(nn.Module):
         mean, var, calls = self._seen.get(domain) or (torch.zeros_like(shared), torch.zeros_like(shared), 0)
         self._seen[domain] = mean, var, calls + 1
         return mean, var, 1 / (calls + 1)
+
+    def leave(self, domain: str, mean: Tensor, var: Tensor) -> None:
+        """Leave a slice's moments, (C,) each, for the end of the round."""
+        to_mean, to_var, factor = self._round_moments(domain)
+        to_mean.lerp_(mean, factor)
+        to_var.lerp_(var, factor)
 
     @torch.no_grad()
     def end_round(self) -> None:

@@ -36,12 +36,21 @@ class Route:
     @contextmanager
     def using(self, slices: Sequence[Slice], round: int = 0) -> Iterator[None]:
         """Within, forwards hold these slices' rows."""
-        before = self.slices, self.round
-        self.slices, self.round = tuple(slices), round
+        before, self.round = self.round, round
+        try:
+            with self.narrowed(slices):
+                yield
+        finally:
+            self.round = before
+
+    @contextmanager
+    def narrowed(self, slices: Sequence[Slice]) -> Iterator[None]:
+        """Within, forwards of the same round hold these slices' rows only."""
+        before, self.slices = self.slices, tuple(slices)
         try:
             yield
         finally:
-            self.slices, self.round = before
+            self.slices = before
 
     @property
     def rows(self) -> int:

@@ -16,7 +16,15 @@ from udbench.train.draws import seeded
 from udbench.train.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
 from udbench.train.owned import Owned, shared_modules
 from udbench.train.route import Route, Slice
-from udbench.train.sliced import PLAIN_NORMS, can_fuse, normalise_slices, tracked
+from udbench.train.sliced import (
+    PLAIN_NORMS,
+    can_fuse,
+    can_stack,
+    is_plain,
+    normalise_slices,
+    normalise_stacked,
+    tracked,
+)
 
 
 class PerDomain(nn.Module):
@@ -32,6 +40,8 @@ class PerDomain(nn.Module):
 
     def forward(self, x: Tensor, *others: object) -> Tensor:
         if not others:
+            if can_stack(self) and self._are_norms():
+                return self._stacked(x)
             return self._normalised(x) if self._can_fuse(x) else self.route.muxed(x, self._one)
         marks = self.route.bounds(x.shape[0])
         parts = [
@@ -48,8 +58,17 @@ class PerDomain(nn.Module):
         norms: list[_BatchNorm] = [self.own[part.domain] for part, _, _ in marks]  # pyright: ignore[reportAssignmentType]
         return normalise_slices(x, [stop - start for _, start, stop in marks], list(map(tracked, norms)), norms[0].eps)
 
+    def _are_norms(self) -> bool:
+        return all(is_plain(self.own[part.domain]) for part in self.route.slices)
+
+    def _stacked(self, x: Tensor) -> Tensor:
+        marks = self.route.bounds(x.shape[0])
+        norms: list[_BatchNorm] = [self.own[part.domain] for part, _, _ in marks]  # pyright: ignore[reportAssignmentType]
+        weights, biases = [norm.weight for norm in norms], [norm.bias for norm in norms]
+        return normalise_stacked(self, x, [stop - start for _, start, stop in marks], weights, biases, norms[0].eps)
+
     def _one(self, part: Slice, rows: Tensor, *others: object) -> Tensor:
-        with self.route.using((part,), self.route.round):
+        with self.route.narrowed((part,)):
             return self.own[part.domain](rows, *others)
 
 

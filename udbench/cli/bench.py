@@ -1,0 +1,147 @@
+"""`udbench bench`: how fast a network trains here, against what the machine could do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.bench.step import Report
+    from udbench.runs.job import Job
+
+
+def bench(
+    adapter: Annotated[str, typer.Option(help="The adapter (udbench list adapters).")] = "domain-bn",
+    arch: Annotated[str, typer.Option(help="The network (udbench list archs).")] = "resnet38",
+    suite: Annotated[
+        str | None, typer.Option(help="Whose domains: their number, classes and channels.", show_default="pocket")
+    ] = None,
+    domains: Annotated[str | None, typer.Option(help="Domains by name; commas between.")] = None,
+    sharing: Annotated[str, typer.Option(help="none, deep, full, or partial:A-B.")] = "deep",
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file.", show_default="the suite's")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; many times.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="How often each is timed, one after another.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each turn.")] = 1,
+    only: Annotated[
+        str | None,
+        typer.Option(help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    group: Annotated[
+        int | None, typer.Option(min=1, help="Most domains that share a forward.", show_default="all")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write a trace of some rounds to this file (.json), and name the dearest parts.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and
+    plain PyTorch, turn by turn in one run.
+
+    For example: udbench bench --set image_size=64 --set batch_size=16
+    """
+    from udbench.cli import jobs
+    from udbench.errors import BadSetting
+
+    wanted = _contenders(only)
+    if profile is not None and profile.suffix != ".json":
+        raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+    chosen, members, part = context.resolve_domains(suite, domains)
+    names = [member.spec.name for member in members]
+    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
+        recipe, chosen, names, settings or []
+    )
+    if sharing == "none":
+        raise BadSetting("--sharing none trains one network after another, which share no step; name one of --domains")
+    ask = jobs.Ask(
+        suite=chosen,
+        part=part,
+        domains=members,
+        adapter=adapter,
+        adapter_settings=adapter_settings,
+        arch=arch,
+        arch_settings=arch_settings,
+        sharing=sharing,
+        recipe=recipe_name,
+        settings=recipe_settings,
+        seed=0,
+        device=device,
+        precision=precision,
+        group=group,
+        compile="compiled" in wanted,
+    )
+    jobs.check(ask)
+    job = jobs.make(ask)
+    specs = {member.spec.name: member.spec for member in members}
+    from udbench.bench.step import bench as measure
+
+    report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
+    if json:
+        output.emit_json(report.document())
+    else:
+        _show(report)
+    if profile is not None:
+        _profile(job, specs, profile)
+
+
+def _contenders(only: str | None) -> tuple[str, ...]:
+    from udbench.bench.names import CONTENDERS
+    from udbench.errors import UnknownName
+
+    if only is None:
+        return CONTENDERS
+    named = tuple(word.strip() for word in only.split(",") if word.strip())
+    if strange := [name for name in named if name not in CONTENDERS]:
+        raise UnknownName("contender", strange[0], CONTENDERS)
+    return named
+
+
+def _show(report: Report) -> None:
+    about = report.about
+    output.say(
+        f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}: {len(about['domains'])} domains, "
+        f"{report.images_per_round} images a round; {about['precision']} on {about['hardware']}, "
+        f"{about['threads']} threads, torch {about['versions']['torch']}"
+    )
+    table = output.table("", ">images/s", ">slowest … fastest", ">first turn, s", title=f"{report.turns} turns each")
+    for name, sample in report.samples.items():
+        slow, fast = sample.rates
+        start = report.starting[name]
+        table.add_row(*output.cells(name, f"{sample.rate:.1f}", f"{slow:.1f} … {fast:.1f}", f"{start:.1f}"))
+    output.answers().print(table)
+    table = output.table("ratio", ">median", ">quartiles", title="within a turn")
+    for name, ratio in report.ratios.items():
+        table.add_row(*output.cells(name, f"{ratio.value:.3f}", f"{ratio.low:.3f} … {ratio.high:.3f}"))
+    output.answers().print(table)
+    whole = sum(part.median for part in report.parts.values())
+    table = output.table("part of a round", ">ms", ">%")
+    for name, part in report.parts.items():
+        table.add_row(*output.cells(name, f"{1000 * part.median:.1f}", f"{100 * part.median / whole:.1f}"))
+    output.answers().print(table)
+    floor = report.floor
+    output.say(
+        f"no round can take less than {1000 * floor.compute_seconds:.0f} ms for its {floor.operations / 1e9:.0f} G "
+        f"operations at {floor.operations_per_second / 1e9:.0f} G/s (a large matrix product), nor, if every layer "
+        f"reads and writes memory, than {1000 * floor.memory_seconds:.0f} ms for its {floor.bytes / 1e9:.2f} GB at "
+        f"{floor.bytes_per_second / 1e9:.1f} GB/s (a large copy)"
+    )
+    if report.peak_memory is not None:
+        output.say(f"most memory while a round ran: {report.peak_memory / 2**20:,.0f} MB")
+
+
+def _profile(job: Job, specs: object, path: Path) -> None:
+    from udbench.bench.profile import profile
+
+    dearest = profile(job, specs, path)  # pyright: ignore[reportArgumentType]
+    table = output.table("operator", ">calls", ">ms", ">%", title="the ten dearest operators of three rounds")
+    for each in dearest:
+        table.add_row(*output.cells(each.name, each.calls, f"{each.milliseconds:.1f}", f"{each.percent:.1f}"))
+    output.notes().print(table)
+    output.note(f"trace   {path}")
