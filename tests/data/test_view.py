@@ -38,6 +38,17 @@ def test_a_training_window_lies_in_the_image_and_is_stretched_no_more_than_it_ma
         assert min(most, wanted * (1 - stretch)) - 1e-6 <= length <= min(most, wanted * (1 + stretch)) + 1e-6
 
 
+def test_a_training_windows_aspect_ratio_varies_and_it_comes_from_any_place() -> None:
+    view = View(height=20, width=30, resize=40, stretch=0.1)
+    stream = np.random.default_rng(0)
+    boxes = np.array([view.box(100, 40, stream.random(4).tolist()) for _ in range(400)])
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    aspect = width / height / 1.5
+    assert aspect.min() < 0.9 / 1.1 + 0.04 and aspect.max() > 1.1 / 0.9 - 0.04, "the sides are stretched apart"
+    assert abs(np.corrcoef(width, height)[0, 1]) < 0.15
+    assert boxes[:, 0].min() < 2 and boxes[:, 2].max() > 98 and boxes[:, 1].min() < 1 and boxes[:, 3].max() > 39
+
+
 def test_a_window_at_the_images_own_scale_is_cut_without_loss() -> None:
     pixels = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50).astype(np.uint8)
     view = View(height=20, width=20, resize=40)

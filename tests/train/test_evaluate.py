@@ -8,9 +8,10 @@ from torch import nn
 from udbench.adapters import Adapter
 from udbench.registry import Registry
 from udbench.testing import toys
+from udbench.train.draws import draws
 from udbench.train.evaluate import evaluate
 from udbench.train.model import UniversalModel, build_model
-from udbench.train.route import Route
+from udbench.train.route import Route, Slice
 
 
 class Recorder(nn.Module):
@@ -87,3 +88,55 @@ def test_only_batch_moments_make_a_prediction_depend_on_its_batch(registry: Regi
             for size in (4, 20)
         ]
         assert bool(abs(outputs[0] - outputs[1]).max() > 1e-4) is depends
+
+
+@pytest.mark.parametrize("adapter", ["domain-bn", "bn-plus"])
+def test_what_is_kept_of_a_test_batch_is_top_1_and_the_softmax_and_batch_moments_see_pure_ones(
+    registry: Registry, adapter: str
+) -> None:
+    data = [toys.toy_data("reds", images=33), toys.toy_data("blues", classes=4)]
+    chosen = registry.get(Adapter, adapter)
+    model = build_model(toys.toy_architecture(), chosen, toys.toy_inputs(data)).double()
+    seen: list[tuple[str, torch.Tensor]] = []
+
+    def keep(_module: nn.Module, given: tuple[torch.Tensor, list[Slice]], logits: list[torch.Tensor]) -> None:
+        assert adapter == "domain-bn" or len(given[1]) == 1, "all rows of a test batch are of one domain"
+        seen.extend((part.domain, own) for part, own in zip(given[1], logits, strict=True))
+
+    model.register_forward_hook(keep)
+    rows = {domain.name: domain.test_rows for domain in data}
+    recipe = toys.toy_settings(eval_batch_size=64)
+    by_batch = chosen.evaluation == "batch"
+    found = evaluate(model, toys.toy_feed(data), rows, recipe, "fp64", by_batch=by_batch)
+    assert [name for name, _ in seen] == ["reds", "blues"]
+    for domain, (name, logits) in zip(data, seen, strict=True):
+        order = draws("evaluation", name).permutation(len(domain.test_rows))
+        softmax = torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True)
+        label = torch.from_numpy(domain.labels[domain.test_rows][order])
+        kept = found[name]
+        assert (kept.predicted[order] == softmax.argmax(1).numpy()).all() and (kept.label[order] == label.numpy()).all()
+        assert np.allclose(np.exp(kept.log_probability[order]), softmax.gather(1, label[:, None])[:, 0], atol=1e-6)
+        wrong = int((softmax.argmax(1) != label).sum())
+        assert kept.error == pytest.approx(100 * wrong / len(label)), "in percent"
+
+
+@pytest.mark.parametrize("adapter", ["domain-bn", "domain-moments", "universal-bn", "domain-in"])
+def test_batches_run_on_from_domain_to_domain_and_change_no_result(registry: Registry, adapter: str) -> None:
+    data = [toys.toy_data("reds", images=33), toys.toy_data("blues", classes=4), toys.toy_data("large", size=16)]
+    chosen = registry.get(Adapter, adapter)
+    settings = chosen.settings() if chosen.settings else None
+    model = build_model(toys.toy_architecture(), chosen, toys.toy_inputs(data), adapter_settings=settings).double()
+    sizes: list[int] = []
+    model.register_forward_hook(lambda _m, given, _o: sizes.append(len(given[0])))
+    rows = {domain.name: domain.test_rows for domain in data}
+    feed = toys.toy_feed(data)
+    found = evaluate(model, feed, rows, toys.toy_settings(eval_batch_size=9), "fp64")
+    assert sizes == [9, 9, 1, 8], "19 of one shape, 8 of the other"
+    for domain in data:
+        images = next(feed.centres(domain.name, [domain.test_rows]))
+        (logits,) = model.eval()(images, [Slice(domain.name, len(images))])
+        logp = torch.log_softmax(logits, 1)
+        label = torch.from_numpy(domain.labels[domain.test_rows])
+        assert (found[domain.name].predicted == logp.argmax(1).numpy()).all()
+        own = logp.gather(1, label[:, None])[:, 0].detach().numpy()
+        assert np.allclose(found[domain.name].log_probability, own, atol=1e-6)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from udbench.testing import toys
 from udbench.train.feed import DomainData
@@ -92,6 +96,35 @@ def test_crops_are_shifts_of_the_padded_image_mirrored_only_where_allowed(flip: 
     assert {mirrored for *_, mirrored in kinds} == ({False, True} if flip else {False})
     assert {dy for dy, *_ in kinds} == {dx for _, dx, _ in kinds} == set(range(5))
     assert len({(dy, dx) for dy, dx, _ in kinds}) > 15, "offsets are drawn for each image, not once a batch"
+
+
+def test_the_scored_view_is_the_centre_of_the_padded_image_and_never_mirrored() -> None:
+    domain = numbered(images=20, size=6, pad=2, flip=True, mean=(100.0,), std=(50.0,))
+    feed = toys.toy_feed([domain])
+    for _ in range(3):
+        for image, seen in zip(domain.images, next(feed.centres("reds", [np.arange(20)])), strict=True):
+            padded = np.pad((image[:, :, 0].astype(float) - 100) / 50, 2)
+            assert np.allclose(seen[0].numpy(), padded[2:8, 2:8])
+
+
+class Ramps:
+    """Encoded images that are brighter to the right."""
+
+    shape = (4, 6, 3)
+
+    def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
+        return np.broadcast_to(np.arange(6, dtype=np.uint8)[None, :, None], self.shape)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_encoded_images_are_mirrored_in_training_alone_and_only_where_allowed(flip: bool) -> None:
+    feed = toys.toy_feed([replace(numbered(), images=Ramps(), mean=(0.0,) * 3, std=(1.0,) * 3, flip=flip)])
+    feed.plan([(Slice("reds", 6),)], range(8), BATCH)
+    images = torch.cat([feed.next(round, [Slice("reds", 6)], BATCH)[0] for round in range(8)])
+    mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
+    assert 0.25 < mirrored.float().mean() < 0.75 if flip else not mirrored.any()
+    scored = torch.cat(list(feed.centres("reds", [np.arange(20)])))
+    assert (scored[:, 0, 0, 0] < scored[:, 0, 0, -1]).all()
 
 
 def test_images_are_whitened_by_their_own_domains_moments() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -146,3 +147,62 @@ def test_loading_the_plugin_does_not_import_torch(tmp_path: Path) -> None:
     code = "import udbench_adapters, sys; udbench_adapters.udbench_adapters(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout == "False\n"
+
+
+def by_hand(x: torch.Tensor, over: tuple[int, ...], weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Equations 2 and 3 as they are written, and the scaling layer behind them: y = s (x - m) / sqrt(v + eps) + b."""
+    count = math.prod(x.shape[i] for i in over)
+    mean = x.sum(over, keepdim=True) / count
+    var = ((x - mean) ** 2).sum(over, keepdim=True) / count
+    return weight.view(1, -1, 1, 1) * (x - mean) / torch.sqrt(var + 1e-5) + bias.view(1, -1, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["universal-bn", "bn-plus", "domain-moments", "domain-bn"])
+def test_batch_norms_are_equation_2_and_a_scaling_layer(name: str) -> None:
+    x = batch()
+    out, norm = normed(name, x, training=True)
+    for domain, rows, got in zip(("reds", "blues"), halves(x), halves(out), strict=True):
+        torch.testing.assert_close(got, by_hand(rows, (0, 2, 3), *scale(norm, domain)), rtol=1e-10, atol=1e-10)
+    same = torch.equal(scale(norm, "reds")[0], scale(norm, "blues")[0])
+    assert same is (name != "domain-bn"), "one scale for all, or each domain's own"
+
+
+@pytest.mark.parametrize("name", ["universal-in", "domain-in"])
+@pytest.mark.parametrize("training", [True, False])
+def test_instance_norms_are_equation_3_whoever_else_is_in_the_batch(name: str, training: bool) -> None:
+    x = batch()
+    out, norm = normed(name, x, training=training)
+    for domain, rows, got in zip(("reds", "blues"), halves(x), halves(out), strict=True):
+        torch.testing.assert_close(got, by_hand(rows, (2, 3), *scale(norm, domain)), rtol=1e-6, atol=1e-6)
+    model = model_of(name).train(training)
+    with torch.no_grad(), model.route.using([Slice("blues", 1)]):
+        by_itself = model.trunk.norm1(x[6:7])
+    torch.testing.assert_close(by_itself, out[6:7], rtol=1e-12, atol=1e-12)
+    same = torch.equal(scale(norm, "reds")[0], scale(norm, "blues")[0])
+    assert same is (name == "universal-in"), "one scale for all, or each domain's own"
+
+
+@pytest.mark.parametrize("name", ["universal-bn", "domain-moments", "domain-bn"])
+def test_the_moments_of_the_test_are_averages_over_the_training_batches(name: str) -> None:
+    """From 0 and 1, a tenth of the way to each batch's moments in turn."""
+    model = model_of(name)
+    norm = model.trunk.norm1
+    means, variances = torch.zeros(2, 4, dtype=torch.float64), torch.ones(2, 4, dtype=torch.float64)
+    model.train()
+    for seed in range(3):
+        x = batch(seed)
+        with model.route.using(SLICES), torch.no_grad():
+            norm(x)
+        model.end_round()
+        flat = [rows.transpose(0, 1).flatten(1) for rows in halves(x)]
+        mean, var = torch.stack([f.mean(1) for f in flat]), torch.stack([f.var(1) for f in flat])
+        if name == "universal-bn":
+            mean, var = mean.mean(0).expand(2, -1), (var.mean(0) + mean.var(0, unbiased=False)).expand(2, -1)
+        means, variances = 0.9 * means + 0.1 * mean, 0.9 * variances + 0.1 * var
+    model.eval()
+    x = batch(9)
+    with model.route.using(SLICES), torch.no_grad():
+        out = norm(x)
+    for i, (domain, rows, got) in enumerate(zip(("reds", "blues"), halves(x), halves(out), strict=True)):
+        expected = F.batch_norm(rows, means[i], variances[i], *scale(norm, domain))
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)

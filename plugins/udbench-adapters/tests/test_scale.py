@@ -88,6 +88,22 @@ def test_linear_layers_are_scaled_along_their_last_dimension() -> None:
     assert [z.shape for z in model(torch.randn(5, 3, 3, 3), SLICES)] == [(3, 2), (2, 2)]
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.Linear(5, 4)], ids=["convolution", "linear"])
+def test_a_scale_is_s_c_times_x_c_plus_b_c_for_each_channel(layer: nn.Module) -> None:
+    from udbench_adapters.scale import Scaled
+
+    scaled = Scaled(copy.deepcopy(layer))
+    s, b = torch.tensor([1.0, 2.0, -3.0, 0.5]), torch.tensor([0.0, 1.0, 10.0, -1.0])
+    with torch.no_grad():
+        scaled.scale.weight.copy_(s.view_as(scaled.scale.weight))
+        scaled.scale.bias.copy_(b.view_as(scaled.scale.bias))
+        x = torch.randn(2, 3, 6, 5)
+        plain, found = layer(x), scaled(x)
+    axis = 1 if isinstance(layer, nn.Conv2d) else 3
+    for c in range(4):
+        torch.testing.assert_close(found.select(axis, c), s[c] * plain.select(axis, c) + b[c])
+
+
 def test_networks_with_norms_are_refused_and_told_what_to_do() -> None:
     given = {name: Input(height=8, width=8, channels=3, num_classes=3) for name in GIVEN}
     with pytest.raises(UdbenchError, match=r"without norms.*'norm1' \(BatchNorm2d\); choose domain-bn"):

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import udbench_architectures
-from udbench import Architecture, Input, Network, UdbenchError
+from udbench import Adapter, Architecture, Input, Network, UdbenchError
+from udbench.train.model import build_model
 
 ARCHS = {arch.name: arch for arch in udbench_architectures.udbench_architectures()}
 
@@ -59,6 +60,9 @@ def test_smaller_images_are_refused_with_what_to_do() -> None:
 
 def test_units_are_pre_activated_and_the_projection_sees_the_activation() -> None:
     unit = built("resnet38")[0].trunk.stage2[0].eval()
+    for norm in (unit.norm1, unit.norm2):  # with those of the start, a norm and the ReLU could change places
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
     x = torch.randn(2, 16, 8, 8)
     active = torch.relu(unit.norm1(x))
     expected = unit.projection(active) + unit.conv2(torch.relu(unit.norm2(unit.conv1(active))))
@@ -72,3 +76,34 @@ def test_units_are_pre_activated_and_the_projection_sees_the_activation() -> Non
 def test_width_scales_every_stage() -> None:
     network, _ = built("resnet38", width=0.5)
     assert [network.trunk.get_submodule(f"stage{i}.3.conv2").out_channels for i in range(1, 5)] == [8, 16, 64, 128]
+
+
+def test_it_ends_in_the_mean_over_all_positions_and_one_linear_layer() -> None:
+    network, given = built("resnet38")
+    head = network.head(given, (256, 8, 8))
+    (linear,) = (m for m in head.modules() if isinstance(m, nn.Linear))
+    assert (linear.in_features, linear.out_features) == (256, 10)
+    maps = torch.randn(2, 256, 8, 8)
+    torch.testing.assert_close(head(maps), linear(maps.mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("sharing", "private"),
+    [
+        ("partial:2-4", {"stem", "stage1"}),
+        ("partial:1-3", {"stage4", "norm"}),
+        ("deep", set()),
+        ("none", {"stem", "stage1", "stage2", "stage3", "stage4", "norm"}),
+    ],
+)
+def test_a_block_is_private_as_a_whole_the_stem_with_the_first_and_the_last_norm_with_the_last(
+    sharing: str, private: set[str]
+) -> None:
+    arch = ARCHS["resnet38"]
+    assert arch.settings is not None
+    inputs = {name: Input(height=16, width=16, channels=3, num_classes=2) for name in ("reds", "blues")}
+    nothing = Adapter(name="nothing", attach=lambda surgeon, settings: None)
+    model = build_model(arch, nothing, inputs, arch_settings=arch.settings(width=0.1), sharing=sharing)
+    of_a_domain = {name.split(".")[1] for name, _ in model.trunk.named_parameters(prefix="trunk") if ".own." in name}
+    of_all = {name.split(".")[1] for name, _ in model.trunk.named_parameters(prefix="trunk") if ".own." not in name}
+    assert of_a_domain == private and of_all == {"stem", "stage1", "stage2", "stage3", "stage4", "norm"} - private
