@@ -114,7 +114,7 @@ def bench(
     if plain is not None:
         plain.close()
     return Report(
-        about=_about(job),
+        about=about(job),
         turns=turns,
         rounds=rounds,
         images_per_round=ours.images,
@@ -155,7 +155,8 @@ def steady(job: Job) -> Job:
     return replace(job, config=job.config.model_copy(update={"settings": settings}))
 
 
-def _about(job: Job) -> dict[str, Any]:
+def about(job: Job) -> dict[str, Any]:
+    """What was timed, and where."""
     config, where = job.config, environment(job)
     return {
         "suite": config.suite,

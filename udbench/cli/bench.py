@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from udbench.bench.step import Report
+    from udbench.domains import DomainSpec
     from udbench.runs.job import Job
 
 
+Part = Literal["step", "growth"]
+DOMAINS = (1, 2, 10, 50, 100, 200)
+
+
 def bench(
+    what: Annotated[
+        Part,
+        typer.Argument(
+            metavar="[step|growth]",
+            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains.",
+            show_default=True,
+        ),
+    ] = "step",
     adapter: Annotated[str, typer.Option(help="The adapter (udbench list adapters).")] = "domain-bn",
     arch: Annotated[str, typer.Option(help="The network (udbench list archs).")] = "resnet38",
     suite: Annotated[
@@ -40,17 +56,19 @@ def bench(
     profile: Annotated[
         Path | None, typer.Option(help="Write a trace of some rounds to this file (.json), and name the dearest parts.")
     ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw growth into this file (.svg).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and
-    plain PyTorch, turn by turn in one run.
+    plain PyTorch, turn by turn in one run. Reads no data, writes to no board.
 
     For example: udbench bench --set image_size=64 --set batch_size=16
     """
     from udbench.cli import jobs
     from udbench.errors import BadSetting
 
-    wanted = _contenders(only)
+    wanted = _contenders(only) if what == "step" else ()
+    _check(what, only, profile, plot)
     if profile is not None and profile.suffix != ".json":
         raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
     chosen, members, part = context.resolve_domains(suite, domains)
@@ -80,6 +98,8 @@ def bench(
     jobs.check(ask)
     job = jobs.make(ask)
     specs = {member.spec.name: member.spec for member in members}
+    if what == "growth":
+        return _growth(job, members[0].spec, turns, plot, json=json)
     from udbench.bench.step import bench as measure
 
     report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
@@ -89,6 +109,72 @@ def bench(
         _show(report)
     if profile is not None:
         _profile(job, specs, profile)
+    return None
+
+
+def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None) -> None:
+    """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
+    from udbench.errors import BadSetting
+
+    if what == "growth":
+        for name, value in (("--only", only), ("--profile", profile)):
+            if value is not None:
+                raise BadSetting(f"{name} is for 'udbench bench step'; leave it out")
+    elif plot is not None:
+        raise BadSetting("--plot is for 'udbench bench growth'; leave it out")
+    if plot is not None:
+        from udbench.plots import need_matplotlib
+
+        need_matplotlib()
+        if plot.suffix != ".svg":
+            raise BadSetting(f"--plot {plot}: name an .svg file")
+
+
+def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: bool) -> None:
+    from udbench.bench.growth import IMAGES, growth
+
+    found = growth(job, spec, DOMAINS, turns=turns, told=output.note)
+    if json:
+        output.emit_json(found.document())
+    else:
+        table = output.table(">domains", ">rows of each", ">images/s", ">slowest … fastest", ">against 1", ">quartiles")
+        for number, sample in found.samples.items():
+            slow, fast = sample.rates
+            ratio = found.ratios[number]
+            table.add_row(
+                *output.cells(
+                    number,
+                    IMAGES // number,
+                    f"{sample.rate:.1f}",
+                    f"{slow:.1f} … {fast:.1f}",
+                    f"{ratio.value:.3f}",
+                    f"{ratio.low:.3f} … {ratio.high:.3f}",
+                )
+            )
+        _say_where(found.about, turns)
+        output.answers().print(table)
+    if plot is None:
+        return
+    from udbench import plots
+    from udbench.files import atomic_write
+
+    points = tuple(plots.Point(x=float(n), y=1000 / sample.rate) for n, sample in found.samples.items())
+    figure = plots.lines(
+        [plots.Series(name=f"{found.about['adapter']} on {found.about['arch']}", points=points)],
+        title="Time of an image by the number of domains",
+        x=plots.Axis(label="domains in a round of 200 images", log=True),
+        y=plots.Axis(label="ms an image"),
+        caption=[f"{found.about['precision']} on {found.about['hardware']}, medians of {turns} turns"],
+    )
+    atomic_write(plot, figure)
+    output.note(f"figure  {plot}")
+
+
+def _say_where(about: Mapping[str, Any], turns: int) -> None:
+    output.say(
+        f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}; {about['precision']} on "
+        f"{about['hardware']}, {about['threads']} threads, torch {about['versions']['torch']}; {turns} turns"
+    )
 
 
 def _contenders(only: str | None) -> tuple[str, ...]:

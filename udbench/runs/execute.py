@@ -25,6 +25,7 @@ from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint,
 from udbench.train.evaluate import evaluate
 from udbench.train.feed import Feed
 from udbench.train.loop import train
+from udbench.train.memory import check_memory, told_when_full
 from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import parameter_dtype
@@ -71,6 +72,8 @@ def _execute(
         assert job.source is not None
         begin_transfer(model, config, job.source)
     schedule = make_schedule(inputs, settings, config.group)
+    device = torch.device(config.device)
+    check_memory(model, schedule, config.precision)
     optimizer = make_optimizer(model, settings)
     identity = _identity(config, stores)
     checkpoint = folder / "checkpoint.pt"
@@ -94,16 +97,9 @@ def _execute(
     if transfer is not None and transfer.train == "none":
         end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
     else:
-        end = train(
-            Step(model, feed, settings, config.precision, compiled=config.compile),
-            optimizer,
-            schedule,
-            settings,
-            start=start,
-            listener=listener,
-            save=save,
-            score=score,
-        )
+        step = Step(model, feed, settings, config.precision, compiled=config.compile)
+        with told_when_full(schedule, device):
+            end = train(step, optimizer, schedule, settings, start=start, listener=listener, save=save, score=score)
         save(end)
         predictions = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
     save_weights(folder / "weights.safetensors", model)

@@ -56,7 +56,7 @@ class Compiled:
         self._norms = _make_stackable(model)
         drawing = [module for module in model.modules() if isinstance(module, CountedDropout) and module.p]
         for module in drawing:  # its masks are drawn by the round, which no graph may hold
-            module.forward = torch.compiler.disable(module.forward)
+            setattr(module, "forward", torch.compiler.disable(module.forward))  # noqa: B010
         self._losses: Any = torch.compile(losses, backend=backend, fullgraph=not drawing, dynamic=False)
         self._known: set[Group] = set()
 

@@ -40,9 +40,9 @@ class DomainData:
 class Feed:
     """The batches of a run. Every draw depends on the seed, the domain, the round and the row alone.
 
-    Arrays stay uint8 on the device until they are needed; encoded images are decoded ahead by `workers` processes,
-    which serve all domains (0: by this process), once `plan` has said what comes. `next` gives images whitened,
-    (N, 3, H, W) in channels-last memory.
+    Arrays stay uint8 until they are needed, on the device where they fit there, else where they are; encoded images
+    are decoded ahead by `workers` processes, which serve all domains (0: by this process), once `plan` has said what
+    comes. `next` gives images whitened, (N, 3, H, W) in channels-last memory.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Feed:
         self.device, self.dtype = device, dtype
         arrays = {name: d.images for name, d in self.data.items() if isinstance(d.images, np.ndarray)}
         encoded = {name: d.images for name, d in self.data.items() if not isinstance(d.images, np.ndarray)}
-        self._images = {name: _as_tensor(images).to(device) for name, images in arrays.items()}
+        where = _place(sum(images.nbytes for images in arrays.values()), device)
+        self._images = {name: _as_tensor(images).to(where) for name, images in arrays.items()}
         self._labels = {name: torch.from_numpy(np.array(self.data[name].labels)).to(device) for name in arrays}
         self._loader = Loader(encoded, workers, pin=device.type == "cuda") if encoded else None
         self._order = {
@@ -98,11 +99,16 @@ class Feed:
 
     def centres(self, domain: str, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
         """The images at these positions as they are, whitened, batch by batch: the view that is scored."""
-        views = [Views(domain, rows) for rows in batches]
-        if self._loader is not None and domain not in self._images:
-            self._loader.expect(views)
-        for view in views:
-            yield _channels_last(self._whitened(domain, self._pixels(view)))
+        return self.scored([(domain, rows)] for rows in batches)
+
+    def scored(self, batches: Iterable[Sequence[tuple[str, NDArray[np.int64]]]]) -> Iterator[Tensor]:
+        """As `centres`, for batches of several domains' images: (domain, positions) after (domain, positions)."""
+        views = [[Views(domain, rows) for domain, rows in batch] for batch in batches]
+        if self._loader is not None:
+            self._loader.expect(view for batch in views for view in batch if view.domain not in self._images)
+        for batch in views:
+            parts = [self._whitened(view.domain, self._pixels(view)) for view in batch]
+            yield _channels_last(torch.cat(parts) if len(parts) > 1 else parts[0])
 
     def close(self) -> None:
         """End the processes that decode."""
@@ -131,7 +137,8 @@ class Feed:
 
     def _pixels(self, views: Views) -> Tensor:
         if views.domain in self._images:
-            return self._images[views.domain][torch.from_numpy(views.rows).to(self.device)]
+            store = self._images[views.domain]
+            return self._on_device(store[torch.from_numpy(views.rows).to(store.device)])
         assert self._loader is not None
         return self._loader.take(views).to(self.device, non_blocking=True)
 
@@ -156,9 +163,14 @@ class Feed:
         x = np.where(mirror[:, None], np.arange(width)[::-1], np.arange(width)) + shift[:, 1:]
         inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
         flat = picked[:, None, None] * (height * width) + y.clip(0, height - 1)[:, :, None] * width
-        places = torch.from_numpy(flat + x.clip(0, width - 1)[:, None, :]).to(self.device)
-        pixels = store.reshape(-1, store.shape[3])[places]
+        places = torch.from_numpy(flat + x.clip(0, width - 1)[:, None, :]).to(store.device)
+        pixels = self._on_device(store.reshape(-1, store.shape[3])[places])
         return self._whitened(part.domain, pixels) * torch.from_numpy(inside[..., None]).to(self.device)
+
+    def _on_device(self, pixels: Tensor) -> Tensor:
+        if pixels.device.type == self.device.type:
+            return pixels
+        return (pixels.pin_memory() if self.device.type == "cuda" else pixels).to(self.device, non_blocking=True)
 
     def _whitened(self, domain: str, pixels: Tensor) -> Tensor:
         mean, scale = self._whitening[domain]
@@ -168,6 +180,14 @@ class Feed:
 
 def _channels_last(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+def _place(size: int, device: torch.device) -> torch.device:
+    """Where so many bytes of images are kept: on the device, or where they would take half of what is free there, on
+    the host."""
+    if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] // 2:
+        return torch.device("cpu")
+    return device
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:

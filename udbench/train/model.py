@@ -229,7 +229,7 @@ def _heads(
 
 def _rehearse(model: UniversalModel) -> None:
     """One training forward of blank images through everything, so that what cannot work is refused at once."""
-    with _kept_buffers(model), refusing_random_functions(model), torch.no_grad():
+    with undisturbed(model), refusing_random_functions(model), torch.no_grad():
         model.train()
         for group in {(i.height, i.width): name for name, i in model.inputs.items()}.values():
             try:
@@ -239,17 +239,20 @@ def _rehearse(model: UniversalModel) -> None:
                     f"the network cannot normalise images of {model.inputs[group].height}x"
                     f"{model.inputs[group].width}: {error}; set a larger size with --set image_size=…"
                 ) from None
-    forget_round(model)
 
 
 @contextmanager
-def _kept_buffers(model: nn.Module) -> Iterator[None]:
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Within, a forward leaves nothing behind: buffers, what a round has seen and the mode are as before afterwards."""
+    kept, training = {name: buffer.clone() for name, buffer in model.named_buffers()}, model.training
     try:
         yield
     finally:
-        for name, buffer in model.named_buffers():
-            buffer.copy_(kept[name])
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(kept[name])
+        forget_round(model)
+        model.train(training)
 
 
 def blank(model: UniversalModel, domain: str, rows: int) -> Tensor:

@@ -169,10 +169,11 @@ class InstanceNorm(nn.Module):
         super().__init__()
         self.norm = norm
         self.path = path
+        self.eps = norm.eps
         features = norm.num_features
-        norm.track_running_stats = False
+        norm.eps, norm.track_running_stats = 0.0, False
         norm.register_buffer("running_mean", torch.zeros(features), persistent=False)
-        norm.register_buffer("running_var", torch.full((features,), 1 - norm.eps), persistent=False)
+        norm.register_buffer("running_var", torch.ones(features), persistent=False)
         norm.register_buffer("num_batches_tracked", None)
         norm.training = False
 
@@ -187,7 +188,7 @@ class InstanceNorm(nn.Module):
                 f"instance norm at '{self.path}': its map has a single position, which would always become zero; "
                 "use larger images (--set image_size=64) or an adapter with batch moments"
             )
-        return self.norm(F.instance_norm(x, eps=self.norm.eps))
+        return self.norm(F.instance_norm(x, eps=self.eps))
 
 
 def end_round(model: nn.Module) -> None:

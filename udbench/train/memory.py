@@ -1,0 +1,135 @@
+"""Whether a round's forwards fit into memory, found out before the first of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from udbench.errors import BadSetting, RunFailed
+from udbench.train.model import UniversalModel, blank, undisturbed
+from udbench.train.precision import computing
+from udbench.train.route import Slice
+from udbench.train.schedule import Group, Schedule
+
+ROWS = 2
+GROUPS = "--group N (fewer domains in a forward)"
+SMALLER = "--set batch_size=N or --set image_size=N"
+
+
+def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
+    """Bytes that a forward keeps for its backward, for one image of a domain, as counted in one of two images."""
+    kept: dict[int, int] = {}
+    given = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in given:
+            kept[storage.data_ptr()] = max(kept.get(storage.data_ptr(), 0), storage.nbytes())
+        return tensor
+
+    device = next(model.parameters()).device
+    with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        model.train()
+        with computing(precision, device):
+            held = model(blank(model, domain, ROWS), [Slice(domain, ROWS)])
+        del held
+    return sum(kept.values()) // ROWS
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Memory that is free on a device: as the driver says, or as the system says of the machine and of the group of
+    processes that this one is in. None where nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [_free_of_machine(), _free_of_group()]
+    return min((number for number in free if number is not None), default=None)
+
+
+def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> None:
+    """Raises BadSetting when a round's largest forward needs more memory than there is, saying what would fit."""
+    device = next(model.parameters()).device
+    free = available_bytes(device)
+    if free is None:
+        return
+    each = _bytes_by_shape(model, precision)
+    sizes = {name: each[given.height, given.width] for name, given in model.inputs.items()}
+    # Gradients and the optimizer's state come with the first step.
+    copies = 3 * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+    needed = {group: copies + sum(sizes[part.domain] * part.rows for part in group) for group in schedule.groups}
+    group, most = max(needed.items(), key=lambda item: item[1])
+    if most <= free:
+        return
+    rows = sum(part.rows for part in group)
+    raise BadSetting(
+        f"a forward of {len(group)} domains with {rows} images would need about {_gb(most)} of memory, and {_gb(free)} "
+        f"is free on {device}; {_what_fits(group, sizes, free - copies)}"
+    )
+
+
+@contextmanager
+def told_when_full(schedule: Schedule, device: torch.device) -> Iterator[None]:
+    """Within, running out of memory is told as what it is. Raises RunFailed then."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        rows = max(sum(part.rows for part in group) for group in schedule.groups)
+        raise RunFailed(
+            f"out of memory on {device}, with {rows} images in the largest forward; use {GROUPS}, or {SMALLER}"
+        ) from error
+
+
+def _bytes_by_shape(model: UniversalModel, precision: str) -> dict[tuple[int, int], int]:
+    first = {(given.height, given.width): name for name, given in reversed(model.inputs.items())}
+    return {shape: activation_bytes(model, name, precision) for shape, name in first.items()}
+
+
+def _what_fits(group: Group, sizes: dict[str, int], room: int) -> str:
+    fitting = next((n for n in range(len(group) - 1, 0, -1) if _largest(group, sizes, n) <= room), None)
+    if fitting is not None:
+        return f"--group {fitting} fits, which takes {fitting} of them at a time and changes no result"
+    each = max(sizes[part.domain] for part in group)
+    if each and (rows := room // each) > 1:
+        return f"--set batch_size={rows} --group 1 fits, or smaller images (--set image_size=N)"
+    return f"choose smaller images ({SMALLER}) or a smaller network (--arch)"
+
+
+def _largest(group: Sequence[Slice], sizes: dict[str, int], number: int) -> int:
+    """Bytes of the largest of the forwards that so many slices at a time make."""
+    bytes_of = [sizes[part.domain] * part.rows for part in group]
+    return max(sum(bytes_of[start : start + number]) for start in range(0, len(group), number))
+
+
+def _free_of_machine() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def _free_of_group() -> int | None:
+    """What the control group of this process leaves, where it is told."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        place = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+        folder = Path("/sys/fs/cgroup") / place.lstrip("/")
+        most = (folder / "memory.max").read_text().strip()
+        used = int((folder / "memory.current").read_text())
+        cached = sum(
+            int(line.split()[1])
+            for line in (folder / "memory.stat").read_text().splitlines()
+            if line.startswith("inactive_file ")
+        )
+    except (OSError, StopIteration, ValueError):
+        return None
+    return None if most == "max" else max(0, int(most) - used + cached)
+
+
+def _gb(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"
