@@ -102,6 +102,32 @@ def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) 
     assert len(made.calls) == 6 and [row["n"] for row in more.json["rows"]] == [3, 3]
 
 
+def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Made) -> None:
+    from udbench.cli import jobs
+
+    plan = verb._plan(study(), 2, None, None)
+    config = jobs.configuration(verb._ask(plan.rows[1], 1), "cpu", "fp32")
+    document = json.loads(made_result("f00", (30.0, 20.0), adapter="domain-bn", seed=1).dumps().replace(
+        '"left"', '"handwriting"').replace('"right"', '"walkers"'))  # fmt: skip
+    document.update(
+        suite=config.suite,
+        arch=config.arch,
+        sharing=config.sharing,
+        recipe=config.recipe,
+        config=json.loads(config.model_dump_json()),
+    )
+    folder = Path("leaderboards/custom/any")
+    folder.mkdir(parents=True)
+    (folder / "f00.json").write_text(json.dumps(document))
+    said = cli("sweep", study(), "--seeds", "2", "--json")
+    assert "4 runs in sweeps/toys, 1 of them done, 1 of those on the board" in said.err
+    assert len(made.calls) == 3 and said.json["rows"][1]["mean_error"] == (15.0 + 25.0) / 2
+    assert [run["entry"] for run in said.json["runs"]] == [None, None, None, "leaderboards/custom/any/f00.json"]
+    other = cli("sweep", study(), "--seeds", "2", "--set", "rounds=5", "--out", "o", "--json")
+    assert "0 of them done" in other.err, "another configuration is another run"
+    assert "0 of them done" in cli("sweep", study(), "--seeds", "2", "--no-board", "--out", "p").err
+
+
 def test_runs_are_told_what_the_study_and_the_user_say(cli: Call, made: Made) -> None:
     cli(
         "--no-plugin", "architectures", "sweep", study(), "--available", "--data", "d", "--board", "b",

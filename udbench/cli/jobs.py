@@ -52,7 +52,6 @@ def check(ask: Ask) -> None:
 
 def make(ask: Ask) -> Job:
     """The job that is asked for. Imports torch."""
-    from udbench.config import RunConfig, validated
     from udbench.train.precision import choose_device, choose_precision
 
     device = choose_device(ask.device)
@@ -60,8 +59,15 @@ def make(ask: Ask) -> Job:
         from udbench.train.compiled import check_compiler
 
         check_compiler(device)
+    return of_config(configuration(ask, str(device), choose_precision(ask.precision, device)))
+
+
+def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
+    """The configuration that is asked for, on this device and in this number format. Imports no torch."""
+    from udbench.config import RunConfig, validated
+
     adapter, arch = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
-    config = validated(
+    return validated(
         RunConfig,
         {
             "suite": ask.suite.name,
@@ -77,14 +83,13 @@ def make(ask: Ask) -> Job:
             "recipe": ask.recipe,
             "settings": ask.settings,
             "seed": ask.seed,
-            "precision": choose_precision(ask.precision, device),
-            "device": str(device),
+            "precision": precision,
+            "device": device,
             "group": ask.group,
             "compile": ask.compile,
         },
         "run",
     )
-    return of_config(config)
 
 
 def of_config(config: RunConfig) -> Job:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,9 +19,11 @@ import typer
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
+    from udbench.cli.jobs import Ask
     from udbench.published import PublishedTable
+    from udbench.results import RunResult
     from udbench.sweeps.grid import Plan, Planned
-    from udbench.sweeps.state import Run
+    from udbench.sweeps.state import Known, Run
     from udbench.sweeps.table import StudyTable
 
 SWEEPS = Path("sweeps")
@@ -67,13 +70,14 @@ def sweep(
     """Run what a study lacks, one run after another, and print its table beside the published one.
 
     A run that fails does not stop the others; called again, the study goes on where it was, and tries again what
-    failed. For example: udbench sweep pocket-all --seeds 1
+    failed. A run whose entry is on the board already is not run again. For example: udbench sweep pocket-all --seeds 1
     """
     if plot is not None:
         _check_plot(plot)
     plan = _plan(study, seeds, settings, domains)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
+    known = _on_board(board, data, available) if not no_board else lambda row, seed: None
     if not status:
         common = [
             *(["--available"] if available else []),
@@ -84,11 +88,11 @@ def sweep(
         ]
         without = [word for name in context.disabled() for word in ("--no-plugin", name)]
         with _stopped_by_signals():
-            _run_missing(plan, root, [*without, "run"], common)
+            _run_missing(plan, root, [*without, "run"], common, known)
     from udbench.sweeps.state import runs_of
     from udbench.sweeps.table import study_table
 
-    runs = runs_of(plan, root)
+    runs = runs_of(plan, root, known)
     table = study_table(plan, runs, published, citation)
     if json:
         output.emit_json(_document(table, runs))
@@ -163,13 +167,50 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     return table, whole.citation
 
 
-def _run_missing(plan: Plan, root: Path, verb: Sequence[str], common: Sequence[str]) -> None:
+def _on_board(board: Path, data: Path | None, available: bool) -> Known:
+    """What finds a run's entry on a board: one of the very same configuration, on whatever machine it was run."""
+    from udbench.boards.entry import Entry, read_board
+    from udbench.cli import jobs
+    from udbench.errors import UdbenchError
+
+    entries: dict[str, list[Entry]] = {}
+
+    def known(row: Planned, seed: int) -> tuple[Path, RunResult] | None:
+        try:
+            ask = _ask(row, seed)
+            ask = _of_available(ask, data) if available else ask
+        except UdbenchError:  # told when it is run
+            return None
+        suite = ask.suite.name
+        if suite not in entries:
+            folders = {path.parent for path in (board / suite).rglob("*.json")} if (board / suite).is_dir() else set()
+            entries[suite] = [entry for folder in sorted(folders) for entry in read_board(folder)[0]]
+        for entry in entries[suite]:
+            made = entry.result.config
+            if jobs.configuration(ask, made.device, made.precision).identity() == made.identity():
+                return entry.path, entry.result
+        return None
+
+    return known
+
+
+def _of_available(ask: Ask, data: Path | None) -> Ask:
+    from dataclasses import replace
+
+    found = context.statuses(ask.domains, data, ask.settings)
+    here = tuple(domain for domain, each in zip(ask.domains, found, strict=True) if each.here)
+    return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
+
+
+def _run_missing(plan: Plan, root: Path, verb: Sequence[str], common: Sequence[str], known: Known) -> None:
     from udbench.errors import UdbenchError
     from udbench.sweeps.state import forget_failure, note_failure, run_of, runs_of, wait_until_free
 
-    runs = runs_of(plan, root)
+    runs = runs_of(plan, root, known)
     todo = [run for run in runs if run.state != "done"]
-    output.note(f"{plan.name}: {len(runs)} runs in {root}, {len(runs) - len(todo)} of them done")
+    on_board = sum(run.entry is not None for run in runs)
+    elsewhere = f", {on_board} of those on the board" if on_board else ""
+    output.note(f"{plan.name}: {len(runs)} runs in {root}, {len(runs) - len(todo)} of them done{elsewhere}")
     for number, run in enumerate(todo, 1):
         output.note(f"[{number}/{len(todo)}] {run.row.label}, seed {run.seed}")
         if not wait_until_free(run.folder, 0):
@@ -196,27 +237,32 @@ def _check(row: Planned) -> None:
     """Refuse at once what names and numbers alone show to be wrong, without the seconds that a process takes."""
     from udbench.cli import jobs
 
+    jobs.check(_ask(row, 0))
+
+
+def _ask(row: Planned, seed: int) -> Ask:
+    from udbench.cli import jobs
+
     suite, members, part = context.resolve_domains(row.suite, ",".join(row.domains) if row.domains else None)
-    assignments = [word for flag, word in zip(row.arguments(0), row.arguments(0)[1:], strict=False) if flag == "--set"]
+    words = row.arguments(seed)
+    assignments = [word for flag, word in pairwise(words) if flag == "--set"]
     names = [member.spec.name for member in members]
     recipe, settings, adapter, arch = context.load_recipe(row.recipe, suite, names, assignments)
-    jobs.check(
-        jobs.Ask(
-            suite=suite,
-            part=part,
-            domains=members,
-            adapter=row.adapter,
-            adapter_settings=adapter,
-            arch=row.arch,
-            arch_settings=arch,
-            sharing=row.sharing,
-            recipe=recipe,
-            settings=settings,
-            seed=0,
-            device="auto",
-            precision="auto",
-            group=None,
-        )
+    return jobs.Ask(
+        suite=suite,
+        part=part,
+        domains=members,
+        adapter=row.adapter,
+        adapter_settings=adapter,
+        arch=row.arch,
+        arch_settings=arch,
+        sharing=row.sharing,
+        recipe=recipe,
+        settings=settings,
+        seed=seed,
+        device="auto",
+        precision="auto",
+        group=None,
     )
 
 
@@ -336,6 +382,7 @@ def _document(table: StudyTable, runs: Sequence[Run]) -> dict[str, Any]:
                 "seed": run.seed,
                 "state": run.state,
                 "folder": str(run.folder),
+                "entry": None if run.entry is None else str(run.entry),
                 "reason": run.reason,
             }
             for run in runs

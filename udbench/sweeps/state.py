@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,8 @@ REASON = "failed.txt"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One run of a study: its row, its seed, its folder and how it stands. `reason` is why it failed."""
+    """One run of a study: its row, its seed, its folder and how it stands. `reason` is why it failed; `entry` the
+    board's, where the result is from there and not from the folder."""
 
     row: Planned
     seed: int
@@ -25,14 +27,18 @@ class Run:
     state: State
     result: RunResult | None = None
     reason: str = ""
+    entry: Path | None = None
 
 
-def runs_of(plan: Plan, root: Path) -> list[Run]:
-    """The runs of a study below a folder, in the study's order."""
-    return [run_of(row, seed, root / row.folder(seed)) for row in plan.rows for seed in row.seeds]
+Known = Callable[[Planned, int], tuple[Path, RunResult] | None]
 
 
-def run_of(row: Planned, seed: int, folder: Path) -> Run:
+def runs_of(plan: Plan, root: Path, known: Known = lambda row, seed: None) -> list[Run]:
+    """The runs of a study below a folder, in the study's order. `known` tells of a run's result elsewhere."""
+    return [run_of(row, seed, root / row.folder(seed), known) for row in plan.rows for seed in row.seeds]
+
+
+def run_of(row: Planned, seed: int, folder: Path, known: Known = lambda row, seed: None) -> Run:
     """How the run in a folder stands. A result that cannot be read, or is another run's, counts as a failure."""
     if (folder / "result.json").is_file():
         try:
@@ -43,6 +49,9 @@ def run_of(row: Planned, seed: int, folder: Path) -> Run:
             reason = f"{folder / 'result.json'}: of another run, with {strange}. {_REMOVE}"
             return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason)
         return Run(row=row, seed=seed, folder=folder, state="done", result=result)
+    if found := known(row, seed):
+        entry, result = found
+        return Run(row=row, seed=seed, folder=folder, state="done", result=result, entry=entry)
     if _reason_file(folder).is_file():
         reason = _reason_file(folder).read_text(encoding="utf-8", errors="replace").strip()
         return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason or "for a reason that was not kept")
