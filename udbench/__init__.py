@@ -8,23 +8,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Input, Network, Stage
-from udbench.domains import Domain, DomainSpec, Download, Index, Source
-from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
-from udbench.hookspecs import hookimpl
-from udbench.launchers import Launcher
-from udbench.recipes import Recipe
-from udbench.reporters import Listener, Reporter, Step
-from udbench.scores import Score
-from udbench.studies import Study
-from udbench.suites import Suite
-
 if TYPE_CHECKING:
+    from udbench.adapters import Adapter
+    from udbench.architectures import Architecture, Input, Network, Stage
     from udbench.data.archives import unpack
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
+    from udbench.domains import Domain, DomainSpec, Download, Index, Source
+    from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
+    from udbench.hookspecs import hookimpl
+    from udbench.launchers import Launcher
     from udbench.processes import in_processes
+    from udbench.recipes import Recipe
+    from udbench.reporters import Listener, Reporter, Step
+    from udbench.scores import Score
+    from udbench.studies import Study
+    from udbench.suites import Suite
     from udbench.train.surgery import Surgeon
 
 __version__ = "0.1.0"
@@ -63,20 +62,45 @@ __all__ = [
     "unpack",
 ]
 
-_LAZY = {
+_HOMES = {
+    "Adapter": "udbench.adapters",
+    "Architecture": "udbench.architectures",
+    "BadData": "udbench.errors",
+    "BadPlugin": "udbench.errors",
+    "BadSetting": "udbench.errors",
     "ClassFolders": "udbench.data.folders",
+    "Domain": "udbench.domains",
+    "DomainSpec": "udbench.domains",
+    "Download": "udbench.domains",
+    "Index": "udbench.domains",
+    "Input": "udbench.architectures",
+    "Launcher": "udbench.launchers",
+    "Listener": "udbench.reporters",
+    "Network": "udbench.architectures",
+    "Recipe": "udbench.recipes",
+    "Reporter": "udbench.reporters",
+    "RunFailed": "udbench.errors",
+    "Score": "udbench.scores",
+    "Source": "udbench.domains",
+    "Stage": "udbench.architectures",
+    "Step": "udbench.reporters",
+    "Study": "udbench.studies",
+    "Suite": "udbench.suites",
     "Surgeon": "udbench.train.surgery",
+    "UdbenchError": "udbench.errors",
+    "UnknownName": "udbench.errors",
     "Unreachable": "udbench.data.fetch",
     "fetch_file": "udbench.data.fetch",
+    "hookimpl": "udbench.hookspecs",
     "in_processes": "udbench.processes",
     "unpack": "udbench.data.archives",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Names whose rooms import numpy or torch are fetched when they are asked for."""
-    if name in _LAZY:
+    """A public name is fetched from its room when it is asked for: a verb pays for none that it does not use."""
+    if name in _HOMES:
         import importlib
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'udbench' has no attribute '{name}'")

@@ -2,41 +2,74 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, cast
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from udbench.cli import (
-    baseline,
-    bench,
-    board,
-    context,
-    data,
-    eval,
-    export,
-    list,
-    output,
-    predict,
-    run,
-    show,
-    sweep,
-    transfer,
-)
+from udbench.cli import context, output
+from udbench.cli.verbs import VERBS
 from udbench.errors import UdbenchError
 
 
+class Made(Mapping[str, Any]):
+    """The commands of the core's verbs, each of which is imported and made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        return context.command(name, VERBS[name][0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class Unasked(TyperOption):
+    """An option that costs nothing where it is left away: Typer would import pydantic to see that nothing is there."""
+
+    def process_value(self, ctx: Any, value: Any) -> Any:
+        if value is not None or self.required:
+            return super().process_value(ctx, value)
+        return None if self.callback is None else self.callback(ctx, self, value)
+
+
 class Verbs(TyperGroup):
-    """The verbs of the core, and those that plugins bring, which are loaded only when called."""
+    """The verbs of the core, and those that plugins bring: all of them loaded only when called.
+
+    The help lists those of the core by their summaries, so it imports none of them, and no plugin.
+    """
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about)
+        self.commands = cast(Any, Made())
+
+    def get_params(self, ctx: Any) -> Any:
+        params = super().get_params(ctx)
+        for each in params:
+            if type(each) is TyperOption:
+                cast(Any, each).__class__ = Unasked
+        return params
+
+    def list_commands(self, ctx: Any) -> context.Names:
+        return [*VERBS]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        ours = super().get_command(ctx, cmd_name)
-        if ours is not None or ctx.resilient_parsing or cmd_name.startswith("-"):
-            return ours
-        return context.plugin_verb(cmd_name, self.list_commands(ctx))
+        return TyperCommand(cmd_name, help=VERBS[cmd_name][1]) if cmd_name in VERBS else None
+
+    def resolve_command(self, ctx: Any, args: context.Names) -> Any:
+        name, *rest = args
+        if name in VERBS:
+            return name, self.commands[name], rest
+        if ctx.resilient_parsing or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        return name, context.plugin_verb(name, [*VERBS]), rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -60,18 +93,6 @@ app = typer.Typer(
     help="Train one network on many visual domains, score it on each, and compare methods on a leaderboard.",
     epilog="Begin with: udbench run --adapter domain-bn --arch resnet38",
 )
-app.command("run")(run.run)
-app.command("eval")(eval.eval_)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
-app.command("sweep")(sweep.sweep)
-app.command("bench")(bench.bench)
-app.command("transfer")(transfer.transfer)
-app.command("list")(list.list_)
-app.command("show")(show.show)
-app.add_typer(data.app, name="data")
-board.app.command("baseline")(baseline.baseline)
-app.add_typer(board.app, name="board")
 
 
 @app.callback()
@@ -102,6 +123,9 @@ def main(arguments: context.Names | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        # On its way out Python looks through all objects for cycles, which is a seventh of a short verb's time.
+        atexit.register(gc.freeze)
     try:
         try:
             app(hoisted(words))

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from udbench.bench.step import Report
+    from udbench.bench.timing import Ratio
     from udbench.domains import DomainSpec
     from udbench.runs.job import Job
 
 
-Part = Literal["step", "growth"]
+Part = Literal["step", "growth", "startup"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
 
 
@@ -26,8 +27,9 @@ def bench(
     what: Annotated[
         Part,
         typer.Argument(
-            metavar="[step|growth]",
-            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains.",
+            metavar="[step|growth|startup]",
+            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains. startup: how soon the "
+            "command line answers.",
             show_default=True,
         ),
     ] = "step",
@@ -69,6 +71,8 @@ def bench(
 
     wanted = _contenders(only) if what == "step" else ()
     _check(what, only, profile, plot)
+    if what == "startup":
+        return _startup(turns, json=json)
     if profile is not None and profile.suffix != ".json":
         raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
     chosen, members, part = context.resolve_domains(suite, domains)
@@ -116,12 +120,9 @@ def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None
     """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
     from udbench.errors import BadSetting
 
-    if what == "growth":
-        for name, value in (("--only", only), ("--profile", profile)):
-            if value is not None:
-                raise BadSetting(f"{name} is for 'udbench bench step'; leave it out")
-    elif plot is not None:
-        raise BadSetting("--plot is for 'udbench bench growth'; leave it out")
+    for name, value, part in (("--only", only, "step"), ("--profile", profile, "step"), ("--plot", plot, "growth")):
+        if value is not None and what != part:
+            raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")
     if plot is not None:
         from udbench.plots import need_matplotlib
 
@@ -170,6 +171,29 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
     output.note(f"figure  {plot}")
 
 
+def _startup(turns: int, *, json: bool) -> None:
+    from udbench.bench.startup import measure
+
+    found = measure(turns, output.note)
+    if json:
+        return output.emit_json(found.document())
+    document = found.document()
+    table = output.table("command", ">CPU seconds", ">quartiles", title=f"{turns} turns each")
+    for name, words in document["commands"].items():
+        low, high = document["cpu_second_quartiles"][name]
+        table.add_row(*output.cells(words, f"{document['cpu_seconds'][name]:.3f}", f"{low:.3f} … {high:.3f}"))
+    output.answers().print(table)
+    _show_ratios(found.ratios)
+    return None
+
+
+def _show_ratios(ratios: Mapping[str, Ratio]) -> None:
+    table = output.table("ratio", ">median", ">quartiles", title="within a turn")
+    for name, ratio in ratios.items():
+        table.add_row(*output.cells(name, f"{ratio.value:.3f}", f"{ratio.low:.3f} … {ratio.high:.3f}"))
+    output.answers().print(table)
+
+
 def _say_where(about: Mapping[str, Any], turns: int) -> None:
     output.say(
         f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}; {about['precision']} on "
@@ -202,10 +226,7 @@ def _show(report: Report) -> None:
         start = report.starting[name]
         table.add_row(*output.cells(name, f"{sample.rate:.1f}", f"{slow:.1f} … {fast:.1f}", f"{start:.1f}"))
     output.answers().print(table)
-    table = output.table("ratio", ">median", ">quartiles", title="within a turn")
-    for name, ratio in report.ratios.items():
-        table.add_row(*output.cells(name, f"{ratio.value:.3f}", f"{ratio.low:.3f} … {ratio.high:.3f}"))
-    output.answers().print(table)
+    _show_ratios(report.ratios)
     whole = sum(part.median for part in report.parts.values())
     table = output.table("part of a round", ">ms", ">%")
     for name, part in report.parts.items():

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import baseline, context, output
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import Baseline
     from udbench.boards.ranking import Row, Table
     from udbench.published import PublishedRow, PublishedTable
 
-app = typer.Typer(no_args_is_help=True, help="Compare results on a leaderboard.")
+app = typer.Typer(name="board", add_completion=False, no_args_is_help=True, help="Compare results on a leaderboard.")
 
 Board = Annotated[Path, typer.Option("--board", help="The folder of boards.")]
 
@@ -81,6 +81,9 @@ def add(
     if path is None:
         raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
     output.say(str(add_entry(board, path.parent)))
+
+
+app.command("baseline")(baseline.baseline)
 
 
 def _published() -> list[tuple[str, PublishedTable]]:

@@ -67,22 +67,14 @@ def plugin_verb(name: str, ours: Sequence[str], group: str = "") -> Any:
 
     Raises UnknownName, the verbs of the core being `ours`, and UdbenchError when the verb cannot be loaded.
     """
-    import typer
-
     from udbench.errors import UnknownName
 
     brought = plugin_verbs(group)
     if name not in brought:
         raise UnknownName(f"verb of {group}" if group else "verb", name, {*ours, *brought}, registry().notes())
     item = registry().item("commands", f"{group}/{name}" if group else name)
-    module, _, function = item.value.target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), function)
-        made = found
-        if not isinstance(found, typer.Typer):
-            made = typer.Typer(add_completion=False)
-            made.command(name, help=item.summary)(found)
-        return typer.main.get_command(made)
+        return command(name, item.value.target, item.summary)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -90,6 +82,19 @@ def plugin_verb(name: str, ours: Sequence[str], group: str = "") -> Any:
             f"plugin '{item.owner}': its verb '{item.name}' ({item.value.target}) does not load: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def command(name: str, target: str, summary: str | None = None) -> Any:
+    """The command that a target ("module:function") is: a function's, with its docstring or a summary as its help,
+    or a Typer app."""
+    import typer
+
+    module, _, function = target.partition(":")
+    found = getattr(importlib.import_module(module), function)
+    if not isinstance(found, typer.Typer):
+        verb, found = found, typer.Typer(add_completion=False)
+        found.command(name, help=summary)(verb)
+    return typer.main.get_command(found)
 
 
 def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tuple[Domain, ...], bool]:

@@ -38,7 +38,13 @@ class Verbs(TyperGroup):
         return name, context.plugin_verb(name, list(self.commands), "data"), rest
 
 
-app = typer.Typer(cls=Verbs, no_args_is_help=True, help="See what images are there, and make them ready.")
+app = typer.Typer(
+    name="data",
+    cls=Verbs,
+    add_completion=False,
+    no_args_is_help=True,
+    help="See what images are there, and make them ready.",
+)
 
 SuiteName = Annotated[
     str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites).", show_default="pocket")

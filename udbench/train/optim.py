@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,8 +22,8 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Op
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.SGD(
+        return _uncompiled(torch.optim.AdamW)(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return _uncompiled(torch.optim.SGD)(
         trained,
         lr=settings.lr,
         momentum=settings.momentum,
@@ -29,6 +31,17 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Op
         weight_decay=settings.weight_decay,
         fused=True,
     )
+
+
+@cache
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
+    """An optimizer without torch's guards against being compiled, which no run of ours does.
+
+    The guards import torch._dynamo, seconds of CPU time, when the optimizer is made or takes a step.
+    """
+    guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    bare: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, settings: RecipeSettings, round: int) -> float:

@@ -1,0 +1,45 @@
+"""The verbs of the core, in the form in which plugins bring theirs: {verb: ("module:function", summary)}.
+
+A summary is the first paragraph of its verb's help. It stands here so that the list of verbs imports none of them;
+tests/cli holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+VERBS: Mapping[str, tuple[str, str]] = {
+    "run": (
+        "udbench.cli.run:run",
+        "Train one network on many domains, score it on each, and write the result to a board.",
+    ),
+    "eval": (
+        "udbench.cli.eval:eval_",
+        "Score a run's weights again, on the same images or on those kept for validation. Writes nothing.",
+    ),
+    "predict": (
+        "udbench.cli.predict:predict",
+        "Name the classes of image files, the most probable first, by a run's network for one of its domains.",
+    ),
+    "export": (
+        "udbench.cli.export:export",
+        "Write one domain's network with its norms folded into its convolutions, to be used without udbench.",
+    ),
+    "sweep": (
+        "udbench.cli.sweep:sweep",
+        "Run what a study lacks, one run after another, and print its table beside the published one.",
+    ),
+    "bench": (
+        "udbench.cli.bench:bench",
+        "Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and "
+        "plain PyTorch, turn by turn in one run. Reads no data, writes to no board.",
+    ),
+    "transfer": (
+        "udbench.cli.transfer:transfer",
+        "Take a trained network to a new domain, and write the result to the board transfer/DOMAIN.",
+    ),
+    "list": ("udbench.cli.list:list_", "List what is installed: name, owner and summary."),
+    "show": ("udbench.cli.show:show", "Show a domain, suite, recipe, adapter … by name, or the result of a run."),
+    "data": ("udbench.cli.data:app", "See what images are there, and make them ready."),
+    "board": ("udbench.cli.board:app", "Compare results on a leaderboard."),
+}
