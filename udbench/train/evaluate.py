@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from udbench.train.comm import Comm
 from udbench.train.draws import draws
 from udbench.train.feed import Feed
 from udbench.train.model import UniversalModel
@@ -36,6 +37,15 @@ class Part:
 
 
 Batch = tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the network said of a domain's images at these places of its list: a class, and its label's probability."""
+
+    places: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    log_probability: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +74,17 @@ def evaluate(
     *,
     by_batch: bool = False,
     progress: Callable[[str], None] | None = None,
+    comm: Comm | None = None,
 ) -> dict[str, Predictions]:
     """Predictions for the images at these positions of each domain.
 
     `by_batch` says that test images are normalised with the moments of their batch. Batches then hold one domain's
     images, `eval_batch_size` of them in a fixed order, and the last one is filled up with images from the start of
     the order, which are not counted again; a domain with fewer images is one batch. Otherwise an image's result does
-    not depend on its neighbours, and batches run on from one domain to the next of the same image shape.
+    not depend on its neighbours, and batches run on from one domain to the next of the same image shape. Several
+    processes share the batches, and all get all predictions.
     """
+    comm = comm or Comm()
     training = model.training
     model.eval()
     labels = {name: feed.labels(name, positions) for name, positions in rows.items()}
@@ -80,11 +93,12 @@ def evaluate(
         batches = [batch for name in rows for batch in _pure(name, orders[name], settings.eval_batch_size)]
     else:
         batches = list(_running_on(model, orders, rows_at_once(settings.eval_batch_size, feed.device)))
+    mine = batches[comm.rank :: comm.size]
     try:
-        said = _said(model, feed, rows, labels, batches, precision, progress)
+        said = comm.gather(_said(model, feed, rows, labels, mine, precision, progress))
     finally:
         model.train(training)
-    return {name: _predictions(labels[name], orders[name], *said[name]) for name in rows}
+    return {name: _predictions(labels[name], [each[name] for each in said if name in each]) for name in rows}
 
 
 def rows_at_once(asked: int, device: torch.device) -> int:
@@ -101,32 +115,36 @@ def _said(
     batches: Sequence[Batch],
     precision: str,
     progress: Callable[[str], None] | None,
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """The predicted class of each image and the log-probability of its label, in the order of the batches. They stay
-    on the device until all are there."""
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in rows}
+) -> dict[str, Said]:
+    """What the network says of the images of some batches. It stays on the device until all is there."""
+    found: dict[str, list[tuple[NDArray[np.int64], Tensor, Tensor]]] = {}
     views = feed.scored([(part.name, rows[part.name][part.order]) for part in batch] for batch in batches)
     for batch, images in zip(batches, views, strict=True):
         for part in batch:
-            if progress is not None and not found[part.name]:
+            if progress is not None and part.name not in found:
                 progress(part.name)
         with computing(precision, feed.device):
             logits = model(images, [Slice(part.name, len(part.order)) for part in batch])
         for part, own in zip(batch, logits, strict=True):
+            counted = part.order[: part.counted]
             logp = F.log_softmax(own[: part.counted].double(), dim=1)
-            label = torch.from_numpy(labels[part.name][part.order[: part.counted]]).to(feed.device)
-            found[part.name].append((logp.argmax(1), logp.gather(1, label[:, None])[:, 0]))
+            label = torch.from_numpy(labels[part.name][counted]).to(feed.device)
+            found.setdefault(part.name, []).append((counted, logp.argmax(1), logp.gather(1, label[:, None])[:, 0]))
     return {
-        name: (torch.cat([said for said, _ in parts]).cpu(), torch.cat([logp for _, logp in parts]).cpu())
+        name: Said(
+            np.concatenate([places for places, _, _ in parts]),
+            torch.cat([predicted for _, predicted, _ in parts]).cpu().numpy(),
+            torch.cat([own for _, _, own in parts]).cpu().numpy(),
+        )
         for name, parts in found.items()
     }
 
 
-def _predictions(
-    labels: NDArray[np.int64], order: NDArray[np.int64], said: Tensor, log_probability: Tensor
-) -> Predictions:
-    predicted, own = np.empty(len(labels), dtype=np.int32), np.empty(len(labels), dtype=np.float32)
-    predicted[order], own[order] = said.numpy(), log_probability.numpy()
+def _predictions(labels: NDArray[np.int64], said: Sequence[Said]) -> Predictions:
+    predicted, own = np.full(len(labels), -1, dtype=np.int32), np.empty(len(labels), dtype=np.float32)
+    for each in said:
+        predicted[each.places], own[each.places] = each.predicted, each.log_probability
+    assert sum(len(each.places) for each in said) == len(labels) and (predicted >= 0).all(), "each image once"
     return Predictions(labels.astype(np.int32), predicted, own)
 
 

@@ -41,11 +41,12 @@ def train(
 ) -> Progress:
     """Train from where `start` says to the recipe's last round.
 
-    `save` is called every `checkpoint_rounds` and before an interruption leaves; `score` every `eval_every`.
+    `save` is called every `checkpoint_rounds` and before an interruption leaves; `score` every `eval_every`. Several
+    processes do the same rounds, and stop behind the same one.
     Losses stay on the device until it is time to report. Raises RunFailed when a loss is not finite, and
     KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
     """
-    model, feed = step.model, step.feed
+    model, feed, comm = step.model, step.feed, step.comm
     pending: list[dict[str, torch.Tensor]] = []
     began, last = time.monotonic() - start.seconds, time.monotonic()
     images, rate, at = start.images, 0.0, start.round
@@ -74,6 +75,8 @@ def train(
     with interruptible() as interrupted:
         plan()
         for round in range(start.round, settings.rounds):
+            if interrupted():
+                comm.raise_hand()
             rate = set_learning_rate(optimizer, settings, round)
             pending.append(step.gradients(round, schedule.groups))
             optimizer.step()
@@ -82,7 +85,7 @@ def train(
             if time.monotonic() - last >= REPORT_SECONDS or at == settings.rounds:
                 report()
                 last = time.monotonic()
-            if interrupted():
+            if comm.stopping or (comm.size == 1 and interrupted()):
                 report()
                 save(progress())
                 raise KeyboardInterrupt

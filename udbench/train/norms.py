@@ -132,6 +132,23 @@ class SliceNorm(nn.Module):
         to_mean.lerp_(mean, factor)
         to_var.lerp_(var, factor)
 
+    def report(self, domains: Sequence[str]) -> Tensor:
+        """What these domains left for the end of the round, (all domains, 3, C): moments and whether there are any."""
+        shared = self.norm.running_mean
+        assert shared is not None
+        said = shared.new_zeros(len(self.domains), 3, len(shared))
+        for i, name in enumerate(self.domains):
+            if name in domains and name in self._seen:
+                mean, var, _ = self._seen[name]
+                said[i] = torch.stack([mean, var, torch.ones_like(mean)])
+        return said
+
+    def take_report(self, said: Tensor) -> None:
+        """Take what all domains left, as `report` gives it, for what was seen in this round."""
+        self._seen = {
+            name: (each[0], each[1], 1) for name, each in zip(self.domains, said, strict=True) if each[2, 0] > 0
+        }
+
     @torch.no_grad()
     def end_round(self) -> None:
         """Let the shared running moments take in what the round's slices had; one update, in the domains' order."""

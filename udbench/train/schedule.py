@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from udbench.architectures import Input
+from udbench.errors import BadSetting
 from udbench.train.route import Slice
 
 if TYPE_CHECKING:
@@ -33,15 +35,70 @@ class Schedule:
         return tuple(part.domain for group in self.groups for part in group)
 
 
-def make_schedule(inputs: dict[str, Input], settings: RecipeSettings, group: int | None = None) -> Schedule:
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """Who does which rows of a round: `slices` of each process, and the processes (`members`) of each domain, in order.
+
+    A domain that is split has its rows in several processes, each of which has nothing else.
+    """
+
+    slices: tuple[tuple[Slice, ...], ...]
+    members: dict[str, tuple[int, ...]]
+
+
+def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Deal:
+    """Deal domains of so many rows to processes, by the cost of a row.
+
+    With fewer processes than domains, the dearest domain goes first, each to the process that has least to do. With
+    more, the domain whose processes have most to do each gets one more. Raises BadSetting when there are more
+    processes than rows.
+    """
+    total = {name: rows[name] * costs[name] for name in rows}
+    if world <= len(rows):
+        loads, parts = [0.0] * world, [list[Slice]() for _ in range(world)]
+        places = {name: i for i, name in enumerate(rows)}
+        for name in sorted(rows, key=lambda name: (-total[name], places[name])):
+            least = min(range(world), key=lambda rank: (loads[rank], len(parts[rank]), rank))
+            loads[least] += total[name]
+            parts[least].append(Slice(name, rows[name]))
+        for own in parts:
+            own.sort(key=lambda part: places[part.domain])
+        return Deal(
+            tuple(map(tuple, parts)),
+            {name: tuple(r for r, own in enumerate(parts) for part in own if part.domain == name) for name in rows},
+        )
+    if world > sum(rows.values()):
+        raise BadSetting(
+            f"{world} processes for {sum(rows.values())} rows of {len(rows)} domains in a round: each process needs a "
+            "row; use fewer processes, or a larger batch (--set batch_size=N)"
+        )
+    shares = dict.fromkeys(rows, 1)
+    for _ in range(world - len(rows)):
+        able = [name for name in rows if shares[name] < rows[name]]
+        shares[max(able, key=lambda name: total[name] / shares[name])] += 1
+    slices: list[tuple[Slice, ...]] = []
+    members: dict[str, tuple[int, ...]] = {}
+    for name, share in shares.items():
+        marks = [rows[name] * i // share for i in range(share + 1)]
+        members[name] = tuple(range(len(slices), len(slices) + share))
+        slices += [(Slice(name, stop - start, start),) for start, stop in pairwise(marks)]
+    return Deal(tuple(slices), members)
+
+
+def make_schedule(
+    inputs: Mapping[str, Input], settings: RecipeSettings, group: int | None = None, mine: Sequence[Slice] | None = None
+) -> Schedule:
     """One pure batch from every domain a round; domains of one image shape share forwards.
 
-    `group` is the most slices in a forward: None for all that can, 1 for one domain at a time.
+    `group` is the most slices in a forward: None for all that can, 1 for one domain at a time. `mine` are the slices
+    of this process, where there are several.
     """
+    slices = [Slice(name, settings.batch_of(name)) for name in inputs] if mine is None else mine
     by_shape: dict[tuple[int, int], list[Slice]] = {}
-    for name, given in inputs.items():
-        by_shape.setdefault((given.height, given.width), []).append(Slice(name, settings.batch_of(name)))
-    return Schedule(tuple(chunk for slices in by_shape.values() for chunk in _chunks(slices, group or len(slices))))
+    for part in slices:
+        given = inputs[part.domain]
+        by_shape.setdefault((given.height, given.width), []).append(part)
+    return Schedule(tuple(chunk for parts in by_shape.values() for chunk in _chunks(parts, group or len(parts))))
 
 
 def learning_rate(settings: RecipeSettings, round: int) -> float:

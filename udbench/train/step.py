@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from udbench.train.comm import Comm
 from udbench.train.compiled import Compiled
 from udbench.train.feed import Feed
 from udbench.train.model import UniversalModel
 from udbench.train.precision import computing
+from udbench.train.route import Slice
 from udbench.train.schedule import Group
 
 if TYPE_CHECKING:
@@ -28,9 +30,16 @@ class Step:
     """
 
     def __init__(
-        self, model: UniversalModel, feed: Feed, settings: RecipeSettings, precision: str, *, compiled: bool = False
+        self,
+        model: UniversalModel,
+        feed: Feed,
+        settings: RecipeSettings,
+        precision: str,
+        *,
+        compiled: bool = False,
+        comm: Comm | None = None,
     ) -> None:
-        self.model, self.feed, self.precision = model, feed, precision
+        self.model, self.feed, self.precision, self.comm = model, feed, precision, comm or Comm()
         self.weights = {name: settings.weight_of(name) for name in model.domains}
         self.batch = {name: settings.batch_of(name) for name in model.domains}
         self._shared = model.shared()
@@ -39,39 +48,52 @@ class Step:
         self._compiled = Compiled(model, self._losses) if compiled else None
 
     def gradients(self, round: int, groups: Sequence[Group]) -> dict[str, Tensor]:
-        """Fill the parameters' gradients with those of a round; return each domain's mean loss, on the device."""
+        """Fill the parameters' gradients with those of a round; return each domain's mean loss, on the device.
+
+        `groups` are this process's; with several processes the gradients and losses are those of all.
+        """
         losses: dict[str, Tensor] = {}
         for group in groups:
             images, labels = self.feed.next(round, group, self.batch)
             total, means = self.forward(images, labels, group, round)
             total.backward()
             losses.update(means)
-        self.finish(losses)
-        return losses
+        return self.finish(losses)
 
     def forward(
         self, images: Tensor, labels: Sequence[Tensor], group: Group, round: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of a group's losses, whose gradients are asked for, and each domain's mean loss."""
-        with computing(self.precision, self.feed.device):
+        """The weighted sum of a group's losses, whose gradients are asked for, and each slice's part of its domain's
+        mean loss: all of it, unless the domain is split over processes."""
+        with computing(self.precision, self.feed.device), self.comm.norms():
             if self._compiled is not None:
                 total, means = self._compiled(images, labels, group, round)
             else:
                 with self.model.route.using(group, round):
                     total, means = self._losses(images, labels)
-        return total, {part.domain: mean.detach() for part, mean in zip(group, means, strict=True)}
+        parts = zip(group, means, strict=True)
+        return total, {part.domain: mean.detach() * self._fraction(part) for part, mean in parts}
 
     def _losses(self, images: Tensor, labels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The weighted sum of the losses of the slices that the route is set to, and each slice's mean loss."""
         logits = self.model.routed(images)
         means = [F.cross_entropy(_exact(z), y) for z, y in zip(logits, labels, strict=True)]
-        weights = [self.weights[part.domain] for part in self.model.route.slices]
+        weights = [self.weights[part.domain] * self._fraction(part) for part in self.model.route.slices]
         return torch.stack([weight * mean for weight, mean in zip(weights, means, strict=True)]).sum(), means
 
-    def finish(self, losses: Mapping[str, Tensor]) -> None:
-        """Close a round whose groups were all seen: gradients become means, shared moments take their update."""
+    def _fraction(self, part: Slice) -> float:
+        return part.rows / self.batch[part.domain]
+
+    def finish(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Close a round whose groups were all seen: gradients become means, shared moments take their update.
+
+        Returns the losses of all domains, whichever process had them.
+        """
+        self.comm.share_moments(self.model)
         self.model.end_round()
-        self._average(losses)
+        whole = self.comm.sum_gradients(self._shared, self._private, losses)
+        self._average(whole)
+        return whole
 
     def _average(self, losses: Mapping[str, Tensor]) -> None:
         total = sum(self.weights[name] for name in losses)

@@ -1,0 +1,130 @@
+"""Several processes of one run on this machine, for tests of what they say to each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from udbench.adapters import Adapter
+from udbench.plugins import load
+from udbench.testing import toys
+from udbench.train.comm import Comm, join
+from udbench.train.evaluate import evaluate
+from udbench.train.model import UniversalModel, build_model
+from udbench.train.optim import make_optimizer
+from udbench.train.schedule import deal, make_schedule
+from udbench.train.step import Step
+
+ROWS = {"reds": 4, "blues": 5, "greys": 4}
+COSTS = {"reds": 3.0, "blues": 1.0, "greys": 1.0}
+ROUNDS = 3
+
+
+def in_world(size: int, work: Callable[..., Any], *args: Any, timeout: float = 240.0) -> list[Any]:
+    """What `work(rank, *args)` returns in each of so many processes that can meet each other, in their order.
+
+    Raises AssertionError with the tracebacks of those that failed.
+    """
+    context = multiprocessing.get_context("spawn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    answers = context.Queue()
+    started = [
+        context.Process(target=_work, args=(rank, size, port, answers, work, args), daemon=True) for rank in range(size)
+    ]
+    for process in started:
+        process.start()
+    try:
+        told = _collected(started, answers, timeout)
+    finally:
+        for process in started:
+            process.join(10)
+            process.kill()
+    failed = [str(answer) for _, (ok, answer) in sorted(told.items()) if not ok]
+    assert not failed, "\n".join(failed)
+    return [told[rank][1] for rank in range(size)]
+
+
+def _collected(started: Sequence[Any], answers: Any, timeout: float) -> dict[int, Any]:
+    told: dict[int, Any] = {}
+    end = time.monotonic() + timeout
+    silent = 0
+    while len(told) < len(started):
+        try:
+            told.update([answers.get(timeout=1)])
+            silent = 0
+        except queue.Empty:
+            # The answer of a process that has ended may still be on its way.
+            silent += any(process.exitcode is not None and i not in told for i, process in enumerate(started))
+            codes = [process.exitcode for process in started]
+            assert time.monotonic() < end and silent < 10, f"answers from {sorted(told)} only; exit codes {codes}"
+    return told
+
+
+def _work(rank: int, size: int, port: int, answers: Any, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    try:
+        answers.put((rank, (True, work(rank, *args))))
+    except BaseException:
+        answers.put((rank, (False, traceback.format_exc())))
+
+
+def trained(rank: int, world: int, cases: Sequence[tuple[str, str, bool]]) -> list[dict[str, Any]]:
+    """What becomes of a toy network in this world for each case: an adapter, a sharing, and whether it has norms."""
+    comm = join(torch.device("cpu")) if world > 1 else Comm()
+    found = [_trained(comm, *case) for case in cases]
+    comm.close()
+    return found
+
+
+def _trained(comm: Comm, adapter: str, sharing: str, norms: bool) -> dict[str, Any]:
+    """Three rounds: the last losses and gradients, the state, the optimizer's, and the predictions."""
+    data = [toys.toy_data("reds"), toys.toy_data("blues", classes=4), toys.toy_data("greys", classes=2, channels=1)]
+    chosen = load().get(Adapter, adapter)
+    model: UniversalModel = build_model(
+        toys.toy_architecture(dropout=0.3, norms=norms),
+        chosen,
+        toys.toy_inputs(data),
+        adapter_settings=chosen.settings() if chosen.settings else None,
+        sharing=sharing,
+        seed=3,
+    ).double()
+    settings = toys.toy_settings(batch_size=4, domain={"blues": {"batch_size": 5, "weight": 2.0}}, eval_batch_size=4)
+    dealt = deal(ROWS, COSTS, comm.size)
+    comm.assign(dealt)
+    schedule = make_schedule(model.inputs, settings, None, dealt.slices[comm.rank])
+    optimizer = make_optimizer(model, settings)
+    feed = toys.toy_feed(data)
+    step = Step(model.train(), feed, settings, "fp64", comm=comm)
+    losses: dict[str, torch.Tensor] = {}
+    for round in range(ROUNDS):
+        optimizer.zero_grad(set_to_none=True)
+        losses = step.gradients(round, schedule.groups)
+        if round == ROUNDS - 1:
+            break
+        optimizer.step()
+    comm.come_home(model, optimizer)
+    rows = {domain.name: np.asarray(domain.test_rows) for domain in data}
+    seen = evaluate(model, feed, rows, settings, "fp64", by_batch=chosen.evaluation == "batch", comm=comm)
+    return {
+        "losses": {name: float(loss) for name, loss in losses.items()},
+        "gradients": {n: None if p.grad is None else p.grad.numpy() for n, p in model.named_parameters()},
+        "state": {name: value.numpy() for name, value in model.state_dict().items()},
+        "optimizer": {
+            n: {k: v.numpy() for k, v in optimizer.state[p].items()}
+            for n, p in model.named_parameters()
+            if p in optimizer.state
+        },
+        "predictions": {name: (each.predicted, each.log_probability) for name, each in seen.items()},
+    }

@@ -1,0 +1,265 @@
+"""What the processes of a run say to each other: gradients, moments, losses, and when to stop.
+
+No wrapper around the model: what is shared is summed over all processes, what is a domain's own over the processes of
+that domain. torchrun starts the processes and torch.distributed moves the bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from udbench.errors import BadSetting, RunFailed
+from udbench.train.norms import SliceNorm
+from udbench.train.owned import owned_parameters
+from udbench.train.schedule import Deal
+from udbench.train.synced import syncing
+
+BUCKET_BYTES = 25 << 20
+TIMEOUT = 600.0
+
+
+class Comm:
+    """One process among those of a run. With a world of one, nothing is sent and nothing changes."""
+
+    def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
+        self.rank, self.size = rank, size
+        self.device = device or torch.device("cpu")
+        self.deal: Deal | None = None
+        self.stopping = False
+        self._hand = False
+        self._groups: dict[str, Any] = {}
+        self._round = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and prints."""
+        return self.rank == 0
+
+    def assign(self, deal: Deal) -> None:
+        """Take note of who does which rows. Called by all processes alike."""
+        self.deal, self._groups = deal, {}
+        for domain, ranks in deal.members.items():
+            if len(ranks) > 1:
+                group = dist.new_group(list(ranks))
+                if self.rank in ranks:
+                    self._groups[domain] = group
+
+    def raise_hand(self) -> None:
+        """Ask all processes to stop behind the next round."""
+        self._hand = True
+
+    @contextmanager
+    def norms(self) -> Iterator[None]:
+        """Within, a batch norm whose domain's rows lie in several processes takes its moments from all of them."""
+        if not self._groups:
+            yield
+            return
+        (group,) = self._groups.values()  # where a domain is split, each of its processes has that domain alone
+        with syncing(group):
+            yield
+
+    def sum_gradients(
+        self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]], losses: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Sum gradients over the processes that use a parameter, and return every domain's loss.
+
+        A parameter that no process used keeps a gradient of None.
+        """
+        if self.size == 1:
+            return dict(losses)
+        assert self.deal is not None
+        names = list(self.deal.members)
+        used = self._agree([parameter.grad is not None for parameter in shared])
+        told = torch.zeros(len(names), dtype=torch.float64, device=self.device)
+        for i, name in enumerate(names):
+            if name in losses:
+                told[i] = losses[name].double()
+        with self._guarded():
+            dist.all_reduce(told)
+            self._sum([parameter for parameter, use in zip(shared, used, strict=True) if use], None)
+            for domain, group in self._groups.items():
+                self._sum([parameter for parameter in private[domain] if parameter.grad is not None], group)
+        self._round += 1
+        return {name: told[i] for i, name in enumerate(names)}
+
+    def share_moments(self, model: nn.Module) -> None:
+        """Let every process know what each domain's rows left with the norms whose running moments all share."""
+        if self.size == 1:
+            return
+        assert self.deal is not None
+        norms = [m for m in model.modules() if isinstance(m, SliceNorm) and m.moments == "shared" and not m.mixed]
+        if not norms:
+            return
+        mine = [name for name, ranks in self.deal.members.items() if ranks[0] == self.rank]
+        parts = [norm.report(mine) for norm in norms]
+        flat = torch.cat([part.flatten() for part in parts])
+        with self._guarded():
+            dist.all_reduce(flat)
+        for norm, part, whole in zip(norms, parts, flat.split([part.numel() for part in parts]), strict=True):
+            norm.take_report(whole.view_as(part))
+
+    def come_home(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        """Bring what each domain owns, and for the first process the optimizer's state of it, from who trained it."""
+        if self.size == 1:
+            return
+        assert self.deal is not None
+        with self._guarded():
+            for domain, ranks in self.deal.members.items():
+                own = _owned_tensors(model, domain)
+                for dtype in dict.fromkeys(tensor.dtype for tensor in own):  # in one order in all processes
+                    alike = [tensor for tensor in own if tensor.dtype == dtype]
+                    flat = torch.cat([tensor.detach().flatten() for tensor in alike])
+                    dist.broadcast(flat, ranks[0])
+                    with torch.no_grad():
+                        for tensor, value in zip(alike, flat.split([t.numel() for t in alike]), strict=True):
+                            tensor.copy_(value.view_as(tensor))
+            if optimizer is not None:
+                self._bring_states(model, optimizer)
+
+    def start_alike(self, model: nn.Module, optimizer: torch.optim.Optimizer, extra: object) -> Any:
+        """Give all processes the first one's weights, optimizer state and `extra`, which is returned."""
+        if self.size == 1:
+            return extra
+        box = [(optimizer.state_dict(), extra) if self.first else None]
+        with self._guarded():
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, 0)
+            dist.broadcast_object_list(box, 0)
+        assert box[0] is not None
+        state, extra = box[0]
+        if not self.first:
+            optimizer.load_state_dict(state)
+        return extra
+
+    def gather(self, part: object) -> list[Any]:
+        """Every process's part, in the order of their ranks, in all of them."""
+        if self.size == 1:
+            return [part]
+        parts: list[Any] = [None] * self.size
+        with self._guarded():
+            dist.all_gather_object(parts, part)
+        return parts
+
+    def close(self) -> None:
+        """Leave the others in peace."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
+
+    def _agree(self, used: Sequence[bool]) -> list[bool]:
+        """Which of the shared parameters any process used; and whether any wants to stop."""
+        said = torch.tensor([*map(float, used), float(self._hand)])
+        with self._guarded():
+            dist.all_reduce(said)
+        *flags, stop = (said > 0).tolist()
+        self.stopping = stop
+        return flags
+
+    def _sum(self, parameters: Sequence[Tensor], group: Any) -> None:
+        for bucket in _buckets(parameters):
+            flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
+            dist.all_reduce(flat, group=group)
+            for parameter, value in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
+                if parameter.grad is None:
+                    parameter.grad = torch.empty_like(parameter)
+                parameter.grad.copy_(value.view(parameter.shape))
+
+    def _bring_states(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        assert self.deal is not None
+        mine: dict[str, list[Any]] = {}
+        for domain, ranks in self.deal.members.items():
+            if ranks[0] == self.rank and self.rank != 0:
+                mine[domain] = [_on_cpu(optimizer.state.get(p, {})) for p in owned_parameters(model, domain)]
+        parts: list[Any] | None = [None] * self.size if self.first else None
+        dist.gather_object(mine, parts)
+        for part in parts or ():
+            for domain, states in part.items():
+                for parameter, state in zip(owned_parameters(model, domain), states, strict=True):
+                    if state:
+                        optimizer.state[parameter] = {
+                            name: value.to(parameter.device) if isinstance(value, Tensor) and value.dim() else value
+                            for name, value in state.items()
+                        }
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Within, a collective that fails is told as what it is. Raises RunFailed."""
+        try:
+            yield
+        except RuntimeError as error:
+            mine = ", ".join(part.domain for part in self.deal.slices[self.rank]) if self.deal else "nothing yet"
+            raise RunFailed(
+                f"process {self.rank} of {self.size} ({mine}) lost the others in round {self._round + 1}: "
+                f"{str(error).splitlines()[0]}. If another process told an error, that is the cause; if none did, one "
+                "of them has stopped or is too slow (UDBENCH_TIMEOUT=SECONDS changes how long they wait)"
+            ) from error
+
+
+def world_size() -> int:
+    """How many processes torchrun started for this run; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """The number of this process among them."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def join(device: torch.device) -> Comm:
+    """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come."""
+    size = world_size()
+    if size == 1:
+        return Comm(device=device)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
+    except (RuntimeError, ValueError) as error:
+        raise RunFailed(f"process {rank()} of {size} did not meet the others: {str(error).splitlines()[0]}") from error
+    return Comm(dist.get_rank(), size, device)
+
+
+def _timeout() -> float:
+    said = os.environ.get("UDBENCH_TIMEOUT", "")
+    try:
+        seconds = float(said or TIMEOUT)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise BadSetting(f"UDBENCH_TIMEOUT={said}: give seconds, such as 600")
+    return seconds
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def _buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one number format, up to so many bytes together."""
+    bucket: list[Tensor] = []
+    size = 0
+    for parameter in parameters:
+        if bucket and (size + parameter.nbytes > BUCKET_BYTES or parameter.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(parameter)
+        size += parameter.nbytes
+    if bucket:
+        yield bucket
+
+
+def _owned_tensors(model: nn.Module, domain: str) -> list[Tensor]:
+    from udbench.train.owned import owned_names
+
+    names = owned_names(model, domain)
+    return [tensor for name, tensor in model.state_dict(keep_vars=True).items() if name in names]
+
+
+def _on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.detach().cpu() if isinstance(value, Tensor) else value for name, value in state.items()}
