@@ -77,6 +77,49 @@ def test_everything_that_is_installed_can_be_shown(cli: Call, registry: Registry
         assert cli("show", name).out.count(f" {name} (plugin ") == len(cli("show", name, "--json").json)
 
 
+WORDS = {
+    "domains": "domain",
+    "suites": "suite",
+    "archs": "architecture",
+    "adapters": "adapter",
+    "recipes": "recipe",
+    "scores": "score",
+    "studies": "study",
+    "published": "published result",
+    "launchers": "launcher",
+    "reporters": "reporter",
+    "commands": "command",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_shown_by_its_word_for_one(
+    cli: Call, with_plugins: Callable[..., None], tmp_path: Path, kind: str
+) -> None:
+    spec = udbench.DomainSpec(
+        name="one", num_classes=2, num_train=1, num_test=1, channels=3, flip=True,
+        content="", licence="", homepage="", citation="",
+    )  # fmt: skip
+    with_plugins(
+        one=plugin(
+            udbench_domains=[udbench.Domain(spec=spec, open=print)],
+            udbench_suites=[udbench.Suite(name="one", domains=("one",), recipe="one")],
+            udbench_architectures=[udbench.Architecture(name="one", build=print)],
+            udbench_adapters=[udbench.Adapter(name="one", attach=print)],
+            udbench_recipes=[udbench.Recipe(name="one", settings={"rounds": 1})],
+            udbench_scores=[udbench.Score(name="one", compute=max)],
+            udbench_studies=[udbench.Study(name="one", grid={})],
+            udbench_published=[tmp_path / "one.json"],
+            udbench_launchers=[udbench.Launcher(name="one", launch=print)],
+            udbench_reporters=[udbench.Reporter(name="one", open=print)],
+            udbench_commands={"one": ("a:b", "")},
+        )
+    )
+    shown = cli("show", "one").out.splitlines()
+    assert f"{WORDS[kind]} one (plugin one)" in shown
+    assert sum(line.endswith(" one (plugin one)") for line in shown) == len(KINDS)
+
+
 def test_a_domain_is_shown_with_its_facts(cli: Call) -> None:
     (facts,) = cli("show", "mnist", "--json").json
     assert (facts["kind"], facts["num_classes"], facts["num_train"], facts["flip"]) == ("domains", 10, 60000, False)

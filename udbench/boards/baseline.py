@@ -67,23 +67,16 @@ def read_baselines(folder: Path) -> list[Baseline]:
     return sorted(map(_read, (folder / FOLDER).glob("*.json")), key=lambda baseline: -baseline.version)
 
 
-def add_baseline(folder: Path, tables: Sequence[Table], arch: str | None, recipe: str | None) -> tuple[Path, Baseline]:
+def add_baseline(
+    folder: Path, tables: Sequence[Table], arch: str | None, recipe: str | None, entry: str | None = None
+) -> tuple[Path, Baseline]:
     """Make a board's next baseline of its entries that share nothing; the same figures again are no new version.
 
+    Where several methods share nothing, `arch` and `recipe` choose by name, and `entry` by the id of one entry.
     Raises BadSetting when there are none, or several to choose from.
     """
-    found = [
-        (table, row)
-        for table in tables
-        for row in table.rows
-        if row.result.sharing == "none" and arch in (None, row.result.arch) and recipe in (None, row.result.recipe)
-    ]
-    if not found:
-        raise BadSetting(f"{folder}: no entries with --sharing none to make a baseline of; run some first")
-    if len(found) > 1:
-        listed = "; ".join(f"{r.result.adapter} on {r.result.arch}, recipe {r.result.recipe}" for _, r in found)
-        raise BadSetting(f"{folder}: several methods share nothing ({listed}); choose by --arch and --recipe")
-    (table, row), earlier = found[0], read_baselines(folder)
+    table, row = _chosen(folder, tables, arch, recipe, entry)
+    earlier = read_baselines(folder)
     if perfect := [name for name, error in row.errors.items() if error == 0]:
         raise BadSetting(f"{folder}: no errors at all on '{perfect[0]}', which no score can be measured by")
     baseline = Baseline(
@@ -105,6 +98,37 @@ def add_baseline(folder: Path, tables: Sequence[Table], arch: str | None, recipe
     path = folder / FOLDER / f"{baseline.version}.json"
     atomic_write(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n")
     return path, baseline
+
+
+def _chosen(
+    folder: Path, tables: Sequence[Table], arch: str | None, recipe: str | None, entry: str | None
+) -> tuple[Table, Row]:
+    alone = [(table, row) for table in tables for row in table.rows if row.result.sharing == "none"]
+    if not alone:
+        raise BadSetting(f"{folder}: no entries with --sharing none to make a baseline of; run some first")
+    found = [
+        (table, row)
+        for table, row in alone
+        if arch in (None, row.result.arch)
+        and recipe in (None, row.result.recipe)
+        and entry in (None, *(each.result.id for each in row.entries))
+    ]
+    if not found:
+        given = {"arch": arch, "recipe": recipe, "entry": entry}
+        asked = " ".join(f"--{name} {value}" for name, value in given.items() if value is not None)
+        raise BadSetting(f"{folder}: {asked}: no method that shares nothing is that; there are: {_listed(alone)}")
+    if len(found) > 1:
+        raise BadSetting(
+            f"{folder}: several methods share nothing ({_listed(found)}); choose by --arch, --recipe or --entry ID"
+        )
+    return found[0]
+
+
+def _listed(methods: Sequence[tuple[Table, Row]]) -> str:
+    return "; ".join(
+        f"{row.result.adapter} on {row.result.arch}, recipe {row.result.recipe}, entry {row.result.id}"
+        for _, row in methods
+    )
 
 
 def _read(path: Path) -> Baseline:

@@ -141,8 +141,10 @@ def _facts(item: Item) -> dict[str, Any]:
 
 
 def _show_item(item: Item) -> None:
+    from udbench.registry import KINDS
+
     facts = _facts(item)
-    output.say(f"{item.kind.removesuffix('s')} {item.name} (plugin {item.owner})")
+    output.say(f"{KINDS[item.kind].word} {item.name} (plugin {item.owner})")
     for key, value in facts.items():
         if key in ("kind", "name", "owner", *_SETTINGS) or value in ("", None):
             continue
@@ -163,7 +165,7 @@ def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
         if key not in facts:
             continue
         model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else getattr(item.value, key)
-        prefix = "" if item.kind == "recipes" else _SETTINGS[key].format(kind=item.kind.removesuffix("s"))
+        prefix = _SETTINGS[key][item.kind]
         for name, about in model.model_fields.items():
             table.add_row(*output.cells(prefix + name, _shown(facts[key][name]), about.description or ""))
     output.answers().print(table)
@@ -182,4 +184,8 @@ def _shown(value: Any) -> str:
     return "" if value in (None, {}) else str(value)
 
 
-_SETTINGS = {"settings": "{kind}.", "head_settings": "domain.NAME.head."}
+# The fields of an item that hold settings, and what stands before their names in --set, by the item's kind.
+_SETTINGS = {
+    "settings": {"adapters": "adapter.", "archs": "arch.", "recipes": ""},
+    "head_settings": {"archs": "domain.NAME.head."},
+}

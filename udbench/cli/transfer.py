@@ -29,8 +29,12 @@ def transfer(
             "class is the mean of a few of its images."
         ),
     ] = "head",
-    shots: Annotated[int, typer.Option(min=1, help="--train none: images of each class.")] = 5,
-    draws: Annotated[int, typer.Option(min=1, help="--train none: how often they are drawn.")] = 10,
+    shots: Annotated[
+        int | None, typer.Option(min=1, help="--train none: images of each class.", show_default="5")
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="--train none: how often they are drawn.", show_default="10")
+    ] = None,
     settings: Annotated[
         context.Names | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the run's recipe, such as rounds=200."),
@@ -53,13 +57,13 @@ def transfer(
 
     For example: udbench transfer runs/4f1c0a9b mnist --train head
     """
+    source, job, member = _job(run, domain, train, _few(train, shots, draws), settings or [], seed, device)
     from udbench.boards.entry import add_entry
     from udbench.cli.progress import Listeners, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
-    source, job, member = _job(run, domain, train, shots, draws, settings or [], seed, device)
     config = job.config
     stores = context.prepared((member,), data, config.settings, workers=workers, skip_damaged=False)
     folder = out or (find_run(Path("runs"), config) if resume else None) or new_folder(Path("runs"))
@@ -87,57 +91,98 @@ def transfer(
         say(f"board   {path}   (udbench board show {path.parent.relative_to(board)})")
 
 
+def _few(train: Train, shots: int | None, draws: int | None) -> dict[str, int]:
+    """What the nearest means ask for, as far as it was given: it would make no difference to other transfers."""
+    from udbench.errors import BadSetting
+
+    given = {name: number for name, number in (("shots", shots), ("draws", draws)) if number is not None}
+    if given and train != "none":
+        raise BadSetting(f"--{next(iter(given))} is of --train none alone; --train {train} takes all training images")
+    return given
+
+
 def _job(
     run: str,
     domain: str,
     train: Train,
-    shots: int,
-    draws: int,
+    few: dict[str, int],
     assignments: list[str],
     seed: int,
     device: str,
 ) -> tuple[RunResult, Job, Domain]:
     from udbench.cli import jobs
     from udbench.cli.show import result_path
-    from udbench.errors import BadData, BadSetting
+    from udbench.errors import BadData
     from udbench.results import read_result
-    from udbench.train.precision import choose_device
 
     path = result_path(run)
     if path is None or not path.exists():
         raise BadData(f"no finished run '{run}': there is no such folder with a result, here or in ./runs")
     source = read_result(path)
-    _, (member,), _ = context.resolve_domains(None, domain)
+    member = _member(domain)
     name = member.spec.name
-    if name in source.domains:
-        others = ", ".join(sorted(set(context.registry().names("domains")) - set(source.domains)))
+    _check(source, name)
+    config = _config(source, name, train, few, assignments, seed)
+    # torch is imported only now that names and numbers are known to be right
+    from udbench.runs.transfer import check_weights
+    from udbench.train.precision import choose_device
+
+    check_weights(path.parent, source.weights_sha256)
+    config = config.model_copy(update={"device": str(choose_device(device))})
+    return source, replace(jobs.of_config(config), source=path.parent), member
+
+
+def _member(domain: str) -> Domain:
+    from udbench.errors import BadSetting
+
+    words = [word for word in domain.split(",") if word.strip()]
+    if len(words) != 1:
+        raise BadSetting(f"DOMAIN '{domain}': a transfer is to one domain (udbench list domains, or folder:PATH)")
+    _, (member,), _ = context.resolve_domains(None, words[0])
+    return member
+
+
+def _check(source: RunResult, name: str) -> None:
+    """Raises BadSetting for a domain that the run saw or that names no board, and for a run without a trunk to give."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from udbench.errors import BadSetting
+    from udbench.results import SuiteName
+
+    before = source.config.transfer
+    seen = {*source.domains, *(before.domains if before else ())}
+    if name in seen:
+        others = ", ".join(sorted(set(context.registry().names("domains")) - seen))
         raise BadSetting(
             f"run {source.id} was trained on '{name}'; a transfer is to a domain that it never saw: {others}"
         )
+    try:
+        TypeAdapter(SuiteName).validate_python(f"transfer/{name}")
+    except ValidationError:
+        raise BadSetting(f"'{name}' is too long a name for the board transfer/{name}; rename its folder") from None
     if source.sharing not in ("deep", "full"):
         raise BadSetting(
             f"run {source.id} was trained with --sharing {source.sharing}: a transfer needs a trunk that all its "
             "domains shared (--sharing deep or full)"
         )
-    config = _config(source, name, train, shots, draws, assignments, seed, str(choose_device(device)))
-    return source, replace(jobs.of_config(config), source=path.parent), member
 
 
 def _config(
     source: RunResult,
     name: str,
     train: Train,
-    shots: int,
-    draws: int,
+    few: dict[str, int],
     assignments: list[str],
     seed: int,
-    device: str,
 ) -> RunConfig:
     from udbench.config import RecipeSettings, RunConfig, merged, parse_assignments, validated
+    from udbench.errors import BadSetting
 
     before = source.config
     given: dict[str, Any] = {key: value for key, value in before.settings.model_dump().items() if key != "domain"}
     settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer")
+    if strange := sorted(set(settings.domain) - {name}):
+        raise BadSetting(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
     return validated(
         RunConfig,
         {
@@ -150,14 +195,12 @@ def _config(
             "sharing": "deep",
             "settings": settings,
             "seed": seed,
-            "device": device,
             "transfer": {
                 "run": source.id,
                 "weights_sha256": source.weights_sha256,
                 "domains": source.domains,
                 "train": train,
-                # what only the nearest means ask for makes no difference between other transfers
-                **({"shots": shots, "draws": draws} if train == "none" else {}),
+                **few,
             },
         },
         "transfer",

@@ -30,6 +30,13 @@ SETTLING_ROUNDS = 20
 BATCH = 128
 
 
+def check_weights(source: Path, sha256: str) -> None:
+    """Raises BadData where a run's weights are gone, or are not those that its record names by their sha256."""
+    weights = _weights(source)
+    if hash_file(weights) != sha256:
+        raise BadData(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
+
+
 def begin_transfer(model: UniversalModel, config: RunConfig, source: Path) -> None:
     """Bring a trained network's weights to a new domain's network, and freeze what is not to be trained.
 
@@ -39,10 +46,8 @@ def begin_transfer(model: UniversalModel, config: RunConfig, source: Path) -> No
     """
     assert config.transfer is not None
     (domain,) = config.domains
-    _bring_over(model, source / "weights.safetensors", domain, config.transfer)
-    weights = source / "weights.safetensors"
-    if hash_file(weights) != config.transfer.weights_sha256:
-        raise BadData(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
+    _bring_over(model, _weights(source), domain, config.transfer)
+    check_weights(source, config.transfer.weights_sha256)
     mode = config.transfer.train
     private = [p for module in model.trunk.modules() if isinstance(module, Owned) for p in module.parameters()]
     if mode == "head+private" and not private:
@@ -133,11 +138,16 @@ def nearest_means(
     )
 
 
+def _weights(source: Path) -> Path:
+    weights = source / "weights.safetensors"
+    if not weights.is_file():
+        raise BadData(f"{weights}: no such weights; transfer needs a run that was finished")
+    return weights
+
+
 def _bring_over(model: UniversalModel, weights: Path, domain: str, transfer: Transfer) -> None:
     try:
         found = load_file(weights)
-    except FileNotFoundError:
-        raise BadData(f"{weights}: no such weights; transfer needs a run that was finished") from None
     except (SafetensorError, OSError) as error:
         raise BadData(f"{weights} is damaged: {error}") from None
     names = {
