@@ -32,6 +32,18 @@ class Listener(Protocol):
     def finished(self, result: Mapping[str, Any]) -> None: ...
 
 
+class Nobody:
+    """A listener that does not listen."""
+
+    def started(self, about: Mapping[str, Any]) -> None: ...
+
+    def stepped(self, step: Step) -> None: ...
+
+    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
+
+    def finished(self, result: Mapping[str, Any]) -> None: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reporter:
     """A kind of listener. `open(folder)` makes one for the run whose folder that is."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from udbench.architectures import Input
-from udbench.reporters import Step as Report
+from udbench.reporters import Nobody
 from udbench.runs.job import Job, build
 from udbench.train.checkpoint import Progress
 from udbench.train.draws import seeded
@@ -65,7 +65,7 @@ class Ours:
             self.schedule,
             settings,
             start=Progress(round=self.at),
-            listener=_Nobody(),
+            listener=Nobody(),
             save=lambda progress: None,
             score=lambda round: None,
         )
@@ -262,15 +262,3 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
     while True:
         yield from loader
-
-
-class _Nobody:
-    """A listener that does not listen."""
-
-    def started(self, about: Mapping[str, Any]) -> None: ...
-
-    def stepped(self, step: Report) -> None: ...
-
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
-
-    def finished(self, result: Mapping[str, Any]) -> None: ...

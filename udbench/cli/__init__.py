@@ -123,6 +123,7 @@ def main(arguments: context.Names | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else arguments
+    context.words = tuple(words)
     if arguments is None:
         # On its way out Python looks through all objects for cycles, which is a seventh of a short verb's time.
         atexit.register(gc.freeze)

@@ -26,6 +26,9 @@ Names = builtins.list[str]
 DEFAULT_SUITE = "pocket"
 CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
 
+words: Sequence[str] = ()
+"""The words of the command, as they were given."""
+
 _disabled: tuple[str, ...] = ()
 _loaded: dict[tuple[str, ...], Registry] = {}
 

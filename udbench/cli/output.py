@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,11 @@ def notes() -> Console:
     return _console(stderr=True)
 
 
+def process() -> int:
+    """The number of this process among those that torchrun started for one run; only the first one, 0, speaks."""
+    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+
+
 def note(text: str) -> None:
     """Tell the user something beside the answer."""
     notes().print(clean(text), markup=False, highlight=False, soft_wrap=True)
@@ -48,6 +54,8 @@ def paragraph(text: str) -> None:
 def error(text: str) -> None:
     """Tell the user what went wrong: the first line after the word, the others below it."""
     lines = clean(text).splitlines() or [""]
+    if process():
+        lines[0] = f"process {process()}: {lines[0]}"
     sys.stderr.write("\n".join([f"error: {lines[0]}", *(f"       {line}" for line in lines[1:])]) + "\n")
 
 
@@ -72,6 +80,8 @@ def cells(*values: object) -> list[Any]:
 
 def emit_json(document: object) -> None:
     """The one JSON document of an answer. What JSON has no form for (a path, a plugin's own object) is its text."""
+    if process():
+        return
     sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n")
 
 
@@ -93,4 +103,4 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else PLAIN_WIDTH)
+    return Console(stderr=stderr, quiet=process() > 0, width=None if stream.isatty() else PLAIN_WIDTH)

@@ -112,10 +112,11 @@ class Screen:
     def started(self, about: Mapping[str, Any]) -> None:
         grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
         grouped += ", compiled" if about["compile"] else ""
+        several = f"{about['processes']} process{'es' if about['processes'] > 1 else ''}"
         self._console.print(
             f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "
             f"{_millions(about['shared'])} shared, {_millions(about['private'])} private parameters. "
-            f"1 process, {grouped}, {about['precision']}, {about['device']}, {about['threads']} threads"
+            f"{several}, {grouped}, {about['precision']}, {about['device']}, {about['threads']} threads"
             + (", mixed batches, which the paper warns of" if about["batch"] == "mixed" else "")
             + (f", seed {about['seed']}" if about["seed"] else ""),
             highlight=False,

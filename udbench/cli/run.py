@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from udbench.reporters import Reporter
     from udbench.results import RunResult
     from udbench.runs.job import Job
+    from udbench.train.comm import Comm
 
 RUNS = Path("runs")
 
@@ -59,6 +61,7 @@ def run(
         int | None,
         typer.Option(min=1, help="Most domains that share a forward; fewer need less memory.", show_default="all"),
     ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that share the run; domains are dealt to them.")] = 1,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the step: faster rounds after minutes of compiling.")
     ] = False,
@@ -107,6 +110,11 @@ def run(
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     jobs.check(ask)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if max(processes, started) > 1:
+        _check_shared(sharing, dry_run)
+        if started == 1:
+            return _launch(processes, device)
     if chosen.summary:
         output.note(f"{chosen.name}: {chosen.summary}")
     if dry_run:
@@ -116,9 +124,15 @@ def run(
         if store.lacks:
             output.note(f"{store.name} is incomplete: {store.lacks}")
     job = jobs.make(ask)
+    import torch
+
+    from udbench.train.comm import join
+
+    comm = join(torch.device(job.config.device))
     results = [
         _one(
             _with_seed(job, each),
+            comm,
             stores,
             _folder(out, each if seeds > 1 else None),
             reporters,
@@ -135,8 +149,31 @@ def run(
     return None
 
 
+def _check_shared(sharing: str, dry_run: bool) -> None:
+    from udbench.errors import BadSetting
+
+    if sharing == "none":
+        raise BadSetting(
+            "--processes with --sharing none: the networks have nothing to share a round for; run each domain by "
+            "itself (--domains NAME), or leave --processes out"
+        )
+    if dry_run:
+        raise BadSetting("--dry-run says what one process would take; leave --processes out")
+
+
+def _launch(processes: int, device: str) -> None:
+    """This command again, in so many processes; ends with their exit code."""
+    from udbench.cli import torchrun
+
+    torchrun.check_processes(processes, device)
+    code = torchrun.launch(context.words, processes)
+    if code:
+        raise typer.Exit(code)
+
+
 def _one(
     job: Job,
+    comm: Comm,
     stores: Sequence[Store],
     out: Path | None,
     reporters: Sequence[Reporter],
@@ -153,11 +190,12 @@ def _one(
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
-    folder = out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS)
+    folder = comm.tell(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
     screen = Screen(output.notes())
-    listener = Listeners([screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)])
+    watching = [screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)] if comm.first else []
+    listener = Listeners(watching)
     try:
-        result = execute(job, stores, folder, listener, resume=resume, workers=context.cores(workers))
+        result = execute(job, stores, folder, listener, resume=resume, workers=context.cores(workers), comm=comm)
     except KeyboardInterrupt:
         screen.close()
         if next(folder.rglob("checkpoint.pt"), None):
@@ -165,6 +203,8 @@ def _one(
         raise
     finally:
         screen.close()
+    if not comm.first:
+        return result
     if not json:
         scores_table(result)
     _warn(result)
@@ -173,7 +213,7 @@ def _one(
     if no_board or result.split != "test":
         return result
     path = add_entry(board, folder)
-    say(f"board   {path}   {_place(path)}")
+    say(f"board   {path}   {_place(path, board)}")
     return result
 
 
@@ -188,7 +228,7 @@ def _warn(result: RunResult) -> None:
             )
 
 
-def _place(path: Path) -> str:
+def _place(path: Path, board: Path) -> str:
     """Where a new entry stands on its board, in words."""
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
@@ -200,7 +240,8 @@ def _place(path: Path) -> str:
                 if len(table.rows) == 1:
                     return "the only method there"
                 tied = ", within noise of the one above" if row.tied else ""
-                return f"{_ordinal(row.rank)} of {len(table.rows)}{tied} (udbench board show {path.parent.name})"
+                name = path.parent.relative_to(board).as_posix()
+                return f"{_ordinal(row.rank)} of {len(table.rows)}{tied} (udbench board show {name})"
     return "the same method and seed is there already, and counts once"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 
 from udbench.config import RunConfig
 from udbench.data.store import Store
+from udbench.errors import BadSetting
 from udbench.files import atomic_write
-from udbench.reporters import Listener
+from udbench.reporters import Listener, Nobody
 from udbench.results import RunResult, read_result
 from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.independent import independent, is_independent
@@ -22,32 +24,42 @@ from udbench.runs.record import predictions_file, record
 from udbench.runs.trained import write_domains
 from udbench.runs.transfer import begin_transfer, nearest_means, settle_moments
 from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
-from udbench.train.evaluate import evaluate
+from udbench.train.comm import Comm
+from udbench.train.evaluate import Predictions, evaluate
 from udbench.train.feed import Feed
 from udbench.train.loop import train
 from udbench.train.memory import check_memory, told_when_full
-from udbench.train.model import UniversalModel, count_parameters
+from udbench.train.model import UniversalModel, count_parameters, flops_by_domain
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import parameter_dtype
-from udbench.train.schedule import make_schedule
+from udbench.train.schedule import Schedule, deal, make_schedule
 from udbench.train.step import Step
 
 
 def execute(
-    job: Job, stores: Sequence[Store], folder: Path, listener: Listener, *, resume: bool = False, workers: int = 0
+    job: Job,
+    stores: Sequence[Store],
+    folder: Path,
+    listener: Listener,
+    *,
+    resume: bool = False,
+    workers: int = 0,
+    comm: Comm | None = None,
 ) -> RunResult:
     """Train, score and record. The folder then holds config.toml, checkpoint.pt, weights.safetensors,
     predictions.npz and result.json.
 
     Networks that share nothing are trained one after another, each in a folder of its own below `domains`.
     `workers` processes decode images that are kept encoded (0: this one does). With `resume` a run that has a
-    checkpoint there goes on, and one that has a result is left as it is. Raises BadData when the folder holds
-    something and `resume` is off, is another run's, or another process works in it.
+    checkpoint there goes on, and one that has a result is left as it is. Several processes (`comm`) do one run
+    together; the first of them alone writes and speaks. Raises BadData when the folder holds something and `resume`
+    is off, is another run's, or another process works in it.
     """
-    with writing_to(Path(folder), resume=resume) as folder:
-        id = id_for(folder, job.config)
-        if (folder / "result.json").exists():
-            return read_result(folder / "result.json")
+    comm = comm or Comm()
+    with writing_to(Path(folder), resume=resume) if comm.first else nullcontext(Path(folder)) as folder:
+        id = comm.tell(id_for(folder, job.config) if comm.first else None)
+        if comm.tell((folder / "result.json").exists()):
+            return comm.tell(read_result(folder / "result.json") if comm.first else None)
         if is_independent(job.config):
 
             def train_alone(part: Job, store: Store, own: Path, told: Listener) -> RunResult:
@@ -58,11 +70,11 @@ def execute(
         config = job.config
         device, dtype = torch.device(config.device), parameter_dtype(config.precision)
         with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
-            return _execute(id, job, stores, folder, listener, feed, rows)
+            return _execute(id, job, stores, folder, listener, feed, rows, comm)
 
 
 def _execute(
-    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, feed: Feed, rows: Rows
+    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, feed: Feed, rows: Rows, comm: Comm
 ) -> RunResult:
     config, settings = job.config, job.config.settings
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
@@ -71,46 +83,78 @@ def _execute(
     if transfer is not None:
         assert job.source is not None
         begin_transfer(model, config, job.source)
-    schedule = make_schedule(inputs, settings, config.group)
+    schedule = _my_schedule(job, model, comm)
     device = torch.device(config.device)
     check_memory(model, schedule, config.precision)
     optimizer = make_optimizer(model, settings)
     identity = _identity(config, stores)
     checkpoint = folder / "checkpoint.pt"
-    begun = checkpoint.exists()
-    start = load_checkpoint(checkpoint, identity, model, optimizer) if begun else Progress()
+    begun = comm.tell(checkpoint.exists())
+    found = load_checkpoint(checkpoint, identity, model, optimizer) if begun and comm.first else Progress()
+    if begun:
+        comm.start_alike(model, optimizer)
+    start = comm.tell(found)
     if transfer is not None and not begun:
         batch = {part.domain: part.rows for group in schedule.groups for part in group}
         settle_moments(model, feed, schedule.groups[0], batch, config.precision)
     by_batch = job.adapter.evaluation == "batch"
-    write_config(folder, id, config)
-    write_domains(folder, stores)
-    listener.started(_about(job, model, start, folder))
+    if comm.first:
+        write_config(folder, id, config)
+        write_domains(folder, stores)
+        listener.started(_about(job, model, start, folder, comm))
+
+    def scored() -> dict[str, Predictions]:
+        comm.come_home(model)
+        return evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch, comm=comm)
 
     def score(at: int) -> None:
-        seen = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
-        listener.scored(at, settings.eval_on, {name: found.error for name, found in seen.items()})
+        seen = scored()
+        if comm.first:
+            listener.scored(at, settings.eval_on, {name: found.error for name, found in seen.items()})
 
     def save(progress: Progress) -> None:
-        save_checkpoint(checkpoint, identity, model, optimizer, progress)
+        comm.come_home(model, optimizer)
+        if comm.first:
+            save_checkpoint(checkpoint, identity, model, optimizer, progress)
 
     if transfer is not None and transfer.train == "none":
         end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
     else:
-        step = Step(model, feed, settings, config.precision, compiled=config.compile)
+        step = Step(model, feed, settings, config.precision, compiled=config.compile, comm=comm)
+        told = listener if comm.first else Nobody()
         with told_when_full(schedule, device):
-            end = train(step, optimizer, schedule, settings, start=start, listener=listener, save=save, score=score)
+            end = train(step, optimizer, schedule, settings, start=start, listener=told, save=save, score=score)
         save(end)
-        predictions = evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch)
+        predictions = scored()
+    if not comm.first:
+        return comm.tell(None)
     save_weights(folder / "weights.safetensors", model)
     atomic_write(folder / "predictions.npz", predictions_file(predictions))
-    result = record(id, job, stores, folder, model, predictions, end)
+    result = record(id, job, stores, folder, model, predictions, end, world=comm.size)
     atomic_write(folder / "result.json", result.dumps())
     listener.finished(result.document())
-    return result
+    return comm.tell(result)
 
 
-def _about(job: Job, model: UniversalModel, start: Progress, folder: Path) -> dict[str, Any]:
+def _my_schedule(job: Job, model: UniversalModel, comm: Comm) -> Schedule:
+    """What this process does of a round: all of it, or what counted operations deal to it."""
+    config, settings = job.config, job.config.settings
+    if comm.size == 1:
+        return make_schedule(model.inputs, settings, config.group)
+    if settings.batch == "mixed":
+        raise BadSetting("batch=mixed needs all domains in one forward, so in one process; leave --processes out")
+    dealt = deal({name: settings.batch_of(name) for name in model.domains}, flops_by_domain(model), comm.size)
+    split = [name for name, ranks in dealt.members.items() if len(ranks) > 1]
+    if split and config.compile:
+        raise BadSetting(
+            f"--compile with {comm.size} processes for {len(model.domains)} domains: '{split[0]}' is split over "
+            "processes, whose norms meet in the middle of a forward; use fewer processes, or leave --compile out"
+        )
+    comm.assign(dealt)
+    return make_schedule(model.inputs, settings, config.group, dealt.slices[comm.rank])
+
+
+def _about(job: Job, model: UniversalModel, start: Progress, folder: Path, comm: Comm) -> dict[str, Any]:
     count = count_parameters(model)
     return {
         "folder": str(folder),
@@ -123,6 +167,7 @@ def _about(job: Job, model: UniversalModel, start: Progress, folder: Path) -> di
         "precision": job.config.precision,
         "device": job.config.device,
         "threads": torch.get_num_threads(),
+        "processes": comm.size,
         "group": job.config.group,
         "batch": job.config.settings.batch,
         "compile": job.config.compile,

@@ -32,8 +32,10 @@ def record(
     model: UniversalModel,
     predictions: Mapping[str, Predictions],
     end: Progress,
+    *,
+    world: int = 1,
 ) -> RunResult:
-    """The result of a run whose predictions and weights lie in its folder."""
+    """The result of a run whose predictions and weights lie in its folder; `world` processes did it."""
     config = job.config
     draws = config.transfer.draws if config.transfer and config.transfer.train == "none" else 1
     scores = score_all(stores, predictions, draws)
@@ -65,7 +67,7 @@ def record(
         predictions_sha256=_sha256(folder / "predictions.npz"),
         weights_sha256=_sha256(folder / "weights.safetensors"),
         config=config,
-        environment=environment(job),
+        environment=environment(job, world),
         stores={
             store.name: StoreRecord(
                 sha256=store.sha256,
@@ -103,7 +105,7 @@ def predictions_file(predictions: Mapping[str, Predictions]) -> bytes:
     return memory.getvalue()
 
 
-def environment(job: Job) -> Environment:
+def environment(job: Job, world: int = 1) -> Environment:
     """Where and with what this process runs."""
     return Environment(
         udbench=udbench.__version__,
@@ -114,7 +116,7 @@ def environment(job: Job) -> Environment:
         hardware=_hardware(job.config.device),
         device=job.config.device,
         threads=torch.get_num_threads(),
-        world=1,
+        world=world,
         platform=platform.platform(),
     )
 

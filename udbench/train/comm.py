@@ -124,20 +124,25 @@ class Comm:
             if optimizer is not None:
                 self._bring_states(model, optimizer)
 
-    def start_alike(self, model: nn.Module, optimizer: torch.optim.Optimizer, extra: object) -> Any:
-        """Give all processes the first one's weights, optimizer state and `extra`, which is returned."""
+    def start_alike(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Give all processes the first one's weights and optimizer state."""
         if self.size == 1:
-            return extra
-        box = [(optimizer.state_dict(), extra) if self.first else None]
+            return
         with self._guarded():
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
-            dist.broadcast_object_list(box, 0)
-        assert box[0] is not None
-        state, extra = box[0]
+        state = self.tell(optimizer.state_dict() if self.first else None)
         if not self.first:
             optimizer.load_state_dict(state)
-        return extra
+
+    def tell(self, value: object) -> Any:
+        """The first process's value, in all of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        with self._guarded():
+            dist.broadcast_object_list(box, 0)
+        return box[0]
 
     def gather(self, part: object) -> list[Any]:
         """Every process's part, in the order of their ranks, in all of them."""

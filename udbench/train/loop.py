@@ -72,7 +72,7 @@ def train(
     def progress() -> Progress:
         return Progress(round=at, seconds=time.monotonic() - began, images=images)
 
-    with interruptible() as interrupted:
+    with interruptible(patient=comm.size > 1) as interrupted:
         plan()
         for round in range(start.round, settings.rounds):
             if interrupted():
@@ -81,7 +81,7 @@ def train(
             pending.append(step.gradients(round, schedule.groups))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            at, images = round + 1, images + schedule.images
+            at, images = round + 1, images + sum(step.batch.values())
             if time.monotonic() - last >= REPORT_SECONDS or at == settings.rounds:
                 report()
                 last = time.monotonic()
@@ -127,8 +127,9 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C or SIGTERM is only noted, for the loop to end at a whole round; a second one acts."""
+def interruptible(patient: bool = False) -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C or SIGTERM is only noted, for the loop to end at a whole round; a second one acts,
+    unless `patient`: whoever started several processes hands on what the terminal has told each of them already."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -137,8 +138,9 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     def note(number: int, _frame: object) -> None:
         noted.append(number)
-        for each in signals:
-            signal.signal(each, before[each])
+        if not patient:
+            for each in signals:
+                signal.signal(each, before[each])
 
     before = {each: signal.signal(each, note) for each in signals}
     try:

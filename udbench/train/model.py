@@ -114,19 +114,25 @@ def count_parameters(model: UniversalModel) -> ParameterCount:
 
 def count_flops(model: UniversalModel) -> float:
     """Floating-point operations of one image's forward, as torch counts them, averaged over the domains."""
+    each = flops_by_domain(model)
+    return sum(each.values()) / len(each)
+
+
+def flops_by_domain(model: UniversalModel) -> dict[str, float]:
+    """Floating-point operations of one image's forward, as torch counts them, for each domain."""
     from torch.utils.flop_counter import FlopCounterMode
 
     training = model.training
     model.eval()
-    totals: list[float] = []
+    found: dict[str, float] = {}
     try:
         for name in model.domains:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 model(blank(model, name, 2), [Slice(name, 2)])
-            totals.append(counter.get_total_flops() / 2)
+            found[name] = counter.get_total_flops() / 2
     finally:
         model.train(training)
-    return sum(totals) / len(totals)
+    return found
 
 
 def build_model(

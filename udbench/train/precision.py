@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -25,9 +26,14 @@ def choose_precision(asked: str, device: torch.device) -> str:
 
 
 def choose_device(asked: str) -> torch.device:
-    """`auto` as the GPU where there is one, else the CPU. Raises BadSetting for a device that is not there."""
+    """`auto` as the GPU where there is one, else the CPU; among processes of torchrun, each one's own GPU.
+
+    Raises BadSetting for a device that is not there.
+    """
     if asked == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and "LOCAL_RANK" in os.environ:
+        asked = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(asked)
         torch.empty(1, device=device)
