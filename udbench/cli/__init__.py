@@ -117,6 +117,13 @@ def begin(
     """What stands before the verb is read and done by its callbacks, and by `main`."""
 
 
+def _leave_quickly() -> None:
+    """On its way out Python looks through all objects for cycles, a seventh of a short verb's time. Libraries of
+    compiled code want it to, and count what is left."""
+    if "torch" not in sys.modules:
+        gc.freeze()
+
+
 def main(arguments: context.Names | None = None) -> None:
     """Run the command line and leave with its exit code: 0 done, 1 the run failed, 2 the user's mistake, 130 Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
@@ -125,8 +132,7 @@ def main(arguments: context.Names | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     context.words = tuple(words)
     if arguments is None:
-        # On its way out Python looks through all objects for cycles, which is a seventh of a short verb's time.
-        atexit.register(gc.freeze)
+        atexit.register(_leave_quickly)
     try:
         try:
             app(hoisted(words))
