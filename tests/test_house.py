@@ -39,7 +39,15 @@ MAY_IMPORT = {
     "processes": {"udbench.errors"},
     "data": {*CONTRACTS, "udbench.files", "udbench.processes", "udbench.data"},
     "train": {*CONTRACTS, "udbench.files", "udbench.train"},
-    "bench": {*CONTRACTS, "udbench.files", "udbench.runs", "udbench.train", "udbench.bench"},
+    "bench": {
+        *CONTRACTS,
+        "udbench.bench",
+        "udbench.data",
+        "udbench.files",
+        "udbench.processes",
+        "udbench.runs",
+        "udbench.train",
+    },
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
     "sweeps": {
         "udbench.config",

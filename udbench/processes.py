@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
-from multiprocessing.synchronize import Event
 from typing import Protocol, TypeVar
 
 from udbench.errors import UdbenchError
@@ -37,14 +37,15 @@ def in_processes(workers: int) -> Iterator[Processes]:
     be killed, they end by themselves. Raises UdbenchError, with `lost`, when one of them is killed.
     """
     context = multiprocessing.get_context("spawn")
-    started: list[tuple[ProcessPoolExecutor, Event]] = []
+    started: list[tuple[ProcessPoolExecutor, ctypes.c_bool]] = []
 
     def results(function: Callable[[Item], Result], items: Iterable[Item], *, lost: str) -> Iterator[Result]:
         todo = list(items)
         if workers == 1 or len(todo) < 2:
             return map(function, todo)
         if not started:
-            stop = context.Event()
+            # a byte without a lock: on a busy machine, one that sleeps with the lock would hold up all that ask
+            stop = context.RawValue(ctypes.c_bool, False)
             executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stop,))
             started.append((executor, stop))
         return _there(started[0][0], function, todo, IN_FLIGHT * workers, lost)
@@ -53,13 +54,13 @@ def in_processes(workers: int) -> Iterator[Processes]:
         yield results
     finally:
         for executor, stop in started:
-            stop.set()
+            stop.value = True
             executor.shutdown(wait=True, cancel_futures=True)
 
 
 def stopped() -> bool:
     """Asked inside long work: whether nobody waits for its result any more."""
-    return _stop is not None and _stop.is_set()
+    return _stop is not None and _stop.value
 
 
 @contextmanager
@@ -96,10 +97,10 @@ def _there(
         raise UdbenchError(f"a process that did the work was killed, perhaps for want of memory; {lost}") from None
 
 
-_stop: Event | None = None
+_stop: ctypes.c_bool | None = None
 
 
-def _begin(stop: Event) -> None:
+def _begin(stop: ctypes.c_bool) -> None:
     """In a new process: know when to stop, leave Ctrl-C to the parent, and do not outlive it."""
     global _stop
     _stop = stop

@@ -48,9 +48,9 @@ def test_stores_come_in_the_order_asked_for_and_each_is_made_once(images: Path) 
     steps: list[Progress] = []
     wants = [wanted(images), wanted(images, form=Form(height=6, width=9)), wanted(images)]
     stores = prepare(wants, workers=1, progress=steps.append)
-    assert [store.form.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 36, 45] * 2
+    assert [store.form.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 32, 36, 45] * 2
     prepare(wants, workers=1, progress=steps.append)
-    assert len(steps) == 6
+    assert len(steps) == 8
 
 
 SCRIPT = """

@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_and_leaves_no_store(images: Path, monkeypatch: pyte
     def no_space(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for module, name in ((files.os, "fsync"), (tarfile.TarFile, "addfile")):
+    for module, name in ((files.os, "fsync"), (sharding.TarWriter, "add")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, no_space)
             with pytest.raises(UdbenchError, match=r"disk is full.*UDBENCH_CACHE"):

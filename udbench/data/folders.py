@@ -63,7 +63,8 @@ class ClassFolders:
 
     def read(self, i: int) -> bytes:
         """The bytes of image `i`'s file."""
-        return (self.root / str(self.index.name[i])).read_bytes()
+        with open(f"{self.root}/{self.index.name[i]}", "rb", buffering=0) as file:  # noqa: PTH123 (in half the time)
+            return file.read()
 
 
 def folder_domain(path: Path) -> Domain:

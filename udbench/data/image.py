@@ -40,16 +40,20 @@ def to_pixels(data: bytes | NDArray[np.uint8], channels: int, height: int, width
 
 def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
     """An image in its own size, mode L or RGB. Raises DamagedImage."""
-    if isinstance(data, np.ndarray):
-        return _in_mode(Image.fromarray(data), channels)
+    return decode_file(data, channels)[0] if isinstance(data, bytes) else _in_mode(Image.fromarray(data), channels)
+
+
+def decode_file(data: bytes, channels: int) -> tuple[Image.Image, str]:
+    """The same of an image file, with the usual suffix of its kind, such as "jpg"."""
     if not data:
         raise DamagedImage("the file is empty")
     try:
         with _quietly(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image)
+            suffix = _suffix(image.format or "bin")
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return _in_mode(image, channels)
+            return _in_mode(image, channels), suffix
     except UnidentifiedImageError:
         raise DamagedImage("not an image (BMP, GIF, JPEG, PNG, PNM, TIFF, WebP), or damaged where it begins") from None
     except Image.DecompressionBombError:
@@ -61,11 +65,8 @@ def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
         raise DamagedImage(_reason(error)) from error
 
 
-def suffix_of(data: bytes) -> str:
-    """The usual suffix of an image file's kind, such as "jpg". The bytes are those of an image that was decoded."""
-    with _quietly(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        kind = (image.format or "bin").lower()
-    return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind, kind)
+def _suffix(kind: str) -> str:
+    return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind.lower(), kind.lower())
 
 
 def _reason(error: Exception) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +70,53 @@ def grow(
         width=want.form.width,
     )
     everything = spans(listing.num_train, len(listing.rows))
-    return _finish(partial, source, listing, want, complete(partial, everything, noted, work, task, results, done))
+    with _Followed(partial / GROWING) as followed:
+        chunks = complete(partial, everything, noted, work, task, results, done, followed.reach)
+    return _finish(partial, source, listing, want, chunks, followed.sha256)
 
 
-def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk]) -> list[Path]:
-    """Complete the files; return what is no part of the store.
+class _Followed:
+    """The sha256 of an array that grows on disk, brought forward while others still work on what comes later."""
+
+    def __init__(self, path: Path) -> None:
+        images = np.load(path, mmap_mode="r")
+        self._row_bytes, self._total, self._row = images[:1].nbytes, len(images), 0
+        self._ahead: dict[int, int] = {}
+        # unbuffered: what lies behind is not written yet
+        self._file, self._digest, self._piece = path.open("rb", buffering=0), hashlib.sha256(), bytearray(1 << 18)
+        self._hash(images.offset)
+
+    def reach(self, chunk: Chunk) -> None:
+        """Hash what is complete from the beginning on, now that these rows are there."""
+        self._ahead[chunk.start] = chunk.stop
+        while (stop := self._ahead.pop(self._row, None)) is not None:
+            self._hash((stop - self._row) * self._row_bytes)
+            self._row = stop
+
+    def _hash(self, size: int) -> None:
+        into = memoryview(self._piece)
+        while size:
+            got = self._file.readinto(into[:size])
+            assert got, "the array has its full size from the beginning"
+            self._digest.update(into[:got])
+            size -= got
+
+    @property
+    def sha256(self) -> str:
+        assert self._row == self._total
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _finish(
+    partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk], grown_sha256: str
+) -> list[Path]:
+    """Complete the files; return what is no part of the store. `grown_sha256` is that of the array that has grown.
 
     What has grown stays as it is until the end, so that a kill loses nothing and mixes nothing up.
     """
@@ -90,7 +134,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, chunk
     for path in files.values():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    digests = {file: hash_file(path) for file, path in files.items()}
+    digests = {file: grown_sha256 if path == grown else hash_file(path) for file, path in files.items()}
     facts = facts_of(source, listing, want, damaged) | {
         "mean": mean,
         "std": std,

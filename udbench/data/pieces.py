@@ -37,20 +37,25 @@ def complete(
     task: Task,
     results: Processes,
     done: Callable[[int], None],
+    seen: Callable[[Made], None] = lambda _: None,
 ) -> list[Made]:
     """The pieces of all spans, which begin with (start, stop), in their order; those without a note are made.
 
-    `done` is told how many images are, of those that were there at first and after each piece.
+    `done` is told how many images are, of those that were there at first and after each piece; `seen` gets each piece
+    as soon as it is there, in whichever order.
     """
     made = {span[:2]: piece for span in spans if (piece := noted(partial, span))}
     images = sum(piece.stop - piece.start for piece in made.values())
     done(images)
+    for piece in made.values():
+        seen(piece)
     lost = f"what was done is kept in {partial}: try again with --workers 1"
     for piece in results(functools.partial(work, task), [span for span in spans if span[:2] not in made], lost=lost):
         assert piece is not None, "only work that nobody waits for stops early"
         made[piece.start, piece.stop] = piece
         images += piece.stop - piece.start
         done(images)
+        seen(piece)
     return [made[span[:2]] for span in spans]
 
 

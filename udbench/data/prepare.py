@@ -14,7 +14,7 @@ from udbench.data import packing, sharding
 from udbench.data.finish import seal
 from udbench.data.handed import SOURCE
 from udbench.data.listing import Listing, list_images
-from udbench.data.store import Store, Wanted, find_store, store_path
+from udbench.data.store import Store, Wanted, first_store, store_paths
 from udbench.domains import Source
 from udbench.errors import BadData
 from udbench.files import DiskFull, atomic_write, explained
@@ -41,17 +41,27 @@ def prepare(
     BadData for sources that cannot be used and for damaged images (unless `skip_damaged`), all of them named;
     UdbenchError for a disk that is full or cannot be written.
     """
-    with in_processes(workers) as results:
-        return [find_store(want) or _make(want, results, progress or (lambda _: None)) for want in wanted]
+    with in_processes(workers) as processes:
+        return prepare_in(processes, wanted, progress)
 
 
-def _make(want: Wanted, results: Processes, progress: Callable[[Progress], None]) -> Store:
-    final = store_path(want)
+def prepare_in(
+    processes: Processes, wanted: Sequence[Wanted], progress: Callable[[Progress], None] | None = None
+) -> list[Store]:
+    """The same in processes that are there already, and go on afterwards."""
+    return [_found_or_made(want, processes, progress or (lambda _: None)) for want in wanted]
+
+
+def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progress], None]) -> Store:
+    paths = store_paths(want)
+    if store := first_store(paths):
+        return store
+    final = paths[-1]
     lock = final.with_suffix(".lock")
     with _explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock):
-            if store := find_store(want):
+            if store := first_store(paths):
                 return store
             source, listing = _listed(want)
             way = sharding if want.form.sharded else packing

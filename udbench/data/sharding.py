@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,11 +16,12 @@ from PIL import Image
 from udbench.data.finish import columns, facts_of, save
 from udbench.data.form import Form
 from udbench.data.handed import read_source, write_source
-from udbench.data.image import decode, suffix_of
+from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
 from udbench.data.pieces import complete, usable
 from udbench.data.shards import index_name, tar_name
-from udbench.data.store import Wanted, content_hash, hash_file, moments, pixel_sums
+from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums
+from udbench.data.tars import TarWriter
 from udbench.data.view import scale_of
 from udbench.domains import Source
 from udbench.errors import BadData
@@ -30,6 +30,7 @@ from udbench.processes import Processes, stopped
 
 PER_SHARD = 1024
 QUALITY = 95
+BUFFER = 1 << 20
 NOTES, LABELS = "done", "labels.npy"
 
 Span = tuple[int, int, str]
@@ -155,12 +156,13 @@ def work(task: ShardTask, span: Span) -> Shard | None:
         with writing(folder / index) as beside, beside.open("wb") as file:
             np.save(file, np.array(written.places, dtype=np.int64).reshape(-1, 2), allow_pickle=False)
         files = {tar: temporary, index: folder / index}
+        digests = {tar: written.sha256, index: hash_file(folder / index)}
         shard = Shard(
             start=start,
             stop=stop,
             tar=tar,
             count=len(written.places),
-            sha256={name: hash_file(path) for name, path in files.items()},
+            sha256=digests,
             sizes={name: path.stat().st_size for name, path in files.items()},
             total=written.total.tolist(),
             squares=written.squares.tolist(),
@@ -200,6 +202,7 @@ class _Written:
     total: NDArray[np.int64]
     squares: NDArray[np.int64]
     pixels: int = 0
+    sha256: str = ""
     places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     damaged: dict[int, str] = field(default_factory=dict[int, str])
 
@@ -209,7 +212,8 @@ def _write(
 ) -> None:
     """Write a tar of these rows' images and labels. Raises _Stopped."""
     labels = np.load(Path(task.folder) / LABELS, mmap_mode="r")
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with path.open("wb", buffering=BUFFER) as file:
+        archive = TarWriter(file)
         for row in wanted:
             if stopped():
                 raise _Stopped
@@ -224,19 +228,20 @@ def _write(
             except MemoryError:
                 written.damaged[row] = "the file does not fit in memory"
                 continue
-            written.places.append((_add(archive, f"{row:09d}.{suffix}", data), len(data)))
-            _add(archive, f"{row:09d}.cls", str(int(labels[row])).encode())
+            written.places.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
+            archive.add(f"{row:09d}.cls", str(int(labels[row])).encode())
             if row < task.num_train:
-                pixels = np.asarray(image, dtype=np.uint8).reshape(-1, task.channels)
-                total, squares = pixel_sums(pixels)
+                total, squares = picture_sums(image)
                 written.total += total
                 written.squares += squares
-                written.pixels += len(pixels)
+                written.pixels += image.width * image.height
+        archive.end()
+        written.sha256 = archive.sha256
 
 
 def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tuple[bytes, str, Image.Image]:
     """An image as a store of this form keeps it, the suffix of its kind, and its pixels. Raises DamagedImage."""
-    image = decode(data, channels)
+    image, suffix = decode_file(data, channels) if isinstance(data, bytes) else (decode(data, channels), "png")
     if form.storage == "jpeg":
         assert form.resize is not None
         factor = min(1.0, scale_of(image.width, image.height, form.resize, form.side))
@@ -244,23 +249,13 @@ def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tup
             size = max(1, round(image.width * factor)), max(1, round(image.height * factor))
             image = image.resize(size, Image.Resampling.BILINEAR)
         return _saved(image, "JPEG", quality=QUALITY), "jpg", image
-    if isinstance(data, bytes):
-        return data, suffix_of(data), image
-    return _saved(image, "PNG"), "png", image
+    return data if isinstance(data, bytes) else _saved(image, "PNG"), suffix, image
 
 
 def _saved(image: Image.Image, kind: str, **how: int) -> bytes:
     memory = io.BytesIO()
     image.save(memory, kind, **how)
     return memory.getvalue()
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> int:
-    """Put a file into a tar, the same whenever it is made; return where its bytes begin."""
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    archive.addfile(member, io.BytesIO(data))
-    return archive.offset - -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
 
 def _note(folder: Path, tar: str) -> Path:

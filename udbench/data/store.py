@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -112,25 +112,32 @@ def find_store(wanted: Wanted) -> Store | None:
 
     Where damaged images may be skipped, a store that had none serves as well.
     """
-    choices = [replace(wanted, skip_damaged=False), wanted] if wanted.skip_damaged else [wanted]
-    return next((Store(path) for choice in choices if (path := store_path(choice)).is_dir()), None)
+    return first_store(store_paths(wanted))
+
+
+def first_store(paths: Sequence[Path]) -> Store | None:
+    """The first store that is there and whole."""
+    return next((Store(path) for path in paths if path.is_dir()), None)
 
 
 def store_path(wanted: Wanted) -> Path:
     """Where a store lies: named by a hash of all that shapes it, the state of the source's folders included."""
+    return store_paths(wanted)[-1]
+
+
+def store_paths(wanted: Wanted) -> list[Path]:
+    """Where the stores lie that serve, the wanted one last. Goes through the source's folders once."""
     spec = wanted.domain.spec
-    shaped: dict[str, Any] = {
-        "format": FORMAT,
-        "split": RULE,
-        "spec": asdict(spec),
-        **wanted.form.shape(),
-        "skip_damaged": wanted.skip_damaged,
-    }
+    shaped: dict[str, Any] = {"format": FORMAT, "split": RULE, "spec": asdict(spec), **wanted.form.shape()}
     if not wanted.domain.embedded:
         shaped["root"] = str(Path(wanted.root).resolve())
         shaped["folders"] = list(_folder_states(Path(wanted.root)))
-    digest = hashlib.sha256(json.dumps(shaped, sort_keys=True).encode()).hexdigest()
-    return cache_root() / "stores" / f"{spec.name}-{digest[:16]}"
+    paths: list[Path] = []
+    for skip_damaged in (False, True) if wanted.skip_damaged else (False,):
+        text = json.dumps({**shaped, "skip_damaged": skip_damaged}, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        paths.append(cache_root() / "stores" / f"{spec.name}-{digest[:16]}")
+    return paths
 
 
 def verify_store(store: Store) -> list[str]:
@@ -200,9 +207,19 @@ def blocks(rows: NDArray[Any], size: int = 1024) -> Iterator[NDArray[Any]]:
 
 
 def pixel_sums(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Exact sums of pixels and of their squares, per channel."""
-    flat = images.reshape(-1, images.shape[-1])
-    counts = np.stack([np.bincount(flat[:, c], minlength=256) for c in range(flat.shape[1])])
+    """Exact sums of pixels and of their squares, per channel, of which there are one or three, the last dimension."""
+    channels = images.shape[-1]
+    flat = images.reshape(-1, channels)
+    total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
+    for some in blocks(flat, 1 << 20):
+        sums = picture_sums(Image.fromarray(some[None] if channels == 3 else some.T))
+        total, squares = total + sums[0], squares + sums[1]
+    return total, squares
+
+
+def picture_sums(image: Image.Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same of an image, mode L or RGB: Pillow counts how often each value occurs much faster than numpy can."""
+    counts = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
     values = np.arange(256)
     return counts @ values, counts @ values**2
 
