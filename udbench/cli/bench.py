@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from udbench.runs.job import Job
 
 
-Part = Literal["step", "growth", "startup"]
+Part = Literal["step", "growth", "images", "startup"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
 
 
@@ -27,9 +27,9 @@ def bench(
     what: Annotated[
         Part,
         typer.Argument(
-            metavar="[step|growth|startup]",
-            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains. startup: how soon the "
-            "command line answers.",
+            metavar="[step|growth|images|startup]",
+            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains. images: preparing "
+            "and feeding beside decoding alone. startup: how soon the command line answers.",
             show_default=True,
         ),
     ] = "step",
@@ -55,6 +55,9 @@ def bench(
     group: Annotated[
         int | None, typer.Option(min=1, help="Most domains that share a forward.", show_default="all")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare and decode, for images.", show_default="the cores")
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="Write a trace of some rounds to this file (.json), and name the dearest parts.")
     ] = None,
@@ -70,9 +73,11 @@ def bench(
     from udbench.errors import BadSetting
 
     wanted = _contenders(only) if what == "step" else ()
-    _check(what, only, profile, plot)
+    _check(what, only, profile, plot, workers)
     if what == "startup":
         return _startup(turns, json=json)
+    if what == "images":
+        return _images(turns, workers, json=json)
     if profile is not None and profile.suffix != ".json":
         raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
     chosen, members, part = context.resolve_domains(suite, domains)
@@ -116,11 +121,16 @@ def bench(
     return None
 
 
-def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None) -> None:
+def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None, workers: int | None) -> None:
     """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
     from udbench.errors import BadSetting
 
-    for name, value, part in (("--only", only, "step"), ("--profile", profile, "step"), ("--plot", plot, "growth")):
+    for name, value, part in (
+        ("--only", only, "step"),
+        ("--profile", profile, "step"),
+        ("--plot", plot, "growth"),
+        ("--workers", workers, "images"),
+    ):
         if value is not None and what != part:
             raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")
     if plot is not None:
@@ -184,6 +194,27 @@ def _startup(turns: int, *, json: bool) -> None:
         table.add_row(*output.cells(words, f"{document['cpu_seconds'][name]:.3f}", f"{low:.3f} … {high:.3f}"))
     output.answers().print(table)
     _show_ratios(found.ratios)
+    return None
+
+
+def _images(turns: int, workers: int | None, *, json: bool) -> None:
+    from udbench.bench.images import measure
+
+    found = measure(turns=turns, workers=context.cores(workers), told=output.note)
+    if json:
+        return output.emit_json(found.document())
+    table = output.table("", ">images/s", ">slowest … fastest", title=f"{turns} turns, {found.workers} processes")
+    for name, sample in found.samples.items():
+        slow, fast = sample.rates
+        table.add_row(*output.cells(name, f"{sample.rate:.0f}", f"{slow:.0f} … {fast:.0f}"))
+    output.answers().print(table)
+    _show_ratios({**found.ratios, **{f"{name}, core time": each for name, each in found.core_ratios.items()}})
+    table = output.table("feed", ">of images", ">µs an image", ">first batch, s", title="one process, as images grow")
+    for each in found.growth:
+        table.add_row(
+            *output.cells(each.kind, f"{each.images:,}", f"{1e6 / each.samples.rate:.1f}", f"{each.first:.2f}")
+        )
+    output.answers().print(table)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -191,8 +192,8 @@ def _place(size: int, device: torch.device) -> torch.device:
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """A tensor over the array's memory. A read-only memory map is mapped anew, privately, since torch wants to be
-    able to write; nothing does."""
-    if isinstance(images, np.memmap) and not images.flags.writeable and images.filename is not None:
-        images = np.memmap(images.filename, images.dtype, "c", images.offset, images.shape)
-    return torch.from_numpy(images)
+    """A tensor over the array's memory. A read-only map stays one, however much larger than memory it is: torch warns
+    that it could be written to, and nothing does."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(images)
