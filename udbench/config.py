@@ -98,7 +98,8 @@ class RecipeSettings(_Frozen):
     eval_every: int = Field(0, ge=0, description="rounds between evaluations during training; 0 is never")
     eval_batch_size: int = Field(128, ge=2, description="rows of a test batch")
     eval_order: Literal["shuffled", "class"] = Field("shuffled", description="how test images are put into batches")
-    checkpoint_rounds: int = Field(500, ge=1, description="rounds between checkpoints")
+    checkpoint_rounds: int = Field(500, ge=1, description="most rounds between checkpoints")
+    checkpoint_minutes: float = Field(10.0, gt=0, description="most minutes of training between checkpoints")
     norm: NormSettings = Field(default_factory=lambda: NormSettings(recalibrate=0))
     domain: dict[str, DomainSettings] = Field(default_factory=dict)
 
@@ -230,7 +231,7 @@ class RunConfig(_Frozen):
             "group": True,
             "compile": True,
             "seed": not seed,
-            "settings": {"checkpoint_rounds", "eval_every"},
+            "settings": {"checkpoint_rounds", "checkpoint_minutes", "eval_every"},
         }
         kept = self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from udbench.errors import BadSetting
 from udbench.plugins import load
-from udbench.testing.worlds import COSTS, ROWS, in_world, trained
+from udbench.testing.worlds import COSTS, ROWS, in_world, resumed, trained
 from udbench.train.schedule import deal
 
 ADAPTERS = load().names("adapters")
@@ -77,3 +78,14 @@ def test_the_deal_evens_out_what_processes_have_to_do() -> None:
     assert deal(ROWS, COSTS, 5).members == {"reds": (0, 1, 2), "blues": (3,), "greys": (4,)}
     with pytest.raises(BadSetting, match="14 processes for 13 rows of 3 domains"):
         deal(ROWS, COSTS, 14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["domain-bn", "universal-bn"])
+def test_a_run_that_goes_on_in_other_worlds_and_groups_is_the_same_run(
+    alone: list[dict[str, Any]], tmp_path: Path, adapter: str
+) -> None:
+    in_world(2, resumed, 2, adapter, tmp_path, None)
+    in_world(5, resumed, 5, adapter, tmp_path, None)
+    last = resumed(0, 1, adapter, tmp_path, 1)
+    assert_same(alone[CASES.index((adapter, "deep", True))], [last])

@@ -150,7 +150,14 @@ def steady(job: Job) -> Job:
     from dataclasses import replace
 
     settings = job.config.settings.model_copy(
-        update={"lr": 1e-4, "schedule": "constant", "warmup_rounds": 0, "eval_every": 0, "checkpoint_rounds": 10**9}
+        update={
+            "lr": 1e-4,
+            "schedule": "constant",
+            "warmup_rounds": 0,
+            "eval_every": 0,
+            "checkpoint_rounds": 10**9,
+            "checkpoint_minutes": 1e9,
+        }
     )
     return replace(job, config=job.config.model_copy(update={"settings": settings}))
 

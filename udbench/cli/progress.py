@@ -127,6 +127,8 @@ class Screen:
                 markup=False,
                 highlight=False,
             )
+        if about["trouble"]:
+            self._console.print(f"{about['trouble']}; the one before is used", markup=False, highlight=False)
         if about["start"]:
             self._console.print(f"going on after round {about['start']}")
         self._bar.update(self._task, total=about["rounds"], completed=about["start"])

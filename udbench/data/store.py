@@ -21,7 +21,7 @@ from udbench.data.locate import cache_root
 from udbench.data.shards import Shards
 from udbench.data.split import RULE, Names
 from udbench.domains import Domain, DomainSpec
-from udbench.errors import BadData
+from udbench.errors import BadData, RunFailed
 
 FORMAT = 2
 
@@ -65,6 +65,21 @@ class Store:
         self.complete = not self.lacks
         self.damaged: list[str] = list(self.facts["damaged"])
         self.sha256: str = self.facts["sha256"]
+        self._opened = self._states()
+
+    def check_unchanged(self) -> None:
+        """Raises RunFailed when a file is no longer the one that was opened."""
+        now = self._states()
+        if changed := [file for file, state in self._opened.items() if now[file] != state]:
+            raise RunFailed(
+                f"store {self.path}: {changed[0]} was changed while it was being read, so the images of '{self.name}' "
+                "are not those that the run began with. See what writes there; `udbench data verify` tells what is "
+                "damaged"
+            )
+
+    def _states(self) -> dict[str, tuple[int, int, int] | None]:
+        """What tells a file from one that took its place, or was written to."""
+        return {file: _state(self.path / file) for file in self.facts["sizes"]}
 
     @cached_property
     def images(self) -> NDArray[np.uint8]:
@@ -100,6 +115,14 @@ class Store:
     def train_counts(self) -> NDArray[np.int64]:
         """Training images of each class, (classes,)."""
         return np.bincount(self.labels[: self.num_train], minlength=self.spec.num_classes)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def open_store(path: Path) -> Store:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import torch
 
-from udbench.config import RunConfig
 from udbench.data.store import Store
 from udbench.errors import BadSetting
 from udbench.files import atomic_write
@@ -23,7 +21,7 @@ from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
 from udbench.runs.trained import write_domains
 from udbench.runs.transfer import begin_transfer, nearest_means, settle_moments
-from udbench.train.checkpoint import Progress, load_checkpoint, save_checkpoint, save_weights
+from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate
 from udbench.train.feed import Feed
@@ -63,9 +61,9 @@ def execute(
         if is_independent(job.config):
 
             def train_alone(part: Job, store: Store, own: Path, told: Listener) -> RunResult:
-                return execute(part, [store], own, told, resume=True, workers=workers)
+                return execute(part, [store], own, told, resume=True, workers=workers, comm=comm)
 
-            return independent(id, job, stores, folder, listener, train_alone)
+            return independent(id, job, stores, folder, listener, train_alone, comm)
         data, rows = prepare_data(stores, job.config.settings)
         config = job.config
         device, dtype = torch.device(config.device), parameter_dtype(config.precision)
@@ -87,10 +85,9 @@ def _execute(
     device = torch.device(config.device)
     check_memory(model, schedule, config.precision)
     optimizer = make_optimizer(model, settings)
-    identity = _identity(config, stores)
-    checkpoint = folder / "checkpoint.pt"
-    begun = comm.tell(checkpoint.exists())
-    found = load_checkpoint(checkpoint, identity, model, optimizer) if begun and comm.first else Progress()
+    checkpoints = Checkpoints(folder, config.identity(), {store.name: store.sha256 for store in stores})
+    begun = comm.tell(checkpoints.any)
+    found, trouble = checkpoints.load(model, optimizer) if begun and comm.first else (Progress(), "")
     if begun:
         comm.start_alike(model, optimizer)
     start = comm.tell(found)
@@ -101,7 +98,7 @@ def _execute(
     if comm.first:
         write_config(folder, id, config)
         write_domains(folder, stores)
-        listener.started(_about(job, model, start, folder, comm))
+        listener.started({**_about(job, model, start, folder, comm), "trouble": trouble})
 
     def scored() -> dict[str, Predictions]:
         comm.come_home(model)
@@ -113,9 +110,11 @@ def _execute(
             listener.scored(at, settings.eval_on, {name: found.error for name, found in seen.items()})
 
     def save(progress: Progress) -> None:
+        for store in stores:
+            store.check_unchanged()
         comm.come_home(model, optimizer)
         if comm.first:
-            save_checkpoint(checkpoint, identity, model, optimizer, progress)
+            checkpoints.save(model, optimizer, progress)
 
     if transfer is not None and transfer.train == "none":
         end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
@@ -126,12 +125,15 @@ def _execute(
             end = train(step, optimizer, schedule, settings, start=start, listener=told, save=save, score=score)
         save(end)
         predictions = scored()
+    for store in stores:
+        store.check_unchanged()
     if not comm.first:
         return comm.tell(None)
     save_weights(folder / "weights.safetensors", model)
     atomic_write(folder / "predictions.npz", predictions_file(predictions))
     result = record(id, job, stores, folder, model, predictions, end, world=comm.size)
     atomic_write(folder / "result.json", result.dumps())
+    checkpoints.drop_before()
     listener.finished(result.document())
     return comm.tell(result)
 
@@ -175,8 +177,3 @@ def _about(job: Job, model: UniversalModel, start: Progress, folder: Path, comm:
         "start": start.round,
         "seed": job.config.seed,
     }
-
-
-def _identity(config: RunConfig, stores: Sequence[Store]) -> str:
-    """What a checkpoint belongs to: the configuration and the very images."""
-    return hashlib.sha256("\n".join([config.identity(), *(store.sha256 for store in stores)]).encode()).hexdigest()

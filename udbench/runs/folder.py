@@ -53,6 +53,8 @@ def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
     except filelock.Timeout:
         raise BadData(f"another run is writing to {folder}; wait for it, or give another folder with --out") from None
     try:
+        for left in folder.glob(".*.part"):
+            left.unlink()  # what a killed process began to write
         yield folder
     finally:
         lock.release()

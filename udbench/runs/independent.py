@@ -20,6 +20,7 @@ from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.record import predictions_file, record
 from udbench.runs.trained import write_domains
 from udbench.train.checkpoint import Progress, load_weights_of, save_weights
+from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions
 
 DOMAINS = "domains"
@@ -38,20 +39,23 @@ def alone(config: RunConfig, domain: str) -> RunConfig:
 
 
 def independent(
-    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, train: Alone
+    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, train: Alone, comm: Comm
 ) -> RunResult:
     """Train a network for each domain in `folder`/domains/NAME, a run of its own each, and record them as one.
 
     Parameters, seconds and images are summed. What is done already is not done again, so each domain may be
-    resumed by itself.
+    resumed by itself. Several processes share the rows of each network in its turn.
     """
-    write_config(folder, id, job.config)
-    write_domains(folder, stores)
+    if comm.first:
+        write_config(folder, id, job.config)
+        write_domains(folder, stores)
     results: list[RunResult] = []
     for number, store in enumerate(stores, 1):
         part = replace(job, config=alone(job.config, store.name))
         told = _Part(listener, number, len(stores))
         results.append(train(part, store, folder / DOMAINS / store.name, told))
+    if not comm.first:
+        return comm.tell(None)
     model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
     predictions: dict[str, Predictions] = {}
     for store in stores:
@@ -63,10 +67,10 @@ def independent(
     seconds = sum(result.seconds for result in results)
     images = round(sum(result.seconds * result.images_per_second for result in results))
     end = Progress(round=job.config.settings.rounds, seconds=seconds, images=images)
-    combined = record(id, job, stores, folder, model, predictions, end)
+    combined = record(id, job, stores, folder, model, predictions, end, world=comm.size)
     atomic_write(folder / "result.json", combined.dumps())
     listener.finished(combined.document())
-    return combined
+    return comm.tell(combined)
 
 
 class _Part:

@@ -30,7 +30,7 @@ class Silent:
         self.curve: list[int] = []
 
     def started(self, about: Mapping[str, Any]) -> None:
-        self.start = about["start"]
+        self.start, self.trouble = about["start"], about["trouble"]
 
     def stepped(self, step: Step) -> None:
         self.rounds.append(step.round)

@@ -8,7 +8,8 @@ import queue
 import socket
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from udbench.adapters import Adapter
 from udbench.plugins import load
 from udbench.testing import toys
+from udbench.train.checkpoint import Checkpoints, Progress
 from udbench.train.comm import Comm, join
 from udbench.train.evaluate import evaluate
 from udbench.train.model import UniversalModel, build_model
@@ -88,43 +90,84 @@ def trained(rank: int, world: int, cases: Sequence[tuple[str, str, bool]]) -> li
     return found
 
 
+def resumed(rank: int, world: int, adapter: str, folder: Path, group: int | None) -> dict[str, Any]:
+    """What becomes of a toy network in this world that goes on where a checkpoint in a folder is, and begins where
+    there is none: as `trained`, but a round at most, until there are three."""
+    comm = join(torch.device("cpu")) if world > 1 else Comm()
+    toy = _Toy(comm, adapter, "deep", True, group)
+    checkpoints = Checkpoints(folder, adapter, {})
+    begun = comm.tell(checkpoints.any)
+    progress = comm.tell(checkpoints.load(toy.model, toy.optimizer)[0] if begun and comm.first else Progress())
+    if begun:
+        comm.start_alike(toy.model, toy.optimizer)
+    losses = toy.round(progress.round)
+    if progress.round < ROUNDS - 1:
+        toy.optimizer.step()
+        comm.come_home(toy.model, toy.optimizer)
+        if comm.first:
+            checkpoints.save(toy.model, toy.optimizer, Progress(round=progress.round + 1))
+    found = toy.found(losses)
+    comm.close()
+    return found
+
+
 def _trained(comm: Comm, adapter: str, sharing: str, norms: bool) -> dict[str, Any]:
     """Three rounds: the last losses and gradients, the state, the optimizer's, and the predictions."""
-    data = [toys.toy_data("reds"), toys.toy_data("blues", classes=4), toys.toy_data("greys", classes=2, channels=1)]
-    chosen = load().get(Adapter, adapter)
-    model: UniversalModel = build_model(
-        toys.toy_architecture(dropout=0.3, norms=norms),
-        chosen,
-        toys.toy_inputs(data),
-        adapter_settings=chosen.settings() if chosen.settings else None,
-        sharing=sharing,
-        seed=3,
-    ).double()
-    settings = toys.toy_settings(batch_size=4, domain={"blues": {"batch_size": 5, "weight": 2.0}}, eval_batch_size=4)
-    dealt = deal(ROWS, COSTS, comm.size)
-    comm.assign(dealt)
-    schedule = make_schedule(model.inputs, settings, None, dealt.slices[comm.rank])
-    optimizer = make_optimizer(model, settings)
-    feed = toys.toy_feed(data)
-    step = Step(model.train(), feed, settings, "fp64", comm=comm)
+    toy = _Toy(comm, adapter, sharing, norms, None)
     losses: dict[str, torch.Tensor] = {}
     for round in range(ROUNDS):
-        optimizer.zero_grad(set_to_none=True)
-        losses = step.gradients(round, schedule.groups)
-        if round == ROUNDS - 1:
-            break
-        optimizer.step()
-    comm.come_home(model, optimizer)
-    rows = {domain.name: np.asarray(domain.test_rows) for domain in data}
-    seen = evaluate(model, feed, rows, settings, "fp64", by_batch=chosen.evaluation == "batch", comm=comm)
-    return {
-        "losses": {name: float(loss) for name, loss in losses.items()},
-        "gradients": {n: None if p.grad is None else p.grad.numpy() for n, p in model.named_parameters()},
-        "state": {name: value.numpy() for name, value in model.state_dict().items()},
-        "optimizer": {
-            n: {k: v.numpy() for k, v in optimizer.state[p].items()}
-            for n, p in model.named_parameters()
-            if p in optimizer.state
-        },
-        "predictions": {name: (each.predicted, each.log_probability) for name, each in seen.items()},
-    }
+        losses = toy.round(round)
+        if round < ROUNDS - 1:
+            toy.optimizer.step()
+    return toy.found(losses)
+
+
+class _Toy:
+    """A toy network in training on three domains, in float64."""
+
+    def __init__(self, comm: Comm, adapter: str, sharing: str, norms: bool, group: int | None) -> None:
+        self.data = [
+            toys.toy_data("reds"),
+            toys.toy_data("blues", classes=4),
+            toys.toy_data("greys", classes=2, channels=1),
+        ]
+        self.comm, self.adapter = comm, load().get(Adapter, adapter)
+        self.model: UniversalModel = build_model(
+            toys.toy_architecture(dropout=0.3, norms=norms),
+            self.adapter,
+            toys.toy_inputs(self.data),
+            adapter_settings=self.adapter.settings() if self.adapter.settings else None,
+            sharing=sharing,
+            seed=3,
+        ).double()
+        domain = {"blues": {"batch_size": 5, "weight": 2.0}}
+        self.settings = toys.toy_settings(batch_size=4, domain=domain, eval_batch_size=4)
+        dealt = deal(ROWS, COSTS, comm.size)
+        comm.assign(dealt)
+        self.schedule = make_schedule(self.model.inputs, self.settings, group, dealt.slices[comm.rank])
+        self.optimizer = make_optimizer(self.model, self.settings)
+        self.feed = toys.toy_feed(self.data)
+        self.step = Step(self.model.train(), self.feed, self.settings, "fp64", comm=comm)
+
+    def round(self, number: int) -> dict[str, torch.Tensor]:
+        """The losses of a round, whose gradients are there."""
+        self.optimizer.zero_grad(set_to_none=True)
+        return self.step.gradients(number, self.schedule.groups)
+
+    def found(self, losses: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        """All that a law can compare."""
+        self.comm.come_home(self.model, self.optimizer)
+        rows = {domain.name: np.asarray(domain.test_rows) for domain in self.data}
+        by_batch = self.adapter.evaluation == "batch"
+        seen = evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch, comm=self.comm)
+        return {
+            "losses": {name: float(loss) for name, loss in losses.items()},
+            "gradients": {n: None if p.grad is None else p.grad.numpy() for n, p in self.model.named_parameters()},
+            "state": {name: value.numpy() for name, value in self.model.state_dict().items()},
+            "optimizer": {
+                n: {k: v.numpy() for k, v in self.optimizer.state[p].items()}
+                for n, p in self.model.named_parameters()
+                if p in self.optimizer.state
+            },
+            "predictions": {name: (each.predicted, each.log_probability) for name, each in seen.items()},
+        }

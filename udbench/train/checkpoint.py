@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +18,8 @@ from udbench.errors import BadData
 from udbench.files import writing
 from udbench.train.model import UniversalModel
 from udbench.train.owned import owned_names
+
+HEADER = b"udbench checkpoint 1 sha256="
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,39 +31,104 @@ class Progress:
     images: int = 0
 
 
-def save_checkpoint(
-    path: Path, identity: str, model: UniversalModel, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
-    """Write a run's state so that the file is whole or the old one stays. `identity` is the configuration's."""
-    state = {
-        "identity": identity,
-        "round": progress.round,
-        "seconds": progress.seconds,
-        "images": progress.images,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    memory = io.BytesIO()
-    torch.save(state, memory)  # not into the file: on a full disk torch's own writer fails with an error of its own
-    with writing(path) as temporary:
-        temporary.write_bytes(memory.getbuffer())
+class Checkpoints:
+    """The last two states of a run, in its folder: a damaged newest one costs the rounds behind the one before.
 
+    A file is one line with the sha256 of the rest, and torch's archive. `identity` is the configuration's, `images`
+    the hash of each domain's images: a state of others is refused.
+    """
 
-def load_checkpoint(path: Path, identity: str, model: UniversalModel, optimizer: torch.optim.Optimizer) -> Progress:
-    """Bring model and optimizer to the state in a file. Raises BadData: another configuration's, or damaged."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["identity"] != identity:
+    def __init__(self, folder: Path, identity: str, images: Mapping[str, str]) -> None:
+        self.path, self.before = folder / "checkpoint.pt", folder / "checkpoint-before.pt"
+        self._identity, self._images = identity, dict(images)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a state to go on from, whole or not."""
+        return self.path.exists() or self.before.exists()
+
+    def save(self, model: UniversalModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write a state. At each moment there is a whole one."""
+        state = {
+            "identity": self._identity,
+            "images": self._images,
+            "round": progress.round,
+            "seconds": progress.seconds,
+            "images_seen": progress.images,
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
+        memory = io.BytesIO()
+        torch.save(state, memory)  # not into the file: on a full disk torch's own writer fails with an error of its own
+        content = memory.getbuffer()
+        with writing(self.path) as temporary:
+            with temporary.open("wb") as file:
+                file.write(HEADER + hashlib.sha256(content).hexdigest().encode() + b"\n")
+                file.write(content)
+            if self.path.exists():
+                self.path.replace(self.before)
+
+    def load(self, model: UniversalModel, optimizer: torch.optim.Optimizer) -> tuple[Progress, str]:
+        """Bring model and optimizer to the newest whole state; how far that is, and what was wrong with a newer one.
+
+        Raises BadData: no whole one, or one of another configuration or of other images.
+        """
+        trouble = ""
+        for path in (self.path, self.before):
+            if not path.exists():
+                continue
+            try:
+                return self._load(path, model, optimizer), trouble
+            except _Damaged as error:
+                trouble = f"{trouble}, and {error}" if trouble else str(error)
+        raise BadData(f"{trouble}; delete it to begin anew")
+
+    def drop_before(self) -> None:
+        """Leave the newest alone, when the run is done."""
+        self.before.unlink(missing_ok=True)
+
+    def _load(self, path: Path, model: UniversalModel, optimizer: torch.optim.Optimizer) -> Progress:
+        state = _read(path)
+        if state.get("identity") != self._identity:
             raise BadData(
                 f"{path} belongs to a run with another configuration; give the same options to go on with it, "
                 "or another folder with --out"
             )
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadData(f"{path} is damaged ({reason}); delete it to begin anew") from None
-    return Progress(round=state["round"], seconds=state["seconds"], images=state["images"])
+        others = [name for name, sha256 in self._images.items() if state.get("images", {}).get(name) != sha256]
+        if others:
+            raise BadData(
+                f"{path} is of a run that began with other images of '{others[0]}' than those that are there now; "
+                "bring those back, or begin anew in another folder with --out"
+            )
+        try:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+            return Progress(round=state["round"], seconds=state["seconds"], images=state["images_seen"])
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise _Damaged(path, error) from None
+
+
+class _Damaged(Exception):
+    def __init__(self, path: Path, why: Exception | str) -> None:
+        said = str(why).splitlines()[0] if str(why) else type(why).__name__
+        super().__init__(f"{path} is damaged ({said})")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, once its sum is right. Raises _Damaged."""
+    try:
+        content = path.read_bytes()
+        line, _, rest = content.partition(b"\n")
+        if not line.startswith(HEADER):
+            raise _Damaged(path, "it is no checkpoint")
+        if line.removeprefix(HEADER) != hashlib.sha256(rest).hexdigest().encode():
+            raise _Damaged(path, "its sha256 is not the one it was written with")
+        state = torch.load(io.BytesIO(rest), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, OSError) as error:
+        raise _Damaged(path, error) from None
+    if not isinstance(state, dict):
+        raise _Damaged(path, "it is no checkpoint")
+    return state
 
 
 def save_weights(path: Path, model: UniversalModel) -> None:

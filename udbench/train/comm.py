@@ -7,7 +7,7 @@ that domain. torchrun starts the processes and torch.distributed moves the bytes
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from udbench.train.schedule import Deal
 from udbench.train.synced import syncing
 
 BUCKET_BYTES = 25 << 20
+WISHES = ("stop", "save")
 TIMEOUT = 600.0
 
 
@@ -33,8 +34,8 @@ class Comm:
         self.rank, self.size = rank, size
         self.device = device or torch.device("cpu")
         self.deal: Deal | None = None
-        self.stopping = False
-        self._hand = False
+        self._asked: frozenset[str] = frozenset()
+        self._granted: frozenset[str] = frozenset()
         self._groups: dict[str, Any] = {}
         self._round = 0
 
@@ -52,9 +53,14 @@ class Comm:
                 if self.rank in ranks:
                     self._groups[domain] = group
 
-    def raise_hand(self) -> None:
-        """Ask all processes to stop behind the next round."""
-        self._hand = True
+    def ask(self, wishes: Collection[str]) -> None:
+        """Ask all processes to do something behind the round that begins: some of WISHES."""
+        self._asked = frozenset(wishes)
+
+    @property
+    def granted(self) -> frozenset[str]:
+        """What any process asked for before the last round, the same in all of them."""
+        return self._granted
 
     @contextmanager
     def norms(self) -> Iterator[None]:
@@ -74,6 +80,7 @@ class Comm:
         A parameter that no process used keeps a gradient of None.
         """
         if self.size == 1:
+            self._granted = self._asked
             return dict(losses)
         assert self.deal is not None
         names = list(self.deal.members)
@@ -159,13 +166,13 @@ class Comm:
             dist.destroy_process_group()
 
     def _agree(self, used: Sequence[bool]) -> list[bool]:
-        """Which of the shared parameters any process used; and whether any wants to stop."""
-        said = torch.tensor([*map(float, used), float(self._hand)])
+        """Which of the shared parameters any process used; and what any asks for."""
+        said = torch.tensor([*map(float, used), *(float(wish in self._asked) for wish in WISHES)])
         with self._guarded():
             dist.all_reduce(said)
-        *flags, stop = (said > 0).tolist()
-        self.stopping = stop
-        return flags
+        flags: list[bool] = (said > 0).tolist()
+        self._granted = frozenset(wish for wish, yes in zip(WISHES, flags[len(used) :], strict=True) if yes)
+        return flags[: len(used)]
 
     def _sum(self, parameters: Sequence[Tensor], group: Any) -> None:
         for bucket in _buckets(parameters):

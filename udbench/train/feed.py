@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from udbench.train.draws import draws
 from udbench.train.loader import Encoded, Loader, Views
+from udbench.train.memory import available_bytes
 from udbench.train.order import block_shuffled, shuffled
 from udbench.train.route import Slice
 
@@ -151,22 +153,28 @@ class Feed:
     def _augmented(self, part: Slice, round: int, batch: int, picked: NDArray[np.int64]) -> Tensor:
         """Crops of the zero-padded whitened images, half of them mirrored where the domain allows: (n, H, W, C)."""
         domain = self.data[part.domain]
-        if part.domain in self._images:
-            store = self._images[part.domain]
-        else:
-            store, picked = self._pixels(self._views(part, round, batch)), np.arange(part.rows)
-        height, width = store.shape[1:3]
         mine = slice(part.first, part.first + part.rows)
         stream = draws(self.seed, "augment", part.domain, round)
         shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
         mirror = stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
+        if part.domain in self._images and domain.pad:
+            return self._cropped(part.domain, picked, shift, mirror)
+        views = Views(part.domain, picked) if part.domain in self._images else self._views(part, round, batch)
+        return self._whitened(part.domain, _mirrored(self._pixels(views), mirror))
+
+    def _cropped(
+        self, domain: str, picked: NDArray[np.int64], shift: NDArray[np.int64], mirror: NDArray[np.bool_]
+    ) -> Tensor:
+        """One gather: windows shifted by so many rows and columns, with zeros where they leave the image."""
+        store = self._images[domain]
+        height, width = store.shape[1:3]
         y = np.arange(height) + shift[:, :1]
         x = np.where(mirror[:, None], np.arange(width)[::-1], np.arange(width)) + shift[:, 1:]
         inside = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
         flat = picked[:, None, None] * (height * width) + y.clip(0, height - 1)[:, :, None] * width
         places = torch.from_numpy(flat + x.clip(0, width - 1)[:, None, :]).to(store.device)
         pixels = self._on_device(store.reshape(-1, store.shape[3])[places])
-        return self._whitened(part.domain, pixels) * torch.from_numpy(inside[..., None]).to(self.device)
+        return self._whitened(domain, pixels) * torch.from_numpy(inside[..., None]).to(self.device)
 
     def _on_device(self, pixels: Tensor) -> Tensor:
         if pixels.device.type == self.device.type:
@@ -175,8 +183,15 @@ class Feed:
 
     def _whitened(self, domain: str, pixels: Tensor) -> Tensor:
         mean, scale = self._whitening[domain]
-        white = (pixels.to(self.dtype) - mean) * scale
+        white = pixels.to(self.dtype).sub_(mean).mul_(scale)
         return white if white.shape[3] == 3 else white.expand(*white.shape[:3], 3)
+
+
+def _mirrored(pixels: Tensor, mirror: NDArray[np.bool_]) -> Tensor:
+    if mirror.any():
+        rows = torch.from_numpy(np.flatnonzero(mirror)).to(pixels.device)
+        pixels[rows] = pixels[rows].flip(2)
+    return pixels
 
 
 def _channels_last(images: Tensor) -> Tensor:
@@ -193,7 +208,12 @@ def _place(size: int, device: torch.device) -> torch.device:
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:
     """A tensor over the array's memory. A read-only map stays one, however much larger than memory it is: torch warns
-    that it could be written to, and nothing does."""
+    that it could be written to, and nothing does. Of a map that memory does not hold, only what is asked for is read:
+    the neighbours that the system would read as well are seldom used before they are gone."""
+    mapped = getattr(images, "_mmap", None)
+    room = available_bytes(torch.device("cpu"))
+    if mapped is not None and room is not None and images.nbytes > room // 2 and hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(images)

@@ -41,14 +41,16 @@ def train(
 ) -> Progress:
     """Train from where `start` says to the recipe's last round.
 
-    `save` is called every `checkpoint_rounds` and before an interruption leaves; `score` every `eval_every`. Several
-    processes do the same rounds, and stop behind the same one.
+    `save` is called every `checkpoint_rounds`, every `checkpoint_minutes`, on SIGUSR1 (a cluster's warning) and before
+    an interruption leaves; `score` every `eval_every`. Several processes do the same rounds, and save and stop behind
+    the same ones.
     Losses stay on the device until it is time to report. Raises RunFailed when a loss is not finite, and
     KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
     """
     model, feed, comm = step.model, step.feed, step.comm
     pending: list[dict[str, torch.Tensor]] = []
     began, last = time.monotonic() - start.seconds, time.monotonic()
+    saved = last
     images, rate, at = start.images, 0.0, start.round
     model.train()
 
@@ -72,11 +74,21 @@ def train(
     def progress() -> Progress:
         return Progress(round=at, seconds=time.monotonic() - began, images=images)
 
-    with interruptible(patient=comm.size > 1) as interrupted:
+    def keep() -> None:
+        nonlocal saved
+        report()
+        save(progress())
+        saved = time.monotonic()
+        told.discard("save")
+
+    def wishes() -> set[str]:
+        overdue = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
+        return told | {"save"} if overdue else set(told)
+
+    with signals(patient=comm.size > 1) as told:
         plan()
         for round in range(start.round, settings.rounds):
-            if interrupted():
-                comm.raise_hand()
+            comm.ask(wishes())
             rate = set_learning_rate(optimizer, settings, round)
             pending.append(step.gradients(round, schedule.groups))
             optimizer.step()
@@ -85,18 +97,17 @@ def train(
             if time.monotonic() - last >= REPORT_SECONDS or at == settings.rounds:
                 report()
                 last = time.monotonic()
-            if comm.stopping or (comm.size == 1 and interrupted()):
-                report()
-                save(progress())
+            agreed = wishes() if comm.size == 1 else comm.granted
+            if "stop" in agreed:
+                keep()
                 raise KeyboardInterrupt
             if settings.eval_every and at % settings.eval_every == 0 and at < settings.rounds:
                 paused = time.monotonic()
                 score(at)
                 plan()
                 began += time.monotonic() - paused
-            if at % settings.checkpoint_rounds == 0 and at < settings.rounds:
-                report()
-                save(progress())
+            if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < settings.rounds:
+                keep()
         if settings.norm.recalibrate:
             recalibrate(model, settings.norm.recalibrate, lambda i: _forward(step, schedule, settings.rounds + i))
     return progress()
@@ -127,24 +138,27 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
 
 
 @contextmanager
-def interruptible(patient: bool = False) -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C or SIGTERM is only noted, for the loop to end at a whole round; a second one acts,
-    unless `patient`: whoever started several processes hands on what the terminal has told each of them already."""
+def signals(patient: bool = False) -> Iterator[set[str]]:
+    """Within, signals are only noted, for the loop to heed at a whole round: "stop" for Ctrl-C or SIGTERM, "save" for
+    SIGUSR1. A second request to stop acts, unless `patient`: whoever started several processes hands on what the
+    terminal has told each of them already."""
+    noted: set[str] = set()
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield noted
         return
-    noted: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
+    stops = (signal.SIGINT, signal.SIGTERM)
 
-    def note(number: int, _frame: object) -> None:
-        noted.append(number)
+    def stop(number: int, frame: object) -> None:
+        noted.add("stop")
         if not patient:
-            for each in signals:
+            for each in stops:
                 signal.signal(each, before[each])
 
-    before = {each: signal.signal(each, note) for each in signals}
+    before = {each: signal.signal(each, stop) for each in stops}
+    if warning := getattr(signal, "SIGUSR1", None):
+        before[warning] = signal.signal(warning, lambda number, frame: noted.add("save"))
     try:
-        yield lambda: bool(noted)
+        yield noted
     finally:
-        for each in signals:
-            signal.signal(each, before[each])
+        for each, handler in before.items():
+            signal.signal(each, handler)
