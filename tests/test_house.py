@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "hookspecs": CONTRACTS,
     "registry": {*CONTRACTS, "udbench.hookspecs"},
     "plugins": {*CONTRACTS, "udbench.hookspecs", "udbench.registry"},
-    "builtin": {*CONTRACTS, "udbench.hookspecs"},
+    "builtin": {*CONTRACTS, "udbench.hookspecs", "udbench.launching"},
     "config": {"udbench.errors"},
     "results": {"udbench.errors", "udbench.config"},
     "published": {"udbench.errors"},
@@ -46,13 +46,25 @@ MAY_IMPORT = {
         "udbench.files",
         "udbench.processes",
         "udbench.runs",
+        "udbench.scale",
         "udbench.train",
     },
+    "scale": {
+        *CONTRACTS,
+        "udbench.config",
+        "udbench.data",
+        "udbench.files",
+        "udbench.runs",
+        "udbench.scale",
+        "udbench.train",
+    },
+    "launching": {"udbench.errors", "udbench.launchers", "udbench.launching"},
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
     "sweeps": {
         "udbench.config",
         "udbench.errors",
         "udbench.files",
+        "udbench.launchers",
         "udbench.plots",
         "udbench.published",
         "udbench.results",
@@ -106,7 +118,7 @@ def test_a_room_imports_only_what_the_plan_lets_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_of)
 def test_only_training_runs_and_their_tests_import_torch_at_module_level(path: Path) -> None:
-    if room_of(module_of(path)) in ("train", "runs", "bench", "testing"):
+    if room_of(module_of(path)) in ("train", "runs", "bench", "scale", "testing"):
         return
     assert not {name.split(".")[0] for name in imports(path, top_only=True)} & {
         "torch",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from udbench.hookspecs import hookimpl
+from udbench.launchers import Launcher
 from udbench.recipes import Recipe
 from udbench.scores import Score
 
@@ -22,7 +23,31 @@ def udbench_recipes() -> list[Recipe]:
 
 @hookimpl
 def udbench_scores() -> list[Score]:
-    return [Score(name="mean-error", compute=mean_error, summary="the mean of the domains' top-1 errors")]
+    definition = (
+        "The mean over domains of the part of a domain's test images whose most probable class is not their label, in "
+        "percent. Each domain weighs the same, whatever its number of images. Source: Bilen and Vedaldi 2017."
+    )
+    summary = "the mean of the domains' top-1 errors"
+    return [Score(name="mean-error", compute=mean_error, summary=summary, definition=definition)]
+
+
+@hookimpl
+def udbench_launchers() -> list[Launcher]:
+    from udbench.launching import local, torchrun
+
+    return [
+        Launcher(
+            name="local",
+            start=local.start,
+            settings=local.LocalSettings,
+            summary="runs side by side on this machine, as many as its cores hold",
+        ),
+        Launcher(
+            name="torchrun",
+            start=torchrun.start,
+            summary="one run after another on this machine, each on --processes N",
+        ),
+    ]
 
 
 def mean_error(errors: Mapping[str, float]) -> float:

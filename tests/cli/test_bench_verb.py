@@ -55,6 +55,8 @@ def test_growth_is_told_for_each_number_of_domains_and_drawn(cli: Call, monkeypa
         (["--plot", "x.svg"], "--plot is for 'udbench bench growth'"),
         (["growth", "--plot", "x.png"], "name an .svg file"),
         (["growth", "--only", "plain"], "--only is for 'udbench bench step'"),
+        (["--worlds", "2x1"], "--worlds is for 'udbench bench processes'"),
+        (["processes", "--worlds", "2"], "'2' is not PROCESSESxTHREADS"),
         (["--sharing", "none"], "one network after another"),
         (["--arch", "resnet39"], "no architecture 'resnet39'"),
     ],

@@ -84,7 +84,7 @@ def test_what_is_wrong_on_a_board_is_named_and_the_rest_stands(cli: Call, board:
     (folder / "lost.json").write_text(json.dumps(lost))
     said = cli("board", "show", "small")
     assert said.code == 0 and said.err.count("left out: ") == 3
-    assert "schema 7 is newer than 1" in said.err and "bad.json: not JSON" in said.err and "lost.json" in said.err
+    assert "schema 7 is newer than 2" in said.err and "bad.json: not JSON" in said.err and "lost.json" in said.err
     assert "predictions missing" in said.out
 
 

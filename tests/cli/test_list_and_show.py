@@ -110,7 +110,7 @@ def test_every_kind_is_shown_by_its_word_for_one(
             udbench_scores=[udbench.Score(name="one", compute=max)],
             udbench_studies=[udbench.Study(name="one", grid={})],
             udbench_published=[tmp_path / "one.json"],
-            udbench_launchers=[udbench.Launcher(name="one", launch=print)],
+            udbench_launchers=[udbench.Launcher(name="one", start=print)],
             udbench_reporters=[udbench.Reporter(name="one", open=print)],
             udbench_commands={"one": ("a:b", "")},
         )
@@ -187,3 +187,12 @@ def test_what_a_domain_asks_of_its_head_is_checked(
     )
     said = cli("run", "--adapter", "domain-bn", "--arch", "tower", "--set", f"domain.handwriting.{asked}")
     assert said.code == 2 and re.search(message, said.err)
+
+
+def test_what_a_figure_of_a_board_means_is_shown(cli: Call) -> None:
+    for name in ("ud-score", "parameters", "bits", "training-time", "throughput"):
+        assert cli("show", name).out.startswith(f"measure {name} (udbench)\n  unit ")
+        (facts,) = cli("show", name, "--json").json
+        assert facts["kind"] == "measures" and len(facts["definition"]) > 40
+    assert "top-1" in cli("show", "mean-error").out and "Source:" in cli("show", "mean-error").out
+    assert "Did you mean 'parameters'?" in cli("show", "parametres").err

@@ -63,6 +63,14 @@ def test_what_is_wrong_is_told_by_the_process_that_met_it(call: Any) -> None:
 
 
 def test_what_several_processes_cannot_do_is_refused_before_they_start(call: Any) -> None:
-    for words, says in ((["--sharing", "none"], "--processes with --sharing none"), (["--dry-run"], "--dry-run says")):
-        done = call(*RUN, "--processes", "2", *words)
-        assert done.returncode == 2 and says in done.stderr
+    done = call(*RUN, "--processes", "2", "--dry-run")
+    assert done.returncode == 2 and "--dry-run says what one process would take; leave --processes out" in done.stderr
+
+
+@pytest.mark.slow
+def test_networks_that_share_nothing_are_shared_out_one_after_another(call: Any) -> None:
+    done = call(*RUN, "--sharing", "none", "--launcher", "torchrun", "--processes", "2", "--out", "none", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["environment"]["world"] == 2 and len(result["scores"]) == 2
+    assert "network 2 of 2: folder-rings" in done.stderr

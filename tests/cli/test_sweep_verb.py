@@ -25,6 +25,7 @@ import pytest
 
 from udbench import Study, hookimpl
 from udbench.cli import sweep as verb
+from udbench.cli import sweeping
 from udbench.testing.records import made_result
 from udbench.testing.trees import write_class_folders
 
@@ -72,7 +73,7 @@ class Made:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     stand_in = Made()
-    monkeypatch.setattr(verb, "_child", stand_in)
+    monkeypatch.setattr(sweeping, "_child", stand_in)
     return stand_in
 
 
@@ -106,7 +107,7 @@ def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Mad
     from udbench.cli import jobs
 
     plan = verb._plan(study(), 2, None, None)
-    config = jobs.configuration(verb._ask(plan.rows[1], 1), "cpu", "fp32")
+    config = jobs.configuration(sweeping.ask_of(plan.rows[1], 1), "cpu", "fp32")
     document = json.loads(made_result("f00", (30.0, 20.0), adapter="domain-bn", seed=1).dumps().replace(
         '"left"', '"handwriting"').replace('"right"', '"walkers"'))  # fmt: skip
     document.update(
@@ -305,7 +306,7 @@ def widen(options: dict[str, str]) -> None:
 def test_what_error_costs_in_parameters_is_printed_and_drawn(
     cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
+    monkeypatch.setattr(sweeping, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
     said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg")
     assert said.code == 0 and said.err.splitlines()[-1] == "figure: figures/error.svg"
     assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
@@ -396,25 +397,25 @@ CHILDREN = {
 
 @pytest.mark.parametrize("code", CHILDREN)
 def test_why_a_process_failed(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verb._child([sys.executable, "-c", code]) == CHILDREN[code]
+    assert sweeping._child([sys.executable, "-c", code]) == CHILDREN[code]
     assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_process_that_was_interrupted_stops_the_sweep() -> None:
     with pytest.raises(KeyboardInterrupt):
-        verb._child([sys.executable, "-c", "raise SystemExit(130)"])
+        sweeping._child([sys.executable, "-c", "raise SystemExit(130)"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_end_is_as_ctrl_c(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        with pytest.raises(KeyboardInterrupt), verb._stopped_by_signals():
+        with pytest.raises(KeyboardInterrupt), sweeping.stopped_by_signals():
             os.kill(os.getpid(), number)
             time.sleep(10)
         assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)  # nohup
-        with verb._stopped_by_signals():
+        with sweeping.stopped_by_signals():
             os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
@@ -437,10 +438,10 @@ def test_ctrl_c_is_handed_on_once_and_what_the_run_saves_is_waited_for(tmp_path:
     presser = threading.Thread(target=press)
     presser.start()
     with contextlib.chdir(tmp_path), pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verb.output, "note", lambda text: heard.set())
+        patch.setattr(sweeping.output, "note", lambda text: heard.set())
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            verb._child([sys.executable, "-c", code])
+            sweeping._child([sys.executable, "-c", code])
         finally:
             signal.signal(signal.SIGINT, before)
     presser.join()
@@ -457,7 +458,7 @@ def test_a_study_that_was_killed_and_stopped_in_the_middle_gives_the_same_table(
     folders = STUDY.replace("handwriting", "folder:cones").replace("walkers", "folder:rings")
     study(folders.replace("rounds = 4", "rounds = 6"))
     with monkeypatch.context() as patch:
-        patch.setattr(verb, "_child", lambda command: "" if cli(*command[4:]).code == 0 else "it failed")
+        patch.setattr(sweeping, "_child", lambda command: "" if cli(*command[4:]).code == 0 else "it failed")
         whole = cli("sweep", "toys.toml", "--out", "whole", *ALIKE)
     assert whole.code == 0
     (done,) = Path("whole").glob("universal-bn-*")

@@ -13,7 +13,7 @@ import pytest
 
 from udbench.errors import UdbenchError
 from udbench.published import PublishedTable
-from udbench.results import RunResult
+from udbench.results import RunResult, trained_on
 from udbench.sweeps.grid import Plan, expand
 from udbench.sweeps.state import Run, forget_failure, note_failure, run_of, runs_of, wait_until_free
 from udbench.sweeps.table import study_table
@@ -62,6 +62,7 @@ def only(made: RunResult, domain: str) -> RunResult:
 def with_settings(made: RunResult, **settings: Any) -> RunResult:
     document = made.document()
     document["config"]["settings"].update(settings)
+    document["trained_on"] = trained_on(document["config"]["settings"]["val_fraction"])
     return RunResult.model_validate_json(json.dumps(document))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from udbench.runs.job import Job
 
 
-Part = Literal["step", "growth", "images", "startup"]
+Part = Literal["step", "growth", "images", "startup", "processes"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
 
 
@@ -27,9 +27,10 @@ def bench(
     what: Annotated[
         Part,
         typer.Argument(
-            metavar="[step|growth|images|startup]",
+            metavar="[step|growth|images|startup|processes]",
             help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains. images: preparing "
-            "and feeding beside decoding alone. startup: how soon the command line answers.",
+            "and feeding beside decoding alone. startup: how soon the command line answers. processes: several "
+            "processes beside one, and beside what plan predicts.",
             show_default=True,
         ),
     ] = "step",
@@ -49,6 +50,12 @@ def bench(
     only: Annotated[
         str | None,
         typer.Option(help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation."),
+    ] = None,
+    worlds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PxT[,PxT…]", help="For processes: how many, and threads of each.", show_default="2x1,1x2,1x1"
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
@@ -73,7 +80,7 @@ def bench(
     from udbench.errors import BadSetting
 
     wanted = _contenders(only) if what == "step" else ()
-    _check(what, only, profile, plot, workers)
+    _check(what, only, profile, plot, workers, worlds)
     if what == "startup":
         return _startup(turns, json=json)
     if what == "images":
@@ -109,6 +116,8 @@ def bench(
     specs = {member.spec.name: member.spec for member in members}
     if what == "growth":
         return _growth(job, members[0].spec, turns, plot, json=json)
+    if what == "processes":
+        return _processes(job, specs, worlds, turns, rounds, json=json)
     from udbench.bench.step import bench as measure
 
     report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
@@ -121,7 +130,9 @@ def bench(
     return None
 
 
-def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None, workers: int | None) -> None:
+def _check(
+    what: Part, only: str | None, profile: Path | None, plot: Path | None, workers: int | None, worlds: str | None
+) -> None:
     """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
     from udbench.errors import BadSetting
 
@@ -130,6 +141,7 @@ def _check(what: Part, only: str | None, profile: Path | None, plot: Path | None
         ("--profile", profile, "step"),
         ("--plot", plot, "growth"),
         ("--workers", workers, "images"),
+        ("--worlds", worlds, "processes"),
     ):
         if value is not None and what != part:
             raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")
@@ -181,6 +193,51 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
     output.note(f"figure  {plot}")
 
 
+def _processes(
+    job: Job, specs: Mapping[str, DomainSpec], worlds: str | None, turns: int, rounds: int, *, json: bool
+) -> None:
+    from udbench.bench.names import WORLDS
+    from udbench.bench.processes import measure, parse_worlds
+    from udbench.cli.plan import remaking
+    from udbench.launching.torchrun import check_processes
+
+    words = WORLDS if worlds is None else [word.strip() for word in worlds.split(",") if word.strip()]
+    named = parse_worlds(words)
+    check_processes(max(processes for processes, _ in named.values()), job.config.device)
+    found = measure(job, specs, named, turns=turns, rounds=rounds, remake=remaking(job.config), told=output.note)
+    if json:
+        return output.emit_json(found.document())
+    _say_where(found.about, turns, threads=False)
+    table = output.table(
+        "world", ">images/s", ">slowest … fastest", ">predicted", ">reduce, %", ">predicted", ">idle, mean, %",
+        ">predicted", ">idle, worst, %", ">predicted", title="Processes x threads of each; quartiles in brackets",
+    )  # fmt: skip
+    for name, world in found.worlds.items():
+        slow, fast = world.samples.rates
+        predicted = world.prediction
+        table.add_row(
+            *output.cells(
+                name,
+                f"{world.samples.rate:.1f}",
+                f"{slow:.1f} … {fast:.1f}",
+                f"{predicted.rate:.1f}",
+                _share(world.reduce),
+                f"{100 * predicted.reduce / predicted.seconds:.1f}",
+                _share(world.idle),
+                f"{100 * predicted.idle_mean:.1f}",
+                _share(world.idle_worst),
+                f"{100 * predicted.idle_worst:.1f}",
+            )
+        )
+    output.answers().print(table)
+    _show_ratios(found.ratios)
+    return None
+
+
+def _share(each: Ratio) -> str:
+    return f"{100 * each.value:.1f} ({100 * each.low:.1f} … {100 * each.high:.1f})"
+
+
 def _startup(turns: int, *, json: bool) -> None:
     from udbench.bench.startup import measure
 
@@ -225,10 +282,12 @@ def _show_ratios(ratios: Mapping[str, Ratio]) -> None:
     output.answers().print(table)
 
 
-def _say_where(about: Mapping[str, Any], turns: int) -> None:
+def _say_where(about: Mapping[str, Any], turns: int, *, threads: bool = True) -> None:
+    own = f"{about['threads']} threads, " if threads else ""
     output.say(
         f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}; {about['precision']} on "
-        f"{about['hardware']}, {about['threads']} threads, torch {about['versions']['torch']}; {turns} turns"
+        f"{about['hardware']}, {own}torch {about['versions']['torch']}; "
+        f"{turns} turns"
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import baseline, context, output
+from udbench.cli import baseline, board_add, board_compare, board_verify, context, output
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import Baseline
@@ -29,14 +29,14 @@ def show(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Rank the entries of a board by mean error."""
-    from udbench.boards.baseline import FOLDER, read_baselines
-    from udbench.boards.entry import read_board
+    from udbench.boards.baseline import read_baselines
+    from udbench.boards.entry import RESERVED, read_board
     from udbench.boards.ranking import rank
     from udbench.errors import UnknownName
 
     folder = board / suite
     found = [path.parent for path in board.rglob("*.json")] if board.is_dir() else []
-    there = {folder.relative_to(board).as_posix() for folder in found if folder.name != FOLDER}
+    there = {folder.relative_to(board).as_posix() for folder in found if folder.name not in RESERVED}
     every = _published()
     suites = {*context.registry().names("suites"), context.CUSTOM_SUITE}
     known = {*there, *suites, *(table.suite for _, table in every)}
@@ -67,22 +67,9 @@ def show(
         output.note(f"left out: {bad.reason}")
 
 
-@app.command()
-def add(
-    run: Annotated[str, typer.Argument(help="A run's folder, or its id in ./runs.")],
-    board: Board = Path("leaderboards"),
-) -> None:
-    """Put a run's result on its board."""
-    from udbench.boards.entry import add_entry
-    from udbench.cli.show import result_path
-    from udbench.errors import BadData
-
-    path = result_path(run)
-    if path is None:
-        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
-    output.say(str(add_entry(board, path.parent)))
-
-
+app.command("add")(board_add.add)
+app.command("verify")(board_verify.verify)
+app.command("compare")(board_compare.compare)
 app.command("baseline")(baseline.baseline)
 
 
@@ -168,7 +155,8 @@ def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
     from udbench.boards.baseline import ud_score
 
     result = row.result
-    remarks = [*{entry.standing: None for entry in row.entries}]
+    verified = sum(entry.standing == "verified" for entry in row.entries)
+    remarks = [f"{verified} of {row.seeds} verified" if 0 < verified < row.seeds else row.entries[0].standing]
     remarks += sorted({entry.remark for entry in row.entries if entry.remark})
     remarks += [] if row.complete else ["incomplete data"]
     remarks += ["mixed batches"] if result.config.settings.batch == "mixed" else []
@@ -201,18 +189,23 @@ def _document(table: Table, baseline: Baseline | None) -> dict[str, Any]:
             {
                 "rank": row.rank,
                 "tied": row.tied,
+                "rank_at_best": row.at_best,
                 "adapter": row.result.adapter,
                 "arch": row.result.arch,
                 "sharing": row.result.sharing,
                 "recipe": row.result.recipe,
                 "mean_error": row.mean_error,
                 "spread": row.spread,
+                "interval": _interval(row),
                 "noise": row.noise,
                 "ud_score": ud_score(row, baseline) if baseline else None,
                 "baseline": baseline.version if baseline else None,
                 "seeds": [entry.result.seed for entry in row.entries],
                 "errors": row.errors,
                 "standing": sorted({entry.standing for entry in row.entries}),
+                "verified": [entry.result.id for entry in row.entries if entry.standing == "verified"],
+                "trained_on": row.result.trained_on,
+                "checkpoint": row.result.checkpoint,
                 "remarks": sorted({entry.remark for entry in row.entries if entry.remark}),
                 "complete": row.complete,
                 "entries": [entry.result.id for entry in row.entries],
@@ -220,3 +213,14 @@ def _document(table: Table, baseline: Baseline | None) -> dict[str, Any]:
             for row in table.rows
         ],
     }
+
+
+def _interval(row: Row) -> list[float] | None:
+    """Student's 95 % interval of the mean error over seeds."""
+    if row.spread is None:
+        return None
+    from udbench.boards.statistics import over_seeds
+
+    of = over_seeds([entry.result.mean_error for entry in row.entries])
+    assert of.low is not None and of.high is not None
+    return [of.low, of.high]

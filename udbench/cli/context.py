@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import importlib
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -308,3 +310,17 @@ def preparing(number: int) -> Iterator[Any]:
                 output.note(f"prepared {step.domain}: {step.total:,} images in {took:.1f} s")
 
         yield tell
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """Within, SIGUSR1 ends nothing: a cluster's warning to whoever has nothing to save at that moment."""
+    number = getattr(signal, "SIGUSR1", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from udbench.cli import context, output
+from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
+    from udbench.cli.launching import Chosen
     from udbench.data.store import Store
     from udbench.domains import Domain
     from udbench.reporters import Reporter
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
+@context.warned()
 def run(
     adapter: Annotated[
         str, typer.Option(help="Which parts of the network are each domain's own (udbench list adapters).")
@@ -62,6 +67,13 @@ def run(
         typer.Option(min=1, help="Most domains that share a forward; fewer need less memory.", show_default="all"),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that share the run; domains are dealt to them.")] = 1,
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            help="Start the run by a launcher (udbench list launchers); --set launcher.KEY=VALUE for its settings.",
+            show_default="torchrun with --processes",
+        ),
+    ] = None,
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the step: faster rounds after minutes of compiling.")
     ] = False,
@@ -80,14 +92,13 @@ def run(
 
     For example: udbench run --adapter domain-bn --arch resnet38
     """
-    from udbench.cli import jobs
+    from udbench.cli import jobs, launching
     from udbench.reporters import Reporter
 
+    place, settings = launching.choose(launcher, settings or [])
     chosen, members, part = context.resolve_domains(suite, domains)
     names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
-        recipe, chosen, names, settings or []
-    )
+    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(recipe, chosen, names, settings)
     if available:
         members = context.available(members, data, recipe_settings)
         part = part or len(members) < len(names)
@@ -111,10 +122,16 @@ def run(
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     jobs.check(ask)
     started = int(os.environ.get("WORLD_SIZE", "1"))
-    if max(processes, started) > 1:
-        _check_shared(sharing, dry_run)
+    if max(processes, started) > 1 or place:
+        if dry_run:
+            leave = "--launcher" if launcher else "--processes"
+            raise BadSetting(f"--dry-run says what one process would take; leave {leave} out")
         if started == 1:
-            return _launch(processes, device)
+            place = place or launching.choose("torchrun", [])[0]
+            assert place is not None
+            return _launch(place, processes, device, out, resume=resume, json=json)
+        if launcher:
+            raise BadSetting("--launcher: torchrun has started this process already; leave it out")
     if chosen.summary:
         output.note(f"{chosen.name}: {chosen.summary}")
     if dry_run:
@@ -149,26 +166,53 @@ def run(
     return None
 
 
-def _check_shared(sharing: str, dry_run: bool) -> None:
-    from udbench.errors import BadSetting
+def _launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
+    """This command again, by a launcher; ends with its exit code, or at once where it is handed over to a queue."""
+    from udbench.cli import launching
+    from udbench.launchers import Task
+    from udbench.launching import torchrun
 
-    if sharing == "none":
-        raise BadSetting(
-            "--processes with --sharing none: the networks have nothing to share a round for; run each domain by "
-            "itself (--domains NAME), or leave --processes out"
-        )
-    if dry_run:
-        raise BadSetting("--dry-run says what one process would take; leave --processes out")
+    words = launching.without_launching(context.words)
+    folder = out or RUNS
+    if place.waits:
+        if processes > 1:
+            torchrun.check_processes(processes, device)
+    else:
+        folder = _folder_for_later(out, place.item.name, resume)
+        words += (*(() if out else ("--out", str(folder))), *(() if resume else ("--resume",)))
+    task = Task(name="run", words=words, folder=folder, processes=processes)
+    own = folder.with_name(f"{folder.name}-{place.item.name.replace('/', '-')}")
+    said = ""
+    with contextlib.closing(launching.started(place, [task], own)) as reports:
+        for report in reports:
+            if report.state == "running":
+                if report.answer:
+                    sys.stdout.write(output.clean(report.line) + "\n")
+                elif report.line:
+                    output.note(said := report.line)
+            elif report.state == "queued":
+                where = {"state": "queued", "launcher": place.item.name, "ticket": report.ticket, "folder": str(folder)}
+                if json:
+                    output.emit_json(where)
+                else:
+                    output.say(f"queued  {report.ticket} of {place.item.name}; its result will be in {folder}")
+            elif report.state != "done":
+                if report.reason and report.reason.splitlines()[-1] not in said:
+                    output.error(report.reason)
+                code = report.code or (130 if report.state == "stopped" else 1)
+                raise typer.Exit(code if code > 0 else 1)
 
 
-def _launch(processes: int, device: str) -> None:
-    """This command again, in so many processes; ends with their exit code."""
-    from udbench.cli import torchrun
+def _folder_for_later(out: Path | None, launcher: str, resume: bool) -> Path:
+    """The folder of a run that is handed over: what stands in its way is told now, and not hours later."""
+    from udbench.errors import BadData
+    from udbench.runs.folder import new_folder
 
-    torchrun.check_processes(processes, device)
-    code = torchrun.launch(context.words, processes)
-    if code:
-        raise typer.Exit(code)
+    if out is None and resume:
+        raise BadSetting(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
+    if out is not None and not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadData(f"{out} exists already; go on with it by --resume, or give another folder with --out")
+    return out or new_folder(RUNS)
 
 
 def _one(

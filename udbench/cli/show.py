@@ -14,6 +14,7 @@ from udbench.cli import context, output
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from udbench.boards.measures import Measure
     from udbench.registry import Item
     from udbench.results import RunResult
 
@@ -24,7 +25,11 @@ def show(
     name: Annotated[str, typer.Argument(help="Anything that is installed, a run's folder, its id, or a result.json.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a domain, suite, recipe, adapter … by name, or the result of a run."""
+    """Show a domain, suite, recipe, adapter … by name, or the result of a run.
+
+    Also what a figure of a board means: mean-error, ud-score, parameters, ratio, bits, operations, training-time,
+    throughput, spread, noise.
+    """
     path = result_path(name)
     if path is not None:
         from udbench.errors import BadData
@@ -37,10 +42,15 @@ def show(
     registry = context.registry()
     found = registry.where(name)
     if not found:
+        from udbench.boards.measures import MEASURES, measure
         from udbench.errors import UnknownName
         from udbench.registry import KINDS
 
-        known = sorted({known for kind in KINDS for known in registry.names(kind)})
+        if (of := measure(name)) is not None:
+            return output.emit_json([_measure_facts(of)]) if json else _show_measure(of)
+        known = sorted(
+            {*(each.name for each in MEASURES), *(known for kind in KINDS for known in registry.names(kind))}
+        )
         raise UnknownName("item or run", name, known, registry.notes())
     if json:
         return output.emit_json([_facts(item) for item in found])
@@ -157,6 +167,18 @@ def _show_item(item: Item) -> None:
         _show_settings(item, facts)
 
 
+def _measure_facts(of: Measure) -> dict[str, Any]:
+    kept = {field.name: getattr(of, field.name) for field in fields(of) if field.name != "of"}
+    return {"kind": "measures", "owner": "udbench", **kept}
+
+
+def _show_measure(of: Measure) -> None:
+    output.say(f"measure {of.name} (udbench)")
+    for key, value in _measure_facts(of).items():
+        if key not in ("kind", "name", "owner") and value != "":
+            output.say(f"  {key:<15} {value}")
+
+
 def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
     from udbench.config import RecipeSettings
 
@@ -186,6 +208,6 @@ def _shown(value: Any) -> str:
 
 # The fields of an item that hold settings, and what stands before their names in --set, by the item's kind.
 _SETTINGS = {
-    "settings": {"adapters": "adapter.", "archs": "arch.", "recipes": ""},
+    "settings": {"adapters": "adapter.", "archs": "arch.", "launchers": "launcher.", "recipes": ""},
     "head_settings": {"archs": "domain.NAME.head."},
 }

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -27,11 +20,11 @@ if TYPE_CHECKING:
     from udbench.sweeps.table import StudyTable
 
 SWEEPS = Path("sweeps")
-GRACE = 60.0
 
 Format = Literal["text", "markdown", "csv", "latex"]
 
 
+@context.warned()
 def sweep(
     study: Annotated[str, typer.Argument(metavar="STUDY|FILE", help="A study (udbench list studies), or a TOML file.")],
     status: Annotated[bool, typer.Option("--status", help="Run nothing: print the table as it stands.")] = False,
@@ -54,6 +47,16 @@ def sweep(
     no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    launcher: Annotated[
+        str | None,
+        typer.Option(
+            help="Start the runs by a launcher (udbench list launchers); --set launcher.KEY=VALUE for its settings.",
+            show_default="one after another, here",
+        ),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share each run; domains are dealt to them.")
+    ] = 1,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
     ] = None,
@@ -74,11 +77,19 @@ def sweep(
     """
     if plot is not None:
         _check_plot(plot)
+    from udbench.cli import launching, queues, sweeping
+    from udbench.sweeps.handed import told_by
+    from udbench.sweeps.state import runs_of
+
+    chosen, settings = launching.choose(launcher, settings or [])
     plan = _plan(study, seeds, settings, domains)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
     known = _on_board(board, data, available) if not no_board else lambda row, seed: None
-    if not status:
+    stopped = False
+    if status:
+        queued = queues.in_queues(root, runs_of(plan, root, known), strict=False)
+    else:
         common = [
             *(["--available"] if available else []),
             *(["--data", str(data)] if data else []),
@@ -87,24 +98,27 @@ def sweep(
             *(["--workers", str(workers)] if workers else []),
         ]
         without = [word for name in context.disabled() for word in ("--no-plugin", name)]
-        with _stopped_by_signals():
-            _run_missing(plan, root, [*without, "run"], common, known)
-    from udbench.sweeps.state import runs_of
+        verb = sweeping.Verb(words=(*without, "run"), common=tuple(common), processes=processes)
+        with sweeping.stopped_by_signals(), queues.only_one(chosen, root):
+            queued, stopped = sweeping.run_missing(plan, root, verb, known, chosen)
     from udbench.sweeps.table import study_table
 
-    runs = runs_of(plan, root, known)
+    runs = told_by(queued, runs_of(plan, root, known), root)
     table = study_table(plan, runs, published, citation)
     if json:
         output.emit_json(_document(table, runs))
     else:
         _print(table, format, capacity)
+    for run in runs if status else ():
+        if run.state in ("queued", "running"):
+            output.note(f"{run.state}: {sweeping.name_of(run)}" + (f": {run.reason}" if run.reason else ""))
     if failed := [run for run in runs if run.state == "failed"]:
         for run in failed:
-            output.note(f"failed: {run.row.label}, seed {run.seed}: {run.reason.splitlines()[0]}")
+            output.note(f"failed: {sweeping.name_of(run)}: {run.reason.splitlines()[0]}")
     if plot is not None:
         _draw(table, plot)
-    if failed:
-        raise typer.Exit(1)
+    if failed or stopped:
+        raise typer.Exit(130 if stopped else 1)
 
 
 def _check_plot(path: Path) -> None:
@@ -171,13 +185,14 @@ def _on_board(board: Path, data: Path | None, available: bool) -> Known:
     """What finds a run's entry on a board: one of the very same configuration, on whatever machine it was run."""
     from udbench.boards.entry import Entry, read_board
     from udbench.cli import jobs
+    from udbench.cli.sweeping import ask_of
     from udbench.errors import UdbenchError
 
     entries: dict[str, list[Entry]] = {}
 
     def known(row: Planned, seed: int) -> tuple[Path, RunResult] | None:
         try:
-            ask = _ask(row, seed)
+            ask = ask_of(row, seed)
             ask = _of_available(ask, data) if available else ask
         except UdbenchError:  # told when it is run
             return None
@@ -200,133 +215,6 @@ def _of_available(ask: Ask, data: Path | None) -> Ask:
     found = context.statuses(ask.domains, data, ask.settings)
     here = tuple(domain for domain, each in zip(ask.domains, found, strict=True) if each.here)
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
-
-
-def _run_missing(plan: Plan, root: Path, verb: Sequence[str], common: Sequence[str], known: Known) -> None:
-    from udbench.errors import UdbenchError
-    from udbench.sweeps.state import forget_failure, note_failure, run_of, runs_of, wait_until_free
-
-    runs = runs_of(plan, root, known)
-    todo = [run for run in runs if run.state != "done"]
-    on_board = sum(run.entry is not None for run in runs)
-    elsewhere = f", {on_board} of those on the board" if on_board else ""
-    output.note(f"{plan.name}: {len(runs)} runs in {root}, {len(runs) - len(todo)} of them done{elsewhere}")
-    for number, run in enumerate(todo, 1):
-        output.note(f"[{number}/{len(todo)}] {run.row.label}, seed {run.seed}")
-        if not wait_until_free(run.folder, 0):
-            output.note("  another process is at work on it, perhaps of a sweep that was killed; waiting for it")
-            wait_until_free(run.folder, GRACE)
-        if (run.folder / "result.json").exists():
-            # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.
-            run = run_of(run.row, run.seed, run.folder)
-            output.note("  done meanwhile" if run.state == "done" else f"error: {run.reason}")
-            continue
-        forget_failure(run.folder)
-        try:
-            _check(run.row)
-        except UdbenchError as error:
-            output.note(f"error: {error}")
-            note_failure(run.folder, str(error))
-            continue
-        words = [*verb, *run.row.arguments(run.seed), *common, "--out", str(run.folder), "--resume"]
-        if reason := _child([sys.executable, "-P", "-m", "udbench", *words]):
-            note_failure(run.folder, reason)
-
-
-def _check(row: Planned) -> None:
-    """Refuse at once what names and numbers alone show to be wrong, without the seconds that a process takes."""
-    from udbench.cli import jobs
-
-    jobs.check(_ask(row, 0))
-
-
-def _ask(row: Planned, seed: int) -> Ask:
-    from udbench.cli import jobs
-
-    suite, members, part = context.resolve_domains(row.suite, ",".join(row.domains) if row.domains else None)
-    words = row.arguments(seed)
-    assignments = [word for flag, word in pairwise(words) if flag == "--set"]
-    names = [member.spec.name for member in members]
-    recipe, settings, adapter, arch = context.load_recipe(row.recipe, suite, names, assignments)
-    return jobs.Ask(
-        suite=suite,
-        part=part,
-        domains=members,
-        adapter=row.adapter,
-        adapter_settings=adapter,
-        arch=row.arch,
-        arch_settings=arch,
-        sharing=row.sharing,
-        recipe=recipe,
-        settings=settings,
-        seed=seed,
-        device="auto",
-        precision="auto",
-        group=None,
-    )
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Within, a request to end (kill, a closed terminal) is Ctrl-C, so that the run in hand is saved."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {each: signal.getsignal(each) for each in names}
-    taken = [each for each in names if before[each] is signal.SIG_DFL]
-    for each in taken:
-        signal.signal(each, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for each in taken:
-            signal.signal(each, before[each])
-
-
-def _child(command: Sequence[str]) -> str:
-    """Run a command, its notes shown as they come; why it failed, empty where it did not.
-
-    It has a session of its own: Ctrl-C reaches this process alone, which hands it on once, whoever sent it. A run
-    that is told so saves what it has.
-    """
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
-    )
-    assert process.stderr is not None
-    said: list[str] = []
-    try:
-        for line in process.stderr:
-            output.note(f"  {line.rstrip()}")
-            said = [*said[-40:], line.rstrip()]
-        code = process.wait()
-    except BaseException:
-        _stop(process)
-        raise
-    finally:
-        process.stderr.close()
-    if code == 130:
-        raise KeyboardInterrupt
-    if code == 0:
-        return ""
-    first = next((i for i, line in enumerate(said) if line.startswith("error: ")), None)
-    if first is not None:
-        return "\n".join(line.removeprefix("error: ").strip() for line in said[first:])
-    if code < 0:
-        return f"it was killed by signal {-code}, perhaps for want of memory"
-    return said[-1] if said else f"it ended with exit code {code}"
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """Have a run save what it has and end; a second Ctrl-C ends it at once."""
-    process.send_signal(signal.SIGINT)
-    with contextlib.suppress(OSError):  # the terminal may be gone
-        output.note("stopping, once the run in hand is saved; the same command goes on")
-    try:
-        process.communicate(timeout=GRACE)
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):
-        process.kill()
-        process.wait()
 
 
 def _print(table: StudyTable, format: Format, capacity: bool) -> None:

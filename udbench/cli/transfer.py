@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Train = Literal["none", "head", "head+private", "all"]
 
 
+@context.warned()
 def transfer(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
     domain: Annotated[str, typer.Argument(help="A domain that the run was not trained on, or folder:PATH.")],

@@ -34,6 +34,10 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and "
         "plain PyTorch, turn by turn in one run. Reads no data, writes to no board.",
     ),
+    "plan": (
+        "udbench.cli.plan:plan",
+        "Predict what rounds take on several processes, from counted operations and a machine's rates. Reads no data.",
+    ),
     "transfer": (
         "udbench.cli.transfer:transfer",
         "Take a trained network to a new domain, and write the result to the board transfer/DOMAIN.",

@@ -12,14 +12,14 @@ from udbench.files import atomic_write, explained
 from udbench.results import RunResult, read_result
 from udbench.sweeps.grid import Plan, Planned
 
-State = Literal["done", "failed", "begun", "missing"]
+State = Literal["done", "failed", "begun", "missing", "queued", "running"]
 REASON = "failed.txt"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One run of a study: its row, its seed, its folder and how it stands. `reason` is why it failed; `entry` the
-    board's, where the result is from there and not from the folder."""
+    """One run of a study: its row, its seed, its folder and how it stands. `reason` is why it failed, or what it waits
+    for in a queue; `entry` the board's, where the result is from there and not from the folder."""
 
     row: Planned
     seed: int

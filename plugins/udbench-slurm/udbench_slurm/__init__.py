@@ -1,0 +1,22 @@
+"""A launcher for udbench: runs as jobs of a Slurm cluster, by submitit."""
+
+from __future__ import annotations
+
+from udbench import Launcher, hookimpl
+
+
+@hookimpl
+def udbench_launchers() -> list[Launcher]:
+    from udbench_slurm.settings import SlurmSettings
+    from udbench_slurm.standing import look
+    from udbench_slurm.submit import start
+
+    return [
+        Launcher(
+            name="slurm",
+            start=start,
+            look=look,
+            settings=SlurmSettings,
+            summary="jobs in the queue of a Slurm cluster, the runs of a sweep as one array",
+        )
+    ]

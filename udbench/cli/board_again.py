@@ -1,0 +1,131 @@
+"""`udbench board verify --weights` and `--reproduce`: an entry's network evaluated, or trained, once more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udbench.cli import context, output
+from udbench.errors import BadData, BadSetting
+
+if TYPE_CHECKING:
+    from udbench.boards.verify import Finding
+    from udbench.data.store import Store
+    from udbench.results import RunResult
+    from udbench.runs.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run whose weights are to be evaluated: its folder and its record's id."""
+
+    folder: Path
+    id: str
+
+
+def run_folder(name: str) -> Run:
+    """The run that a word means. Raises BadData: no such run, or not finished."""
+    from udbench.cli.show import result_path
+    from udbench.results import read_result
+
+    path = result_path(name)
+    if path is None:
+        raise BadData(f"no run '{name}': there is no such folder, here or in ./runs")
+    return Run(path.parent, read_result(path).id)
+
+
+def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> Finding:
+    """A finding, and what the weights of a run say of the entry's images."""
+    from udbench.boards.again import told_otherwise, weights_problems
+    from udbench.boards.marks import Weights
+    from udbench.data.store import hash_file, verify_store
+    from udbench.runs.rescore import predict_again
+
+    result, answers = finding.result, finding.answers
+    if result is None or answers is None or finding.problems:
+        output.note("the weights were not evaluated: what else was checked comes first")
+        return finding
+    if result.config.transfer is not None and result.config.transfer.train == "none":
+        raise BadSetting(f"{finding.path}: this method has no classifier whose weights could be evaluated")
+    path = run.folder / "weights.safetensors"
+    if not path.is_file():
+        raise BadData(f"{path}: no such weights")
+    if (found := hash_file(path)) != result.weights_sha256:
+        return _with(finding, [f"{path} are not the weights of this entry: its record names another sha256"])
+    job, stores = _prepared(result, data, device)
+    wrong = [problem for store in stores for problem in verify_store(store)]
+    if wrong:
+        return _with(finding, wrong)
+    again = predict_again(job, stores, run.folder, context.cores(None))
+    otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
+    problems = weights_problems(result, otherwise, again.shared, again.private)
+    images = sum(score.n for score in result.scores)
+    note = f"weights evaluated again: {sum(otherwise.values())} of {images} images are told otherwise"
+    made = Weights(sha256=found, device=job.config.device, otherwise=otherwise)
+    mark = None if finding.mark is None else finding.mark.model_copy(update={"weights": made})
+    return replace(_with(replace(finding, mark=mark), problems), notes=(*finding.notes, note))
+
+
+def with_training(finding: Finding, data: Path | None, device: str, out: Path | None) -> Finding:
+    """A finding, and what a new training from the entry's configuration came to."""
+    from udbench.boards.again import retrained, retrained_text
+    from udbench.cli.progress import Listeners, LogFile, Screen
+    from udbench.runs.execute import execute
+    from udbench.runs.folder import new_folder
+
+    result = finding.result
+    if result is None or finding.problems:
+        output.note("it was not trained again: what else was checked comes first")
+        return finding
+    if result.config.transfer is not None:
+        raise BadSetting(
+            f"{finding.path}: it was taken from run {result.config.transfer.run}, whose weights a training needs; use "
+            "udbench transfer on that run, and compare"
+        )
+    job, stores = _prepared(result, data, device)
+    folder = out or new_folder(Path("runs"))
+    screen = Screen(output.notes())
+    try:
+        listener = Listeners([screen, LogFile(folder)])
+        new = execute(job, stores, folder, listener, resume=True, workers=context.cores(None))
+    finally:
+        screen.close()
+    made = retrained(result, new, _means_of_seeds(finding.path, result))
+    mark = None if finding.mark is None else finding.mark.model_copy(update={"reproduction": made})
+    return replace(finding, mark=mark, notes=(*finding.notes, f"{retrained_text(made)} ({folder})"))
+
+
+def _with(finding: Finding, problems: Sequence[str]) -> Finding:
+    if not problems:
+        return finding
+    return replace(finding, problems=(*finding.problems, *problems), mark=None)
+
+
+def _prepared(result: RunResult, data: Path | None, device: str) -> tuple[Job, Sequence[Store]]:
+    """What it takes to run an entry's network here, on the very images that it names."""
+    from udbench.cli import jobs
+    from udbench.train.precision import choose_device
+
+    config = result.config.model_copy(update={"device": str(choose_device(device))})
+    suite = None if config.suite not in context.registry().names("suites") else config.suite
+    _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
+    damaged = any(store.damaged for store in result.stores.values())
+    stores = context.prepared(domains, data, config.settings, workers=None, skip_damaged=damaged)
+    for store in stores:
+        if store.sha256 != result.stores[store.name].sha256:
+            raise BadData(f"the images of '{store.name}' here, {store.path}, are not those of the entry")
+    return jobs.of_config(config), stores
+
+
+def _means_of_seeds(path: Path, result: RunResult) -> list[float]:
+    """The mean errors of the entry's method on its board, a seed each."""
+    from udbench.boards.entry import read_board
+    from udbench.boards.ranking import rank
+
+    for table in rank(read_board(path.parent)[0]):
+        for row in table.rows:
+            if result.config.identity(seed=False) == row.result.config.identity(seed=False):
+                return [entry.result.mean_error for entry in row.entries]
+    return [result.mean_error]

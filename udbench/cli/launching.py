@@ -1,0 +1,135 @@
+"""From `--launcher NAME` to what its tasks report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udbench.cli import context
+from udbench.errors import BadPlugin, BadSetting, UdbenchError
+
+if TYPE_CHECKING:
+    from udbench.launchers import Launcher, Report, Task
+    from udbench.registry import Item
+
+KEY = "launcher."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """A launcher with its checked settings."""
+
+    item: Item
+    settings: Any
+
+    @property
+    def launcher(self) -> Launcher:
+        return self.item.value
+
+    @property
+    def waits(self) -> bool:
+        return self.launcher.look is None
+
+
+def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None, context.Names]:
+    """The launcher of that name with the settings that --set gives it, and what --set gives to others.
+
+    Raises UnknownName, and BadSetting for settings that it does not take.
+    """
+    from udbench.config import parse_assignments
+
+    own = [word for word in assignments if word.strip().startswith(KEY)]
+    rest = [word for word in assignments if word not in own]
+    if name is None:
+        if own:
+            raise BadSetting(f"--set {own[0]}: no launcher is chosen; choose one with --launcher")
+        return None, rest
+    item = context.registry().item("launchers", name)
+    given = parse_assignments(own).get(KEY.rstrip("."), {})
+    return Chosen(item=item, settings=context.item_settings(item.value.settings, given, f"launcher '{name}'")), rest
+
+
+def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[Report, None, None]:
+    """What a launcher reports of the tasks that it starts; to be closed by who stops listening.
+
+    Raises BadPlugin where the launcher fails, or breaks its contract.
+    """
+    open_: dict[str, str] = {}
+
+    def handed() -> Iterator[Task]:
+        for task in tasks:
+            open_[task.name] = "not begun"
+            yield task
+
+    with blamed(chosen.item), _closed(chosen.launcher.start(handed(), folder, chosen.settings)) as reports:
+        for report in reports:
+            if wrong := _wrong(chosen, report, open_):
+                raise BadPlugin(f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) {wrong}")
+            open_[report.task] = report.state
+            yield report
+    lost = [name for name, state in open_.items() if state in ("not begun", "running")]
+    if lost and chosen.waits:
+        raise BadPlugin(f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) never told how '{lost[0]}' ended")
+
+
+def _wrong(chosen: Chosen, report: object, names: Collection[str]) -> str:
+    """What is wrong with what a launcher reports, empty where nothing is."""
+    from udbench.launchers import Report
+
+    if not isinstance(report, Report) or report.task not in names:
+        return f"reported {report!r:.200}, which is of none of its tasks"
+    if report.state == "queued" and chosen.waits:
+        return f"queued '{report.task}', and has no way to look at its queue"
+    if report.state == "queued" and not report.ticket:
+        return f"queued '{report.task}' without a ticket"
+    return ""
+
+
+@contextmanager
+def _closed(reports: Iterable[Report]) -> Iterator[Iterator[Report]]:
+    """On leaving, a launcher that is in the middle of its tasks hears that nobody waits for them any more."""
+    stream = iter(reports)
+    try:
+        yield stream
+    finally:
+        if isinstance(stream, Generator):
+            stream.close()
+
+
+def looked(name: str, tickets: Mapping[str, str], folder: Path) -> list[Report]:
+    """How tasks stand that a launcher handed over to a queue."""
+    item = context.registry().item("launchers", name)
+    if item.value.look is None:
+        raise BadPlugin(f"launcher '{name}' (plugin {item.owner}) waits for its tasks, and keeps no queue to look at")
+    with blamed(item):
+        return list(item.value.look(tickets, folder))
+
+
+@contextmanager
+def blamed(item: Item) -> Iterator[None]:
+    """Within, what a launcher raises is told as the launcher's; what is meant for the user passes."""
+    try:
+        yield
+    except UdbenchError:
+        raise
+    except Exception as error:
+        raise BadPlugin(f"launcher '{item.name}' (plugin {item.owner}): {type(error).__name__}: {error}") from error
+
+
+def without_launching(words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a command without those that say where and in how many processes it is started."""
+    kept: context.Names = []
+    rest = iter(words)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag in ("--launcher", "--processes"):
+            if not equals:
+                next(rest, None)
+        elif flag == "--set" and (value if equals else (value := next(rest, ""))).strip().startswith(KEY):
+            continue
+        else:
+            kept += [word] if equals or flag != "--set" else [word, value]
+    return tuple(kept)

@@ -1,0 +1,262 @@
+"""The runs that a study lacks: one after another in processes of their own, or started by a launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udbench.cli import context, launching, output, queues
+from udbench.errors import UdbenchError
+from udbench.launchers import Report, Task
+from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
+
+if TYPE_CHECKING:
+    from udbench.cli.jobs import Ask
+    from udbench.cli.launching import Chosen
+    from udbench.sweeps.grid import Plan, Planned
+    from udbench.sweeps.state import Known, Run
+
+GRACE = 60.0
+STOPPED = "stopped; the same command goes on with it"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """What the commands of all runs have in common: the words before and behind those of a row, and processes."""
+
+    words: tuple[str, ...]
+    common: tuple[str, ...]
+    processes: int
+
+    def task(self, run: Run) -> Task:
+        """A run as a launcher starts it."""
+        own = ["--out", str(run.folder), "--resume"]
+        words = (*self.words, *run.row.arguments(run.seed), *self.common, *own)
+        return Task(name=name_of(run), words=words, folder=run.folder, processes=self.processes)
+
+
+def name_of(run: Run) -> str:
+    """What a run is called on the screen."""
+    return f"{run.row.label}, seed {run.seed}"
+
+
+def run_missing(
+    plan: Plan, root: Path, verb: Verb, known: Known, chosen: Chosen | None
+) -> tuple[Sequence[Report], bool]:
+    """Run what is missing, by a launcher if one is chosen: what waits in queues then, and whether a run was stopped."""
+    from udbench.sweeps.handed import told_by
+    from udbench.sweeps.state import runs_of
+
+    found = runs_of(plan, root, known)
+    queued = [each for each in queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
+    runs = told_by(queued, found, root)
+    todo = [run for run in runs if run.state not in ("done", "queued", "running")]
+    on_board = sum(run.entry is not None for run in runs)
+    elsewhere = f", {on_board} of those on the board" if on_board else ""
+    done = sum(run.state == "done" for run in runs)
+    output.note(f"{plan.name}: {len(runs)} runs in {root}, {done} of them done{elsewhere}")
+    if waiting := len(runs) - done - len(todo):
+        output.note(f"{waiting} of them are queued or running already; --status shows how they stand")
+    queues.forget(root, todo)
+    if chosen is None:
+        _one_by_one(todo, verb)
+        return queued, False
+    added, stopped = _launch(chosen, root, todo, verb) if todo else ([], False)
+    return [*queued, *added], stopped
+
+
+def _one_by_one(todo: Sequence[Run], verb: Verb) -> None:
+    from udbench.sweeps.state import note_failure, wait_until_free
+
+    for number, run in enumerate(todo, 1):
+        output.note(f"[{number}/{len(todo)}] {name_of(run)}")
+        if not wait_until_free(run.folder, 0):
+            output.note("  another process is at work on it, perhaps of a sweep that was killed; waiting for it")
+            wait_until_free(run.folder, GRACE)
+        if _is_to_run(run, "  ") and (reason := _child(verb.task(run).command)):
+            note_failure(run.folder, reason)
+
+
+def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb) -> tuple[list[Report], bool]:
+    """Start runs by a launcher, and tell of them: what it queued, by folders, and whether one was stopped."""
+    from udbench.sweeps.state import note_failure
+
+    begun = {name_of(run): run for run in todo}
+    queued: dict[str, Report] = {}
+    stopped = False
+    reports = launching.started(chosen, _tasks(todo, verb), root / chosen.item.name)
+    with _answer_kept(), queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
+        for report in reports:
+            folder = begun[report.task].folder
+            if report.state == "queued":
+                queued[folder.relative_to(root).as_posix()] = report
+            elif report.state == "failed":
+                note_failure(folder, _reason(report))
+            stopped |= report.state == "stopped"
+            _tell(report)
+    if queued:
+        output.note(f"{len(queued)} runs are in the queue of {chosen.item.name}; --status shows how they stand")
+    return [replace(report, task=key) for key, report in queued.items()], stopped
+
+
+def _tasks(todo: Sequence[Run], verb: Verb) -> Iterator[Task]:
+    """What is to be started, each looked at when there is room for it."""
+    from udbench.sweeps.state import wait_until_free
+
+    for run in todo:
+        if not wait_until_free(run.folder, 0):
+            output.note(f"{name_of(run)}: another process is at work on it, and it is left to that")
+        elif _is_to_run(run, f"{name_of(run)}: "):
+            yield verb.task(run)
+
+
+def _is_to_run(run: Run, before: str) -> bool:
+    """Whether a run is still to be made and can be. What is found otherwise is told, and kept where it is a failure."""
+    from udbench.sweeps.state import forget_failure, note_failure, run_of
+
+    if (run.folder / "result.json").exists():
+        # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.
+        run = run_of(run.row, run.seed, run.folder)
+        output.note(f"{before}done meanwhile" if run.state == "done" else f"error: {run.reason}")
+        return False
+    forget_failure(run.folder)
+    try:
+        _check(run.row)
+    except UdbenchError as error:
+        output.note(f"error: {error}")
+        note_failure(run.folder, str(error))
+        return False
+    return True
+
+
+def _tell(report: Report) -> None:
+    if report.state == "running":
+        if not report.answer:
+            output.note(f"{report.task}: {report.line or 'started'}")
+    elif report.state == "queued":
+        output.note(f"{report.task}: queued as {report.ticket}")
+    elif report.state == "failed":
+        output.note(f"{report.task}: failed: {_reason(report).splitlines()[0]}")
+    else:
+        output.note(f"{report.task}: {STOPPED if report.state == 'stopped' else report.state}")
+
+
+def _reason(report: Report) -> str:
+    return report.reason.strip() or f"it ended with exit code {report.code}"
+
+
+@contextmanager
+def _answer_kept() -> Iterator[None]:
+    """Within, what processes say on the standard output that they were given goes beside the answer."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _check(row: Planned) -> None:
+    """Refuse at once what names and numbers alone show to be wrong, without the seconds that a process takes."""
+    from udbench.cli import jobs
+
+    jobs.check(ask_of(row, 0))
+
+
+def ask_of(row: Planned, seed: int) -> Ask:
+    """What a run of a row asks for, its names looked up. Raises UdbenchError for what there is none of."""
+    from udbench.cli import jobs
+
+    suite, members, part = context.resolve_domains(row.suite, ",".join(row.domains) if row.domains else None)
+    words = row.arguments(seed)
+    assignments = [word for flag, word in pairwise(words) if flag == "--set"]
+    names = [member.spec.name for member in members]
+    recipe, settings, adapter, arch = context.load_recipe(row.recipe, suite, names, assignments)
+    return jobs.Ask(
+        suite=suite,
+        part=part,
+        domains=members,
+        adapter=row.adapter,
+        adapter_settings=adapter,
+        arch=row.arch,
+        arch_settings=arch,
+        sharing=row.sharing,
+        recipe=recipe,
+        settings=settings,
+        seed=seed,
+        device="auto",
+        precision="auto",
+        group=None,
+    )
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Within, a request to end (kill, a closed terminal) is Ctrl-C, so that the run in hand is saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {each: signal.getsignal(each) for each in names}
+    taken = [each for each in names if before[each] is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, before[each])
+
+
+def _child(command: Sequence[str]) -> str:
+    """Run a command, its notes shown as they come; why it failed, empty where it did not.
+
+    It has a session of its own: Ctrl-C reaches this process alone, which hands it on once, whoever sent it. A run
+    that is told so saves what it has.
+    """
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    )
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        for line in process.stderr:
+            output.note(f"  {line.rstrip()}")
+            said = [*said[-KEPT:], line.rstrip()]
+        code = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
+    finally:
+        process.stderr.close()
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return reason_of(code, said)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Have a run save what it has and end; a second Ctrl-C ends it at once."""
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        output.note("stopping, once the run in hand is saved; the same command goes on")
+    try:
+        process.communicate(timeout=GRACE)
+    except (KeyboardInterrupt, subprocess.TimeoutExpired):
+        process.kill()
+        process.wait()

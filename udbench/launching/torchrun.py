@@ -1,0 +1,105 @@
+"""One run on several processes of this machine: torchrun starts them, and this process waits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from udbench.errors import BadSetting
+from udbench.launchers import Report, Task
+
+
+def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[Report]:
+    """One task after another, each in as many processes as it wants. They speak for themselves, to this terminal."""
+    for task in tasks:
+        yield Report(task=task.name, state="running")
+        code, reason = launch(task.words, task.processes)
+        if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            yield Report(task=task.name, state="stopped", code=code)
+            return
+        state = "failed" if code else "done"
+        yield Report(task=task.name, state=state, code=code, reason=reason)
+
+
+def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
+    """Run `udbench WORDS` in so many processes that form one run; return the exit code of the first that failed, or 0,
+    and what it could not tell itself.
+
+    Each gets its share of the cores. When one ends with an error, the others are ended too.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell their own errors
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // processes)))
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    with _kept(), _environment("OMP_NUM_THREADS", threads):
+        try:
+            elastic_launch(config, sys.executable)("-P", "-m", "udbench", *words)
+        except ChildFailedError as error:
+            _, failure = error.get_first_failure()
+            if failure.exitcode < 0:
+                number = -failure.exitcode
+                return 1, f"process {failure.local_rank} was killed by signal {number} ({signal.Signals(number).name})"
+            return failure.exitcode, ""
+        except SignalException as error:
+            return 128 + int(error.sigval), ""
+    return 0, ""
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """torchrun leaves its own signal handlers behind; what comes after it finds those from before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+    before = {each: signal.getsignal(each) for name in names if (each := getattr(signal, name, None)) is not None}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            if handler is not None:
+                signal.signal(each, handler)
+
+
+def check_processes(processes: int, device: str) -> None:
+    """Raises BadSetting where so many processes cannot share the GPUs of this machine."""
+    import torch
+
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        there = torch.cuda.device_count()
+        if processes > there:
+            raise BadSetting(
+                f"--processes {processes}: this machine has {there} GPUs, and each process needs one; use --processes "
+                f"{there}, or --device cpu"
+            )
