@@ -18,6 +18,7 @@ from udbench.architectures import Input
 from udbench.reporters import Nobody
 from udbench.runs.job import Job, build
 from udbench.train.checkpoint import Progress
+from udbench.train.comm import Comm
 from udbench.train.draws import seeded
 from udbench.train.evaluate import evaluate
 from udbench.train.feed import DomainData, Feed
@@ -25,12 +26,16 @@ from udbench.train.loop import train
 from udbench.train.norms import BATCH_NORMS
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import computing, parameter_dtype
-from udbench.train.schedule import Group, make_schedule
+from udbench.train.route import Slice
+from udbench.train.schedule import Group, deal, make_schedule
 from udbench.train.step import Step
 
 
 class Ours:
-    """The real loop: feed, grouped forward, backward, step, and what happens between rounds."""
+    """The real loop: feed, grouped forward, backward, step, and what happens between rounds.
+
+    With `comm`, this process's part of what several do together, dealt by the `costs` of a row.
+    """
 
     def __init__(
         self,
@@ -40,21 +45,33 @@ class Ours:
         group: int | None,
         *,
         compiled: bool = False,
+        comm: Comm | None = None,
+        costs: Mapping[str, float] | None = None,
     ) -> None:
         config = job.config
         self.job, self.at = job, 0
         self.device = torch.device(config.device)
         self.model = build(job, inputs)
-        self.schedule = make_schedule(inputs, config.settings, group)
+        self.schedule = make_schedule(inputs, config.settings, group, self._dealt(comm, costs))
         self.feed = Feed(data, config.seed, self.device, parameter_dtype(config.precision))
         self.optimizer = make_optimizer(self.model, config.settings)
         self.rows = {name: np.asarray(domain.test_rows) for name, domain in data.items()}
-        self.step = Step(self.model, self.feed, config.settings, config.precision, compiled=compiled)
+        self.step = Step(self.model, self.feed, config.settings, config.precision, compiled=compiled, comm=comm)
 
     @property
     def images(self) -> int:
-        """Images of a round."""
-        return self.schedule.images
+        """Images of a round, of all processes."""
+        return sum(self.step.batch.values())
+
+    def _dealt(self, comm: Comm | None, costs: Mapping[str, float] | None) -> tuple[Slice, ...] | None:
+        """This process's part of a round where several share it, as a run deals it."""
+        if comm is None or comm.size == 1:
+            return None
+        assert costs is not None
+        rows = {name: self.job.config.settings.batch_of(name) for name in self.model.domains}
+        dealt = deal(rows, costs, comm.size)
+        comm.assign(dealt)
+        return dealt.slices[comm.rank]
 
     def rounds(self, number: int) -> None:
         """Train for so many rounds, as a run does."""

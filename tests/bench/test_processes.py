@@ -1,0 +1,97 @@
+"""The bench of processes: real worlds beside one process and beside what was predicted. How fast, no test says."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+from pathlib import Path
+
+import pytest
+
+from udbench.bench.processes import PARTS, Contender, parse_worlds
+from udbench.cli import main
+from udbench.domains import DomainSpec
+from udbench.errors import BadSetting, RunFailed, UdbenchError
+from udbench.registry import Registry
+from udbench.scale.measure import Messages, Rounds
+from udbench.scale.work import count
+from udbench.scale.worlds import World
+from udbench.testing.runs import job_of
+from udbench.train.comm import Comm
+
+SPECS = {
+    name: DomainSpec(
+        name=name, num_classes=2, num_train=20, num_test=5, channels=3, flip=True, content="", licence="", homepage="",
+        citation="",
+    )
+    for name in ("left", "right")
+}  # fmt: skip
+SMALL = ["--set", "image_size=16", "--set", "batch_size=2", "--device", "cpu"]
+
+
+@pytest.mark.slow
+def test_worlds_are_timed_turn_by_turn_beside_what_is_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    words = ["bench", "processes", "--domains", "handwriting,words", *SMALL, "--turns", "1", "--worlds", "2x1,1x1"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--json"])
+    assert not left.value.code
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["images_per_round"] == 4 and list(figures["worlds"]) == ["2x1", "1x1"]
+    one, two = figures["worlds"]["1x1"], figures["worlds"]["2x1"]
+    pairs = zip(one["seconds"], two["seconds"], strict=True)
+    assert figures["ratios"]["2x1/1x1"] == pytest.approx(statistics.median(o / t for o, t in pairs))
+    for world in (one, two):
+        assert set(world["parts"]) == {"compute", "reduce", "update"} and min(world["parts"].values()) > 0
+        assert 0 < world["reduce_share"]["value"] < 1 and world["predicted"]["seconds"] > 0
+        assert world["measured_over_predicted"] == pytest.approx(
+            statistics.median(world["seconds"]) / world["predicted"]["seconds"]
+        )
+    assert two["idle_share"]["worst"]["value"] >= two["idle_share"]["mean"]["value"] >= 0
+    assert one["predicted"]["idle_share"] == {"mean": 0, "worst": 0}
+    assert not list(tmp_path.iterdir()) and multiprocessing.active_children() == []
+
+
+def test_a_process_times_its_own_part(registry: Registry) -> None:
+    job = job_of(registry)
+    work = count(job, SPECS)
+    contender = Contender(Comm(), lambda: job, SPECS, work)
+    assert contender.rounds(2) > 0 and contender.ours.at == 2
+    parts = contender.parts()
+    assert tuple(parts) == PARTS and min(parts.values()) >= 0 and contender.ours.at == 3
+    rounds = Rounds(Comm(), lambda: job, SPECS, work)
+    whole, part = rounds.timed(False), rounds.timed(True)
+    assert whole["operations"] == 2 * part["operations"] and whole["forwards"] == part["forwards"] == 1
+    assert whole["seconds"] > 0 and whole["update"] > 0 and whole["moved"] > part["moved"]
+
+
+@pytest.mark.parametrize("word", ["2", "0x1", "2x0", "2x-1", "axb", "2x1x1", "99999x1"])
+def test_a_world_that_is_none_is_named(word: str) -> None:
+    with pytest.raises(BadSetting, match=rf"--worlds: '{word}' is not PROCESSESxTHREADS"):
+        parse_worlds(["1x1", word])
+
+
+def test_worlds_are_processes_and_threads() -> None:
+    assert parse_worlds(["2x1", "1x16"]) == {"2x1": (2, 1), "1x16": (1, 16)}
+    with pytest.raises(BadSetting, match="none is named"):
+        parse_worlds([])
+
+
+@pytest.mark.slow
+def test_a_world_answers_in_order_tells_errors_and_leaves_nobody_behind() -> None:
+    with World(2, 1, "cpu", Messages) as world:
+        assert all(seconds > 0 for seconds in world.ask("timed", 1024))
+        with pytest.raises(RuntimeError, match=r"(?s)in another process:.*AttributeError"):
+            world.ask("absent")
+    assert multiprocessing.active_children() == []
+    with World(1, 1, "cpu", Messages) as world:
+        world._processes[0].kill()
+        with pytest.raises(RunFailed, match="process 0 of 1 was killed"):
+            world.ask("timed", 1024)
+    with pytest.raises(UdbenchError, match="--device nowhere: not usable here"):
+        World(1, 1, "nowhere", Messages)
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,1 @@
+"""What a round costs on several processes: counted, predicted from rates, and the rates measured."""
