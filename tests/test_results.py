@@ -21,7 +21,7 @@ def score(document: Document, **changed: Any) -> Document:
 
 
 SPOILT: dict[str, tuple[Callable[[Document], Document], str]] = {
-    "newer": (lambda d: {**d, "schema": 2}, "schema 2 is newer than 1, the newest this udbench reads; update udbench"),
+    "newer": (lambda d: {**d, "schema": 3}, "schema 3 is newer than 2, the newest this udbench reads; update udbench"),
     "id": (lambda d: {**d, "id": "../x"}, "id: String should match"),
     "suite": (lambda d: {**d, "suite": "a/.."}, "suite: String should match"),
     "adapter": (lambda d: {**d, "adapter": "better"}, "'adapter' is not what its config says"),

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udbench.adapters import Adapter
     from udbench.architectures import Architecture, Input, Network, Stage
+    from udbench.boards.baseline import decathlon
     from udbench.data.archives import unpack
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
     from udbench.domains import Domain, DomainSpec, Download, Index, Source
     from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
     from udbench.hookspecs import hookimpl
-    from udbench.launchers import Launcher
+    from udbench.launchers import Launcher, Report, Task
+    from udbench.launching.ends import reason_of
     from udbench.processes import in_processes
     from udbench.recipes import Recipe
     from udbench.reporters import Listener, Reporter, Step
@@ -44,6 +46,7 @@ __all__ = [
     "Listener",
     "Network",
     "Recipe",
+    "Report",
     "Reporter",
     "RunFailed",
     "Score",
@@ -53,12 +56,15 @@ __all__ = [
     "Study",
     "Suite",
     "Surgeon",
+    "Task",
     "UdbenchError",
     "UnknownName",
     "Unreachable",
+    "decathlon",
     "fetch_file",
     "hookimpl",
     "in_processes",
+    "reason_of",
     "unpack",
 ]
 
@@ -78,6 +84,7 @@ _HOMES = {
     "Listener": "udbench.reporters",
     "Network": "udbench.architectures",
     "Recipe": "udbench.recipes",
+    "Report": "udbench.launchers",
     "Reporter": "udbench.reporters",
     "RunFailed": "udbench.errors",
     "Score": "udbench.scores",
@@ -87,12 +94,15 @@ _HOMES = {
     "Study": "udbench.studies",
     "Suite": "udbench.suites",
     "Surgeon": "udbench.train.surgery",
+    "Task": "udbench.launchers",
     "UdbenchError": "udbench.errors",
     "UnknownName": "udbench.errors",
     "Unreachable": "udbench.data.fetch",
+    "decathlon": "udbench.boards.baseline",
     "fetch_file": "udbench.data.fetch",
     "hookimpl": "udbench.hookspecs",
     "in_processes": "udbench.processes",
+    "reason_of": "udbench.launching.ends",
     "unpack": "udbench.data.archives",
 }
 

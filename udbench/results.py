@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from udbench.config import RunConfig
 from udbench.errors import BadData
 
-SCHEMA = 1
+SCHEMA = 2
 MAX_BYTES = 4 << 20
+MAX_DEPTH = 32
 
 Percent = float
 TOLERANCE = 1e-6
@@ -85,8 +87,17 @@ class Environment(_Record):
     platform: str
 
 
+TrainedOn = Literal["train", "train+val"]
+
+
 class RunResult(_Record):
-    """`result.json`: one run, one seed. `split` says which images were scored; boards take "test" only."""
+    """`result.json`: one run, one seed. `split` says which images were scored; boards take "test" only.
+
+    `trained_on`: all images that are not test images ("train+val"), or those less the part that the recipe's
+    `val_fraction` keeps for validation ("train"). `checkpoint`: which weights were scored; the only rule there is
+    takes the last round's, so none was chosen by its error. Whether data were complete stands with each score.
+    Schema 1 had neither of the two; they follow from its configuration.
+    """
 
     schema_: int = Field(SCHEMA, alias="schema")
     id: Id
@@ -99,6 +110,8 @@ class RunResult(_Record):
     recipe: str
     seed: int
     split: Literal["test", "val"]
+    trained_on: TrainedOn
+    checkpoint: Literal["last"] = "last"
     scores: tuple[DomainScore, ...]
     mean_error: Percent = Field(ge=0, le=100)
     score: str
@@ -126,10 +139,17 @@ class RunResult(_Record):
             raise ValueError(f"'{apart[0]}' is not what its config says")
         domains = sorted(self.domains)
         if not domains or sorted(score.domain for score in self.scores) != domains or sorted(self.stores) != domains:
-            raise ValueError("'domains', 'scores' and 'stores' do not name the same domains, each once")
+            raise ValueError(f"'domains', 'scores' and 'stores' do not name the same domains, each once{self._lost()}")
+        if self.trained_on != trained_on(self.config.settings.val_fraction):
+            raise ValueError("'trained_on' is not what its config says")
         if not _close(self.mean_error, sum(score.error for score in self.scores) / len(domains)):
             raise ValueError(f"mean_error {self.mean_error} is not the mean of its scores")
         return self
+
+    def _lost(self) -> str:
+        named = {score.domain for score in self.scores}
+        lost = [name for name in self.domains if name not in named or name not in self.stores]
+        return f": '{lost[0]}' is missing" if lost else ""
 
     @property
     def complete(self) -> bool:
@@ -145,31 +165,101 @@ class RunResult(_Record):
         return json.dumps(self.document(), indent=1) + "\n"
 
 
+def trained_on(val_fraction: float) -> TrainedOn:
+    """What a run is trained on whose recipe keeps this part of the training images for validation."""
+    return "train" if val_fraction else "train+val"
+
+
 def read_result(path: Path) -> RunResult:
     """A result from its file. Raises BadData: missing, too large, not JSON, a newer schema, or fields amiss."""
+    return parse_result(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a result's file. Raises BadData: missing, too large, or not to be read."""
     path = Path(path)
     if not path.is_file():
         raise BadData(f"{path}: no such result file")
-    if path.stat().st_size > MAX_BYTES:
-        raise BadData(f"{path}: {path.stat().st_size >> 20} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
     try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadData(f"{path}: not JSON: {error}") from None
+        if (size := path.stat().st_size) <= MAX_BYTES:
+            return path.read_bytes()
     except OSError as error:
         raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if not isinstance(schema, int):
-        raise BadData(f"{path}: not a result of udbench: it has no 'schema'")
-    if schema > SCHEMA:
-        raise BadData(f"{path}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench")
+    raise _too_large(str(path), size)
+
+
+def parse_result(content: bytes, name: str) -> RunResult:
+    """A result from a file's bytes; `name` is what errors call it.
+
+    Raises BadData: too large, not JSON, nested too deep, a key twice, a newer schema, or fields amiss.
+    """
+    if len(content) > MAX_BYTES:
+        raise _too_large(name, len(content))
+    strange: list[str] = []
+
+    def number(word: str) -> float:
+        strange.append(word)
+        return float(word)
+
     try:
-        return RunResult.model_validate_json(text)
+        text = content.decode("utf-8")
+        if _depth(text) > MAX_DEPTH:
+            raise BadData(f"{name}: nested more than {MAX_DEPTH} deep, which no result is")
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=number)
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{name}: not JSON: {error}") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if not isinstance(schema, int) or isinstance(schema, bool):
+        raise BadData(f"{name}: not a result of udbench: it has no 'schema'")
+    if schema > SCHEMA:
+        raise BadData(f"{name}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench")
+    if schema < 1:
+        raise BadData(f"{name}: schema {schema} is none that there ever was; this udbench reads 1 to {SCHEMA}")
+    if schema == 1 and "trained_on" not in document:
+        text = json.dumps(_upgraded(document))
+    try:
+        result = RunResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        raise BadData(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+        raise BadData(f"{name}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+    if strange:  # where no field of ours is, in settings of plugins
+        raise BadData(f"{name}: {strange[0]} is no number that a result may hold")
+    return result
+
+
+def _too_large(name: str, size: int) -> BadData:
+    return BadData(f"{name}: {size / 2**20:.0f} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
+
+
+def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
+    """A record of schema 1 with what it did not say yet."""
+    config = document.get("config")
+    settings = config.get("settings") if isinstance(config, dict) else None
+    fraction = settings.get("val_fraction", 0) if isinstance(settings, dict) else 0
+    return {**document, "trained_on": trained_on(fraction)}
+
+
+_STRINGS = re.compile(r'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^][{}]+")
+
+
+def _depth(text: str) -> int:
+    """How deep lists and tables are nested in a text of JSON, which is not parsed: parsers stop at other depths."""
+    deepest = depth = 0
+    for character in _NO_BRACKETS.sub("", _STRINGS.sub("", text)):
+        depth += 1 if character in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table of JSON whose keys are there once: of two, readers would not take the same one."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return made
 
 
 def _close(given: float, computed: float) -> bool:

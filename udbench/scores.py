@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One figure from the domains' errors. `compute` gets {domain: error in percent}."""
+    """One figure from the domains' errors. `compute` gets {domain: error in percent}; `definition` says in words what
+    it makes of them, and where that comes from."""
 
     name: str
     compute: Callable[[Mapping[str, float]], float]
     lower_is_better: bool = True
     unit: str = "%"
     summary: str = ""
+    definition: str = ""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udbench.boards.entry import Entry, add_entry, board_folder, read_board
-from udbench.boards.ranking import rank
+from udbench.boards.ranking import _within_noise, rank
 from udbench.boards.scoring import at_chance, score_domain
 from udbench.errors import BadData, UdbenchError
 from udbench.results import RunResult, read_result
@@ -139,7 +139,7 @@ def test_what_is_no_entry_is_left_out_by_name_and_the_rest_stands(tmp_path: Path
     assert {r.path.stem for r in refused} == {*BAD, "text", "binary", "deep", "large"}
     assert all(str(r.path) in r.reason for r in refused)
     (reason,) = [r.reason for r in refused if r.path.stem == "newer"]
-    assert "schema 99 is newer than 1" in reason and "update udbench" in reason
+    assert "schema 99 is newer than 2" in reason and "update udbench" in reason
 
 
 def test_missing_or_other_predictions_are_remarked(tmp_path: Path) -> None:
@@ -195,30 +195,46 @@ def test_what_a_board_ranks_does_not_depend_on_file_order(shuffle: random.Random
     assert rank(shuffled) == expected
 
 
-def add_many(root: str, writer: int) -> None:
-    for i in range(10):
+def add_many(root: str, writer: int, number: int) -> None:
+    for i in range(number):
         add_entry(Path(root) / "boards", written(Path(root) / f"w{writer}" / f"{writer}-{i}"))
 
 
-def test_nobodys_write_is_lost(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("writers", "number"), [(3, 10), pytest.param(8, 100, marks=pytest.mark.slow)])
+def test_nobodys_write_is_lost(tmp_path: Path, writers: int, number: int) -> None:
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=add_many, args=(str(tmp_path), writer)) for writer in range(3)]
+    processes = [context.Process(target=add_many, args=(str(tmp_path), writer, number)) for writer in range(writers)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
         assert process.exitcode == 0
     entries, refused = read_board(tmp_path / "boards" / "small")
-    assert len(entries) == 30 and refused == []
+    assert len(entries) == writers * number and refused == []
+    assert not any(entry.remark for entry in entries), "each with its predictions, whole"
 
 
 def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
     result = made_result()
     (tmp_path / "r.json").write_text(result.dumps())
     assert read_result(tmp_path / "r.json") == result
-    assert isinstance(result, RunResult) and result.document()["schema"] == 1
+    assert isinstance(result, RunResult) and result.document()["schema"] == 2
     top = (
         "schema suite domains arch adapter sharing recipe seed scores mean_error params flops seconds "
-        "images_per_second predictions_sha256 weights_sha256"
+        "images_per_second predictions_sha256 weights_sha256 trained_on checkpoint"
     )
     assert set(top.split()) <= set(result.document())
+
+
+def test_a_rank_says_what_noise_leaves_open_and_shortcuts_change_none_of_it() -> None:
+    draws = random.Random(1)
+    entries = [
+        entry(f"{i:03d}", (draws.randrange(100, 400) / 10, 20.0), adapter=f"a{i // 3}", seed=i % (1 + i // 3 % 3))
+        for i in range(120)
+    ]
+    (table,) = rank(entries)
+    for row in table.rows:
+        ahead = table.rows[: row.rank - 1]
+        assert row.at_best == 1 + sum(not _within_noise(other, row) for other in ahead)
+    assert len({row.seeds for row in table.rows}) == 3 and any(row.at_best < row.rank for row in table.rows)
+    assert table.rows[0].at_best == 1 < table.rows[-1].at_best

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import io
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from udbench.boards import marks
+from udbench.boards.marks import Mark
 from udbench.errors import BadData, UdbenchError
 from udbench.files import atomic_write
-from udbench.results import RunResult, read_result
+from udbench.results import RunResult, parse_result, read_bytes, read_result
+
+MAX_PREDICTIONS = 64 << 20
+RESERVED = {marks.FOLDER, "baselines"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A result on a board. `standing` is "reported": a run's own word. `remark` says what its files lack."""
+    """A result on a board. `standing` is "reported", a run's own word, or "verified", which `mark` says more of.
+    `remark` says what its files lack."""
 
     path: Path
     result: RunResult
     standing: str
     remark: str = ""
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +39,8 @@ class Refused:
 
 def board_folder(root: Path, result: RunResult) -> Path:
     """Where a result belongs: its suite's folder; for another set of domains, one named by a hash of them."""
+    if reserved := {*result.suite.split("/")} & RESERVED:
+        raise BadData(f"a suite cannot be called '{result.suite}': '{min(reserved)}' is a folder of every board")
     if result.suite == "custom" or result.config.part_of_suite:
         digest = hashlib.sha256("\n".join(result.domains).encode()).hexdigest()[:12]
         return root / result.suite / (digest if result.suite == "custom" else f"part-{digest}")
@@ -48,9 +58,7 @@ def add_entry(root: Path, run: Path) -> Path:
     if result.split != "test":
         raise BadData(f"{run}: boards take test scores only, and this run was scored on '{result.split}'")
     predictions = run / "predictions.npz"
-    if not predictions.is_file():
-        raise BadData(f"{predictions} is missing; an entry needs the predictions that its scores came from")
-    content = predictions.read_bytes()
+    content = read_capped(predictions)
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
         raise BadData(f"{predictions} is not the file that result.json was made from; run it again")
     path = board_folder(root, result) / f"{result.id}.json"
@@ -75,14 +83,42 @@ def read_board(folder: Path) -> tuple[list[Entry], list[Refused]]:
     return entries, refused
 
 
+def read_capped(path: Path) -> bytes:
+    """The bytes of a file of predictions. Raises BadData: missing, too large, or not to be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_PREDICTIONS + 1)
+            size = file.seek(0, io.SEEK_END)
+    except FileNotFoundError:
+        raise BadData(f"{path} is missing; an entry needs the predictions that its scores came from") from None
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(content) > MAX_PREDICTIONS:
+        raise BadData(f"{path}: {size / 2**20:.0f} MB is too large for predictions; at most {MAX_PREDICTIONS >> 20} MB")
+    return content
+
+
 def _entry(path: Path) -> Entry:
-    result = read_result(path)
+    record = read_bytes(path)
+    result = parse_result(record, str(path))
     if result.id != path.stem:
         raise BadData(f"{path}: its id is '{result.id}', not its file's name")
+    reported = Entry(path=path, result=result, standing="reported")
     predictions = path.with_suffix(".npz")
-    remark = ""
     if not predictions.is_file():
-        remark = "predictions missing"
-    elif hashlib.sha256(predictions.read_bytes()).hexdigest() != result.predictions_sha256:
-        remark = "predictions are not those of the record"
-    return Entry(path=path, result=result, standing="reported", remark=remark)
+        return replace(reported, remark="predictions missing")
+    try:
+        content = read_capped(predictions)
+    except BadData:
+        return replace(reported, remark="predictions cannot be read")
+    if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
+        return replace(reported, remark="predictions are not those of the record")
+    try:
+        mark = marks.read_mark(path)
+    except BadData:
+        return replace(reported, remark="its mark of verification cannot be read")
+    if mark is None:
+        return reported
+    if not marks.holds(mark, record, content, result):
+        return replace(reported, remark="changed since it was verified")
+    return replace(reported, standing="verified", mark=mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,13 +17,15 @@ Z = 1.96
 class Row:
     """A method on a board: its entries, which differ in the seed alone.
 
-    `rank` counts from 1; `tied` says that its mean error is within noise of the row ahead of it. Errors in
-    percent, over seeds: `mean_error` the mean, `spread` the standard deviation (None for one seed), `noise` half
-    of a 95 % interval from the number of test images. `errors` are the domains' means.
+    `rank` counts from 1; `tied` says that its mean error is within noise of the row ahead of it, and `at_best` is the
+    rank that noise leaves open: one more than the rows that are ahead of it by more. Errors in percent, over seeds:
+    `mean_error` the mean, `spread` the standard deviation (None for one seed), `noise` half of a 95 % interval from the
+    number of test images. `errors` are the domains' means.
     """
 
     rank: int
     tied: bool
+    at_best: int
     entries: tuple[Entry, ...]
     mean_error: float
     spread: float | None
@@ -84,10 +87,34 @@ def _rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
         methods.setdefault(entry.result.config.identity(seed=False), {}).setdefault(entry.result.seed, entry)
     rows = [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in methods.values()]
     rows.sort(key=lambda r: (r.mean_error, r.result.adapter, r.result.arch, r.result.sharing, r.result.id))
+    far = _far(rows)
     return tuple(
-        replace(row, rank=place, tied=place > 1 and _within_noise(rows[place - 2], row))
+        replace(
+            row,
+            rank=place,
+            tied=place > 1 and _within_noise(rows[place - 2], row),
+            at_best=1
+            + far[place - 1]
+            + sum(not _within_noise(ahead, row) for ahead in rows[far[place - 1] : place - 1]),
+        )
         for place, row in enumerate(rows, 1)
     )
+
+
+def _far(rows: Sequence[Row]) -> list[int]:
+    """Of how many rows at the top each row, in order of mean error, is surely beyond noise: no further than the widest
+    noise of all reaches. A board of thousands is ranked without holding each row against each."""
+    if not rows:
+        return []
+    means = [row.mean_error for row in rows]
+    fewest = min((row.seeds for row in rows if row.spread is not None), default=0)
+    student = _student(fewest - 1) if fewest else 0.0
+    reach = [row.noise**2 + student**2 * (row.spread or 0) ** 2 / row.seeds for row in rows]
+    widest = max(reach)
+    return [
+        bisect_left(means, row.mean_error - math.sqrt(own + widest) * (1 + 1e-9), 0, place)
+        for place, (row, own) in enumerate(zip(rows, reach, strict=True))
+    ]
 
 
 def _row(entries: Sequence[Entry]) -> Row:
@@ -105,6 +132,7 @@ def _row(entries: Sequence[Entry]) -> Row:
     return Row(
         rank=0,
         tied=False,
+        at_best=0,
         entries=tuple(entries),
         mean_error=mean,
         spread=spread,
@@ -114,6 +142,26 @@ def _row(entries: Sequence[Entry]) -> Row:
 
 
 def _within_noise(ahead: Row, behind: Row) -> bool:
-    """Whether two mean errors differ by less than the test images (and, with several seeds, the seeds) can tell."""
-    own = [row.noise**2 + (Z * (row.spread or 0)) ** 2 / row.seeds for row in (ahead, behind)]
-    return behind.mean_error - ahead.mean_error <= math.sqrt(sum(own))
+    """Whether two mean errors differ by less than the test images (and, with several seeds, the seeds) can tell.
+
+    From the records alone, as if the two were scored on different images; `compare` pairs the images and tells more
+    apart.
+    """
+    gap = behind.mean_error - ahead.mean_error
+    images = math.hypot(ahead.noise, behind.noise)
+    several = [(row.spread, row.seeds) for row in (ahead, behind) if row.spread is not None]
+    if gap <= images or not several:
+        return gap <= images
+    from udbench.boards.statistics import welch
+
+    error, freedom = welch(*several)
+    return gap <= math.hypot(images, error * _student(freedom))
+
+
+def _student(freedom: float) -> float:
+    """Half of a 95 % interval by Student's t, in standard errors."""
+    from scipy.special import stdtrit
+
+    from udbench.boards.statistics import CONFIDENCE
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -7,9 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench.boards.statistics import CONFIDENCE, wilson
 from udbench.results import DomainScore
-
-CONFIDENCE = 0.95
 
 
 def score_domain(
@@ -28,15 +27,15 @@ def score_domain(
     With several `draws` of a method the same test images stand there as often, one draw after another. The interval
     then is that of the images that there are, widened by what the mean over the draws is unsure of.
     """
-    from scipy.stats import binomtest, norm
+    from scipy.special import ndtri
 
     wrong = labels != predicted
     errors, n = int(wrong.sum()), len(labels)
     images, rate = n // draws, errors / n
-    interval = binomtest(round(errors / draws), images).proportion_ci(CONFIDENCE, method="wilson")
-    between = norm.ppf((1 + CONFIDENCE) / 2) * wrong.reshape(draws, -1).mean(1).std(ddof=min(1, draws - 1)) / draws**0.5
-    low = max(0.0, rate - math.hypot(rate - interval.low, between))
-    high = min(1.0, rate + math.hypot(interval.high - rate, between))
+    lowest, highest = wilson(errors / draws, images)
+    between = ndtri((1 + CONFIDENCE) / 2) * wrong.reshape(draws, -1).mean(1).std(ddof=min(1, draws - 1)) / draws**0.5
+    low = max(0.0, rate - math.hypot(rate - lowest, between))
+    high = min(1.0, rate + math.hypot(highest - rate, between))
     per_class = [wrong[labels == label].mean() for label in np.unique(labels)]
     return DomainScore(
         domain=domain,

@@ -67,6 +67,47 @@ def fetch_file(
     raise _together(problems)
 
 
+def fetch_bytes(url: str, most: int) -> bytes:
+    """A small file over https, at most so many bytes, for what has no checksum to compare it with.
+
+    Plain http is taken from this machine alone, and nobody may be sent on to it. Nothing is written. Raises BadData
+    for other addresses and too many bytes, Unreachable where no host answers, UdbenchError for refusals and broken
+    transfers.
+    """
+    _check_safe(url, url)
+    name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or url
+    wanted = _Wanted(path=Path(name), size=most, sha256="", md5="", tell=_silent, safe=True)
+    response = _ask(url, wanted, 0)
+    assert response is not None
+    with response:
+        stated = response.headers.get("Content-Length", "")
+        if stated.isdigit() and int(stated) > most:
+            raise _too_long(url, wanted, f"{int(stated):,}")
+        try:
+            content = response.read(most + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise UdbenchError(f"{url}: the transfer broke off ({_reason(error)}); nothing of it was kept") from error
+    if len(content) > most:
+        raise _too_long(url, wanted, "more")
+    if stated.isdigit() and len(content) < int(stated):
+        raise UdbenchError(
+            f"{url}: the transfer ended after {len(content):,} of {int(stated):,} bytes; nothing was kept"
+        )
+    return content
+
+
+def _check_safe(url: str, asked: str) -> None:
+    """Raises BadData for an address whose answer somebody on the way could have changed."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, scheme = parts.hostname, parts.scheme
+    except ValueError as error:
+        raise BadData(f"{asked}: no web address: {error}") from None
+    if scheme != "https" and not (scheme == "http" and host in ("127.0.0.1", "::1", "localhost")):
+        where = "" if url == asked else f" (it sends on to {url})"
+        raise BadData(f"{asked}: only https is fetched, since there is no checksum to compare with{where}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Wanted:
     path: Path
@@ -74,6 +115,7 @@ class _Wanted:
     sha256: str
     md5: str
     tell: Tell
+    safe: bool = False
 
     @property
     def part(self) -> Path:
@@ -136,7 +178,7 @@ def _ask(url: str, wanted: _Wanted, have: int) -> http.client.HTTPResponse | Non
         headers["Range"] = f"bytes={have}-"
     what = f"{wanted.path.name} from {url}"
     try:
-        return _opener().open(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
+        return _opener(wanted.safe).open(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
         if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
@@ -235,9 +277,14 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
+    def __init__(self, safe: bool) -> None:
+        self._safe = safe
+
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: str) -> Any:
         if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
             raise urllib.error.HTTPError(req.full_url, code, msg, headers, fp)
+        if self._safe:
+            _check_safe(newurl, req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -263,7 +310,7 @@ class _Https(urllib.request.HTTPSHandler):
         return self.do_open(_SecureConnection, req)
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(safe: bool = False) -> urllib.request.OpenerDirector:
     """Web addresses only: urllib's own opener takes file:// and ftp:// too."""
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -271,7 +318,7 @@ def _opener() -> urllib.request.OpenerDirector:
         urllib.request.UnknownHandler(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
+        _Redirects(safe),
         _Http(),
         _Https(),
     ):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store
-from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord
+from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord, trained_on
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
@@ -54,6 +54,7 @@ def record(
         recipe=config.recipe,
         seed=config.seed,
         split=config.settings.eval_on,
+        trained_on=trained_on(config.settings.val_fraction),
         scores=scores,
         mean_error=sum(errors.values()) / len(errors),
         score=job.score.name,

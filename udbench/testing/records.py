@@ -69,6 +69,7 @@ def made_result(
         "recipe": "short",
         "seed": seed,
         "split": "test",
+        "trained_on": "train+val",
         "scores": scores,
         "mean_error": sum(errors) / 2,
         "score": "mean-error",

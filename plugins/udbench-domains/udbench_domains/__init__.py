@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from udbench import Domain, Recipe, Study, Suite, hookimpl
+from udbench import Domain, Recipe, Score, Study, Suite, hookimpl
 
 
 @hookimpl
@@ -51,6 +51,14 @@ def udbench_published() -> Iterable[Path]:
     """What the paper's tables say, and the Visual Decathlon's."""
     folder = Path(__file__).parent / "published"
     return [folder / "bilen2017.json", folder / "decathlon.json"]
+
+
+@hookimpl
+def udbench_scores() -> Iterable[Score]:
+    """`decathlon`, the official score of the Visual Decathlon."""
+    from udbench_domains.decathlon import SCORE
+
+    return [SCORE]
 
 
 @hookimpl

@@ -1,0 +1,110 @@
+"""Methods held against each other on the images of one board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from udbench.boards.compare import choose, compare, p_text
+from udbench.boards.entry import read_board
+from udbench.boards.ranking import Table, rank
+from udbench.errors import BadData, BadSetting
+from udbench.testing.boards import Bench, bench_in, write_entry
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    root = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UDBENCH_CACHE", str(root / "cache"))
+        return bench_in(root)
+
+
+@pytest.fixture
+def table(bench: Bench, tmp_path: Path) -> Table:
+    """Three methods: good over two seeds, bad (far worse on left, equal on right), and odd of one seed."""
+    for id, adapter, seed, left, right in (
+        ("g0", "good", 0, [0], [0, 1]),
+        ("g1", "good", 1, [0], [0, 1]),
+        ("b0", "bad", 0, range(12), [0, 1]),
+        ("o0", "odd", 0, [0, 1], [2]),
+    ):
+        write_entry(tmp_path, bench.stores, id, {"left": list(left), "right": right}, adapter=adapter, seed=seed)
+    (made,) = rank(read_board(tmp_path / "small")[0])
+    return made
+
+
+def test_two_methods_are_compared_image_by_image(table: Table) -> None:
+    at, found = choose([table], ["good", "bad"])
+    whole = compare(at, dict(zip(["good", "bad"], found, strict=True)))
+    (pair,) = whole.pairs
+    assert pair.domains["left"].value == pytest.approx(100 * (1 - 12) / 20)
+    assert pair.domains["left"].p == pytest.approx(2 / 2**11), "eleven images that bad alone told wrongly"
+    assert pair.corrected["left"] == pytest.approx(4 / 2**11) and pair.domains["right"].p == 1
+    assert (pair.wins, pair.ties, pair.losses) == (["left"], ["right"], []) and pair.told_apart
+    assert whole.critical is None
+    (verdict,) = whole.verdicts
+    assert "good is better than bad: the mean error over 2 domains is 27.50 points lower (95 % interval" in verdict
+    assert verdict.endswith("of bad there is one seed, so this is of the trained networks and not of other seeds.")
+
+
+def test_the_other_way_round_wins_are_losses(table: Table) -> None:
+    at, found = choose([table], ["bad", "good"])
+    (pair,) = compare(at, dict(zip(["bad", "good"], found, strict=True))).pairs
+    assert (pair.wins, pair.losses) == ([], ["left"]) and pair.mean.value > 0
+
+
+def test_several_are_corrected_for_their_number_and_ranked(table: Table) -> None:
+    names = ["good", "bad", "odd"]
+    at, found = choose([table], names)
+    whole = compare(at, dict(zip(names, found, strict=True)))
+    assert [(pair.first, pair.second) for pair in whole.pairs] == [("good", "bad"), ("good", "odd"), ("bad", "odd")]
+    assert whole.pairs[0].corrected["left"] == pytest.approx(6 * 2 / 2**11), "six tests: three pairs of two domains"
+    assert whole.critical is not None and whole.critical.ranks == {"odd": 1.5, "good": 1.75, "bad": 2.75}
+    assert "good and odd are not told apart: the difference of the mean error over 2 domains is" in whole.verdicts[1]
+
+
+def test_words_choose_methods_and_ids_choose_entries(table: Table) -> None:
+    for word, ids in (("g1", ["g1"]), ("g1,seeds", ["g0", "g1"]), ("good, deep,toy", ["g0", "g1"])):
+        _, (entries, _) = choose([table], [word, "bad"])
+        assert [entry.result.id for entry in entries] == ids
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["good"], "name two methods or entries"),
+        (["good", "good"], "'good' is named twice"),
+        (["good", "best"], "'best': no method of this board and no entry's id; adapters there: bad, good, odd"),
+        (["good", "toy"], "'toy': several methods are that: good,toy,deep,short (g0,seeds); "),
+        (["good", ""], "'': no method of this board"),
+    ],
+    ids=range(5),
+)
+def test_what_cannot_be_chosen_is_told_with_what_can(table: Table, words: list[str], reason: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        choose([table], words)
+    assert reason in str(caught.value)
+
+
+def test_other_images_are_never_compared(table: Table, bench: Bench, tmp_path: Path) -> None:
+    write_entry(tmp_path, bench.stores, "v0", {}, adapter="later", suite_version="2")
+    tables = rank(read_board(tmp_path / "small")[0])
+    with pytest.raises(BadSetting, match="good and later are never on the same images"):
+        choose(tables, ["good", "later"])
+
+
+def test_missing_or_changed_predictions_are_named(table: Table) -> None:
+    at, found = choose([table], ["good", "bad"])
+    path = found[1][0].path.with_suffix(".npz")
+    path.write_bytes(b"other")
+    with pytest.raises(BadData, match=r"b0\.npz is not the file of predictions"):
+        compare(at, dict(zip(["good", "bad"], found, strict=True)))
+    path.unlink()
+    with pytest.raises(BadData, match=r"b0\.npz is missing"):
+        compare(at, dict(zip(["good", "bad"], found, strict=True)))
+
+
+def test_a_p_has_no_more_digits_than_it_is_good_for() -> None:
+    assert [p_text(p) for p in (0.0001, 0.0123, 0.5, 1)] == ["< 0.001", "= 0.012", "= 0.50", "= 1.00"]
