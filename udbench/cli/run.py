@@ -145,7 +145,7 @@ def run(
 
     from udbench.train.comm import join
 
-    comm = join(torch.device(job.config.device))
+    comm = join(torch.device(job.config.device), one_gpu=device.startswith("cuda:"))
     results = [
         _one(
             _with_seed(job, each),

@@ -96,10 +96,10 @@ def check_processes(processes: int, device: str) -> None:
     """Raises BadSetting where so many processes cannot share the GPUs of this machine."""
     import torch
 
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         there = torch.cuda.device_count()
         if processes > there:
             raise BadSetting(
                 f"--processes {processes}: this machine has {there} GPUs, and each process needs one; use --processes "
-                f"{there}, or --device cpu"
+                f"{there}, --device cpu, or --device cuda:0 to have them all on one GPU, which is no faster"
             )

@@ -224,12 +224,15 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def join(device: torch.device) -> Comm:
-    """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come."""
+def join(device: torch.device, *, one_gpu: bool = False) -> Comm:
+    """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come.
+
+    `one_gpu` says that several processes share a GPU, which NCCL refuses: gloo then carries what they say.
+    """
     size = world_size()
     if size == 1:
         return Comm(device=device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" and not one_gpu else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
     except (RuntimeError, ValueError) as error:
