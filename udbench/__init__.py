@@ -1,7 +1,7 @@
 """udbench: one network, many visual domains, and scores that can be trusted.
 
-These names are what plugins may import; everything else is the house's own. Importing them does not import
-torch.
+These names are what plugins and notebooks may import; everything else is the house's own. Importing `udbench` imports
+nothing else, and neither do these names import torch, Surgeon aside. `run` is the command line's run as a function.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from udbench.hookspecs import hookimpl
     from udbench.launchers import Launcher, Report, Task
     from udbench.launching.ends import reason_of
+    from udbench.library import run
     from udbench.processes import in_processes
     from udbench.recipes import Recipe
     from udbench.reporters import Listener, Reporter, Step
+    from udbench.results import RunResult
     from udbench.scores import Score
     from udbench.studies import Study
     from udbench.suites import Suite
@@ -49,6 +51,7 @@ __all__ = [
     "Report",
     "Reporter",
     "RunFailed",
+    "RunResult",
     "Score",
     "Source",
     "Stage",
@@ -65,6 +68,7 @@ __all__ = [
     "hookimpl",
     "in_processes",
     "reason_of",
+    "run",
     "unpack",
 ]
 
@@ -87,6 +91,7 @@ _HOMES = {
     "Report": "udbench.launchers",
     "Reporter": "udbench.reporters",
     "RunFailed": "udbench.errors",
+    "RunResult": "udbench.results",
     "Score": "udbench.scores",
     "Source": "udbench.domains",
     "Stage": "udbench.architectures",
@@ -103,6 +108,7 @@ _HOMES = {
     "hookimpl": "udbench.hookspecs",
     "in_processes": "udbench.processes",
     "reason_of": "udbench.launching.ends",
+    "run": "udbench.library",
     "unpack": "udbench.data.archives",
 }
 

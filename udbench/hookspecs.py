@@ -1,7 +1,8 @@
 """Every way into udbench: what a plugin may bring.
 
 A plugin is a module (or object) behind an entry point of group "udbench" that implements some of these with
-`@udbench.hookimpl`. Hooks return items and take nothing; the registry checks and names them.
+`@udbench.hookimpl`. Hooks return items and take nothing; the registry checks and names them. An entry point of the
+same name in group "udbench.contract", such as "v1", says for which version of this contract it was written.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from udbench.reporters import Reporter
 from udbench.scores import Score
 from udbench.studies import Study
 from udbench.suites import Suite
+
+# The version of the contract: these hooks, and the public names of `udbench`. It rises when something that a plugin
+# may rely on changes or goes; OLDEST is the oldest that is still kept.
+CONTRACT = 1
+OLDEST = 1
 
 hookspec = pluggy.HookspecMarker("udbench")
 hookimpl = pluggy.HookimplMarker("udbench")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -16,16 +17,24 @@ from udbench.errors import UdbenchError, nearest
 from udbench.registry import KINDS, Command, Failure, Owner, Registry
 
 GROUP = "udbench"
+CONTRACTS = "udbench.contract"
 DISABLE = "UDBENCH_DISABLE"
 
 
-def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None) -> Registry:
+def load(
+    disabled: Iterable[str] = (),
+    extra: Mapping[str, object] | None = None,
+    *,
+    chosen: Callable[[Owner], bool] = lambda _: True,
+    loading: Callable[[Owner], None] = lambda _: None,
+) -> Registry:
     """Load every installed plugin and return what they bring.
 
     `disabled` leaves plugins out, by the name of the entry point or of the distribution, as does
     $UDBENCH_DISABLE (names separated by commas). `extra` adds plugins that are not installed: {name: module or
-    object}. A plugin that cannot be loaded, or part of it, is in the registry's `failures`. Raises UdbenchError
-    when a name in `disabled` is no plugin's.
+    object}. `chosen` says which are loaded, and `loading` hears of each before it is. A plugin that cannot be
+    loaded, or part of it, is in the registry's `failures`. Raises UdbenchError when a name in `disabled` is no
+    plugin's.
     """
     registry = Registry()
     manager = pluggy.PluginManager(GROUP)
@@ -34,8 +43,9 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
     seen: set[str] = set()
     for owner, fetch in _candidates(extra or {}):
         seen |= {owner.name, owner.distribution}
-        if not off & {owner.name, owner.distribution}:
+        if not off & {owner.name, owner.distribution} and chosen(owner):
             registry.owners.append(owner)
+            loading(owner)
             _guarded(registry, owner, lambda owner=owner, fetch=fetch: _take(registry, manager, owner, fetch()))
     if unknown := sorted(off - seen):
         raise UdbenchError(
@@ -45,13 +55,60 @@ def load(disabled: Iterable[str] = (), extra: Mapping[str, object] | None = None
 
 
 def _candidates(extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], object]]]:
-    found = [(_owner(entry), entry.load) for entry in importlib.metadata.entry_points(group=GROUP)]
+    found: list[tuple[Owner, Callable[[], object]]] = [
+        (owner_of(entry), lambda entry=entry: _loaded(entry)) for entry in installed()
+    ]
     for name, plugin in extra.items():
         found.append((Owner(name=name, distribution=name, version=""), lambda plugin=plugin: plugin))
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[0].name))
 
 
-def _owner(entry: importlib.metadata.EntryPoint) -> Owner:
+def installed() -> Iterable[importlib.metadata.EntryPoint]:
+    """The entry points of all installed plugins. Loads none of them."""
+    return importlib.metadata.entry_points(group=GROUP)
+
+
+def declared(entry: importlib.metadata.EntryPoint) -> str:
+    """The contract that a plugin was written for, as its package says it ("v1"); "" where it says nothing."""
+    with contextlib.suppress(Exception):
+        for each in cast(Any, entry.dist).entry_points.select(group=CONTRACTS, name=entry.name):
+            return str(each.value)
+    return ""
+
+
+def check_contract(text: str) -> None:
+    """Raises UdbenchError for a plugin that was written for a contract that this udbench does not keep.
+
+    Asked before a plugin's code is imported, so that what it misses is said by name and version. One that declares
+    nothing is taken as it is.
+    """
+    if not text:
+        return
+    kept = " to ".join(f"v{number}" for number in dict.fromkeys((hookspecs.OLDEST, hookspecs.CONTRACT)))
+    match = re.fullmatch(r"v(\d{1,6})", text)
+    if match is None:
+        raise UdbenchError(
+            f"its contract is declared as {text!r:.80} where v{hookspecs.CONTRACT} is expected "
+            f'([project.entry-points."{CONTRACTS}"] in its pyproject.toml)'
+        )
+    if int(match[1]) > hookspecs.CONTRACT:
+        raise UdbenchError(
+            f"it was written for contract {text} of udbench, and this udbench keeps {kept}; update udbench "
+            "(pip install --upgrade udbench), or install an older version of the plugin"
+        )
+    if int(match[1]) < hookspecs.OLDEST:
+        raise UdbenchError(
+            f"it was written for contract {text} of udbench, which this udbench keeps no more ({kept}); update the "
+            "plugin, or install an older udbench"
+        )
+
+
+def _loaded(entry: importlib.metadata.EntryPoint) -> object:
+    check_contract(declared(entry))
+    return entry.load()
+
+
+def owner_of(entry: importlib.metadata.EntryPoint) -> Owner:
     """Who brings an entry point; a distribution that lost its metadata has no name, and Python says so in many ways."""
     about: dict[str, str] = {}
     with contextlib.suppress(Exception):

@@ -172,7 +172,7 @@ def test_every_verb_is_there_and_made_when_it_is_asked_for() -> None:
     assert isinstance(verbs, Verbs)
     assert len(verbs.commands) == len(VERBS) and list(verbs.commands) == list(VERBS)
     assert {option for parameter in verbs.commands["list"].params for option in parameter.opts} >= {"--json"}
-    assert list(verbs.commands["board"].commands) == ["show", "add", "verify", "compare", "baseline"]
+    assert list(verbs.commands["board"].commands) == ["show", "add", "verify", "compare", "baseline", "build"]
     with pytest.raises(KeyError):
         verbs.commands["lsit"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import baseline, board_add, board_compare, board_verify, context, output
+from udbench.cli import baseline, board_add, board_build, board_compare, board_verify, context, output
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import Baseline
@@ -37,7 +37,7 @@ def show(
     folder = board / suite
     found = [path.parent for path in board.rglob("*.json")] if board.is_dir() else []
     there = {folder.relative_to(board).as_posix() for folder in found if folder.name not in RESERVED}
-    every = _published()
+    every = published()
     suites = {*context.registry().names("suites"), context.CUSTOM_SUITE}
     known = {*there, *suites, *(table.suite for _, table in every)}
     if suite not in known:
@@ -45,10 +45,10 @@ def show(
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     tables = rank(entries)
     baselines = read_baselines(folder)
-    published = [(citation, table) for citation, table in every if table.suite == suite]
+    theirs = [(citation, table) for citation, table in every if table.suite == suite]
     if json:
         scored = [_document(table, _fitting(table, baselines)) for table in tables]
-        output.emit_json([*scored, *(_published_document(*each) for each in published)])
+        output.emit_json([*scored, *(_published_document(*each) for each in theirs)])
     else:
         for table in tables:
             _show(table, _fitting(table, baselines))
@@ -59,7 +59,7 @@ def show(
             asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
             how = f"udbench run {asked} --adapter … --arch … makes one"
             output.say(f"no entries in {folder}; {how if suite in suites else 'no such suite is installed'}")
-        for citation, table in published:
+        for citation, table in theirs:
             _show_published(citation, table)
         if parts:
             output.say(f"boards of other sets of domains: {', '.join(parts)} (udbench board show {parts[0]})")
@@ -71,9 +71,10 @@ app.command("add")(board_add.add)
 app.command("verify")(board_verify.verify)
 app.command("compare")(board_compare.compare)
 app.command("baseline")(baseline.baseline)
+app.command("build")(board_build.build)
 
 
-def _published() -> list[tuple[str, PublishedTable]]:
+def published() -> list[tuple[str, PublishedTable]]:
     """What was published, with the citations. A file that cannot be read is told of, and left out."""
     from udbench.errors import UdbenchError
     from udbench.published import read_published

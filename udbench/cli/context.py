@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from udbench.data.status import Status
     from udbench.data.store import Store
     from udbench.domains import Domain
-    from udbench.registry import Registry
+    from udbench.registry import Owner, Registry
     from udbench.suites import Suite
 
 Names = builtins.list[str]
 
 DEFAULT_SUITE = "pocket"
 CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
+
+SLOW = 10.0
+"""Seconds of loading after which a plugin is named."""
 
 words: Sequence[str] = ()
 """The words of the command, as they were given."""
@@ -52,8 +55,30 @@ def registry() -> Registry:
     from udbench.plugins import load
 
     if _disabled not in _loaded:
-        _loaded[_disabled] = load(_disabled)
+        with _slow_plugins_named() as loading:
+            _loaded[_disabled] = load(_disabled, loading=loading)
     return _loaded[_disabled]
+
+
+@contextmanager
+def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
+    """Within, the plugin that holds up the loading for long is named, so that it can be left out."""
+    current: builtins.list[Owner] = []
+
+    def tell() -> None:
+        for owner in current[-1:]:
+            output.note(
+                f"plugin '{owner}' has been loading for {SLOW:g} s; stop by Ctrl-C and leave it out with --no-plugin "
+                f"{owner.name}, or see what it waits for: udbench check {owner.name}"
+            )
+
+    timer = threading.Timer(SLOW, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield current.append
+    finally:
+        timer.cancel()
 
 
 def plugin_verbs(group: str = "") -> dict[str, str]:
@@ -149,9 +174,12 @@ def _domain(word: str) -> Domain:
 
 
 def load_recipe(
-    recipe: str | None, suite: Suite, domains: Sequence[str], assignments: Sequence[str]
+    recipe: str | None, suite: Suite, domains: Sequence[str], assignments: Sequence[str] | Mapping[str, Any]
 ) -> tuple[str, RecipeSettings, Mapping[str, Any], Mapping[str, Any]]:
-    """A recipe's name and settings with `--set` laid over, and what `--set` says to adapter and architecture."""
+    """A recipe's name and settings with `--set` laid over, and what `--set` says to adapter and architecture.
+
+    What is laid over is given as words ("rounds=200") or, from Python, as the nested mapping that they stand for.
+    """
     from udbench.config import RecipeSettings, merged, parse_assignments, read_recipe_file, validated
     from udbench.recipes import Recipe
 
@@ -163,7 +191,7 @@ def load_recipe(
         name, base = path.stem, read_recipe_file(path)
     else:
         name, base = word, registry().get(Recipe, word).settings
-    changed = parse_assignments(assignments)
+    changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     apart: dict[str, Mapping[str, Any]] = {}
     for key in ("adapter", "arch"):
         given = changed.pop(key, {})

@@ -229,6 +229,7 @@ def _one(
 ) -> RunResult:
     """One seed: run it, show its errors, put it on its board."""
     from udbench.boards.entry import add_entry
+    from udbench.cli import report
     from udbench.cli.progress import Listeners, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
@@ -253,7 +254,8 @@ def _one(
         scores_table(result)
     _warn(result)
     say = output.note if json else output.say
-    say(f"result  {folder / 'result.json'}")
+    page = report.written(folder, board)
+    say(f"result  {folder / 'result.json'}" + (f"     report  {page}" if page else ""))
     if no_board or result.split != "test":
         return result
     path = add_entry(board, folder)

@@ -44,6 +44,22 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "list": ("udbench.cli.list:list_", "List what is installed: name, owner and summary."),
     "show": ("udbench.cli.show:show", "Show a domain, suite, recipe, adapter … by name, or the result of a run."),
+    "doctor": (
+        "udbench.cli.doctor:doctor",
+        "Look at versions, devices, memory, disks, data and plugins, and say what to do about each trouble.",
+    ),
+    "check": (
+        "udbench.cli.check:check",
+        "Check a plugin: that it keeps the contract, runs, and obeys the laws. Says what to mend.",
+    ),
+    "new-plugin": (
+        "udbench.cli.new_plugin:new_plugin",
+        "Write a new plugin's package that works at once: pyproject.toml, module, test and README.",
+    ),
+    "report": (
+        "udbench.cli.report:report",
+        "Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.",
+    ),
     "data": ("udbench.cli.data:app", "See what images are there, and make them ready."),
     "board": ("udbench.cli.board:app", "Compare results on a leaderboard."),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +14,9 @@ from udbench.architectures import Architecture, Input, Network, Stage
 from udbench.config import RecipeSettings
 from udbench.train.draws import draws
 from udbench.train.feed import DomainData, Feed
+
+if TYPE_CHECKING:
+    from udbench.adapters import Adapter
 
 
 class ToyTrunk(nn.Module):
@@ -88,3 +92,20 @@ def toy_feed(data: Sequence[DomainData], seed: int = 0, dtype: torch.dtype = tor
 def toy_settings(**changed: object) -> RecipeSettings:
     """A recipe of a few tiny rounds."""
     return RecipeSettings.model_validate({"rounds": 4, "batch_size": 4, "image_size": 8, "warmup_rounds": 1, **changed})
+
+
+def private_parameters(adapter: Adapter, *, width: int = 4, norms: bool = True, settings: Any = None) -> int:
+    """How many parameters of its own a domain gets in the trunk of `toy_architecture` when an adapter is attached.
+
+    Its convolutions, and norms if there are any, have `width`, `width` and 2 `width` channels. `settings` are the
+    adapter's, its defaults if None.
+    """
+    from udbench.train.model import build_model, count_parameters
+
+    if settings is None and adapter.settings is not None:
+        settings = adapter.settings()
+    data = [toy_data("reds"), toy_data("blues")]
+    arch = toy_architecture(width, norms=norms)
+    model = build_model(arch, adapter, toy_inputs(data), adapter_settings=settings)
+    head = sum(parameter.numel() for parameter in model.heads["reds"].parameters())
+    return count_parameters(model).private["reds"] - head

@@ -1,0 +1,151 @@
+"""Broken plugins: each is named, with what to mend, and survived."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import udbench
+from udbench import hookspecs
+from udbench.authors.findings import Finding
+from udbench.authors.kit import LOADS, TORCH, examined
+from udbench.authors.target import installed_target
+from udbench.errors import UnknownName
+from udbench.plugins import check_contract, load
+
+HOOKS = "import udbench\n@udbench.hookimpl\ndef udbench_recipes():\n    "
+
+PLUGINS = {
+    "imports": "import einops_that_is_not_there",
+    "newer": "from udbench import NameOfTomorrow",
+    "types": HOOKS + "return [42]",
+    "clashes": HOOKS + "return [udbench.Recipe(name='short', settings={'rounds': 1})]",
+    "misspelt": HOOKS.replace("recipes", "recipe") + "return []",
+    "raises": HOOKS + "raise RuntimeError('boom')",
+    "escapes": HOOKS + "return [udbench.Recipe(name='[bold]\\x1b[31m../x')]",
+    "nothing": HOOKS + "return []",
+    "sleeps": "import time\ntime.sleep(60)",
+    "leaves": "import os\nos._exit(3)",
+    "heavy": "import sys, types\nsys.modules['torch'] = types.ModuleType('torch')\n"
+    + HOOKS
+    + "return [udbench.Recipe(name='heavy', settings={'rounds': 1})]",
+    "settings": HOOKS + "return [udbench.Recipe(name='settings', settings={'rounds': 1, 'ronds': 1})]",
+    "good": HOOKS + "return [udbench.Recipe(name='good', settings={'rounds': 1})]",
+}
+
+
+def install(site: Path, name: str, code: str, contract: str = "v1", licence: str = "Apache-2.0") -> None:
+    """What pip leaves of a plugin's package."""
+    (site / f"{name}_broken.py").write_text(textwrap.dedent(code) + "\n")
+    info = site / f"{name}_broken-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: {name}-broken\nVersion: 1.0\n"
+        + (f"License-Expression: {licence}\n" if licence else "")
+    )
+    declared = f"[udbench.contract]\n{name} = {contract}\n" if contract else ""
+    (info / "entry_points.txt").write_text(f"[udbench]\n{name} = {name}_broken\n{declared}")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def failed(name: str, scratch: Path, limit: float = 60.0) -> list[Finding]:
+    (scratch / "work").mkdir()
+    found = list(examined(installed_target(name), scratch / "work", limit=limit))
+    return [each for each in found if each.outcome == "failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "came"),
+    [
+        ("imports", LOADS, "No module named 'einops_that_is_not_there'"),
+        ("newer", LOADS, "cannot import name 'NameOfTomorrow' from 'udbench'"),
+        ("types", LOADS, "brought a int where a Recipe is expected: 42"),
+        ("misspelt", LOADS, "no hook 'udbench_recipe'. Did you mean 'udbench_recipes'?"),
+        ("raises", LOADS, "RuntimeError: boom"),
+        ("escapes", LOADS, "a recipe's name is 1 to 64 of a-z"),
+        ("leaves", LOADS, "the process left with exit code 3"),
+        ("nothing", "it brings something", "its hooks bring nothing"),
+        ("clashes", "its names are nobody else's", "recipe 'short' is also brought by builtin"),
+        ("heavy", TORCH, "torch is imported"),
+        ("settings", "its settings are a recipe's", "no setting 'ronds'. Did you mean 'rounds'?"),
+    ],
+)
+def test_each_is_named_with_what_came_and_how_to_mend_it(
+    site: Path, tmp_path: Path, name: str, check: str, came: str
+) -> None:
+    install(site, name, PLUGINS[name])
+    first = failed(name, tmp_path)[0]
+    assert first.check == check and came in first.came and first.expected and first.mend
+
+
+def test_one_that_sleeps_when_it_is_imported_is_stopped_and_named(site: Path, tmp_path: Path) -> None:
+    install(site, "sleeps", PLUGINS["sleeps"])
+    began = time.monotonic()
+    (stopped, *rest) = failed("sleeps", tmp_path, limit=8)
+    assert time.monotonic() - began < 45
+    assert stopped.check == LOADS and "done within 8 s" in stopped.expected and "nothing behind it" in stopped.came
+    assert [each.check for each in rest] == ["something that it brings was checked"]
+
+
+def test_a_good_one_passes_and_what_it_lacks_in_its_package_is_told(site: Path, tmp_path: Path) -> None:
+    install(site, "good", PLUGINS["good"], contract="", licence="")
+    found = failed("good", tmp_path)
+    assert [each.check for each in found] == [
+        "it declares the contract that it was written for",
+        "its distribution names a licence",
+    ]
+    assert f'[project.entry-points."udbench.contract"] good = "v{hookspecs.CONTRACT}"' in found[0].mend
+
+
+def test_an_unknown_plugin_is_answered_with_those_there_are() -> None:
+    with pytest.raises(UnknownName, match=r"no plugin 'udbench-adaptors'\. Did you mean 'udbench-adapters'\?"):
+        installed_target("udbench-adaptors")
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("v99", r"written for contract v99 of udbench, and this udbench keeps v1; update udbench"),
+        ("v0", r"written for contract v0 of udbench, which this udbench keeps no more \(v1\); update the plugin"),
+        ("1.0", r"declared as '1.0' where v1 is expected"),
+    ],
+)
+def test_a_plugin_for_another_contract_is_told_so_before_its_code_is_imported(
+    site: Path, declared: str, said: str
+) -> None:
+    install(site, "other", "raise AttributeError('what is not there yet')", contract=declared)
+    registry = load()
+    (failure,) = [each for each in registry.failures if each.plugin == "other"]
+    assert re.search(said, failure.cause) and "other_broken" not in sys.modules
+
+
+def test_what_was_kept_and_what_comes_is_told_by_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hookspecs, "CONTRACT", 4)
+    monkeypatch.setattr(hookspecs, "OLDEST", 3)
+    check_contract(""), check_contract("v3"), check_contract("v4")
+    for text, said in (("v2", r"keeps no more \(v3 to v4\)"), ("v5", "keeps v3 to v4")):
+        with pytest.raises(Exception, match=said):
+            check_contract(text)
+
+
+def test_every_first_party_plugin_declares_the_contract_in_its_package() -> None:
+    top = Path(udbench.__file__).parents[1]
+    projects = [top / "pyproject.toml", *(top / "plugins").glob("*/pyproject.toml")]
+    if not projects[0].is_file():
+        pytest.skip("the sources are not here")
+    for path in projects:
+        points = tomllib.loads(path.read_text())["project"]["entry-points"]
+        assert points["udbench.contract"] == dict.fromkeys(points["udbench"], f"v{hookspecs.CONTRACT}"), path

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from udbench.errors import BadData
+from udbench.pages import report
+from udbench.pages.methods import Known
+from udbench.pages.report import write_report
+from udbench.results import read_result
+
+Read = Callable[[Path, str], str]
+
+
+@pytest.fixture
+def run(entries: Path, tmp_path: Path) -> Path:
+    """The run of entry b0: of two domains, with a log."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shutil.copy(entries / "small" / "b0.json", folder / "result.json")
+    shutil.copy(entries / "small" / "b0.npz", folder / "predictions.npz")
+    events: list[dict[str, Any]] = [{"event": "started", "start": 0, "round": None}]
+    events += [
+        {"event": "stepped", "round": n, "lr": 0.1 / n, "losses": {"left": 2 / n, "right": float("nan")},
+         "images": 4 * n, "seconds": n / 2}
+        for n in range(1, 30)
+    ]  # fmt: skip
+    events += [{"event": "scored", "round": 29, "split": "val", "errors": {"left": 10, "right": 20}}] * 2
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, events)))
+    return folder
+
+
+def test_a_report_has_curves_errors_times_and_mistakes(run: Path, entries: Path, read: Read) -> None:
+    path = write_report(run, entries, Known(), "0")
+    text, html = read(run, "report.html"), path.read_text()
+    assert "other on toy , seed 0" in text
+    assert "The board's best is domain-bn on toy , sharing deep : 20.2 % over 2 seeds" in text
+    assert "this run is +27.3 points from it" in text and "at chance: not learnt" in text
+    assert html.count('<svg class="small"') == 4, "a loss, the errors, the learning rate, the speed"
+    assert "training 1.0 s" in text and "first tenth of the log 8 images a second; the others 8" in text
+    assert html.count("<img ") == 12, "six of each domain at most"
+    assert path.read_bytes() == write_report(run, entries, Known(), "0").read_bytes()
+
+
+def test_pictures_are_bounded_in_number_and_size(
+    run: Path, entries: Path, monkeypatch: pytest.MonkeyPatch, read: Read
+) -> None:
+    monkeypatch.setattr(report, "MOST_PICTURES", 2)
+    html = write_report(run, entries, Known(), "0").read_text()
+    assert html.count("<img ") == 2 and len(html) < 100_000
+
+
+def test_what_is_not_there_is_said(run: Path, entries: Path, bench: Any, tmp_path: Path, read: Read) -> None:
+    (run / "log.jsonl").unlink()
+    shutil.rmtree(bench.stores[0].path)
+    write_report(run, tmp_path / "no boards", Known(), "0")
+    text = read(run, "report.html")
+    assert "no log.jsonl" in text and "no entry of the same images" in text
+    assert "Nothing to show of left (no store of these images is here)" in text
+    (run / "predictions.npz").unlink()
+    write_report(run, entries, Known(), "0")
+    assert "Not known: predictions.npz is missing" in read(run, "report.html")
+    (run / "result.json").unlink()
+    with pytest.raises(BadData, match="no such result"):
+        write_report(run, entries, Known(), "0")
+
+
+def test_the_boards_best_may_be_the_method_itself(run: Path, entries: Path, read: Read) -> None:
+    shutil.copy(entries / "small" / "a0.json", run / "result.json")
+    write_report(run, entries, Known(), "0")
+    assert "which is this very method" in read(run, "report.html")
+    alone = read_result(run / "result.json").model_copy(update={"split": "val"})
+    (run / "result.json").write_text(alone.dumps())
+    write_report(run, entries, Known(), "0")
+    text = read(run, "report.html")
+    assert "Errors are of validation images" in text and "no entry of the same images" in text
+
+
+def test_networks_that_share_nothing_have_times_of_their_own(run: Path, entries: Path, read: Read) -> None:
+    for name in ("left", "right"):
+        own = run / "domains" / name
+        own.mkdir(parents=True)
+        shutil.copy(entries / "small" / "a0.json", own / "result.json")
+        step = '{"event": "stepped", "round": %d, "losses": {"%s": 1}, "lr": 1, "images": 1, "seconds": 1}\n'
+        (own / "log.jsonl").write_text("".join(step % (n, name) for n in range(3)))
+    (run / "log.jsonl").write_text('{"event": "finished"}\n')
+    html = write_report(run, entries, Known(), "0").read_text()
+    assert "Of each network by itself" in html and html.count('<svg class="small"') == 2

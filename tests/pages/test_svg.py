@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from udbench.pages import svg
+
+
+def parsed(figure: str) -> ET.Element:
+    return ET.fromstring(figure)
+
+
+def test_a_scatter_has_a_point_for_each_method_and_names_the_front() -> None:
+    points = [
+        svg.Named(x=x, y=y, name=name) for x, y, name in ((1e6, 30, "small"), (2e6, 20, "best"), (3e6, 25, "<b>"))
+    ]
+    figure, front = svg.scatter(points, title="t & t")
+    assert [point.name for point in front] == ["small", "best"]
+    circles = parsed(figure).findall("circle")
+    assert [each.get("class") for each in circles].count("dot on") == 2 and len(circles) == 3
+    assert "On the Pareto front: small 30.0 % with 1 M; best 20.0 % with 2 M." in figure and "<b>" not in figure
+    assert svg.scatter(points, title="t & t")[0] == figure
+    assert svg.scatter([svg.Named(x=0, y=1, name="n")], title="t") == ("", [])
+
+
+@pytest.mark.parametrize("xs", [(5e6, 5e6), (5.6e6, 5.7e6), (1e3, 1e9), (1, 2)])
+def test_axes_have_ticks_whatever_the_range(xs: tuple[float, float]) -> None:
+    figure, _ = svg.scatter([svg.Named(x=x, y=50, name=str(x)) for x in xs], title="t")
+    ticks = [each for each in parsed(figure).findall("text") if each.get("class") == "tick mid"]
+    assert 3 <= len(ticks) <= 9
+    assert len({each.text for each in ticks}) == len(ticks)
+
+
+def test_many_methods_at_one_place_leave_labels_away_and_not_on_each_other() -> None:
+    points = [svg.Named(x=1e6 + i, y=50 - i / 100, name=f"method {i}") for i in range(300)]
+    texts = parsed(svg.scatter(points, title="t")[0]).findall("text")
+    labels = [each for each in texts if "label" in str(each.get("class"))]
+    assert 1 <= len(labels) <= svg.MOST_LABELS
+
+
+def test_ranks_are_drawn_with_their_bars() -> None:
+    figure = svg.ranks({"a": 1.2, "b": 1.9, "c": 2.9}, [("a", "b")], 0.9, title="ranks")
+    bars = [each for each in parsed(figure).findall("line") if each.get("class") == "bar"]
+    assert len(bars) == 1 and "Not told apart: a, b." in figure and "critical difference 0.90" in figure
+    places = [float(str(each.get("points")).split(",")[0]) for each in parsed(figure).findall("polyline")]
+    assert places == sorted(places)
+
+
+def test_curves_are_thinned_and_keep_their_ends() -> None:
+    line = [(float(i), 1000.0 - i) for i in range(5000)]
+    thin = svg.thinned(line)
+    assert len(thin) <= svg.MOST_POINTS and thin[0] == line[0] and thin[-1] == line[-1]
+    assert "From 1000.00 at round 0 to -3999.00" in svg.curve(line, title="t")
+    assert "\u202e" not in (odd := svg.curve(line, title="\u202e<b>" + "x" * 10_000)) and "<b>" not in odd
+    assert len(odd) < 5000
+    assert svg.curve([(1, 2)], title="t") == "" and svg.curve([(1, float("nan"))] * 3, title="t") == ""

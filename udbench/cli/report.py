@@ -1,0 +1,54 @@
+"""`udbench report`: a run as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udbench.cli import output
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
+    board: Annotated[
+        Path, typer.Option("--board", help="The folder of boards, whose best method the errors are held against.")
+    ] = Path("leaderboards"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.
+
+    Each run writes one when it ends; this writes it again, with what the board has by now.
+    """
+    from udbench.cli.show import result_path
+    from udbench.errors import BadData
+
+    path = result_path(run)
+    if path is None:
+        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+    if path.name != "result.json" or not path.is_file():
+        what = "is no run's result.json" if path.is_file() else "this run has no result yet"
+        raise BadData(f"{path if path.is_file() else path.parent}: {what}; a report is made of a finished run's folder")
+    made = _written(path.parent, board)
+    if json:
+        output.emit_json({"report": str(made)})
+    else:
+        output.say(f"report  {made}")
+
+
+def written(run: Path, board: Path) -> Path | None:
+    """The report of a run that has just ended. Whatever is wrong with it is told, and fails no run."""
+    try:
+        return _written(run, board)
+    except Exception as error:
+        output.note(f"no report was written: {error}; udbench report {run} tries again")
+        return None
+
+
+def _written(run: Path, board: Path) -> Path:
+    import udbench
+    from udbench.cli.board_build import known
+    from udbench.pages.report import write_report
+
+    return write_report(run, board, known(), udbench.__version__)

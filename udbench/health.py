@@ -1,0 +1,335 @@
+"""What this machine and this installation can do, what stands in the way of a run, and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from udbench import hookspecs, plugins
+from udbench.authors.child import Ended, Silent, Tell, told
+from udbench.data.locate import CACHE, DATA, cache_root, data_root, domain_root
+from udbench.domains import Domain
+from udbench.errors import UdbenchError
+from udbench.registry import KINDS, Registry
+
+State = Literal["good", "trouble", "stops"]
+
+LOAD_LIMIT = 30.0
+LIBRARIES = ("torch", "torchvision", "numpy", "pydantic", "pluggy", "typer")
+LEAST_DISK = 1 << 30
+LEAST_MEMORY = 1 << 30
+FULL_DISK = 64 << 20
+SLOW_LOAD = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One thing that was looked at. `state`: "good"; "trouble", where runs go on without it; "stops", where none can
+    be made. `mend` says what to do about it."""
+
+    topic: str
+    what: str
+    said: str
+    state: State = "good"
+    mend: str = ""
+
+
+def look(data: Path | None, disabled: tuple[str, ...]) -> Iterator[Line]:
+    """Everything, as it is seen. The plugins are loaded in a process of their own before they are loaded here."""
+    yield from _versions()
+    yield from _machine()
+    yield from _torch()
+    yield from _places(data)
+    yield from _plugins(disabled, data)
+
+
+def _versions() -> Iterator[Line]:
+    yield Line(
+        topic="versions",
+        what="udbench",
+        said=f"{importlib.metadata.version('udbench')}, contract v{hookspecs.CONTRACT}",
+    )
+    yield Line(topic="versions", what="python", said=f"{platform.python_version()} at {sys.executable}")
+    for name in LIBRARIES:
+        try:
+            yield Line(topic="versions", what=name, said=importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Line(
+                topic="versions", what=name, said="not installed", state="stops", mend="pip install --upgrade udbench"
+            )
+
+
+def _machine() -> Iterator[Line]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = os.cpu_count() or usable
+    yield Line(topic="machine", what="cores", said=f"{usable} of {there} usable; {platform.platform()}")
+    threads = os.environ.get("OMP_NUM_THREADS")
+    if threads and threads.isdigit() and int(threads) > usable:
+        yield Line(
+            topic="machine",
+            what="OMP_NUM_THREADS",
+            said=f"{threads} threads for {usable} cores, which wait for each other",
+            state="trouble",
+            mend=f"export OMP_NUM_THREADS={usable}, or unset it",
+        )
+    memory = _memory()
+    if memory is not None:
+        free, whole = memory
+        low = free < LEAST_MEMORY
+        yield Line(
+            topic="machine",
+            what="memory",
+            said=f"{_size(free)} free of {_size(whole)}",
+            state="trouble" if low else "good",
+            mend="end what holds memory, or use fewer --workers, a smaller batch_size and --group 1" if low else "",
+        )
+
+
+def _memory() -> tuple[int, int] | None:
+    """Free and whole memory in bytes: this process's share where a container has a limit; None where nobody tells."""
+    try:
+        told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        free, whole = (int(told[key].split()[0]) << 10 for key in ("MemAvailable", "MemTotal"))
+    except (OSError, ValueError, KeyError):
+        return None
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free, whole
+    return min(free, max(0, limit - used)), min(whole, limit)
+
+
+def _torch() -> Iterator[Line]:
+    began = time.perf_counter()
+    try:
+        import torch
+    except Exception as error:
+        yield Line(
+            topic="torch",
+            what="import",
+            said=f"{type(error).__name__}: {error}",
+            state="stops",
+            mend="reinstall torch for this machine (https://pytorch.org/get-started), then udbench doctor again",
+        )
+        return
+    took = time.perf_counter() - began
+    yield Line(topic="torch", what="import", said=f"in {took:.1f} s; {torch.get_num_threads()} threads")
+    yield from _device(torch.device("cpu"), "cpu")
+    try:
+        number = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    except Exception:
+        number = 0
+    for i in range(number):
+        free, whole = torch.cuda.mem_get_info(i)
+        name = f"{torch.cuda.get_device_name(i)}, {_size(free)} free of {_size(whole)}"
+        yield from _device(torch.device("cuda", i), name)
+    if not number and Path("/proc/driver/nvidia/version").exists():
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        yield Line(
+            topic="torch",
+            what="cuda",
+            said=f"this machine has an NVIDIA driver, but torch ({built}) sees no GPU",
+            state="trouble",
+            mend="install torch for the driver's CUDA version, and see nvidia-smi and $CUDA_VISIBLE_DEVICES; "
+            "runs use the CPU",
+        )
+
+
+def _device(device: Any, name: str) -> Iterator[Line]:
+    """What a device can do, tried by a small step of training."""
+    from udbench.train.compiled import check_compiler
+    from udbench.train.precision import multiplies_bf16
+
+    try:
+        _small_step(device)
+    except Exception as error:
+        stops = device.type == "cpu"
+        yield Line(
+            topic="torch",
+            what=str(device),
+            said=f"{name}: a small step of training fails: {type(error).__name__}: {str(error).splitlines()[0]}",
+            state="stops" if stops else "trouble",
+            mend="reinstall torch" if stops else "free the GPU, or see nvidia-smi; --device cpu does without it",
+        )
+        return
+    native = multiplies_bf16(device)
+    precision = "bf16" if native else "fp32; no native bf16 here, so --precision bf16 is refused"
+    yield Line(topic="torch", what=str(device), said=f"{name}; trains in {precision}")
+    try:
+        check_compiler(device)
+        yield Line(topic="torch", what=f"--compile on {device}", said="has a compiler")
+    except UdbenchError as error:
+        yield Line(
+            topic="torch",
+            what=f"--compile on {device}",
+            said="no compiler",
+            state="trouble",
+            mend=str(error).partition(": ")[2],
+        )
+
+
+def _small_step(device: Any) -> None:
+    import torch
+
+    layer = torch.nn.Conv2d(3, 4, 3).to(device)
+    loss = layer(torch.ones(2, 3, 8, 8, device=device)).square().mean()
+    loss.backward()
+    if not torch.isfinite(loss).item():
+        raise ArithmeticError("its loss is not finite")
+
+
+def _places(data: Path | None) -> Iterator[Line]:
+    yield _writable("here", Path.cwd(), "go to a folder that you may write to, or name others by --out and --board")
+    yield _writable("cache", cache_root(), f"set ${CACHE} to a folder on another disk")
+    try:
+        root = data_root(data)
+    except UdbenchError as error:
+        mend = f"correct --data or ${DATA}, or leave both out"
+        yield Line(topic="places", what="data", said=str(error), state="stops", mend=mend)
+        return
+    if root is None:
+        yield Line(
+            topic="places", what="data", said=f"no folder is named (--data, ${DATA}); embedded domains need none"
+        )
+    else:
+        yield Line(topic="places", what="data", said=f"{root}, {sum(1 for p in root.iterdir() if p.is_dir())} folders")
+
+
+def _writable(what: str, folder: Path, mend: str) -> Line:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        free = shutil.disk_usage(there).free
+        with tempfile.TemporaryDirectory(dir=there, prefix=".udbench-doctor-"):
+            pass
+    except OSError as error:
+        said = f"{folder} cannot be written: {error.strerror or error}"
+        return Line(topic="places", what=what, said=said, state="stops", mend=mend)
+    state: State = "stops" if free < FULL_DISK else "trouble" if free < LEAST_DISK else "good"
+    little = f"; free some space, or {mend}" if state != "good" else ""
+    return Line(topic="places", what=what, said=f"{folder}, {_size(free)} free", state=state, mend=little[2:])
+
+
+def _plugins(disabled: tuple[str, ...], data: Path | None) -> Iterator[Line]:
+    loading, seconds = "", dict[str, float]()
+    try:
+        for message in told(_load_all, disabled, limit=LOAD_LIMIT):
+            match message:
+                case {"loading": str() as loading}:
+                    continue
+                case {"took": [str() as name, float() as took]}:
+                    seconds[name] = took
+                case {"refused": str() as text}:
+                    yield Line(
+                        topic="plugins", what="choice", said=text, state="stops", mend=f"correct ${plugins.DISABLE}"
+                    )
+                    return
+    except Silent:
+        yield _stuck(loading, f"is not loaded after {LOAD_LIMIT:g} s")
+        return
+    except Ended as ended:
+        yield _stuck(loading, f"ends the process when it is loaded (exit code {ended.code})")
+        return
+    yield from _plugin_lines(plugins.load(disabled), seconds, data)
+
+
+def _stuck(name: str, how: str) -> Line:
+    return Line(
+        topic="plugins",
+        what=name,
+        said=f"{how}; the others were not looked at",
+        state="stops",
+        mend=f"leave it out with --no-plugin {name}, or uninstall it; udbench check {name} says more",
+    )
+
+
+def _load_all(tell: Tell, disabled: tuple[str, ...]) -> None:
+    """In a process of its own: load all plugins, telling which, and how long each took."""
+    last: list[tuple[str, float]] = []
+
+    def took() -> None:
+        for name, began in last[-1:]:
+            tell({"took": [name, time.perf_counter() - began]})
+
+    def loading(owner: plugins.Owner) -> None:
+        took()
+        tell({"loading": owner.name})
+        last.append((owner.name, time.perf_counter()))
+
+    try:
+        plugins.load(disabled, loading=loading)
+    except UdbenchError as error:
+        return tell({"refused": str(error)})
+    return took()
+
+
+def _plugin_lines(registry: Registry, seconds: dict[str, float], data: Path | None) -> Iterator[Line]:
+    for owner in registry.owners:
+        brings = registry.brought_by(owner)
+        counted = ", ".join(f"{len(names)} {kind}" for kind, names in brings.items())
+        causes = [failure.cause for failure in registry.failures if failure.plugin == owner.name]
+        took = seconds.get(owner.name, 0.0)
+        about = f"{owner.distribution} {owner.version}".strip()
+        if causes:
+            yield Line(
+                topic="plugins",
+                what=owner.name,
+                said=f"{about}: {'; '.join(causes)}" + (f"; brings {counted}" if counted else ""),
+                state="trouble",
+                mend=f"udbench check {owner.name} says more; update or uninstall it, or --no-plugin {owner.name}",
+            )
+        else:
+            slow = took > SLOW_LOAD
+            yield Line(
+                topic="plugins",
+                what=owner.name,
+                said=f"{about}: {counted}" + (f"; takes {took:.1f} s to load" if slow else ""),
+                state="trouble" if slow else "good",
+                mend=f"udbench check {owner.name} says what it imports too early" if slow else "",
+            )
+    for clash in registry.clashes():
+        yield Line(topic="plugins", what="clash", said=clash, state="trouble", mend="leave one of them out")
+    for kind in ("domains", "archs", "adapters"):
+        if not registry.names(kind):
+            word = KINDS[kind].word
+            yield Line(
+                topic="plugins",
+                what=kind,
+                said=f"no {word} is installed",
+                state="stops",
+                mend=f"install a plugin that brings one, such as udbench-{_FIRST_PARTY[kind]}",
+            )
+    yield from _images(registry, data)
+
+
+_FIRST_PARTY = {"domains": "pocket", "archs": "architectures", "adapters": "adapters"}
+
+
+def _images(registry: Registry, data: Path | None) -> Iterator[Line]:
+    try:
+        root = data_root(data)
+    except UdbenchError:
+        return
+    domains: list[Domain] = [item.value for item in registry.items("domains")]
+    here = [domain.spec.name for domain in domains if domain_root(domain, root) is not None]
+    yield Line(
+        topic="images",
+        what="domains",
+        said=f"{len(here)} of {len(domains)} have images here: {', '.join(here) or 'none'}",
+        state="good" if here or not domains else "stops",
+        mend="" if here else "udbench data status tells how to get them",
+    )
+
+
+def _size(number: float) -> str:
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

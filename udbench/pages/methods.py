@@ -1,0 +1,162 @@
+"""What tells a method from others, and the command line that runs it again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from udbench.boards.ranking import Row
+from udbench.config import RecipeSettings, RunConfig
+from udbench.domains import Domain
+from udbench.results import RunResult
+from udbench.suites import Suite
+
+_BARE = re.compile(r"(?!(true|false|inf|nan)$)[a-z][a-z-]*")
+_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What is installed where pages are made: suites, domains and recipes by name, and what adapters and networks are
+    set to when nobody says otherwise, by ("adapter" or "arch", name)."""
+
+    suites: Mapping[str, Suite] = field(default_factory=dict)
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    recipes: Mapping[str, RecipeSettings] = field(default_factory=dict)
+    defaults: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Again:
+    """How to run an entry again: a command line where there is one, and what has to be said of it."""
+
+    command: str
+    remarks: tuple[str, ...]
+
+
+class _Untold(Exception):
+    """A setting that --set has no words for."""
+
+
+def again(result: RunResult, known: Known) -> Again:
+    """The command line of an entry's run. It is told by its differences from what is installed here, so there is none
+    where its recipe or one of its domains is not."""
+    config = result.config
+    if config.transfer is not None:
+        moved = config.transfer
+        few = ["--shots", str(moved.shots), "--draws", str(moved.draws)] if moved.train == "none" else []
+        words = ["transfer", f"runs/{moved.run}", *config.domains, "--train", moved.train, *few]
+        remark = f"It needs run {moved.run}, whose weights have the sha256 {moved.weights_sha256}."
+        return Again(command=_line([*words, "--seed", str(config.seed)]), remarks=(remark,))
+    try:
+        return Again(command=_line(_words(config, known)), remarks=tuple(_remarks(config, known)))
+    except _Untold as reason:
+        return Again(command="", remarks=(str(reason),))
+
+
+def quoted_id(id: str) -> str:
+    """An entry's id as a word of a command line; one that looks like an option comes behind --."""
+    return f"--reproduce -- {shlex.quote(id)}" if id.startswith("-") else f"{shlex.quote(id)} --reproduce"
+
+
+def changes(config: RunConfig, known: Known) -> list[str]:
+    """What an entry set otherwise than its recipe, its adapter and its network have it: KEY=VALUE each."""
+    try:
+        return _changes(config, known)
+    except _Untold:
+        return []
+
+
+def names(rows: Sequence[Row], known: Known) -> list[str]:
+    """What each row is called among the others: its adapter, and as much else as tells it from them."""
+    results = [row.result for row in rows]
+    several = [key for key in ("arch", "sharing", "recipe") if len({getattr(of, key) for of in results}) > 1]
+    called = [", ".join([of.adapter, *(getattr(of, key) for key in several)]) for of in results]
+    counts = Counter(called)
+    said = [
+        f"{name}, {', '.join(changes(of.config, known))}" if counts[name] > 1 and changes(of.config, known) else name
+        for name, of in zip(called, results, strict=True)
+    ]
+    counts = Counter(said)
+    return [f"{name} ({of.id})" if counts[name] > 1 else name for name, of in zip(said, results, strict=True)]
+
+
+def _words(config: RunConfig, known: Known) -> list[str]:
+    words = ["run"]
+    if strange := [name for name in config.domains if name not in known.domains]:
+        raise _Untold(f"There is no command line to show here: the domain '{strange[0]}' is not installed.")
+    if config.suite in known.suites:
+        words += ["--suite", config.suite]
+    elif config.suite != "custom":
+        raise _Untold(f"There is no command line to show here: the suite '{config.suite}' is not installed.")
+    if config.part_of_suite or config.suite not in known.suites:
+        words += ["--domains", ",".join(config.domains)]
+    if config.recipe not in known.recipes:
+        raise _Untold(f"There is no command line to show here: the recipe '{config.recipe}' is not installed.")
+    words += ["--adapter", config.adapter, "--arch", config.arch, "--sharing", config.sharing]
+    words += ["--recipe", config.recipe, "--precision", config.precision, "--seed", str(config.seed)]
+    for change in _changes(config, known):
+        words += ["--set", change]
+    return words
+
+
+def _remarks(config: RunConfig, known: Known) -> list[str]:
+    suite = known.suites.get(config.suite)
+    if suite is None or suite.version == config.suite_version:
+        return []
+    return [f"The suite that is installed here has version {suite.version}, and the entry's {config.suite_version}."]
+
+
+def _changes(config: RunConfig, known: Known) -> list[str]:
+    if config.recipe not in known.recipes:
+        return []
+    found = _difference(_plain(config.settings), _plain(known.recipes[config.recipe]), "")
+    for kind, name, settings in (
+        ("adapter", config.adapter, config.adapter_settings),
+        ("arch", config.arch, config.arch_settings),
+    ):
+        found += _difference(settings, known.defaults.get((kind, name), {}), f"{kind}.")
+    return found
+
+
+_OF_NO_ACCOUNT = {"checkpoint_rounds", "checkpoint_minutes"}
+
+
+def _plain(settings: RecipeSettings) -> dict[str, Any]:
+    made = settings.model_dump(mode="json", exclude=_OF_NO_ACCOUNT)
+    domains = settings.model_dump(mode="json", include={"domain"}, exclude_none=True)["domain"]
+    return {**made, "domain": {name: {k: v for k, v in of.items() if v != {}} for name, of in domains.items()}}
+
+
+def _difference(ours: Mapping[str, Any], base: Mapping[str, Any], above: str) -> list[str]:
+    found: list[str] = []
+    if lost := [key for key in base if key not in ours]:
+        raise _Untold(
+            f"There is no command line to show: the recipe here sets {above}{lost[0]}, and the entry did not."
+        )
+    for key, value in ours.items():
+        before = base.get(key)
+        if value == before and key in base:
+            continue
+        if not _KEY.fullmatch(key) or value is None:
+            raise _Untold(f"There is no command line to show: --set has no words for {above}{key}={value}.")
+        if isinstance(value, Mapping):
+            found += _difference(value, before if isinstance(before, Mapping) else {}, f"{above}{key}.")
+        else:
+            found.append(f"{above}{key}={_value(value)}")
+    return found
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return value if _BARE.fullmatch(value) else json.dumps(value)
+    return json.dumps(value)
+
+
+def _line(words: Sequence[str]) -> str:
+    return shlex.join(["udbench", *words])

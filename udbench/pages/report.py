@@ -1,0 +1,183 @@
+"""A run's report: one page in its folder, which opens from a file and asks nothing of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from udbench.boards.entry import board_folder, read_board
+from udbench.boards.predictions import Answers, load_predictions
+from udbench.boards.ranking import Row, Table, rank
+from udbench.boards.scoring import at_chance
+from udbench.errors import BadData, UdbenchError
+from udbench.files import atomic_write
+from udbench.pages import svg
+from udbench.pages.confusion import confusion
+from udbench.pages.log import Curves, read_curves
+from udbench.pages.methods import Known, again
+from udbench.pages.pictures import Picture, Stores, fits, mistakes
+from udbench.pages.shell import render
+from udbench.pages.site import figures
+from udbench.pages.text import count_text, seconds_text
+from udbench.results import RunResult, read_result
+
+NAME = "report.html"
+EACH, MOST_PICTURES = 6, 72
+FORWARD_AND_BACKWARD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The row ahead of all others on a run's board, of the very same images."""
+
+    row: Row
+    own: bool
+
+
+def write_report(run: Path, board: Path, known: Known, version: str) -> Path:
+    """Write report.html in a run's folder; return its path.
+
+    `board` is the folder of boards, whose best method the errors are held against. Raises BadData where the run has
+    no result yet, UdbenchError where nothing can be written.
+    """
+    result = read_result(run / "result.json")
+    answers, trouble = _answers(run, result)
+    stores, curves = Stores(), read_curves(run)
+    best = _best(board, result)
+    worst = max(result.scores, key=lambda score: score.error).domain
+    page = render(
+        "report.html",
+        root="",
+        here=NAME,
+        version=version,
+        title=f"Run {result.id}",
+        result=result,
+        best=best,
+        scores=_scores(result, best),
+        curves=figures(curves),
+        times=_times(run, result, curves),
+        networks=_networks(run),
+        wrong=_wrong(result, answers, stores),
+        trouble=trouble,
+        confusion=None if answers is None else confusion(
+            worst, answers[worst], stores.find(result.stores[worst].sha256)
+        ),
+        again=again(result, known),
+        config=result.config.model_dump_json(indent=1),
+        environment=result.environment.model_dump(mode="json"),
+    )  # fmt: skip
+    atomic_write(run / NAME, page)
+    return run / NAME
+
+
+def _answers(run: Path, result: RunResult) -> tuple[dict[str, Answers] | None, str]:
+    try:
+        return load_predictions(run / "predictions.npz", result), ""
+    except BadData as error:
+        return None, str(error).replace(f"{run}/", "")
+
+
+def _best(board: Path, result: RunResult) -> _Best | None:
+    """The best method on the run's board; none where there is no table of its images."""
+    if result.split != "test":
+        return None
+    try:
+        folder = board_folder(board, result)
+    except BadData:
+        return None
+    entries = read_board(folder)[0] if folder.is_dir() else []
+    table = next((table for table in rank(entries) if _same_images(table, result)), None)
+    if table is None:
+        return None
+    row = table.rows[0]
+    return _Best(row, row.result.config.identity(seed=False) == result.config.identity(seed=False))
+
+
+def _same_images(table: Table, result: RunResult) -> bool:
+    stores = tuple(result.stores[name].sha256 for name in result.domains)
+    own = (result.suite, result.suite_version, result.domains, stores)
+    return (table.suite, table.suite_version, table.domains, table.stores) == own
+
+
+def _scores(result: RunResult, best: _Best | None) -> list[dict[str, Any]]:
+    return [
+        {
+            "score": score,
+            "figure": svg.interval(score.error, score.low, score.high, score.chance),
+            "best": None if best is None else best.row.errors[score.domain],
+            "at_chance": at_chance(score),
+            "lacks": result.stores[score.domain].lacks,
+        }
+        for score in result.scores
+    ]
+
+
+def _times(run: Path, result: RunResult, curves: Curves) -> list[tuple[str, str]]:
+    """Where time went, as far as the run's files tell."""
+    told = [
+        ("training", f"{seconds_text(result.seconds)}, by the clock of its rounds"),
+        ("rounds", f"{result.rounds:,}, {1000 * result.seconds / max(1, result.rounds):,.0f} ms each"),
+        ("images", f"{result.images_per_second:,.0f} a second"),
+        (
+            "operations",
+            f"{count_text(FORWARD_AND_BACKWARD * result.flops * result.images_per_second)} a second, a backward "
+            "counted as two forwards",
+        ),
+    ]
+    if len(curves.rate) >= 10:
+        tenth = len(curves.rate) // 10
+        first = sum(rate for _, rate in curves.rate[:tenth]) / tenth
+        rest = sum(rate for _, rate in curves.rate[tenth:]) / (len(curves.rate) - tenth)
+        told.append(("first tenth of the log", f"{first:,.0f} images a second; the others {rest:,.0f}"))
+    if len(curves.starts) > 1:
+        told.append(("gone on with", f"after round {', '.join(f'{start:,.0f}' for start in curves.starts[1:])}"))
+    elif (whole := _whole(run)) is not None and whole >= result.seconds:
+        told.append(
+            (
+                "scoring, writing and the rest",
+                f"{seconds_text(whole - result.seconds)}: from config.toml to result.json, less training",
+            )
+        )
+    return told
+
+
+def _whole(run: Path) -> float | None:
+    try:
+        return (run / "result.json").stat().st_mtime - (run / "config.toml").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _networks(run: Path) -> list[tuple[str, RunResult]]:
+    """The runs of networks that share nothing, by domain."""
+    found: list[tuple[str, RunResult]] = []
+    for path in sorted(run.glob("domains/*/result.json")):
+        try:
+            found.append((path.parent.name, read_result(path)))
+        except UdbenchError:
+            continue  # one that is not done; the table has the others
+    return found
+
+
+def _wrong(
+    result: RunResult, answers: Mapping[str, Answers] | None, stores: Stores
+) -> Sequence[tuple[str, list[Picture], str]]:
+    """Of each domain some images that it got wrong, or why there are none to show."""
+    if answers is None:
+        return []
+    each = max(1, min(EACH, MOST_PICTURES // len(result.domains)))
+    made: list[tuple[str, list[Picture], str]] = []
+    shown = 0
+    for name in result.domains:
+        store = stores.find(result.stores[name].sha256)
+        if store is None or not fits(store, answers[name]):
+            made.append((name, [], "no store of these images is here"))
+        elif shown >= MOST_PICTURES:
+            made.append((name, [], "left out: enough are shown above"))
+        else:
+            pictures = mistakes(store, answers[name], each)
+            shown += len(pictures)
+            made.append((name, pictures, "" if pictures else "none was told wrongly"))
+    return made

@@ -1,0 +1,68 @@
+"""Words of strangers and numbers, as pages show them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+LONGEST = 64
+_PLAIN_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
+_NO_FILE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
+
+
+def clean(text: str) -> str:
+    """Text without control characters or marks that turn the direction of writing, of its neighbours too."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """A name on one line, no longer than that."""
+    flat = " ".join(clean(text).split()) or "(no name)"
+    return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
+
+
+def slug(name: str) -> str:
+    """A file name for whatever a thing is called: lower case, without dots and slashes, another for every other name.
+
+    A name that is a file name already stays as it is; of any other, what can be kept stands before a hash of it.
+    """
+    if _PLAIN_SLUG.fullmatch(name) and not _NO_FILE.fullmatch(name):
+        return name
+    kept = re.sub(r"[^a-z0-9]+", "-", name[:200].lower()).strip("-")[:24].strip("-")
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
+    return f"{kept or 'x'}.{digest}"
+
+
+def path_slug(name: str) -> str:
+    """The same of a name with slashes, each part by itself."""
+    return "/".join(slug(part) for part in name.split("/"))
+
+
+def error_text(error: float) -> str:
+    """An error in percent, with no more digits than it is good for."""
+    return f"{error:.1f}" if error >= 1 or error == 0 else f"{error:.2f}"
+
+
+def count_text(number: float) -> str:
+    """A large number: 5740000 is 5.74 M."""
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g} {letter}" if number < 1e3 * unit else f"{number / unit:,.0f} {letter}"
+    return f"{number:,.0f}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time: 45 s, 4 min 5 s, 2 h 3 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and what it counts: 1 entry, 3 entries."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
