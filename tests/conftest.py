@@ -4,13 +4,16 @@ tests may run in the background; no time limits that a busy machine would miss; 
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
 
+from udbench.data.store import Store
 from udbench.plugins import load
 from udbench.registry import Registry
+from udbench.testing.runs import stores_in
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -21,3 +24,9 @@ hypothesis.settings.load_profile("udbench")
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     return load()
+
+
+@pytest.fixture
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    return stores_in(tmp_path)

@@ -38,7 +38,7 @@ def run(
 
         from udbench import run
 
-        result = run(adapter="domain-bn", arch="resnet38", settings={"rounds": 20, "arch": {"width": 0.25}})
+        result = run(adapter="domain-bn", arch="resnet38", settings={"rounds": 20, "arch": {"width": 0.5}})
         {score.domain: score.error for score in result.scores}
 
     Arguments are those of `udbench run` and mean the same; the same ones give the same weights and predictions.
@@ -52,36 +52,27 @@ def run(
     BadData where images are not here, RunFailed for a loss that is not finite. On Ctrl-C what is there is saved, and
     the same call with `out` and `resume=True` goes on.
     """
-    from udbench.cli import context, jobs
+    from udbench.cli import jobs, preparing
 
-    chosen, members, part = context.resolve_domains(suite, None if domains is None else ",".join(domains))
-    names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
-        recipe, chosen, names, settings or {}
-    )
     place = None if data is None else Path(data)
-    if available:
-        members = context.available(members, place, recipe_settings)
-        part = part or len(members) < len(names)
-    ask = jobs.Ask(
-        suite=chosen,
-        part=part,
-        domains=members,
+    ask = jobs.ask(
+        suite=suite,
+        domains=None if domains is None else ",".join(domains),
         adapter=adapter,
-        adapter_settings=adapter_settings,
         arch=arch,
-        arch_settings=arch_settings,
         sharing=sharing,
-        recipe=recipe_name,
-        settings=recipe_settings,
+        recipe=recipe,
+        settings=settings or {},
         seed=seed,
         device=device,
         precision=precision,
         group=group,
         compile=compile,
+        available=available,
+        data=place,
     )
     jobs.check(ask)
-    stores = context.prepared(members, place, recipe_settings, workers=workers, skip_damaged=skip_damaged)
+    stores = preparing.prepared(ask.domains, place, ask.settings, workers=workers, skip_damaged=skip_damaged)
     job = jobs.make(ask)
     # torch is imported only now
     from udbench.boards.entry import add_entry
@@ -92,7 +83,7 @@ def run(
     runs = Path("runs")
     folder = Path(out) if out is not None else (find_run(runs, job.config) if resume else None) or new_folder(runs)
     told = listener or Nobody()
-    result = execute(job, stores, folder, told, resume=resume, workers=context.cores(workers))
+    result = execute(job, stores, folder, told, resume=resume, workers=preparing.cores(workers))
     if board is not None and result.split == "test":
         add_entry(Path(board), folder)
     return result

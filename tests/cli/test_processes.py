@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +77,31 @@ def test_networks_that_share_nothing_are_shared_out_one_after_another(call: Any)
     result = json.loads(done.stdout)
     assert result["environment"]["world"] == 2 and len(result["scores"]) == 2
     assert "network 2 of 2: folder-rings" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the process to kill in Linux's /proc")
+def test_a_process_that_is_killed_is_named_and_takes_the_run_down(call: Any, tmp_path: Path) -> None:
+    environment = {**os.environ, "UDBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    words = [*RUN, "--set", "rounds=100000", "--set", "checkpoint_rounds=1", "--out", "killed", "--processes", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "udbench", *words], cwd=tmp_path, env=environment, text=True, stderr=subprocess.PIPE
+    ) as running:
+        end = time.monotonic() + 120
+        while not (tmp_path / "killed" / "checkpoint.pt").exists():
+            assert running.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        os.kill(_second_process_of(tmp_path), signal.SIGKILL)
+        _, said = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "process 1 was killed by signal 9 (SIGKILL)" in said
+    assert re.search(r"process 0 of 2 \(folder-\w+\) lost the others in round \d+", said) and "Traceback" not in said
+    assert (tmp_path / "killed" / "checkpoint.pt").exists() and not (tmp_path / "killed" / "result.json").exists()
+
+
+def _second_process_of(folder: Path) -> int:
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").resolve() == folder and b"\0RANK=1\0" in (process / "environ").read_bytes():
+                return int(process.name)
+    raise AssertionError("no second process")

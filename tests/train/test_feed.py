@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,7 +135,11 @@ def test_images_are_whitened_by_their_own_domains_moments() -> None:
     assert torch.allclose(images.std((0, 2, 3), unbiased=False), torch.ones(3, dtype=torch.float64), atol=1e-9)
 
 
-def test_a_read_only_memory_map_is_read_without_a_warning(tmp_path) -> None:
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_read_only_memory_map_is_read_without_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
+) -> None:
+    monkeypatch.setattr("udbench.train.feed.available_bytes", lambda device: 10**12 if fits else 1)
     domain = toys.toy_data("reds")
     np.save(tmp_path / "images.npy", domain.images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")

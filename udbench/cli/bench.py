@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import output, preparing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,35 +87,26 @@ def bench(
         return _images(turns, workers, json=json)
     if profile is not None and profile.suffix != ".json":
         raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
-    chosen, members, part = context.resolve_domains(suite, domains)
-    names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
-        recipe, chosen, names, settings or []
-    )
-    if sharing == "none":
-        raise BadSetting("--sharing none trains one network after another, which share no step; name one of --domains")
-    ask = jobs.Ask(
-        suite=chosen,
-        part=part,
-        domains=members,
+    ask = jobs.ask(
+        suite=suite,
+        domains=domains,
         adapter=adapter,
-        adapter_settings=adapter_settings,
         arch=arch,
-        arch_settings=arch_settings,
         sharing=sharing,
-        recipe=recipe_name,
-        settings=recipe_settings,
-        seed=0,
+        recipe=recipe,
+        settings=settings or [],
         device=device,
         precision=precision,
         group=group,
         compile="compiled" in wanted,
     )
+    if sharing == "none":
+        raise BadSetting("--sharing none trains one network after another, which share no step; name one of --domains")
     jobs.check(ask)
     job = jobs.make(ask)
-    specs = {member.spec.name: member.spec for member in members}
+    specs = {member.spec.name: member.spec for member in ask.domains}
     if what == "growth":
-        return _growth(job, members[0].spec, turns, plot, json=json)
+        return _growth(job, ask.domains[0].spec, turns, plot, json=json)
     if what == "processes":
         return _processes(job, specs, worlds, turns, rounds, json=json)
     from udbench.bench.step import bench as measure
@@ -257,7 +248,7 @@ def _startup(turns: int, *, json: bool) -> None:
 def _images(turns: int, workers: int | None, *, json: bool) -> None:
     from udbench.bench.images import measure
 
-    found = measure(turns=turns, workers=context.cores(workers), told=output.note)
+    found = measure(turns=turns, workers=preparing.cores(workers), told=output.note)
     if json:
         return output.emit_json(found.document())
     table = output.table("", ">images/s", ">slowest … fastest", title=f"{turns} turns, {found.workers} processes")

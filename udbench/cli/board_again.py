@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 from udbench.errors import BadData, BadSetting
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> 
     wrong = [problem for store in stores for problem in verify_store(store)]
     if wrong:
         return _with(finding, wrong)
-    again = predict_again(job, stores, run.folder, context.cores(None))
+    again = predict_again(job, stores, run.folder, preparing.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
     problems = weights_problems(result, otherwise, again.shared, again.private)
     images = sum(score.n for score in result.scores)
@@ -89,7 +89,7 @@ def with_training(finding: Finding, data: Path | None, device: str, out: Path | 
     screen = Screen(output.notes())
     try:
         listener = Listeners([screen, LogFile(folder)])
-        new = execute(job, stores, folder, listener, resume=True, workers=context.cores(None))
+        new = execute(job, stores, folder, listener, resume=True, workers=preparing.cores(None))
     finally:
         screen.close()
     made = retrained(result, new, _means_of_seeds(finding.path, result))
@@ -112,7 +112,7 @@ def _prepared(result: RunResult, data: Path | None, device: str) -> tuple[Job, S
     suite = None if config.suite not in context.registry().names("suites") else config.suite
     _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
     damaged = any(store.damaged for store in result.stores.values())
-    stores = context.prepared(domains, data, config.settings, workers=None, skip_damaged=damaged)
+    stores = preparing.prepared(domains, data, config.settings, workers=None, skip_damaged=damaged)
     for store in stores:
         if store.sha256 != result.stores[store.name].sha256:
             raise BadData(f"the images of '{store.name}' here, {store.path}, are not those of the entry")

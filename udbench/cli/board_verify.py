@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 
 if TYPE_CHECKING:
     from udbench.boards.marks import Mark
@@ -132,7 +132,7 @@ def _finder(data: Path | None) -> Callable[[RunResult, str], Store | str]:
         if key not in opened:
             try:
                 domain = context.registry().get(Domain, name)
-                (found,) = context.statuses([domain], data, settings, skip_damaged=damaged)
+                (found,) = preparing.statuses([domain], data, settings, skip_damaged=damaged)
             except UdbenchError as error:
                 opened[key] = f"'{name}' cannot be looked up here: {str(error).splitlines()[0]}"
             else:

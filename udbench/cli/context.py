@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import output
-from udbench.errors import BadData, BadSetting, UdbenchError
+from udbench.errors import BadSetting, UdbenchError
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
-    from udbench.data.status import Status
-    from udbench.data.store import Store
     from udbench.domains import Domain
     from udbench.registry import Owner, Registry
     from udbench.suites import Suite
@@ -215,129 +213,6 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
             raise BadSetting(f"{what} takes no settings; leave '{next(iter(given))}' away")
         return None
     return validated(model, given, what)
-
-
-def statuses(
-    domains: Sequence[Domain], data: Path | None, settings: RecipeSettings, *, skip_damaged: bool = False
-) -> builtins.list[Status]:
-    """Where each domain stands on this machine, its images in the form that the recipe asks for."""
-    from udbench.data.form import form_of
-    from udbench.data.locate import data_root
-    from udbench.data.status import status
-
-    root = data_root(data)
-    return [status(d, root, form_of(settings, d.spec.name), skip_damaged=skip_damaged) for d in domains]
-
-
-def available(domains: Sequence[Domain], data: Path | None, settings: RecipeSettings) -> tuple[Domain, ...]:
-    """The domains whose images are here. Raises BadData when there are none."""
-    found = statuses(domains, data, settings)
-    here = tuple(d for d, each in zip(domains, found, strict=True) if each.here)
-    left = [each.domain for each in found if not each.here]
-    if not here:
-        raise BadData(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
-    if left:
-        output.note(f"left out, images not here: {', '.join(left)}")
-    return here
-
-
-def prepared(
-    domains: Sequence[Domain],
-    data: Path | None,
-    settings: RecipeSettings,
-    *,
-    workers: int | None,
-    skip_damaged: bool,
-    download: bool = False,
-) -> builtins.list[Store]:
-    """The domains' stores; those that are not there are made, with progress, `download` images being fetched before.
-
-    Raises BadData naming all domains whose images are not here.
-    """
-    from udbench.cli.fetching import fetch_missing
-    from udbench.data.form import form_of
-    from udbench.data.locate import data_root, domain_root
-    from udbench.data.prepare import prepare
-    from udbench.data.store import Wanted
-
-    root = data_root(data)
-    found = statuses(domains, data, settings, skip_damaged=skip_damaged)
-    if download and any(each.state == "downloadable" for each in found):
-        fetch_missing(domains, found, root)
-        found = statuses(domains, data, settings, skip_damaged=skip_damaged)
-    if missing := [each for each in found if not each.here]:
-        raise BadData(_missing(missing, root))
-    wanted = [
-        Wanted(domain=d, root=place, form=form_of(settings, d.spec.name), skip_damaged=skip_damaged)
-        for d in domains
-        if (place := domain_root(d, root)) is not None
-    ]
-    assert len(wanted) == len(domains)
-    with preparing(len([each for each in found if each.state != "prepared"])) as progress:
-        return prepare(wanted, workers=cores(workers), progress=progress)
-
-
-def cores(workers: int | None) -> int:
-    """How many processes read images: as asked for, else one for each core that this process may use, at most 16."""
-    return workers or min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _missing(missing: Sequence[Status], root: Path | None) -> str:
-    from udbench.cli.fetching import bytes_text, instructions_text, prepare_command
-
-    names = ", ".join(each.domain for each in missing)
-    where = f"in {root}" if root else "and no data folder is named (--data DIR or $UDBENCH_DATA)"
-    lines = [f"no images of {names} {where}"]
-    for each in missing:
-        if each.download is not None:
-            size, command = bytes_text(each.download.size), prepare_command([each.domain])
-            lines.append(f"{each.domain}: not here, and can be downloaded ({size}): {command}")
-        else:
-            lines.append(f"{each.domain}: {instructions_text(each, root)}")
-    return "\n".join([*lines, "or leave them out: --available"])
-
-
-@contextmanager
-def preparing(number: int) -> Iterator[Any]:
-    """Progress of a preparation: bars on a terminal, a line for each domain elsewhere."""
-    from udbench.data.prepare import Progress
-
-    console = output.notes()
-    if not number:
-        yield None
-    elif console.is_terminal:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        columns = (
-            TextColumn("preparing {task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Bars(*columns, console=console) as bars:
-            tasks: dict[str, Any] = {}
-
-            def show(step: Progress) -> None:
-                if step.domain not in tasks:
-                    tasks[step.domain] = bars.add_task(step.domain, total=step.total)
-                bars.update(tasks[step.domain], completed=step.done)
-
-            yield show
-    else:
-        import time
-
-        began: dict[str, float] = {}
-
-        def tell(step: Progress) -> None:
-            start = began.setdefault(step.domain, time.monotonic())
-            if step.done == step.total:
-                took = time.monotonic() - start
-                output.note(f"prepared {step.domain}: {step.total:,} images in {took:.1f} s")
-
-        yield tell
 
 
 @contextmanager

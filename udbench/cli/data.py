@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from udbench.cli import context, fetching, output
+from udbench.cli import context, fetching, output, preparing
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -74,7 +74,7 @@ def status(
 ) -> None:
     """Tell for each domain: prepared, ready, downloadable, or to be got by hand and how."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    found = context.statuses(members, data, recipe_settings)
+    found = preparing.statuses(members, data, recipe_settings)
     if json:
         return output.emit_json([_status_facts(each, data) for each in found])
     table = output.table("domain", ">classes", "state", "")
@@ -102,8 +102,10 @@ def prepare(
     """Download what can be, read every image once, resize it, and keep it where training reads it fast."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
-        members = context.available(members, data, recipe_settings)
-    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True)
+        members = preparing.available(members, data, recipe_settings)
+    stores = preparing.prepared(
+        members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True
+    )
     if json:
         return output.emit_json([_store_facts(store) for store in stores])
     table = output.table("domain", ">training", ">test", "size", "store", "")
@@ -142,7 +144,7 @@ def verify(
     from udbench.errors import BadData
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    found = context.statuses(members, data, recipe_settings, skip_damaged=skip_damaged)
+    found = preparing.statuses(members, data, recipe_settings, skip_damaged=skip_damaged)
     problems = {each.domain: verify_store(each.store) for each in found if each.store}
     if json:
         output.emit_json([{"name": name, "ok": not wrong, "problems": wrong} for name, wrong in problems.items()])
@@ -176,8 +178,8 @@ def sheet(
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
-        members = context.available(members, data, recipe_settings)
-    for store in context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):
+        members = preparing.available(members, data, recipe_settings)
+    for store in preparing.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):
         output.say(str(contact_sheet(store, out / f"{store.name}.png", classes=classes, seed=seed)))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 
 
 def eval_(
@@ -50,8 +50,8 @@ def eval_(
     config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
     suite = None if config.suite == context.CUSTOM_SUITE else config.suite
     _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
-    stores = context.prepared(domains, data, settings, workers=None, skip_damaged=False)
-    scores = rescore(jobs.of_config(config), stores, folder, context.cores(None))
+    stores = preparing.prepared(domains, data, settings, workers=None, skip_damaged=False)
+    scores = rescore(jobs.of_config(config), stores, folder, preparing.cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udbench.cli import context
+from udbench.cli import context, preparing
 from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -35,6 +36,50 @@ class Ask:
     precision: str
     group: int | None
     compile: bool = False
+
+
+def ask(
+    *,
+    adapter: str,
+    arch: str,
+    suite: str | None = None,
+    domains: str | None = None,
+    sharing: str = "deep",
+    recipe: str | None = None,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    group: int | None = None,
+    compile: bool = False,
+    available: bool = False,
+    data: Path | None = None,
+) -> Ask:
+    """What is asked for by these words, the suite's domains and recipe looked up. `available` leaves out domains whose
+    images are not here, in `data` or elsewhere. Raises UnknownName, BadSetting, BadData."""
+    chosen, members, part = context.resolve_domains(suite, domains)
+    names = [member.spec.name for member in members]
+    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(recipe, chosen, names, settings)
+    if available:
+        members = preparing.available(members, data, recipe_settings)
+        part = part or len(members) < len(names)
+    return Ask(
+        suite=chosen,
+        part=part,
+        domains=members,
+        adapter=adapter,
+        adapter_settings=adapter_settings,
+        arch=arch,
+        arch_settings=arch_settings,
+        sharing=sharing,
+        recipe=recipe_name,
+        settings=recipe_settings,
+        seed=seed,
+        device=device,
+        precision=precision,
+        group=group,
+        compile=compile,
+    )
 
 
 def check(ask: Ask) -> None:

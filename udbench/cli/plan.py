@@ -13,7 +13,6 @@ from udbench.cli import context, output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from udbench.cli.jobs import Ask
     from udbench.config import RunConfig
     from udbench.runs.job import Job
     from udbench.scale.plan import Row, ScalePlan
@@ -65,10 +64,21 @@ def plan(
     For example: udbench plan --adapter domain-bn --arch resnet38 --processes 1,2,4
     """
     numbers = _numbers(processes)
-    ask = _ask(suite, domains, recipe, settings, adapter, arch, sharing, device, precision, group)
     from udbench.cli import jobs
     from udbench.errors import BadSetting
 
+    ask = jobs.ask(
+        suite=suite,
+        domains=domains,
+        adapter=adapter,
+        arch=arch,
+        sharing=sharing,
+        recipe=recipe,
+        settings=settings or [],
+        device=device,
+        precision=precision,
+        group=group,
+    )
     jobs.check(ask)
     given = None
     if machine is None:
@@ -110,43 +120,6 @@ def _remade(config: RunConfig, disabled: Sequence[str]) -> Job:
 
     context.begin(disabled)
     return jobs.of_config(config)
-
-
-def _ask(
-    suite: str | None,
-    domains: str | None,
-    recipe: str | None,
-    settings: list[str] | None,
-    adapter: str,
-    arch: str,
-    sharing: str,
-    device: str,
-    precision: str,
-    group: int | None,
-) -> Ask:
-    from udbench.cli import jobs
-
-    chosen, members, part = context.resolve_domains(suite, domains)
-    names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(
-        recipe, chosen, names, settings or []
-    )
-    return jobs.Ask(
-        suite=chosen,
-        part=part,
-        domains=members,
-        adapter=adapter,
-        adapter_settings=adapter_settings,
-        arch=arch,
-        arch_settings=arch_settings,
-        sharing=sharing,
-        recipe=recipe_name,
-        settings=recipe_settings,
-        seed=0,
-        device=device,
-        precision=precision,
-        group=group,
-    )
 
 
 def _numbers(text: str) -> list[int]:

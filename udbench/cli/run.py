@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -96,28 +96,21 @@ def run(
     from udbench.reporters import Reporter
 
     place, settings = launching.choose(launcher, settings or [])
-    chosen, members, part = context.resolve_domains(suite, domains)
-    names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(recipe, chosen, names, settings)
-    if available:
-        members = context.available(members, data, recipe_settings)
-        part = part or len(members) < len(names)
-    ask = jobs.Ask(
-        suite=chosen,
-        part=part,
-        domains=members,
+    ask = jobs.ask(
+        suite=suite,
+        domains=domains,
         adapter=adapter,
-        adapter_settings=adapter_settings,
         arch=arch,
-        arch_settings=arch_settings,
         sharing=sharing,
-        recipe=recipe_name,
-        settings=recipe_settings,
+        recipe=recipe,
+        settings=settings,
         seed=seed,
         device=device,
         precision=precision,
         group=group,
         compile=compile,
+        available=available,
+        data=data,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     jobs.check(ask)
@@ -132,11 +125,11 @@ def run(
             return _launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
             raise BadSetting("--launcher: torchrun has started this process already; leave it out")
-    if chosen.summary:
-        output.note(f"{chosen.name}: {chosen.summary}")
+    if ask.suite.summary:
+        output.note(f"{ask.suite.name}: {ask.suite.summary}")
     if dry_run:
-        return _dry_run(jobs.make(ask), members, json=json)
-    stores = context.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged)
+        return _dry_run(jobs.make(ask), ask.domains, json=json)
+    stores = preparing.prepared(ask.domains, data, ask.settings, workers=workers, skip_damaged=skip_damaged)
     for store in stores:
         if store.lacks:
             output.note(f"{store.name} is incomplete: {store.lacks}")
@@ -240,7 +233,7 @@ def _one(
     watching = [screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)] if comm.first else []
     listener = Listeners(watching)
     try:
-        result = execute(job, stores, folder, listener, resume=resume, workers=context.cores(workers), comm=comm)
+        result = execute(job, stores, folder, listener, resume=resume, workers=preparing.cores(workers), comm=comm)
     except KeyboardInterrupt:
         screen.close()
         if next(folder.rglob("checkpoint.pt"), None):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
@@ -212,7 +212,7 @@ def _on_board(board: Path, data: Path | None, available: bool) -> Known:
 def _of_available(ask: Ask, data: Path | None) -> Ask:
     from dataclasses import replace
 
-    found = context.statuses(ask.domains, data, ask.settings)
+    found = preparing.statuses(ask.domains, data, ask.settings)
     here = tuple(domain for domain, each in zip(ask.domains, found, strict=True) if each.here)
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
 

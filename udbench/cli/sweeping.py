@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import context, launching, output, queues
+from udbench.cli import launching, output, queues
 from udbench.errors import UdbenchError
 from udbench.launchers import Report, Task
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
@@ -183,26 +183,15 @@ def ask_of(row: Planned, seed: int) -> Ask:
     """What a run of a row asks for, its names looked up. Raises UdbenchError for what there is none of."""
     from udbench.cli import jobs
 
-    suite, members, part = context.resolve_domains(row.suite, ",".join(row.domains) if row.domains else None)
-    words = row.arguments(seed)
-    assignments = [word for flag, word in pairwise(words) if flag == "--set"]
-    names = [member.spec.name for member in members]
-    recipe, settings, adapter, arch = context.load_recipe(row.recipe, suite, names, assignments)
-    return jobs.Ask(
-        suite=suite,
-        part=part,
-        domains=members,
+    return jobs.ask(
+        suite=row.suite,
+        domains=",".join(row.domains) if row.domains else None,
         adapter=row.adapter,
-        adapter_settings=adapter,
         arch=row.arch,
-        arch_settings=arch,
         sharing=row.sharing,
-        recipe=recipe,
-        settings=settings,
+        recipe=row.recipe,
+        settings=[word for flag, word in pairwise(row.arguments(seed)) if flag == "--set"],
         seed=seed,
-        device="auto",
-        precision="auto",
-        group=None,
     )
 
 

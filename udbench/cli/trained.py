@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import context
+from udbench.cli import context, preparing
 from udbench.errors import BadData, BadSetting, nearest
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _of_stores(config: RunConfig, result: RunResult, data: Path | None) -> Mappi
 
     suite = None if config.suite == context.CUSTOM_SUITE else config.suite
     _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
-    stores = context.prepared(domains, data, config.settings, workers=None, skip_damaged=False)
+    stores = preparing.prepared(domains, data, config.settings, workers=None, skip_damaged=False)
     for store in stores:
         if store.name not in result.stores or result.stores[store.name].sha256 != store.sha256:
             raise BadData(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import context, output, preparing
 
 if TYPE_CHECKING:
     from udbench.config import RunConfig
@@ -66,7 +66,7 @@ def transfer(
     from udbench.runs.folder import find_run, new_folder
 
     config = job.config
-    stores = context.prepared((member,), data, config.settings, workers=workers, skip_damaged=False)
+    stores = preparing.prepared((member,), data, config.settings, workers=workers, skip_damaged=False)
     folder = out or (find_run(Path("runs"), config) if resume else None) or new_folder(Path("runs"))
     screen = Screen(output.notes())
     try:
@@ -76,7 +76,7 @@ def transfer(
             folder,
             Listeners([screen, LogFile(folder)]),
             resume=resume,
-            workers=context.cores(workers),
+            workers=preparing.cores(workers),
         )
     finally:
         screen.close()
