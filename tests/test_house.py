@@ -89,8 +89,10 @@ MAY_IMPORT = {
         *CONTRACTS,
         "udbench.boards.entry",
         "udbench.cli",
+        "udbench.data",
         "udbench.results",
         "udbench.runs",
+        "udbench.train.precision",
     },
     "boards": {"udbench.errors", "udbench.files", "udbench.results", "udbench.boards", "udbench.data.store"},
     "pages": {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from udbench.adapters import Adapter
+from udbench.architectures import Architecture
 from udbench.domains import Domain, DomainSpec
 from udbench.errors import UdbenchError, UnknownName
 from udbench.recipes import Recipe
@@ -112,3 +115,125 @@ def test_what_failed_is_told_where_a_name_is_not_found(registry: Registry) -> No
     registry.failures.append(Failure(plugin="film", cause="No module named 'einops'"))
     with pytest.raises(UnknownName, match=r"\(plugin 'film' did not load: No module named 'einops'"):
         registry.get(Adapter, "film")
+
+
+def network(name: str, **more: Any) -> Architecture:
+    return Architecture(name=name, build=lambda inputs, settings: pytest.fail("built"), **more)
+
+
+def family(
+    name: str = "zoo/*",
+    names: Callable[[], Iterable[str]] = lambda: ["bear", "beaver", "cat.tabby"],
+    member: Callable[[str], Architecture] = lambda rest: network(f"zoo/{rest}", summary=f"a {rest}"),
+    **more: Any,
+) -> Architecture:
+    return network(name, **{"names": names, "member": member, "example": "bear", "summary": "animals", **more})
+
+
+def zoo(*families: Architecture) -> Registry:
+    made = Registry(owners=[FILM, OTHER])
+    for each in families or (family(),):
+        made.add("archs", each, FILM)
+    made.add("archs", network("plain"), OTHER)
+    return made
+
+
+def test_a_member_of_a_family_is_found_by_its_full_name_and_is_its_familys_plugins() -> None:
+    made = zoo()
+    assert made.get(Architecture, "zoo/bear").summary == "a bear"
+    item = made.item("archs", "zoo/cat.tabby")
+    assert (item.name, item.owner, item.summary) == ("zoo/cat.tabby", FILM, "a cat.tabby")
+    assert [each.name for each in made.where("zoo/bear")] == ["zoo/bear"]
+    assert made.names("archs") == ["plain", "zoo/*"] and made.brought_by(FILM) == {"archs": ["zoo/*"]}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*", ["plain", "zoo/*"]),
+        ("z*", ["zoo/*"]),
+        ("zoo/*", ["zoo/bear", "zoo/beaver", "zoo/cat.tabby"]),
+        ("zoo/", ["zoo/bear", "zoo/beaver", "zoo/cat.tabby"]),
+        ("zoo/bea", ["zoo/bear", "zoo/beaver"]),
+        ("zoo/*r", ["zoo/bear", "zoo/beaver"]),
+        ("zoo/ox", []),
+        ("plain", ["plain"]),
+    ],
+)
+def test_a_pattern_that_begins_with_a_familys_prefix_lists_its_members(pattern: str, found: list[str]) -> None:
+    assert [item.name for item in zoo().items("archs", pattern)] == found
+
+
+def test_a_member_that_a_plugin_brings_by_name_stands_for_itself() -> None:
+    made = zoo()
+    made.add("archs", network("zoo/bear", summary="ours"), OTHER)
+    assert made.get(Architecture, "zoo/bear").summary == "ours"
+    assert [item.summary for item in made.items("archs", "zoo/bear")] == ["ours"]
+
+
+def test_an_unknown_member_says_the_nearest_and_how_to_list_them() -> None:
+    for ask in (lambda: zoo().get(Architecture, "zoo/beaer"), lambda: zoo().where("zoo/beaer")):
+        with pytest.raises(UnknownName) as caught:
+            ask()
+        assert str(caught.value).splitlines() == [
+            f"no architecture 'zoo/beaer'. Did you mean '{caught.value.near}'?",
+            "installed: zoo/bear, zoo/beaver",
+            "zoo/* has 3: udbench list archs zoo/bea",
+        ]
+    with pytest.raises(UnknownName, match=r"installed: zoo/\*\nzoo/\* has 3: udbench list archs zoo/$"):
+        zoo().get(Architecture, "zoo/12345")
+
+
+def test_a_family_itself_is_no_network() -> None:
+    said = r"'zoo/\*' stands for many networks; name one of them, such as zoo/bear \(udbench list archs zoo/\)"
+    with pytest.raises(UdbenchError, match=said):
+        zoo().get(Architecture, "zoo/*")
+
+
+def test_of_two_families_the_longer_prefix_counts() -> None:
+    made = zoo(family(), family("zoo/big/*", lambda: ["ox"], lambda rest: network(f"zoo/big/{rest}", summary="big")))
+    assert made.get(Architecture, "zoo/big/ox").summary == "big"
+
+
+def test_a_family_that_two_plugins_bring_belongs_to_neither() -> None:
+    made = zoo()
+    made.add("archs", family(), OTHER)
+    with pytest.raises(UdbenchError, match=r"'zoo/\*' is brought by film .* and other"):
+        made.get(Architecture, "zoo/bear")
+
+
+@pytest.mark.parametrize(
+    ("arch", "said"),
+    [
+        (network("zoo/*"), r"the family 'zoo/\*' without `member`, `names` or `example`"),
+        (family(example=""), "without `member`, `names` or `example`"),
+        (family(name="zoo"), r"'zoo' with members; the name of a family ends in /\*"),
+        (network("bear", example="x"), "'bear' with members"),
+        (family(name="*"), "architecture's name is"),
+        (family(name="z*o/*"), "architecture's name is"),
+    ],
+)
+def test_families_are_checked_as_they_come(arch: Architecture, said: str) -> None:
+    with pytest.raises(UdbenchError, match=said):
+        Registry().add("archs", arch, FILM)
+
+
+def raising(*_: object) -> Any:
+    raise ModuleNotFoundError("No module named 'zoo'")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"names": raising}, r"plugin 'film .*': 'zoo/\*' cannot say what it has: ModuleNotFoundError: No module"),
+        ({"member": raising}, r"cannot say what it has: ModuleNotFoundError"),
+        ({"names": lambda: ["bear", "../etc"]}, r"has a member '\.\./etc'"),
+        ({"names": lambda: ["bear", "[red]"]}, r"has a member '\[red\]'"),
+        ({"member": lambda rest: network(rest)}, "where the architecture 'zoo/bear' is expected"),
+        ({"member": lambda rest: None}, "made None where the architecture 'zoo/bear'"),
+        ({"settings": Suite}, "'zoo/bear' has other settings than its family"),
+    ],
+)
+def test_what_a_family_says_wrong_is_told_with_its_plugin(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UdbenchError, match=said):
+        zoo(family(**given)).get(Architecture, "zoo/bear")

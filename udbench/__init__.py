@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from udbench.adapters import Adapter
+    from udbench.adapters import Adapter, Treatment
     from udbench.architectures import Architecture, Input, Network, Stage
     from udbench.boards.baseline import decathlon
-    from udbench.data.archives import unpack
+    from udbench.data.archives import unpack, unpacked
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
     from udbench.domains import Domain, DomainSpec, Download, Index, Source
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from udbench.hookspecs import hookimpl
     from udbench.launchers import Launcher, Report, Task
     from udbench.launching.ends import reason_of
-    from udbench.library import run
+    from udbench.library import TrainedRun, run
     from udbench.processes import in_processes
     from udbench.recipes import Recipe
     from udbench.reporters import Listener, Reporter, Step
@@ -60,6 +60,8 @@ __all__ = [
     "Suite",
     "Surgeon",
     "Task",
+    "TrainedRun",
+    "Treatment",
     "UdbenchError",
     "UnknownName",
     "Unreachable",
@@ -70,6 +72,7 @@ __all__ = [
     "reason_of",
     "run",
     "unpack",
+    "unpacked",
 ]
 
 _HOMES = {
@@ -100,6 +103,8 @@ _HOMES = {
     "Suite": "udbench.suites",
     "Surgeon": "udbench.train.surgery",
     "Task": "udbench.launchers",
+    "TrainedRun": "udbench.library",
+    "Treatment": "udbench.adapters",
     "UdbenchError": "udbench.errors",
     "UnknownName": "udbench.errors",
     "Unreachable": "udbench.data.fetch",
@@ -110,6 +115,7 @@ _HOMES = {
     "reason_of": "udbench.launching.ends",
     "run": "udbench.library",
     "unpack": "udbench.data.archives",
+    "unpacked": "udbench.data.archives",
 }
 
 

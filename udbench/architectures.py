@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +53,17 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A family of networks under one name.
+    """A network under one name, or a family of networks under one prefix.
 
     `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
     whose fields are `--set arch.KEY=VALUE`, or None; `head_settings` likewise one for the head of each domain,
     `--set domain.NAME.head.KEY=VALUE`.
+
+    A name that ends in "/*" is a family's. Its `names()` says what can stand in the star's place, `member(rest)` makes
+    the architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
+    of "resnet18". Both are called only when something below the prefix is asked for, so they may import what is slow.
+    `example` is one of the names, of a small network: messages name it and `udbench check` tries it. A family's
+    own `build` is never called.
     """
 
     name: str
@@ -66,3 +72,6 @@ class Architecture:
     head_settings: type[BaseModel] | None = None
     summary: str = ""
     citation: str = ""
+    member: Callable[[str], Architecture] | None = None
+    names: Callable[[], Iterable[str]] | None = None
+    example: str = ""

@@ -9,6 +9,8 @@ from udbench.launchers import Launcher
 from udbench.recipes import Recipe
 from udbench.scores import Score
 
+SHORT = {"rounds": 400, "batch_size": 16, "image_size": 32, "pad": 4, "lr": 0.1}
+
 
 @hookimpl
 def udbench_recipes() -> list[Recipe]:
@@ -16,8 +18,27 @@ def udbench_recipes() -> list[Recipe]:
         Recipe(
             name="short",
             summary="a few minutes of training at 32 px, for trying things out",
-            settings={"rounds": 400, "batch_size": 16, "image_size": 32, "pad": 4, "lr": 0.1},
-        )
+            settings=SHORT,
+        ),
+        Recipe(
+            name="add-domain",
+            summary="domains added to a trained network (--from RUN) by what they own alone; the others stay",
+            settings={"train": "private"},
+            continues=True,
+        ),
+        Recipe(
+            name="leave-one-out",
+            summary="as short: all domains but the last train the network, then the last what it owns, on it frozen",
+            settings={**SHORT, "phases": ({"domains": "but-last"}, {"domains": "last", "train": "private"})},
+        ),
+        Recipe(
+            name="domain-after-domain",
+            summary="as short: the first domain trains the network, then each other one what it owns, on it frozen",
+            settings={
+                **SHORT,
+                "phases": ({"domains": "first"}, {"domains": "rest", "train": "private", "each": True}),
+            },
+        ),
     ]
 
 

@@ -40,6 +40,7 @@ class DomainSettings(_Frozen):
     resize_side: Side | None = Field(None, description="the side that is scaled to `resize`")
     stretch: float | None = Field(None, ge=0, lt=1, description="how much longer or shorter a window's sides may be")
     weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
+    weight_decay: float | None = Field(None, ge=0, description="weight decay of what this domain owns")
     head: dict[str, Any] = Field(default_factory=dict, description="what the architecture's heads can be told")
 
 
@@ -52,10 +53,30 @@ class NormSettings(_Frozen):
     recalibrate: int = Field(0, ge=0, description="after training, take the moments anew over this many rounds")
 
 
+Which = Literal["all", "new", "first", "rest", "last", "but-last"]
+Trained = Literal["all", "private", "head"]
+_TRAINED = "what is trained: all; private, what each domain owns, on a frozen trunk; or head, the heads alone"
+
+
+class Phase(_Frozen):
+    """A part of a recipe's training, in the order given: `[[phases]]` in a file."""
+
+    domains: Which | tuple[str, ...] = Field(
+        "new",
+        description="names, or: all; new, those that the run of --from does not bring (else all); and of the new ones "
+        "first, rest, last or but-last",
+    )
+    train: Trained = Field("all", description=_TRAINED)
+    rounds: int | None = Field(None, ge=1, description="its rounds; as many as the recipe's if not set")
+    each: bool = Field(False, description="one domain after another, each for so many rounds")
+
+
 class RecipeSettings(_Frozen):
     """A recipe's flat names: `--set KEY=VALUE`."""
 
     rounds: int = Field(ge=1, description="descent steps; each sees one batch of every domain")
+    train: Trained = Field("all", description=_TRAINED)
+    phases: tuple[Phase, ...] = Field((), description="training in several parts, one after another")
     batch_size: int = Field(16, ge=1, description="rows of each domain in a round")
     batch: Literal["pure", "mixed"] = Field(
         "pure",
@@ -109,6 +130,10 @@ class RecipeSettings(_Frozen):
             raise ValueError("eval_on=val needs a validation split; set val_fraction, such as 0.1")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=true needs momentum above 0")
+        if self.phases and self.train != "all":
+            raise ValueError("with phases, each says what is trained; leave train out")
+        if self.norm.recalibrate and (self.phases or self.train != "all"):
+            raise ValueError("norm.recalibrate takes all moments anew, and here some must stay; set it to 0")
         if any(not 0 <= m <= 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise ValueError("milestones are rising parts of the rounds, between 0 and 1")
         for name in (None, *self.domain):
@@ -130,9 +155,14 @@ class RecipeSettings(_Frozen):
             raise ValueError(f"{where}{needs} needs resize, such as 256")
 
     @property
-    def warmup(self) -> int:
-        """Rounds of warm-up: as set, else 2 % of the rounds and at most 400."""
-        return min(400, self.rounds // 50) if self.warmup_rounds is None else self.warmup_rounds
+    def plan(self) -> tuple[Phase, ...]:
+        """The phases; a recipe that has none is one phase for what is new."""
+        return self.phases or (Phase.model_validate({"train": self.train}),)
+
+    def warmup(self, rounds: int | None = None) -> int:
+        """Rounds of warm-up among so many (the recipe's): as set, else 2 % and at most 400."""
+        of = self.rounds if rounds is None else rounds
+        return min(400, of // 50) if self.warmup_rounds is None else self.warmup_rounds
 
     def size_of(self, domain: str) -> tuple[int, int]:
         """A domain's image height and width in pixels."""
@@ -179,6 +209,11 @@ class RecipeSettings(_Frozen):
         """The weight of a domain's loss in the gradients of shared parameters."""
         return self._of(domain).weight or 1.0
 
+    def decay_of(self, domain: str | None) -> float:
+        """The weight decay of what a domain owns, or with None of what all share."""
+        own = None if domain is None else self._of(domain).weight_decay
+        return self.weight_decay if own is None else own
+
     def head_of(self, domain: str) -> Mapping[str, Any]:
         """What a domain asks of its head."""
         return self._of(domain).head
@@ -202,6 +237,19 @@ class Transfer(_Frozen):
     draws: int = Field(10, ge=1)
 
 
+class Origin(_Frozen):
+    """The run that a network goes on from. `domains` are those that it was trained on.
+
+    Where the method is the same, it is `kept` whole and domains are added to it; else its trunk, without what an
+    adapter made of it, is where the new network begins.
+    """
+
+    run: str
+    weights_sha256: str
+    domains: tuple[str, ...]
+    kept: bool
+
+
 class RunConfig(_Frozen):
     """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile, device)."""
 
@@ -218,11 +266,17 @@ class RunConfig(_Frozen):
     recipe: str
     settings: RecipeSettings
     transfer: Transfer | None = None
+    origin: Origin | None = None
     seed: int = Field(0, ge=0)
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     device: str = "cpu"
     group: int | None = Field(None, ge=1)
     compile: bool = False
+
+    @property
+    def old_domains(self) -> tuple[str, ...]:
+        """The domains that the network was trained on before this run."""
+        return self.origin.domains if self.origin is not None and self.origin.kept else ()
 
     def identity(self, *, seed: bool = True) -> str:
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""

@@ -42,14 +42,16 @@ class Index:
     `name`: (N,) str, unique and the same on every machine (a relative path, say); the core splits and orders
     by it. `label`: (N,) int, an index into the class names. `split`: (N,) str of "train" or "test", or None
     when the core is to split 80/20. `group`: (N,) str of what must stay together in a validation cut (frames
-    of one track), or None. Names and splits of millions of images take a quarter of the memory as UTF-8 bytes
-    (dtype "S"), which are read the same.
+    of one track), or None. `lacks` says in words what else than images and classes is missing to the whole domain,
+    such as the labels of its test images: results are then recorded as incomplete. Names and splits of millions of
+    images take a quarter of the memory as UTF-8 bytes (dtype "S"), which are read the same.
     """
 
     name: NDArray[np.str_ | np.bytes_]
     label: NDArray[np.int64]
     split: NDArray[np.str_ | np.bytes_] | None = None
     group: NDArray[np.str_] | None = None
+    lacks: str = ""
 
 
 @runtime_checkable
@@ -93,7 +95,9 @@ class Domain:
     `open(root)` gets the domain's own folder and returns a Source; it raises BadData, naming what is missing,
     when the folder does not hold the domain. An `embedded` domain needs no folder: it makes its images, and
     `root` is then a folder that does not matter. `obtain` tells a person how to get the images, and how the
-    folder should look. `root` is set where a domain lies in a folder of its own, whatever the data folder is.
+    folder should look. `root` is set where a domain lies in a folder of its own, whatever the data folder is. `folder`
+    is the name of its folder in the data folder where that is not the domain's own name: several domains may share one,
+    and each then says by `holds(folder)`, without reading an image, whether its own are there.
     """
 
     spec: DomainSpec
@@ -103,3 +107,5 @@ class Domain:
     root: Path | None = None
     download: Download | None = None
     example: Callable[[Path], None] | None = None
+    folder: str = ""
+    holds: Callable[[Path], bool] | None = None

@@ -12,9 +12,11 @@ class Recipe:
     """How to train: rounds, batch size, image size, optimizer, schedule, augmentation, evaluation.
 
     `settings` speaks the flat names of `udbench show RECIPE`; a table under "domain" overrides some of them
-    for one domain: {"domain": {"mnist": {"flip": False}}}.
+    for one domain: {"domain": {"mnist": {"flip": False}}}. A recipe that `continues` is laid over the settings of the
+    run that `--from` names, and is for nothing else.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    continues: bool = False
     summary: str = ""

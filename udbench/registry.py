@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import fnmatch
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +29,8 @@ T = TypeVar("T")
 # Names become files and folders: each part between slashes begins with a letter or digit, so none is "..".
 NAME = re.compile(r"(?=.{1,64}$)[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*)*")
 DOMAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+FAMILY = "/*"
+"""What the name of a family of architectures ends in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,13 +123,16 @@ class Registry:
             )
         name = expected.name(value)
         pattern, letters = (DOMAIN_NAME, "_ -") if kind == "domains" else (NAME, ". _ / + -")
-        if not isinstance(name, str) or not pattern.fullmatch(name):
+        plain = name.removesuffix(FAMILY) if kind == "archs" and isinstance(name, str) else name
+        if not isinstance(name, str) or not isinstance(plain, str) or not pattern.fullmatch(plain):
             raise UdbenchError(
                 f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
                 f"and {letters}, and starts with a letter or digit"
             )
         if not isinstance(summary := cast(object, expected.summary(value)), str):
             raise UdbenchError(f"{expected.hook} brought '{name}' with a {type(summary).__name__} as its summary")
+        if isinstance(value, Architecture):
+            _check_family(value)
         holders = self._items[kind].setdefault(name, [])
         if any(holder.owner == owner for holder in holders):
             raise UdbenchError(f"{expected.hook} brought the {expected.word} '{name}' twice")
@@ -133,6 +141,8 @@ class Registry:
     def item(self, kind: str, name: str) -> Item:
         """The item of that name. Raises UnknownName, or UdbenchError when several plugins bring one."""
         holders = self._items[kind].get(name, [])
+        if not holders and (family := self._family(kind, name)) is not None:
+            return self._member(family, name)
         if not holders:
             raise UnknownName(KINDS[kind].word, name, self.names(kind), self.notes())
         if len(holders) > 1:
@@ -144,6 +154,11 @@ class Registry:
         kind = next(kind for kind, known in KINDS.items() if known.type is type_)
         value = self.item(kind, name).value
         assert isinstance(value, type_)
+        if isinstance(value, Architecture) and value.member is not None:
+            raise UdbenchError(
+                f"architecture '{name}' stands for many networks; name one of them, such as "
+                f"{_prefix(name)}{value.example} (udbench list archs {_prefix(name)})"
+            )
         return value
 
     def names(self, kind: str) -> list[str]:
@@ -151,17 +166,28 @@ class Registry:
         return sorted(self._items[kind])
 
     def items(self, kind: str, pattern: str = "*") -> list[Item]:
-        """The items of a kind whose names fit a pattern (`*-bn`), sorted by name."""
-        return [
+        """The items of a kind whose names fit a pattern (`*-bn`), sorted by name.
+
+        Where the pattern begins with a family's prefix, the family's members are among them instead of the family:
+        those that fit, or begin with it when it has no wildcard.
+        """
+        found = [
             holder
             for name in self.names(kind)
-            if fnmatch.fnmatchcase(name, pattern)
+            if fnmatch.fnmatchcase(name, pattern) and not _goes_into(pattern, name)
             for holder in self._items[kind][name]
         ]
+        families = [name for name in self.names(kind) if _goes_into(pattern, name)]
+        members = [item for name in families for item in self._members(self.item(kind, name), pattern)]
+        own = {item.name for item in found}
+        return sorted([*found, *(item for item in members if item.name not in own)], key=lambda item: item.name)
 
     def where(self, name: str) -> list[Item]:
-        """The items of any kind that have that name."""
-        return [holder for kind in KINDS for holder in self._items[kind].get(name, [])]
+        """The items of any kind that have that name. Raises UnknownName for one below a family that has it not."""
+        found = [holder for kind in KINDS for holder in self._items[kind].get(name, [])]
+        if not found and (family := self._family("archs", name)) is not None:
+            return [self._member(family, name)]
+        return found
 
     def brought_by(self, owner: Owner) -> dict[str, list[str]]:
         """What one plugin brings: {kind: names}."""
@@ -179,9 +205,96 @@ class Registry:
         """A sentence for each name that several plugins bring."""
         return [self._clash(h) for named in self._items.values() for h in named.values() if len(h) > 1]
 
+    def _family(self, kind: str, name: str) -> Item | None:
+        """The family that a name lies below, the one of the longest prefix."""
+        cuts = [i for i, letter in enumerate(name) if letter == "/"]
+        held = [above for i in reversed(cuts) if (above := name[:i] + FAMILY) in self._items[kind] and above != name]
+        return self.item(kind, held[0]) if held else None
+
+    def _members(self, family: Item, pattern: str) -> list[Item]:
+        prefix = _prefix(family.name)
+        wanted = pattern if any(letter in pattern for letter in "*?[") else pattern + "*"
+        found = [name for name in _listed(family) if fnmatch.fnmatchcase(prefix + name, wanted)]
+        return [_made(family, name) for name in found]
+
+    def _member(self, family: Item, name: str) -> Item:
+        prefix = _prefix(family.name)
+        names = _listed(family)
+        if (rest := name.removeprefix(prefix)) in names:
+            return _made(family, rest)
+        near = difflib.get_close_matches(rest, names, n=5)
+        shared = next(rest[:i] for i in range(len(rest), -1, -1) if any(each.startswith(rest[:i]) for each in names))
+        raise UnknownName(
+            KINDS[family.kind].word,
+            name,
+            [prefix + each for each in near] or [family.name],
+            [f"{family.name} has {len(names):,}: udbench list {family.kind} {prefix}{shared}", *self.notes()],
+        )
+
     def _clash(self, holders: list[Item]) -> str:
         owners = " and ".join(str(holder.owner) for holder in holders)
         return (
             f"{KINDS[holders[0].kind].word} '{holders[0].name}' is brought by {owners}; "
             f"leave one out with --no-plugin {holders[-1].owner.name}"
         )
+
+
+def _prefix(family: str) -> str:
+    return family.removesuffix("*")
+
+
+def _goes_into(pattern: str, name: str) -> bool:
+    """Whether a pattern asks for the members of a family of that name."""
+    return name.endswith(FAMILY) and pattern.startswith(_prefix(name))
+
+
+def _check_family(arch: Architecture) -> None:
+    """Raises UdbenchError for a family that does not say what it has, and for a network that says it has members."""
+    if not arch.name.endswith(FAMILY):
+        if arch.member is not None or arch.names is not None or arch.example:
+            raise UdbenchError(
+                f"udbench_architectures brought '{arch.name}' with members; the name of a family ends in {FAMILY}"
+            )
+    elif not callable(arch.member) or not callable(arch.names) or not arch.example:
+        raise UdbenchError(
+            f"udbench_architectures brought the family '{arch.name}' without `member`, `names` or `example`, of which "
+            "it needs each"
+        )
+
+
+def _listed(family: Item) -> list[str]:
+    """What a family says it has, each name once, sorted."""
+    names = _answer(family, lambda: sorted(set(family.value.names())))
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(_prefix(family.name) + name):
+            raise UdbenchError(
+                f"plugin '{family.owner}': '{family.name}' has a member {name!r:.80}; a whole name is 1 to 64 of a-z, "
+                "0-9 and . _ / + -"
+            )
+    return names
+
+
+def _made(family: Item, rest: str) -> Item:
+    """A family's member as an item of its own, its owner the family's."""
+    name = _prefix(family.name) + rest
+    value = _answer(family, lambda: family.value.member(rest))
+    if not isinstance(value, Architecture) or value.name != name or value.member is not None:
+        raise UdbenchError(
+            f"plugin '{family.owner}': '{family.name}' made {value!r:.80} where the architecture '{name}' is expected"
+        )
+    if value.settings is not family.value.settings or value.head_settings is not family.value.head_settings:
+        raise UdbenchError(f"plugin '{family.owner}': '{name}' has other settings than its family '{family.name}'")
+    return Item(kind=family.kind, name=name, value=value, owner=family.owner)
+
+
+def _answer(family: Item, ask: Callable[[], Any]) -> Any:
+    """What a plugin says of its family; whatever it raises is told with its name. What it prints goes to stderr."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return ask()
+    except (KeyboardInterrupt, UdbenchError):
+        raise
+    except BaseException as error:
+        raise UdbenchError(
+            f"plugin '{family.owner}': '{family.name}' cannot say what it has: {type(error).__name__}: {error}"
+        ) from error

@@ -42,6 +42,28 @@ def test_a_pattern_chooses_names(cli: Call) -> None:
     assert cli("list", "adapters", "nothing-*").out == "no adapters fit 'nothing-*'\n"
 
 
+def test_a_family_of_networks_is_one_line_unless_its_members_are_asked_for(
+    cli: Call, with_plugins: Callable[..., None]
+) -> None:
+    def member(rest: str) -> udbench.Architecture:
+        return udbench.Architecture(name=f"zoo/{rest}", build=print, settings=Ranked, summary=f"a {rest}")
+
+    names = ["bear", "beaver", "ox"]
+    zoo = udbench.Architecture(
+        name="zoo/*", build=print, settings=Ranked, member=member, names=lambda: names, example="ox"
+    )
+    with_plugins(zoo=plugin(udbench_architectures=[zoo]))
+    listed = [each["name"] for each in cli("list", "archs", "--json").json]
+    assert "zoo/*" in listed and "zoo/bear" not in listed
+    assert [each["name"] for each in cli("list", "archs", "zoo/bea", "--json").json] == ["zoo/bear", "zoo/beaver"]
+    said = cli("show", "zoo/bear").out
+    assert said.startswith("architecture zoo/bear (plugin zoo)") and "arch.rank" in said and "a bear" in said
+    assert "arch.rank" in cli("show", "zoo/*").out
+    assert "udbench list archs zoo/be" in cli("show", "zoo/beer").err
+    said = cli("run", "--adapter", "domain-bn", "--arch", "zoo/*")
+    assert said.code == 2 and "stands for many networks; name one of them, such as zoo/ox" in said.err
+
+
 def test_plugins_are_listed_with_what_they_bring_and_what_went_wrong(
     cli: Call, with_plugins: Callable[..., None]
 ) -> None:

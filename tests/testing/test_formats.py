@@ -214,7 +214,7 @@ def test_installed_domains_with_an_example_write_it(tmp_path: Path, registry) ->
     for item in registry.items("domains"):
         if item.value.example is not None:
             root = write_example(item.name, tmp_path)
-            assert root == tmp_path / item.name
+            assert root == tmp_path / (item.value.folder or item.name)
             assert len(item.value.open(root).index.name) >= 6
 
 

@@ -44,7 +44,7 @@ def fresh() -> Iterator[None]:
 def model_of(adapter: str, arch: Architecture | None = None, data: list[DomainData] = DATA) -> UniversalModel:
     chosen = REGISTRY.get(Adapter, adapter)
     return build_model(
-        arch or toys.toy_architecture(norms=adapter != "domain-scale"),
+        arch or toys.toy_for(chosen),
         chosen,
         toys.toy_inputs(data),
         adapter_settings=chosen.settings() if chosen.settings else None,

@@ -37,7 +37,7 @@ def test_the_papers_schedule_warms_up_and_steps_down_to_a_ten_thousandth() -> No
 
 def test_a_short_run_warms_up_over_a_fiftieth_of_it() -> None:
     settings = toy_settings(rounds=200, warmup_rounds=None)
-    assert settings.warmup == 4 and learning_rate(settings, 4) == 0.1
+    assert settings.warmup() == 4 and learning_rate(settings, 4) == 0.1
 
 
 def test_the_cosine_falls_from_the_rate_to_the_final_one() -> None:

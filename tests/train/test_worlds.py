@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from udbench.errors import BadSetting
-from udbench.plugins import load
 from udbench.testing.worlds import COSTS, ROWS, in_world, resumed, trained
 from udbench.train.schedule import deal
 
-ADAPTERS = load().names("adapters")
+PAPER = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "domain-scale"]
+WEIGHTS = ["series", "piggyback", "taps", "lora-conv"]  # what is behind, weights that are made, a penalty, a branch
 WITHOUT_NORMS = ["domain-scale"]
 
 
@@ -38,7 +38,7 @@ def assert_same(one: dict[str, Any], worlds: list[dict[str, Any]]) -> None:
 
 
 CASES = [
-    *((adapter, "deep", adapter not in WITHOUT_NORMS) for adapter in ADAPTERS),
+    *((adapter, "deep", adapter not in WITHOUT_NORMS) for adapter in [*PAPER, *WEIGHTS]),
     ("universal-bn", "partial:1-2", True),
     ("universal-bn", "none", True),
 ]

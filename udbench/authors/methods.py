@@ -23,10 +23,11 @@ from udbench.train.schedule import Schedule, make_schedule
 from udbench.train.step import Step
 
 THREE = ("reds", "blues", "greys")
+KINDS = ("three convolutions with batch norms", "three convolutions without norms", "a small transformer")
 
 
 def attaches(item: Item, everything: Registry, scratch: Path) -> None:
-    """It attaches to three convolutions, with or without batch norms, and their loss can be brought down."""
+    """It attaches to three convolutions, with or without batch norms, or to a transformer, and can be trained."""
     one = _bench(item, THREE)
     before = [parameter.detach().clone() for parameter in one.model.parameters()]
     one.train(range(2), one.schedule())
@@ -91,6 +92,8 @@ def is_plain(item: Item, everything: Registry, scratch: Path) -> None:
     }
     if set(places.values()) != set(plain.state_dict()) or not any(f"own.{name}." in key for key in places):
         raise Skipped("with one domain it is another network than the plain one, so there is nothing to be equal to")
+    if any(not parameter.requires_grad for parameter in muxed.parameters()):
+        raise Skipped("it freezes a part of the network, which a plain one trains")
     plain.load_state_dict({places[key]: value for key, value in muxed.state_dict().items()})
     recipe = toys.toy_settings(rounds=3, batch_size=4)
     feed = toys.toy_feed(data, dtype=torch.float32)
@@ -171,28 +174,25 @@ def _adapter(item: Item) -> Adapter:
 
 
 def _network(item: Item) -> Architecture:
-    """The small network that it attaches to: with batch norms, else without. Raises Broken when it takes neither."""
+    """The small network that it attaches to, the first that it takes. Raises Broken when it takes none."""
     refused: list[str] = []
-    for norms in (True, False):
-        arch = toys.toy_architecture(norms=norms)
+    for arch, words in zip(toys.toy_networks(), KINDS, strict=True):
         try:
             bench(arch, _adapter(item), made(THREE))
         except UdbenchError as error:
             refused.append(str(error))
         except Exception as error:
             raise Broken(
-                "attach works on three convolutions "
-                + ("with batch norms" if norms else "without norms")
-                + ", or refuses them with a udbench.UdbenchError",
+                f"attach works on {words}, or refuses them with a udbench.UdbenchError",
                 said(error),
                 "find modules by surgeon.find and change them by the surgeon's own ways",
             ) from error
         else:
             return arch
     raise Broken(
-        "it attaches to three convolutions, with batch norms or without",
-        f"it refuses both: {refused[0]}; {refused[1]}",
-        "let it take plain nn.Conv2d and nn.BatchNorm2d",
+        f"it attaches to {KINDS[0]}, to {KINDS[1]}, or to {KINDS[2]}",
+        f"it refuses all of them: {'; '.join(refused)}",
+        "let it take plain nn.Conv2d and nn.BatchNorm2d, or nn.Linear and nn.LayerNorm",
     )
 
 

@@ -27,7 +27,7 @@ DOMAINS = ("reds", "blues")
 
 def builds(item: Item, everything: Registry, scratch: Path) -> None:
     """A network for two domains of different classes, at each of two image sizes."""
-    arch = _arch(item)
+    arch = _arch(item, everything)
     for size in _sizes(arch)[:2]:
         inputs = _inputs(size)
         network = _network(arch, inputs)
@@ -59,7 +59,7 @@ def builds(item: Item, everything: Registry, scratch: Path) -> None:
 
 def repeats(item: Item, everything: Registry, scratch: Path) -> None:
     """Initial weights depend on the seed, and for a head on its domain's name; on nothing else."""
-    arch = _arch(item)
+    arch = _arch(item, everything)
     inputs = _inputs(_sizes(arch)[0])
     state = _model(arch, inputs).state_dict()
     again = _model(arch, inputs).state_dict()
@@ -87,7 +87,7 @@ def repeats(item: Item, everything: Registry, scratch: Path) -> None:
 
 def groups(item: Item, everything: Registry, scratch: Path) -> None:
     """Law 1, with each domain's own batch norms."""
-    arch = _arch(item)
+    arch = _arch(item, everything)
     compare_groupings(arch, own_norms(), made(DOMAINS, _sizes(arch)[0], images=12))
 
 
@@ -101,9 +101,21 @@ def own_norms() -> Adapter:
     return Adapter(name="own-norms", attach=attach)
 
 
-def _arch(item: Item) -> Architecture:
-    assert isinstance(item.value, Architecture)
-    return item.value
+def _arch(item: Item, everything: Registry) -> Architecture:
+    """The architecture that is asked about: of a family, its example. Raises Broken when it has none."""
+    arch = item.value
+    assert isinstance(arch, Architecture)
+    if arch.member is None:
+        return arch
+    name = item.name.removesuffix("*") + arch.example
+    try:
+        return everything.get(Architecture, name)
+    except UdbenchError as error:
+        raise Broken(
+            "the family lists its example among its names, and makes it under its full name with the family's settings",
+            str(error),
+            f"let `names` list '{arch.example}', and `member` make '{name}' of it",
+        ) from None
 
 
 def _inputs(size: int) -> dict[str, Input]:

@@ -66,7 +66,8 @@ def recipe(item: Item, everything: Registry, scratch: Path) -> None:
 
     assert isinstance(item.value, Recipe)
     try:
-        validated(RecipeSettings, item.value.settings, f"recipe '{item.name}'")
+        base = {"rounds": 1} if item.value.continues else {}
+        validated(RecipeSettings, {**base, **item.value.settings}, f"recipe '{item.name}'")
     except UdbenchError as error:
         raise Broken(
             "its settings are those that `udbench show short` lists, with values that fit",

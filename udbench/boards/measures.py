@@ -53,7 +53,8 @@ MEASURES: tuple[Measure, ...] = (
         name="bits",
         unit="bits",
         lower_is_better=True,
-        definition="What it takes to store the parameters: 32 bits for each, whatever precision they were trained in.",
+        definition="What it takes to store the parameters: 32 bits for each, whatever precision they were trained in, "
+        "or what the adapter says that one takes once trained, such as 1 bit for a mask.",
         field="params.bits",
         of=lambda result: result.params.bits,
     ),

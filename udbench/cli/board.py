@@ -163,6 +163,8 @@ def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
     remarks += ["mixed batches"] if result.config.settings.batch == "mixed" else []
     if transfer := result.config.transfer:
         remarks.append(f"train {transfer.train}, from run {transfer.run} on {len(transfer.domains)} domains")
+    if origin := result.config.origin:
+        remarks.append(f"goes on from run {origin.run} on {len(origin.domains)} domains")
     return [
         f"{'= ' if row.tied else ''}{row.rank}",
         result.adapter,

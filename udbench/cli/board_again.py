@@ -84,6 +84,11 @@ def with_training(finding: Finding, data: Path | None, device: str, out: Path | 
             f"{finding.path}: it was taken from run {result.config.transfer.run}, whose weights a training needs; use "
             "udbench transfer on that run, and compare"
         )
+    if result.config.origin is not None:
+        raise BadSetting(
+            f"{finding.path}: it went on from run {result.config.origin.run}, whose weights a training needs; use "
+            "udbench run --from on that run, and compare"
+        )
     job, stores = _prepared(result, data, device)
     folder = out or new_folder(Path("runs"))
     screen = Screen(output.notes())

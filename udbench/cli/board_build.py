@@ -109,6 +109,8 @@ def known() -> Known:
     registry = context.registry()
     recipes: dict[str, RecipeSettings] = {}
     for item in registry.items("recipes"):
+        if item.value.continues:
+            continue  # a run's settings are its base, and no page knows them
         try:
             recipes[item.name] = validated(RecipeSettings, item.value.settings, f"recipe '{item.name}'")
         except UdbenchError as error:

@@ -172,36 +172,61 @@ def _domain(word: str) -> Domain:
 
 
 def load_recipe(
-    recipe: str | None, suite: Suite, domains: Sequence[str], assignments: Sequence[str] | Mapping[str, Any]
+    recipe: str | None,
+    suite: Suite,
+    domains: Sequence[str],
+    assignments: Sequence[str] | Mapping[str, Any],
+    before: tuple[str, Mapping[str, Any]] | None = None,
 ) -> tuple[str, RecipeSettings, Mapping[str, Any], Mapping[str, Any]]:
     """A recipe's name and settings with `--set` laid over, and what `--set` says to adapter and architecture.
 
     What is laid over is given as words ("rounds=200") or, from Python, as the nested mapping that they stand for.
+    `before` are the recipe and settings of the run that this one goes on from: they hold where no recipe is named, or
+    one that continues.
     """
     from udbench.config import RecipeSettings, merged, parse_assignments, read_recipe_file, validated
     from udbench.recipes import Recipe
 
-    word = recipe or suite.recipe
-    if word.endswith(".toml") or os.sep in word:
+    word = recipe or (suite.recipe if before is None else "")
+    if not word:
+        assert before is not None
+        name, base = before
+    elif word.endswith(".toml") or os.sep in word:
         path = Path(word)
         if not path.is_file():
             raise BadSetting(f"--recipe {word}: no such file")
         name, base = path.stem, read_recipe_file(path)
     else:
-        name, base = word, registry().get(Recipe, word).settings
+        found = registry().get(Recipe, word)
+        name, base = word, found.settings
+        if found.continues and before is None:
+            raise BadSetting(f"recipe '{word}' is for a network that is trained already; say of which run: --from RUN")
+        if found.continues and before is not None:
+            base = merged(before[1], base)
+    apart = settings_of_items(assignments)
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
-    apart: dict[str, Mapping[str, Any]] = {}
-    for key in ("adapter", "arch"):
-        given = changed.pop(key, {})
-        if not isinstance(given, dict):
-            raise BadSetting(
-                f"--set {key}={given}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
-            )
-        apart[key] = given
+    for key in apart:
+        changed.pop(key, None)
     settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'")
     if strange := sorted(set(changed.get("domain", {})) - set(domains)):
         raise BadSetting(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
     return name, settings, apart["adapter"], apart["arch"]
+
+
+def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What `--set` says to the adapter and the architecture."""
+    from udbench.config import merged, parse_assignments
+
+    changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
+    found: dict[str, Mapping[str, Any]] = {}
+    for key in ("adapter", "arch"):
+        given = changed.get(key, {})
+        if not isinstance(given, dict):
+            raise BadSetting(
+                f"--set {key}={given}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
+            )
+        found[key] = given
+    return found
 
 
 def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:

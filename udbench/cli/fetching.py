@@ -82,7 +82,7 @@ def places_text(root: Path | None) -> str:
 
 def instructions_text(status: Status, root: Path | None) -> str:
     """How to get a domain's images by hand, and where just these belong."""
-    return status.instructions + (f" Folder: {root / status.domain}" if root is not None else "")
+    return status.instructions + (f" Folder: {root / status.folder}" if root is not None else "")
 
 
 def _failures(failed: dict[str, str], lacking: Sequence[Status], root: Path | None) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udbench.cli import context, preparing
+from udbench.cli import context, origins, preparing
 from udbench.errors import BadSetting
+from udbench.train.legs import legs_of
 
 if TYPE_CHECKING:
+    from udbench.cli.origins import Before
     from udbench.config import RecipeSettings, RunConfig
     from udbench.domains import Domain
     from udbench.runs.job import Job
@@ -36,15 +38,22 @@ class Ask:
     precision: str
     group: int | None
     compile: bool = False
+    before: Before | None = None
+    kept: bool = False
+
+    @property
+    def old(self) -> tuple[str, ...]:
+        """The domains that the run before this one brings."""
+        return self.before.config.domains if self.before is not None and self.kept else ()
 
 
 def ask(
     *,
-    adapter: str,
-    arch: str,
+    adapter: str | None,
+    arch: str | None,
     suite: str | None = None,
     domains: str | None = None,
-    sharing: str = "deep",
+    sharing: str | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
     seed: int = 0,
@@ -54,12 +63,23 @@ def ask(
     compile: bool = False,
     available: bool = False,
     data: Path | None = None,
+    source: str | None = None,
 ) -> Ask:
     """What is asked for by these words, the suite's domains and recipe looked up. `available` leaves out domains whose
-    images are not here, in `data` or elsewhere. Raises UnknownName, BadSetting, BadData."""
-    chosen, members, part = context.resolve_domains(suite, domains)
+    images are not here, in `data` or elsewhere. `source` is a finished run that this one goes on from, and says what
+    is not said here. Raises UnknownName, BadSetting, BadData."""
+    before = None if source is None else origins.find(source)
+    method = _method(before, adapter, arch, sharing, settings)
+    if before is None:
+        chosen, members, part = context.resolve_domains(suite, domains)
+    else:
+        chosen, members, part = origins.domains(before, suite, domains, kept=method.kept)
     names = [member.spec.name for member in members]
-    recipe_name, recipe_settings, adapter_settings, arch_settings = context.load_recipe(recipe, chosen, names, settings)
+    base = None
+    if before is not None:
+        base = before.settings()
+        base[1]["domain"] = before.settings_of(names)
+    recipe_name, recipe_settings, _, _ = context.load_recipe(recipe, chosen, names, settings, base)
     if available:
         members = preparing.available(members, data, recipe_settings)
         part = part or len(members) < len(names)
@@ -67,11 +87,11 @@ def ask(
         suite=chosen,
         part=part,
         domains=members,
-        adapter=adapter,
-        adapter_settings=adapter_settings,
-        arch=arch,
-        arch_settings=arch_settings,
-        sharing=sharing,
+        adapter=method.adapter,
+        adapter_settings=method.adapter_settings,
+        arch=method.arch,
+        arch_settings=method.arch_settings,
+        sharing=method.sharing,
         recipe=recipe_name,
         settings=recipe_settings,
         seed=seed,
@@ -79,6 +99,56 @@ def ask(
         precision=precision,
         group=group,
         compile=compile,
+        before=before,
+        kept=method.kept,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    adapter: str
+    adapter_settings: Mapping[str, Any]
+    arch: str
+    arch_settings: Mapping[str, Any]
+    sharing: str
+    kept: bool
+
+
+def _method(
+    before: Before | None,
+    adapter: str | None,
+    arch: str | None,
+    sharing: str | None,
+    settings: Sequence[str] | Mapping[str, Any],
+) -> _Method:
+    """Adapter, architecture and sharing with their settings; what is not said is as in the run before."""
+    given = context.settings_of_items(settings)
+    if before is None:
+        if adapter is None or arch is None:
+            missing, many = ("--adapter", "adapters") if adapter is None else ("--arch", "archs")
+            raise BadSetting(
+                f"{missing} is missing: choose one (udbench list {many}), or go on from a run (--from RUN)"
+            )
+        return _Method(adapter, given["adapter"], arch, given["arch"], sharing or "deep", kept=False)
+    config = before.config
+    same = adapter in (None, config.adapter)
+    if arch not in (None, config.arch):
+        raise BadSetting(f"--from {before.folder}: its network is {config.arch}; leave --arch out, or choose that")
+    chosen = adapter or config.adapter
+    item_settings = {**(config.adapter_settings if same else {}), **given["adapter"]}
+    (_, checked), (_, checked_arch) = _items(
+        chosen, item_settings, config.arch, {**config.arch_settings, **given["arch"]}
+    )
+    if _dumped(checked_arch) != config.arch_settings:
+        raise BadSetting(f"--from {before.folder}: its network has settings of its own; leave --set arch.… out")
+    how = sharing or config.sharing
+    return _Method(
+        chosen,
+        item_settings,
+        config.arch,
+        config.arch_settings,
+        how,
+        kept=origins.is_kept(before, chosen, _dumped(checked), how),
     )
 
 
@@ -86,6 +156,7 @@ def check(ask: Ask) -> None:
     """Refuse at once, before any image is read or torch is imported, what names and numbers alone show to be wrong."""
     _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
+    legs_of(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
     classes = {domain.spec.name: domain.spec.num_classes for domain in ask.domains}
     if ask.sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
@@ -104,7 +175,11 @@ def make(ask: Ask) -> Job:
         from udbench.train.compiled import check_compiler
 
         check_compiler(device)
-    return of_config(configuration(ask, str(device), choose_precision(ask.precision, device)))
+    job = of_config(configuration(ask, str(device), choose_precision(ask.precision, device)))
+    if ask.before is None:
+        return job
+    made = None if ask.kept else of_config(ask.before.config.model_copy(update={"device": str(device)}))
+    return replace(job, source=ask.before.folder, source_job=made)
 
 
 def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
@@ -132,6 +207,7 @@ def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
             "device": device,
             "group": ask.group,
             "compile": ask.compile,
+            "origin": None if ask.before is None else origins.origin(ask.before, kept=ask.kept),
         },
         "run",
     )

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from udbench.cli import output
 from udbench.files import atomic_write, explained
 from udbench.reporters import Listener, Step
 
@@ -24,26 +25,37 @@ PLAIN_SECONDS = 10.0
 
 
 class Listeners:
-    """Several listeners as one."""
+    """Several listeners as one. A reporter that raises is named once and told nothing more, so that no run is lost with
+    it; what another listener raises is raised."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(self, listeners: Sequence[Listener], reporters: Mapping[str, Listener] | None = None) -> None:
         self._listeners = list(listeners)
+        self._reporters = dict(reporters or {})
 
     def started(self, about: Mapping[str, Any]) -> None:
-        for listener in self._listeners:
-            listener.started(about)
+        self._tell("started", about)
 
     def stepped(self, step: Step) -> None:
-        for listener in self._listeners:
-            listener.stepped(step)
+        self._tell("stepped", step)
 
     def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        for listener in self._listeners:
-            listener.scored(round, split, scores)
+        self._tell("scored", round, split, scores)
 
     def finished(self, result: Mapping[str, Any]) -> None:
+        self._tell("finished", result)
+
+    def _tell(self, event: str, *what: Any) -> None:
         for listener in self._listeners:
-            listener.finished(result)
+            getattr(listener, event)(*what)
+        for name, reporter in list(self._reporters.items()):
+            try:
+                getattr(reporter, event)(*what)
+            except Exception as error:
+                del self._reporters[name]
+                output.note(
+                    f"reporter '{name}' failed at '{event}' and is told nothing more; the run goes on: "
+                    f"{type(error).__name__}: {error}"
+                )
 
 
 class LogFile:

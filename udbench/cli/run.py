@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udbench.cli import context, output, preparing
+from udbench.cli import context, origins, output, preparing
 from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
+    from udbench.cli.jobs import Ask
     from udbench.cli.launching import Chosen
     from udbench.data.store import Store
     from udbench.domains import Domain
@@ -30,9 +31,15 @@ RUNS = Path("runs")
 @context.warned()
 def run(
     adapter: Annotated[
-        str, typer.Option(help="Which parts of the network are each domain's own (udbench list adapters).")
-    ],
-    arch: Annotated[str, typer.Option(help="The network (udbench list archs).")],
+        str | None,
+        typer.Option(
+            help="Which parts of the network are each domain's own (udbench list adapters).",
+            show_default="needed, without --from",
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="The network (udbench list archs).", show_default="needed, without --from")
+    ] = None,
     suite: Annotated[
         str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
@@ -42,7 +49,19 @@ def run(
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")
     ] = False,
-    sharing: Annotated[str, typer.Option(help="none, deep, full, or partial:A-B for the stages to share.")] = "deep",
+    sharing: Annotated[
+        str | None,
+        typer.Option(help="none, deep, full, or partial:A-B for the stages to share.", show_default="deep"),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Go on from a finished run: domains are added to its network, or another --adapter begins with its "
+            "trunk. What is not said is as it was there.",
+        ),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="How to train: a recipe's name or a TOML file.", show_default="the suite's")
     ] = None,
@@ -111,6 +130,7 @@ def run(
         compile=compile,
         available=available,
         data=data,
+        source=source,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     jobs.check(ask)
@@ -133,6 +153,9 @@ def run(
     for store in stores:
         if store.lacks:
             output.note(f"{store.name} is incomplete: {store.lacks}")
+    if ask.before is not None:
+        origins.check_images(ask.before, stores, kept=ask.kept)
+        output.note(_goes_on(ask))
     job = jobs.make(ask)
     import torch
 
@@ -157,6 +180,16 @@ def run(
     if json:
         output.emit_json(results[0].document() if seeds == 1 else [result.document() for result in results])
     return None
+
+
+def _goes_on(ask: Ask) -> str:
+    """What a run takes over from the one before it."""
+    assert ask.before is not None
+    new = ", ".join(domain.spec.name for domain in ask.domains if domain.spec.name not in ask.old)
+    where = f"run {ask.before.result.id} ({', '.join(ask.before.config.domains)})"
+    if ask.kept:
+        return f"{where} goes on with {new}"
+    return f"{new} on the trunk of {where}, which had {ask.before.config.adapter}; its own domains are left behind"
 
 
 def _launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
@@ -230,8 +263,9 @@ def _one(
 
     folder = comm.tell(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
     screen = Screen(output.notes())
-    watching = [screen, LogFile(folder), *(reporter.open(folder) for reporter in reporters)] if comm.first else []
-    listener = Listeners(watching)
+    watching = [screen, LogFile(folder)] if comm.first else []
+    told = {reporter.name: reporter.open(folder) for reporter in reporters} if comm.first else {}
+    listener = Listeners(watching, told)
     try:
         result = execute(job, stores, folder, listener, resume=resume, workers=preparing.cores(workers), comm=comm)
     except KeyboardInterrupt:

@@ -137,8 +137,16 @@ def _facts(item: Item) -> dict[str, Any]:
     if item.kind == "recipes":
         from udbench.config import RecipeSettings, validated
 
+        if value.continues:
+            settings = validated(RecipeSettings, {"rounds": 1, **value.settings}, f"recipe '{item.name}'")
+            own = settings.model_dump(mode="json", include=set(value.settings))
+            return {**facts, "continues": True, "settings": own}
         settings = validated(RecipeSettings, value.settings, f"recipe '{item.name}'")
-        return {**facts, "settings": settings.model_dump(mode="json")}
+        said = settings.model_dump(mode="json")
+        return {
+            **facts,
+            "settings": {**said, "domain": settings.model_dump(mode="json", exclude_unset=True).get("domain", {})},
+        }
     if is_dataclass(value):
         for field in fields(value):
             content = getattr(value, field.name)
@@ -189,8 +197,11 @@ def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
         model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else getattr(item.value, key)
         prefix = _SETTINGS[key][item.kind]
         for name, about in model.model_fields.items():
-            table.add_row(*output.cells(prefix + name, _shown(facts[key][name]), about.description or ""))
+            if name in facts[key]:
+                table.add_row(*output.cells(prefix + name, _shown(facts[key][name]), about.description or ""))
     output.answers().print(table)
+    if facts.get("continues"):
+        output.say("all else is as the run has it that --from names")
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:

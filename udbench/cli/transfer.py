@@ -125,7 +125,7 @@ def _job(
     _check(source, name)
     config = _config(source, name, train, few, assignments, seed)
     # torch is imported only now that names and numbers are known to be right
-    from udbench.runs.transfer import check_weights
+    from udbench.runs.begin import check_weights
     from udbench.train.precision import choose_device
 
     check_weights(path.parent, source.weights_sha256)
@@ -180,7 +180,7 @@ def _config(
     from udbench.errors import BadSetting
 
     before = source.config
-    given: dict[str, Any] = {key: value for key, value in before.settings.model_dump().items() if key != "domain"}
+    given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train"})
     settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer")
     if strange := sorted(set(settings.domain) - {name}):
         raise BadSetting(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
@@ -194,6 +194,7 @@ def _config(
             "part_of_suite": False,
             "domains": (name,),
             "sharing": "deep",
+            "origin": None,
             "settings": settings,
             "seed": seed,
             "transfer": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import lzma
 import re
 import shutil
@@ -16,6 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import filelock
+
+from udbench.data.locate import cache_root
 from udbench.errors import BadData
 from udbench.files import explained, sync_folder
 
@@ -51,6 +55,25 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
         raise explained(error, Path(error.filename or folder)) from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)
+
+
+def unpacked(archive: Path, *, max_bytes: int, max_members: int) -> Path:
+    """The folder, in the cache, of what an archive holds: unpacked by whoever asks first, and once.
+
+    The archive as it is now: one that was replaced is unpacked anew. Raises as `unpack` does.
+    """
+    archive = Path(archive).resolve()
+    try:
+        state = archive.stat()
+        mark = hashlib.sha256(f"{archive} {state.st_size} {state.st_mtime_ns}".encode(errors="surrogateescape"))
+        folder = cache_root() / "unpacked" / f"{archive.name.partition('.tar')[0]}-{mark.hexdigest()[:16]}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
+            if not folder.is_dir():
+                unpack(archive, folder, max_bytes=max_bytes, max_members=max_members)
+    except OSError as error:
+        raise explained(error, Path(error.filename or archive)) from error
+    return folder
 
 
 class _Bounds:

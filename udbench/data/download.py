@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 
 from udbench.data.fetch import Tell
-from udbench.data.locate import domain_root, images_root
+from udbench.data.locate import domain_root, folder_name, images_root
 from udbench.domains import Domain
 from udbench.errors import UdbenchError
 from udbench.files import explained, sync_folder
@@ -22,7 +22,7 @@ def download(domain: Domain, data: Path | None, tell: Tell) -> Path:
     UdbenchError where the disk is full or the folder cannot be written.
     """
     assert domain.download is not None
-    final = images_root(data) / domain.spec.name
+    final = images_root(data) / folder_name(domain)
     partial = final.with_name(final.name + ".partial")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

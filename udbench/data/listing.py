@@ -19,8 +19,8 @@ from udbench.errors import BadData
 class Listing:
     """Images in a store's order: train rows first, each split sorted by name, or shuffled by it.
 
-    `rows` are positions in the source's index. `divided` says whether the source brought its own split.
-    `dropped` are the names of rows that were left out afterwards.
+    `rows` are positions in the source's index. `divided` says whether the source brought its own split, `stated`
+    what it says itself that is missing. `dropped` are the names of rows that were left out afterwards.
     """
 
     rows: NDArray[np.int64]
@@ -30,6 +30,7 @@ class Listing:
     num_train: int
     divided: bool
     class_names: tuple[str, ...]
+    stated: str = ""
     dropped: dict[int, str] = field(default_factory=dict[int, str])
 
     def fingerprint(self) -> str:
@@ -54,7 +55,7 @@ class Listing:
 
     def lacks(self, spec: DomainSpec) -> str:
         """What is missing to the whole domain, in words; empty where nothing is."""
-        parts: list[str] = []
+        parts = [self.stated] if self.stated else []
         present = len(np.unique(self.labels))
         if present < spec.num_classes:
             parts.append(f"{present} of {spec.num_classes} classes")
@@ -110,6 +111,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
         num_train=int((~test).sum()),
         divided=index.split is not None,
         class_names=tuple(source.class_names),
+        stated=index.lacks,
     )
     check_usable(listing, what)
     return listing

@@ -31,14 +31,20 @@ def data_root(given: Path | None) -> Path | None:
 def domain_root(domain: Domain, data: Path | None) -> Path | None:
     """The folder of one domain's images, in the data folder or as it was downloaded; None where there is none.
 
-    An empty folder holds no images.
+    An empty folder holds no images, and one that several domains share those of whom it does.
     """
     if domain.root is not None:
         return domain.root
     if domain.embedded:
         return cache_root()
-    places = [images_root(top) / domain.spec.name for top in ([data, None] if data else [None])]
-    return next((place for place in places if place.is_dir() and any(place.iterdir())), None)
+    places = [images_root(top) / folder_name(domain) for top in ([data, None] if data else [None])]
+    holds = domain.holds or (lambda place: any(place.iterdir()))
+    return next((place for place in places if place.is_dir() and holds(place)), None)
+
+
+def folder_name(domain: Domain) -> str:
+    """What a domain's folder in the data folder is called."""
+    return domain.folder or domain.spec.name
 
 
 def images_root(data: Path | None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from udbench.data.form import Form
-from udbench.data.locate import domain_root
+from udbench.data.locate import domain_root, folder_name
 from udbench.data.store import Store, Wanted, find_store, store_path
 from udbench.domains import Domain, Download
 
@@ -21,13 +21,15 @@ class Status:
 
     "prepared": its store is there. "ready": its images are there, or it makes its own, and will be prepared.
     "downloadable": `download` fetches its images. "manual": a person has to. `path` is the store's folder or that
-    of the images, None where there is neither; `instructions` then say how to get the images by hand.
+    of the images, None where there is neither; `instructions` then say how to get the images by hand, and `folder`
+    is the name of the folder in the data folder where they belong.
     """
 
     domain: str
     state: State
     path: Path | None
     instructions: str = ""
+    folder: str = ""
     store: Store | None = None
     download: Download | None = None
 
@@ -42,7 +44,14 @@ def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool 
     name, root = domain.spec.name, domain_root(domain, data)
     if root is None:
         state = "manual" if domain.download is None else "downloadable"
-        return Status(domain=name, state=state, path=None, instructions=by_hand(domain), download=domain.download)
+        return Status(
+            domain=name,
+            state=state,
+            path=None,
+            instructions=by_hand(domain),
+            folder=folder_name(domain),
+            download=domain.download,
+        )
     want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged)
     if store := find_store(want):
         return Status(domain=name, state="prepared", path=store.path, store=store)
@@ -51,5 +60,5 @@ def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool 
 
 def by_hand(domain: Domain) -> str:
     """What a person has to do for a domain's images."""
-    obtain = domain.obtain or f"put its images into a folder {domain.spec.name}, in the layout that it reads"
+    obtain = domain.obtain or f"put its images into a folder {folder_name(domain)}, in the layout that it reads"
     return f"{obtain} Homepage: {domain.spec.homepage}" if domain.spec.homepage else obtain

@@ -53,6 +53,16 @@ def again(result: RunResult, known: Known) -> Again:
         words = ["transfer", f"runs/{moved.run}", *config.domains, "--train", moved.train, *few]
         remark = f"It needs run {moved.run}, whose weights have the sha256 {moved.weights_sha256}."
         return Again(command=_line([*words, "--seed", str(config.seed)]), remarks=(remark,))
+    if config.origin is not None:
+        before = config.origin
+        new = [name for name in config.domains if name not in config.old_domains]
+        words = ["run", "--from", f"runs/{before.run}", "--domains", ",".join(new), "--recipe", config.recipe]
+        words += ["--adapter", config.adapter, "--sharing", config.sharing, "--seed", str(config.seed)]
+        remark = (
+            f"It needs run {before.run}, whose weights have the sha256 {before.weights_sha256}. Settings that are not "
+            "in the recipe are that run's; where this entry's are others, its configuration tells them."
+        )
+        return Again(command=_line(words), remarks=(remark,))
     try:
         return Again(command=_line(_words(config, known)), remarks=tuple(_remarks(config, known)))
     except _Untold as reason:

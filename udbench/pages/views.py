@@ -256,6 +256,8 @@ def remarks(row: Row) -> list[str]:
     said += ["mixed batches"] if result.config.settings.batch == "mixed" else []
     if moved := result.config.transfer:
         said.append(f"train {moved.train}, from run {moved.run} on {len(moved.domains)} domains")
+    if origin := result.config.origin:
+        said.append(f"goes on from run {origin.run} on {len(origin.domains)} domains")
     return said
 
 

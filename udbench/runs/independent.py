@@ -66,7 +66,7 @@ def independent(
     atomic_write(folder / "predictions.npz", predictions_file(predictions))
     seconds = sum(result.seconds for result in results)
     images = round(sum(result.seconds * result.images_per_second for result in results))
-    end = Progress(round=job.config.settings.rounds, seconds=seconds, images=images)
+    end = Progress(round=max(result.rounds for result in results), seconds=seconds, images=images)
     combined = record(id, job, stores, folder, model, predictions, end, world=comm.size)
     atomic_write(folder / "result.json", combined.dumps())
     listener.finished(combined.document())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture, Input
@@ -30,7 +31,8 @@ Rows = Mapping[str, NDArray[np.int64]]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """All that a run needs: its configuration, and the objects that its names stand for. `source` is the folder of
-    the run whose network is taken to a new domain, where the configuration says `transfer`."""
+    the run whose network is taken to a new domain or goes on, where the configuration says `transfer` or `origin`;
+    `source_job` made that network, where its trunk alone is the beginning of this one."""
 
     config: RunConfig
     architecture: Architecture
@@ -41,6 +43,7 @@ class Job:
     adapter_settings: Any = None
     head_settings: Mapping[str, Any] = field(default_factory=dict)
     source: Path | None = None
+    source_job: Job | None = None
 
 
 def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
@@ -55,8 +58,9 @@ def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
     return inputs
 
 
-def build(job: Job, inputs: Mapping[str, Input]) -> UniversalModel:
-    """The job's network, on its device and in its number format."""
+def build(job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | None = None) -> UniversalModel:
+    """The job's network, on its device and in its number format. `trunk` is the state that its trunk begins with,
+    where that is not drawn."""
     mixed = job.config.settings.batch == "mixed"
     if mixed:
         _check_one_forward(job, inputs)
@@ -69,6 +73,7 @@ def build(job: Job, inputs: Mapping[str, Input]) -> UniversalModel:
         sharing=job.config.sharing,
         mixed=mixed,
         seed=job.config.seed,
+        trunk=trunk,
     )
     model.to(device=job.config.device, dtype=parameter_dtype(job.config.precision))
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -14,6 +14,7 @@ from udbench.domains import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.made import made_data
 from udbench.train.feed import Feed
+from udbench.train.legs import legs_of
 from udbench.train.model import count_flops, count_parameters
 from udbench.train.norms import forget_round
 from udbench.train.optim import make_optimizer, set_learning_rate
@@ -63,6 +64,8 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
     one = float(np.median(took[1:]))
     numbers = count.shared + sum(count.private.values())
     copies = 3 if settings.optimizer == "sgd" else 4
+    legs = legs_of(settings, config.domains, config.old_domains)
+    images = sum(leg.rounds * settings.batch_of(name) for leg in legs for name in leg.domains)
     sizes = {name: settings.size_of(name) for name in specs}
     return Plan(
         shared=count.shared,
@@ -76,14 +79,14 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
         ),
         forwards=len(schedule.groups),
         images_per_round=schedule.images,
-        rounds=settings.rounds,
+        rounds=legs[-1].stop,
         epochs={
-            name: settings.rounds * settings.batch_of(name) / spec.num_train
+            name: sum(leg.rounds for leg in legs if name in leg.domains) * settings.batch_of(name) / spec.num_train
             for name, spec in specs.items()
             if spec.num_train
         },
         timed_rounds=timed_rounds,
-        seconds=one * settings.rounds,
+        seconds=one * images / schedule.images,
         images_per_second=schedule.images / one,
     )
 

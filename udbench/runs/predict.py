@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from udbench.config import RecipeSettings
-from udbench.data.form import form_of, view_of
 from udbench.data.image import DamagedImage
-from udbench.data.sharding import kept_form
+from udbench.data.seen import seen
 from udbench.errors import BadData
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
@@ -64,12 +63,8 @@ def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> N
         raise BadData(f"{path}: no such file")
     if not path.is_file():
         raise BadData(f"{path} is no file of an image")
-    form = form_of(settings, domain)
     try:
-        data = path.read_bytes()
-        if form.storage == "jpeg":
-            data, _, _ = kept_form(data, channels, form)
-        return view_of(settings, domain).pixels(data, channels)
+        return seen(path.read_bytes(), settings, domain, channels)
     except DamagedImage as error:
         raise BadData(f"{path}: {error}") from None
     except OSError as error:

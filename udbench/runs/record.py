@@ -21,7 +21,7 @@ from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunRes
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
-from udbench.train.model import UniversalModel, count_flops, count_parameters
+from udbench.train.model import UniversalModel, count_flops, count_parameters, stored_bits
 
 
 def record(
@@ -59,7 +59,7 @@ def record(
         mean_error=sum(errors.values()) / len(errors),
         score=job.score.name,
         score_value=job.score.compute(errors),
-        params=Parameters(shared=count.shared, private=private, ratio=count.ratio, bits=32 * (count.shared + private)),
+        params=Parameters(shared=count.shared, private=private, ratio=count.ratio, bits=stored_bits(model)),
         flops=count_flops(model),
         seconds=end.seconds,
         images_per_second=end.images / end.seconds if end.seconds else 0.0,

@@ -6,6 +6,7 @@ The names here import no torch; toy networks and domains are in `udbench.testing
 from __future__ import annotations
 
 from udbench.testing.formats import (
+    coco,
     encoded,
     idx,
     pickled,
@@ -24,6 +25,7 @@ from udbench.testing.formats import (
 from udbench.testing.trees import write_class_folders, write_example
 
 __all__ = [
+    "coco",
     "encoded",
     "idx",
     "pickled",

@@ -1,7 +1,7 @@
 """Writers of the formats that image sets come in, for fixtures: small files, the same bytes for the same content.
 
-`write_…` makes the folders that lead to its path, and returns it; `idx`, `pickled` and `encoded` give bytes. They
-write what they are told, so that a test may also have what is wrong: labels out of range, names that point
+`write_…` makes the folders that lead to its path, and returns it; `idx`, `pickled`, `encoded` and `coco` give bytes.
+They write what they are told, so that a test may also have what is wrong: labels out of range, names that point
 outside, sizes that do not fit.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import struct
 import tarfile
 import zipfile
@@ -85,6 +86,19 @@ def write_table(
 def write_annotations(path: Path, labels: Iterable[tuple[str, object]]) -> Path:
     """A list of images, as `path label` lines."""
     return write_lines(path, [f"{image} {label}" for image, label in labels])
+
+
+def coco(images: Mapping[int, str], categories: Mapping[int, str], labels: Mapping[int, int]) -> bytes:
+    """Annotations as COCO has them: {image's number: file name}, {category's number: name}, {image: category}."""
+    document = {
+        "images": [{"id": number, "file_name": file, "height": 72, "width": 72} for number, file in images.items()],
+        "categories": [{"id": number, "name": name} for number, name in categories.items()],
+        "annotations": [
+            {"id": place, "image_id": image, "category_id": category}
+            for place, (image, category) in enumerate(labels.items(), 1)
+        ],
+    }
+    return json.dumps(document).encode()
 
 
 def write_lines(path: Path, lines: Iterable[str], *, end: str = "\n") -> Path:

@@ -46,6 +46,72 @@ def toy_architecture(width: int = 4, dropout: float = 0.0, norms: bool = True) -
     return Architecture(name="toy", build=build, summary="three convolutions")
 
 
+class ToyTransformer(nn.Module):
+    """Patches of 4x4 and one block of attention, with LayerNorms in front: tokens (N, patches, width)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 4, 4)
+        self.norm1, self.norm2, self.norm = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        query, key, value = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        x = x + self.proj(F.scaled_dot_product_attention(query, key, value))
+        return self.norm(x + self.down(F.gelu(self.up(self.norm2(x)))))
+
+
+def toy_transformer(width: int = 8) -> Architecture:
+    """A network of LayerNorms and linear layers, in three stages."""
+
+    def build(inputs: Mapping[str, Input], settings: object) -> Network:
+        stages = (
+            Stage(name="1", modules=("patches",)),
+            Stage(name="2", modules=("norm1", "qkv", "proj")),
+            Stage(name="3", modules=("norm2", "up", "down", "norm")),
+        )
+        return Network(trunk=ToyTransformer(width), stages=stages, head=toy_token_head)
+
+    return Architecture(name="toy-transformer", build=build, summary="a block of attention")
+
+
+def toy_token_head(given: Input, shape: tuple[int, ...]) -> nn.Module:
+    """A linear layer on the tokens, averaged."""
+    return nn.Sequential(TokenMean(), nn.Linear(shape[1], given.num_classes))
+
+
+class TokenMean(nn.Module):
+    """The mean over tokens: (N, T, C) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+def toy_networks(dropout: float = 0.0) -> tuple[Architecture, ...]:
+    """A toy of each kind that adapters are for: with batch norms, without norms, a transformer."""
+    return (toy_architecture(dropout=dropout), toy_architecture(dropout=dropout, norms=False), toy_transformer())
+
+
+def toy_for(adapter: Adapter, dropout: float = 0.0) -> Architecture:
+    """The first of `toy_networks` that an adapter takes. Raises UdbenchError, that of the last, when it takes none."""
+    from udbench.errors import UdbenchError
+    from udbench.train.model import build_model
+
+    settings = adapter.settings() if adapter.settings else None
+    networks = toy_networks(dropout)
+    for arch in networks:
+        try:
+            build_model(arch, adapter, toy_inputs([toy_data("reds")]), adapter_settings=settings)
+        except UdbenchError:
+            if arch is networks[-1]:
+                raise
+        else:
+            return arch
+    raise AssertionError
+
+
 def toy_head(given: Input, shape: tuple[int, ...]) -> nn.Module:
     """Pooling and a linear layer."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(shape[0], given.num_classes))

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from udbench.data.locate import folder_name
 from udbench.domains import Domain
 from udbench.errors import UdbenchError
 from udbench.testing.formats import encoded, write_bytes
 
 
 def write_example(domain: Domain | str, root: Path) -> Path:
-    """Write a domain's example, a tiny and valid tree of made images in its original layout; return `root/<name>`.
+    """Write a domain's example, a tiny and valid tree of made images in its original layout; return its folder,
+    `root/<name>` or the one below `root` that it shares with others.
 
     `root` then serves as `--data`. The domain is one of those installed, by its name, or an object of one's own.
     Raises UnknownName for a name that no plugin brings, and UdbenchError for a domain without an example and
-    for a folder that holds something already.
+    for a folder that holds its images, or anything where it is not shared, already.
     """
     if isinstance(domain, str):
         from udbench.plugins import load
@@ -34,9 +36,9 @@ def write_example(domain: Domain | str, root: Path) -> Path:
                 else "its plugin gives none (udbench.Domain, example=…); put images into class folders instead"
             )
         )
-    folder = Path(root) / name
+    folder = Path(root) / folder_name(domain)
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if domain.holds(folder) if domain.holds else any(folder.iterdir()):
         raise UdbenchError(f"{folder} is not empty; an example of '{name}' is written only to a new folder")
     domain.example(folder)
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,9 @@ class Checkpoints:
         """Whether there is a state to go on from, whole or not."""
         return self.path.exists() or self.before.exists()
 
-    def save(self, model: UniversalModel, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write a state. At each moment there is a whole one."""
+    def save(self, model: UniversalModel, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
+        """Write a state, without an optimizer where the next round begins with a new one. At each moment there is a
+        whole one."""
         state = {
             "identity": self._identity,
             "images": self._images,
@@ -56,7 +57,7 @@ class Checkpoints:
             "seconds": progress.seconds,
             "images_seen": progress.images,
             "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
         }
         memory = io.BytesIO()
         torch.save(state, memory)  # not into the file: on a full disk torch's own writer fails with an error of its own
@@ -68,8 +69,11 @@ class Checkpoints:
             if self.path.exists():
                 self.path.replace(self.before)
 
-    def load(self, model: UniversalModel, optimizer: torch.optim.Optimizer) -> tuple[Progress, str]:
-        """Bring model and optimizer to the newest whole state; how far that is, and what was wrong with a newer one.
+    def load(
+        self, model: UniversalModel, optimizer_at: Callable[[int], torch.optim.Optimizer]
+    ) -> tuple[Progress, torch.optim.Optimizer, str]:
+        """Bring a model to the newest whole state, and the optimizer that `optimizer_at` gives for its round. How far
+        that is, that optimizer, and what was wrong with a newer state.
 
         Raises BadData: no whole one, or one of another configuration or of other images.
         """
@@ -78,7 +82,7 @@ class Checkpoints:
             if not path.exists():
                 continue
             try:
-                return self._load(path, model, optimizer), trouble
+                return *self._load(path, model, optimizer_at), trouble
             except _Damaged as error:
                 trouble = f"{trouble}, and {error}" if trouble else str(error)
         raise BadData(f"{trouble}; delete it to begin anew")
@@ -87,7 +91,9 @@ class Checkpoints:
         """Leave the newest alone, when the run is done."""
         self.before.unlink(missing_ok=True)
 
-    def _load(self, path: Path, model: UniversalModel, optimizer: torch.optim.Optimizer) -> Progress:
+    def _load(
+        self, path: Path, model: UniversalModel, optimizer_at: Callable[[int], torch.optim.Optimizer]
+    ) -> tuple[Progress, torch.optim.Optimizer]:
         state = _read(path)
         if state.get("identity") != self._identity:
             raise BadData(
@@ -102,8 +108,11 @@ class Checkpoints:
             )
         try:
             model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            return Progress(round=state["round"], seconds=state["seconds"], images=state["images_seen"])
+            progress = Progress(round=state["round"], seconds=state["seconds"], images=state["images_seen"])
+            optimizer = optimizer_at(progress.round)
+            if state["optimizer"] is not None:
+                optimizer.load_state_dict(state["optimizer"])
+            return progress, optimizer
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise _Damaged(path, error) from None
 

@@ -16,6 +16,7 @@ from udbench.errors import RunFailed
 from udbench.reporters import Listener
 from udbench.reporters import Step as Report
 from udbench.train.checkpoint import Progress
+from udbench.train.legs import Leg
 from udbench.train.norms import recalibrate
 from udbench.train.optim import set_learning_rate
 from udbench.train.precision import computing
@@ -38,8 +39,10 @@ def train(
     listener: Listener,
     save: Callable[[Progress], None],
     score: Callable[[int], None],
+    leg: Leg | None = None,
+    total: int | None = None,
 ) -> Progress:
-    """Train from where `start` says to the recipe's last round.
+    """Train from where `start` says to the last round of a leg (all of the recipe's), of a run of `total` rounds.
 
     `save` is called every `checkpoint_rounds`, every `checkpoint_minutes`, on SIGUSR1 (a cluster's warning) and before
     an interruption leaves; `score` every `eval_every`. Several processes do the same rounds, and save and stop behind
@@ -48,14 +51,17 @@ def train(
     KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
     """
     model, feed, comm = step.model, step.feed, step.comm
+    leg = leg or Leg(tuple(step.batch), "all", 0, settings.rounds)
+    total = total or leg.stop
     pending: list[dict[str, torch.Tensor]] = []
     began, last = time.monotonic() - start.seconds, time.monotonic()
     saved = last
     images, rate, at = start.images, 0.0, start.round
+    batch = sum(step.batch[name] for name in leg.domains)
     model.train()
 
     def plan() -> None:
-        feed.plan(schedule.groups, range(at, settings.rounds + settings.norm.recalibrate), step.batch)
+        feed.plan(schedule.groups, range(at, leg.stop + settings.norm.recalibrate), step.batch)
 
     def report() -> None:
         losses = _fetch(pending, at)
@@ -63,7 +69,7 @@ def train(
         listener.stepped(
             Report(
                 round=at,
-                rounds=settings.rounds,
+                rounds=total,
                 losses=losses,
                 lr=rate,
                 images=images,
@@ -87,29 +93,29 @@ def train(
 
     with signals(patient=comm.size > 1) as told:
         plan()
-        for round in range(start.round, settings.rounds):
+        for round in range(start.round, leg.stop):
             comm.ask(wishes())
-            rate = set_learning_rate(optimizer, settings, round)
+            rate = set_learning_rate(optimizer, settings, round - leg.start, leg.rounds)
             pending.append(step.gradients(round, schedule.groups))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-            at, images = round + 1, images + sum(step.batch.values())
-            if time.monotonic() - last >= REPORT_SECONDS or at == settings.rounds:
+            at, images = round + 1, images + batch
+            if time.monotonic() - last >= REPORT_SECONDS or at == leg.stop:
                 report()
                 last = time.monotonic()
             agreed = wishes() if comm.size == 1 else comm.granted
             if "stop" in agreed:
                 keep()
                 raise KeyboardInterrupt
-            if settings.eval_every and at % settings.eval_every == 0 and at < settings.rounds:
+            if settings.eval_every and at % settings.eval_every == 0 and at < total:
                 paused = time.monotonic()
                 score(at)
                 plan()
                 began += time.monotonic() - paused
-            if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < settings.rounds:
+            if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < leg.stop:
                 keep()
         if settings.norm.recalibrate:
-            recalibrate(model, settings.norm.recalibrate, lambda i: _forward(step, schedule, settings.rounds + i))
+            recalibrate(model, settings.norm.recalibrate, lambda i: _forward(step, schedule, leg.stop + i))
     return progress()
 
 

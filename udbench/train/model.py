@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from udbench.adapters import Adapter
+from udbench.adapters import Adapter, Treatment
 from udbench.architectures import Architecture, Input, Network
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
 from udbench.train.draws import draws, seeded
 from udbench.train.dropout import count_dropout, refusing_random_functions
+from udbench.train.frozen import rest
 from udbench.train.norms import end_round, forget_round, mix_batches
 from udbench.train.owned import Owned, owned_parameters
 from udbench.train.route import Route, Slice
@@ -43,6 +45,7 @@ class UniversalModel(nn.Module):
         self.shared_head = heads if isinstance(heads, nn.Module) else None
         self.heads = Owned() if isinstance(heads, nn.Module) else Owned(dict(heads))
         self.frozen = False
+        self.penalise: Callable[[nn.Module, str], Tensor] | None = None
         self.label_maps: dict[str, Tensor] = {}
         for name, order in (label_maps or {}).items():
             self.register_buffer(f"label_map_{name}", order)
@@ -50,6 +53,8 @@ class UniversalModel(nn.Module):
     def train(self, mode: bool = True) -> UniversalModel:
         """As of any module; a trunk that is `frozen` stays as at test."""
         super().train(mode)
+        if mode:
+            rest(self)
         if self.frozen:
             self.trunk.eval()
         return self
@@ -81,6 +86,10 @@ class UniversalModel(nn.Module):
         """Close a round: shared running moments take their one update."""
         end_round(self)
 
+    def penalty(self, domain: str) -> Tensor | float:
+        """What the adapter adds to a domain's loss, a number."""
+        return 0.0 if self.penalise is None else self.penalise(self.trunk, domain)
+
     def shared(self) -> list[Tensor]:
         """The parameters that all domains use."""
         return owned_parameters(self, None)
@@ -110,6 +119,20 @@ def count_parameters(model: UniversalModel) -> ParameterCount:
         shared=sum(p.numel() for p in model.shared()),
         private={name: sum(p.numel() for p in model.private(name)) for name in model.domains},
     )
+
+
+def stored_bits(model: UniversalModel) -> int:
+    """What it takes to store a network: 32 bits for each parameter, or what its module's treatments say."""
+    total, seen = 0.0, set[int]()
+    for module in model.modules():
+        treatments: Mapping[str, Treatment] = getattr(module, "treatments", {})
+        tensors = dict(module.named_parameters(recurse=False))
+        tensors |= {name: tensor for name, tensor in module.named_buffers(recurse=False) if name in treatments}
+        for name, tensor in tensors.items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                total += tensor.numel() * treatments.get(name, Treatment()).bits
+    return math.ceil(total)
 
 
 def count_flops(model: UniversalModel) -> float:
@@ -145,15 +168,19 @@ def build_model(
     sharing: str = "deep",
     mixed: bool = False,
     seed: int = 0,
+    trunk: Mapping[str, Tensor] | None = None,
 ) -> UniversalModel:
     """Build a network for these domains: sharing first, then the adapter on what is shared.
 
     Initial weights depend on the seed and, for a head, on its domain's name, and on nothing else: not on the
-    other domains, nor on their number. With `mixed`, shared norms see all rows of a forward together.
+    other domains, nor on their number. With `mixed`, shared norms see all rows of a forward together. `trunk` is the
+    state that the architecture's trunk begins with, where that is not drawn.
     Raises UdbenchError when sharing, adapter and network do not go together.
     """
     with seeded(seed, "trunk"):
         network = architecture.build(inputs, arch_settings)
+    if trunk is not None:
+        _begin_with(network.trunk, trunk, architecture.name)
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
     heads, label_maps = _heads(network, inputs, shapes, sharing, seed)
@@ -164,12 +191,30 @@ def build_model(
     make_private(model.trunk, [stage for i, stage in enumerate(network.stages) if i in private], domains, route)
     shared = [stage for i, stage in enumerate(network.stages) if i not in private]
     if shared:
-        adapter.attach(Surgeon(model.trunk, shared, domains, route, seed=seed, order=order), adapter_settings)
+        surgeon = Surgeon(model.trunk, shared, domains, route, seed=seed, order=order)
+        adapter.attach(surgeon, adapter_settings)
+        surgeon.finish()
+        if (penalty := adapter.penalty) is not None:
+            model.penalise = lambda trunk, domain: penalty(trunk, domain, adapter_settings)
     mux_remaining(model, route, domains)
     if mixed:
         mix_batches(model)
     _rehearse(model)
     return model
+
+
+def _begin_with(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> None:
+    own = trunk.state_dict()
+    moments = ("running_mean", "running_var", "num_batches_tracked")  # not every norm kept them
+    strange = [name for name in state if name not in own or own[name].shape != state[name].shape]
+    missing = [name for name in own if name not in state and not name.endswith(moments)]
+    if strange or missing:
+        what = f"has '{strange[0]}', which is not" if strange else f"lacks '{missing[0]}', which is"
+        raise BadSetting(
+            f"the trunk to begin with {what} in '{arch}' as it is built; it must be that architecture's, without "
+            "layers that an adapter put in (begin from a run of an adapter on norms, such as domain-bn)"
+        )
+    trunk.load_state_dict({**own, **state})
 
 
 def _dry_forward(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from udbench.adapters import Treatment
+from udbench.train.owned import owners
 from udbench.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -18,19 +20,37 @@ if TYPE_CHECKING:
 def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Optimizer:
     """The recipe's optimizer over all trainable parameters, norms included; frozen ones are left out.
 
-    A parameter without a gradient in a round is not touched by it: neither momentum nor weight decay moves it.
+    A parameter without a gradient in a round is not touched by it: neither momentum nor weight decay moves it. What a
+    module's treatments and a domain's settings say of rate and decay holds for theirs.
     """
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = _groups(model, settings)
     if settings.optimizer == "adamw":
-        return _uncompiled(torch.optim.AdamW)(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+        return _uncompiled(torch.optim.AdamW)(groups, lr=settings.lr, fused=True)
     return _uncompiled(torch.optim.SGD)(
-        trained,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-        fused=True,
+        groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True
     )
+
+
+def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
+    """Trainable parameters by the factor of their rate and by their decay."""
+    treated = {
+        id(parameter): treatment
+        for module in model.modules()
+        for name, treatment in getattr(module, "treatments", {}).items()
+        if (parameter := module._parameters.get(name)) is not None
+    }
+    whose = owners(model)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        treatment = treated.get(id(parameter), Treatment())
+        decay = settings.decay_of(whose[name]) if treatment.weight_decay is None else treatment.weight_decay
+        groups.setdefault((treatment.lr, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr_factor": factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
 
 
 @cache
@@ -44,9 +64,11 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
     return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, settings: RecipeSettings, round: int) -> float:
-    """Give the optimizer the rate of a round, and return it."""
-    rate = learning_rate(settings, round)
+def set_learning_rate(
+    optimizer: torch.optim.Optimizer, settings: RecipeSettings, round: int, rounds: int | None = None
+) -> float:
+    """Give the optimizer the rate of a round among so many (the recipe's), and return it."""
+    rate = learning_rate(settings, round, rounds)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["lr_factor"]
     return rate

@@ -101,16 +101,19 @@ def make_schedule(
     return Schedule(tuple(chunk for parts in by_shape.values() for chunk in _chunks(parts, group or len(parts))))
 
 
-def learning_rate(settings: RecipeSettings, round: int) -> float:
-    """The learning rate of a round (from 0): warm-up at a constant rate, then the recipe's schedule."""
-    if round < settings.warmup:
+def learning_rate(settings: RecipeSettings, round: int, rounds: int | None = None) -> float:
+    """The learning rate of a round (from 0) among so many (the recipe's): warm-up at a constant rate, then the
+    recipe's schedule."""
+    rounds = settings.rounds if rounds is None else rounds
+    warmup = settings.warmup(rounds)
+    if round < warmup:
         return settings.warmup_lr
-    done = round / settings.rounds
+    done = round / rounds
     match settings.schedule:
         case "steps":
             return settings.lr * settings.gamma ** sum(done >= mark for mark in settings.milestones)
         case "cosine":
-            part = (round - settings.warmup) / max(1, settings.rounds - settings.warmup)
+            part = (round - warmup) / max(1, rounds - warmup)
             return settings.final_lr + (settings.lr - settings.final_lr) * (1 + math.cos(math.pi * part)) / 2
         case "constant":
             return settings.lr

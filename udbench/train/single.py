@@ -14,7 +14,7 @@ from udbench.train.dropout import CountedDropout
 from udbench.train.model import UniversalModel
 from udbench.train.norms import RunningMoments, SliceNorm
 from udbench.train.route import Route
-from udbench.train.surgery import PerDomain
+from udbench.train.surgery import PerDomain, Reparametrized
 
 
 class Single(nn.Module):
@@ -77,6 +77,11 @@ def single(model: UniversalModel, domain: str, mean: Sequence[float], std: Seque
     return made.eval().requires_grad_(False)
 
 
+def plain_trunk(model: UniversalModel, domain: str) -> nn.Module:
+    """A copy of the trunk as one domain's rows go through it, with that domain's own modules in their places."""
+    return _plain(copy.deepcopy(model.trunk), domain, {})
+
+
 def _plain(module: nn.Module, domain: str, done: dict[int, nn.Module]) -> nn.Module:
     """What stands for a module where there is one domain only; a module that is used in two places stays one."""
     if id(module) in done:
@@ -84,6 +89,8 @@ def _plain(module: nn.Module, domain: str, done: dict[int, nn.Module]) -> nn.Mod
     match module:
         case PerDomain():
             made = _plain(module.own[domain], domain, done)
+        case Reparametrized():
+            made = _with_own_weight(module, domain)
         case SliceNorm():
             made = _with_own_moments(module, domain)
         case CountedDropout():
@@ -95,6 +102,12 @@ def _plain(module: nn.Module, domain: str, done: dict[int, nn.Module]) -> nn.Mod
                     setattr(module, name, _plain(child, domain, done))
     done[id(module)] = made
     return made
+
+
+def _with_own_weight(module: Reparametrized, domain: str) -> nn.Module:
+    with torch.no_grad():
+        setattr(module.layer, module.name, nn.Parameter(module.weight_of(domain)))
+    return module.layer
 
 
 def _with_own_moments(module: SliceNorm, domain: str) -> _BatchNorm:

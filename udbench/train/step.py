@@ -27,6 +27,7 @@ class Step:
     A parameter's gradient is the weighted mean, over the domains of the round that use it, of each domain's
     mean-loss gradient: shared ones average all domains (Eq. 1), a private one gets its own domain's undivided
     (or divided too, with `private_gradient=mean`). A parameter that no slice used keeps a gradient of None.
+    An adapter's penalty is added to a domain's loss, and is not in the losses that are returned.
     """
 
     def __init__(
@@ -78,8 +79,12 @@ class Step:
         """The weighted sum of the losses of the slices that the route is set to, and each slice's mean loss."""
         logits = self.model.routed(images)
         means = [F.cross_entropy(_exact(z), y) for z, y in zip(logits, labels, strict=True)]
-        weights = [self.weights[part.domain] * self._fraction(part) for part in self.model.route.slices]
-        return torch.stack([weight * mean for weight, mean in zip(weights, means, strict=True)]).sum(), means
+        slices = self.model.route.slices
+        weights = [self.weights[part.domain] * self._fraction(part) for part in slices]
+        losses = means
+        if self.model.penalise is not None:
+            losses = [mean + self.model.penalty(part.domain) for mean, part in zip(means, slices, strict=True)]
+        return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum(), means
 
     def _fraction(self, part: Slice) -> float:
         return part.rows / self.batch[part.domain]

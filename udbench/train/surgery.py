@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from udbench.architectures import Stage
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
 from udbench.train.draws import seeded
+from udbench.train.frozen import hold, is_held
 from udbench.train.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
 from udbench.train.owned import Owned, shared_modules
 from udbench.train.route import Route, Slice
@@ -72,6 +74,28 @@ class PerDomain(nn.Module):
             return self.own[part.domain](rows, *others)
 
 
+class Reparametrized(nn.Module):
+    """A layer that all domains share and whose weight each domain makes its own of: own[domain](weight).
+
+    Each domain's rows go through the layer itself, called with that domain's weight.
+    """
+
+    def __init__(self, layer: nn.Module, name: str, made: nn.Module, domains: Sequence[str], route: Route) -> None:
+        super().__init__()
+        self.layer, self.name, self.route = layer, name, route
+        self.own = Owned({domain: copy.deepcopy(made) for domain in domains})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.route.muxed(x, self._one)
+
+    def weight_of(self, domain: str) -> Tensor:
+        """A domain's weight, in the shape of the layer's."""
+        return self.own[domain](self.layer.get_parameter(self.name))
+
+    def _one(self, part: Slice, rows: Tensor) -> Tensor:
+        return functional_call(self.layer, {self.name: self.weight_of(part.domain)}, (rows,))
+
+
 class Surgeon:
     """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
 
@@ -92,12 +116,17 @@ class Surgeon:
         self.domains = tuple(domains)
         self.stages = tuple(stages)
         self._trunk, self._route, self._seed = trunk, route, seed
+        self._to_hold: list[nn.Module] = []
         self._rank = {path: i for i, path in enumerate(order)}
 
     def find(self, *types: type[nn.Module]) -> list[str]:
         """The paths of the shared modules of these types, in the order in which a forward calls them."""
         found = [path for path, module in shared_modules(self._trunk) if isinstance(module, types) and path]
         return sorted(found, key=lambda path: self._rank.get(path, len(self._rank)))
+
+    def called(self, path: str) -> bool:
+        """Whether a forward calls the module at a path; a network may use a layer's weight and never call it."""
+        return not self._rank or path in self._rank
 
     def batch_norms(self) -> list[str]:
         """The paths of the shared batch norms. Raises UdbenchError when the shared stages have none."""
@@ -136,11 +165,23 @@ class Surgeon:
         with seeded(self._seed, "adapter", path):
             self.replace(path, factory(self.module(path)))
 
+    def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
+        """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
+        the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
+        layer = self.module(path)
+        with seeded(self._seed, "adapter", path):
+            made = factory(layer.get_parameter(name))
+        self.replace(path, Reparametrized(layer, name, made, self.domains, self._route))
+
     def freeze(self, path: str = "") -> None:
-        """Train nothing of the shared module at a path ("" for all of the trunk); what domains own goes on."""
-        for _, module in shared_modules(self.module(path)):
-            for parameter in module.parameters(recurse=False):
-                parameter.requires_grad_(False)
+        """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
+        domains own, now or once the adapter is attached, goes on."""
+        self._to_hold.append(self.module(path))
+
+    def finish(self) -> None:
+        """Freeze what was asked for, now that the adapter is attached."""
+        for module in self._to_hold:
+            hold(module)
 
     def remove_norm(self, path: str) -> None:
         """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
@@ -215,6 +256,8 @@ def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:
         if (names := [name for name, child in parent._modules.items() if child is old])
     }
     assert places, "the module to replace is not a shared one of the trunk"
+    if is_held(old):
+        hold(new)
     for parent, names in places.items():
         for name in names:
             setattr(parent, name, new)

@@ -12,6 +12,7 @@ from udbench import Domain, Recipe, Suite
 from udbench.config import RecipeSettings
 from udbench.data.form import form_of, view_of
 from udbench_domains.readers.common import class_list
+from udbench_domains.visual_decathlon import DECATHLON
 
 TEN = ("awa", "caltech256", "cifar10", "daimler", "gtsrb", "mnist", "omniglot", "plankton", "sketches", "svhn")
 
@@ -26,6 +27,7 @@ def test_the_suites_are_the_papers_ten_in_its_order_and_the_large_ones():
         ("universal-ten", TEN, "paper-small"),
         ("large-duo", TRIO[:2], "paper-large"),
         ("large-trio", TRIO, "paper-large"),
+        ("visual-decathlon", tuple(domain.spec.name for domain in DECATHLON), "visual-decathlon"),
     ]
     names = [domain.spec.name for domain in udbench_domains.udbench_domains()]
     assert {*TEN, *TRIO} <= set(names)
@@ -33,7 +35,7 @@ def test_the_suites_are_the_papers_ten_in_its_order_and_the_large_ones():
 
 
 def test_the_recipe_says_what_the_paper_says():
-    recipe, _ = udbench_domains.udbench_recipes()
+    recipe, *_ = udbench_domains.udbench_recipes()
     assert isinstance(recipe, Recipe)
     assert recipe.name == "paper-small"
     s = recipe.settings
@@ -43,7 +45,7 @@ def test_the_recipe_says_what_the_paper_says():
 
 
 def test_the_large_domains_have_windows_of_the_papers_sizes_and_words_are_never_mirrored():
-    _, recipe = udbench_domains.udbench_recipes()
+    _, recipe, _ = udbench_domains.udbench_recipes()
     settings = RecipeSettings.model_validate(recipe.settings)
     assert [settings.size_of(name) for name in TRIO] == [(224, 224), (112, 56), (32, 128)]
     assert [view_of(settings, name).resize for name in TRIO] == [256, 128, 32]

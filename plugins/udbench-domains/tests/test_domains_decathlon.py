@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from udbench import BadSetting, Score
+from udbench import BadSetting, Score, Suite
 from udbench.plugins import load
 from udbench_domains.decathlon import FILE, baseline
 
@@ -34,7 +34,12 @@ def test_the_baseline_has_2500_and_no_error_10000(decathlon: Score) -> None:
     assert not decathlon.lower_is_better and decathlon.unit == "points"
 
 
+def test_it_is_for_the_suites_domains(decathlon: Score) -> None:
+    suite = load().get(Suite, "visual-decathlon")
+    assert tuple(baseline()) == suite.domains and suite.score == decathlon.name
+
+
 def test_it_is_for_its_own_domains(decathlon: Score) -> None:
-    assert decathlon.compute({"svhn": baseline()["svhn"]}) == pytest.approx(250)
+    assert decathlon.compute({"vd-svhn": baseline()["vd-svhn"]}) == pytest.approx(250)
     with pytest.raises(BadSetting, match="score 'decathlon' knows no domain 'mnist'"):
         decathlon.compute({"mnist": 1.0})

@@ -1,4 +1,4 @@
-"""The paper's domains, suites and recipes for udbench."""
+"""The paper's domains, suites and recipes for udbench, and those of the Visual Decathlon."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from udbench import Domain, Recipe, Score, Study, Suite, hookimpl
 
 @hookimpl
 def udbench_domains() -> Iterable[Domain]:
-    """The paper's ten domains and its three large ones, and caltech101."""
+    """The paper's ten domains and its three large ones, caltech101, and the ten of the Visual Decathlon."""
     from udbench_domains.catalogue import DOMAINS
     from udbench_domains.large import LARGE
+    from udbench_domains.visual_decathlon import DECATHLON
 
-    return (*DOMAINS, *LARGE)
+    return (*DOMAINS, *LARGE, *DECATHLON)
 
 
 @hookimpl
 def udbench_suites() -> Iterable[Suite]:
-    """`universal-ten`, `large-duo` and `large-trio`."""
+    """`universal-ten`, `large-duo` and `large-trio`, and `visual-decathlon`."""
     from udbench_domains.suites import SUITES
+    from udbench_domains.visual_decathlon import SUITE
 
-    return SUITES
+    return (*SUITES, SUITE)
 
 
 @hookimpl
 def udbench_recipes() -> Iterable[Recipe]:
-    """`paper-small` and `paper-large`, the paper's training of the ten and of the large ones."""
+    """`paper-small` and `paper-large`, the paper's training, and `visual-decathlon`."""
     from udbench_domains.suites import RECIPES
+    from udbench_domains.visual_decathlon import RECIPE
 
-    return RECIPES
+    return (*RECIPES, RECIPE)
 
 
 @hookimpl
@@ -63,6 +66,10 @@ def udbench_scores() -> Iterable[Score]:
 
 @hookimpl
 def udbench_commands() -> Mapping[str, tuple[str, str]]:
-    """`udbench data make-words`, which draws images of words in the layout of Synth90k."""
-    summary = "Draw images of words, laid out as Synth90k is, for those who cannot download it."
-    return {"data/make-words": ("udbench_domains.words.verb:make_words_verb", summary)}
+    """`udbench data make-words` and `udbench decathlon submit`."""
+    words = "Draw images of words, laid out as Synth90k is, for those who cannot download it."
+    decathlon = "Write a run's answers for the Visual Decathlon's test images as its server took them."
+    return {
+        "data/make-words": ("udbench_domains.words.verb:make_words_verb", words),
+        "decathlon": ("udbench_domains.submission.verb:app", decathlon),
+    }

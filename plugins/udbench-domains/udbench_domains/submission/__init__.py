@@ -1,0 +1,1 @@
+"""What the server of the Visual Decathlon took: a run's answers for test images whose labels are not here."""

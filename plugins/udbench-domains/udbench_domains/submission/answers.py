@@ -1,0 +1,97 @@
+"""A run's answers for the test images of the Visual Decathlon, as its server took them.
+
+The form is that which the makers' own code writes (srebuffi/residual_adapters, utils_pytorch.py): a JSON list with
+{"image_id": number, "category_id": number} for each image, by the numbers of the annotations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from udbench import BadData, BadSetting
+from udbench_domains.visual_decathlon import DECATHLON, FOLDER, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from udbench_domains.readers.decathlon import TestImages
+
+TEN = tuple(domain.spec.name for domain in DECATHLON)
+
+Answers = Sequence[Mapping[str, int]]
+
+
+class Classifier(Protocol):
+    """What of a trained run is asked here: udbench.TrainedRun."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+
+    def class_names(self, domain: str) -> tuple[str, ...]: ...
+
+    def classify(self, domain: str, images: Iterable[tuple[str, bytes]]) -> NDArray[np.int64]: ...
+
+
+def asked_of(domains: Sequence[str], *, partial: bool) -> tuple[str, ...]:
+    """Those of the ten, in their order, that a run of these domains can answer for.
+
+    BadSetting: none of them, or (unless `partial`) not all.
+    """
+    own = tuple(name for name in TEN if name in domains)
+    if not own:
+        raise BadSetting(
+            f"this run has none of the Visual Decathlon's domains; it has {', '.join(domains)} (udbench run --suite "
+            f"{FOLDER} trains on them)"
+        )
+    lacking = [name for name in TEN if name not in own]
+    if lacking and not partial:
+        raise BadSetting(
+            f"this run lacks {', '.join(lacking)} of the ten domains that a submission answers for; train on all ten, "
+            "or write what there is with --partial"
+        )
+    return own
+
+
+def answers(
+    run: Classifier, data: Path, names: Sequence[str], tell: Callable[[str, int], None] = lambda *_: None
+) -> Answers:
+    """The run's answers for all test images of these domains, by rising number within each.
+
+    `data` is the folder that holds `visual-decathlon/`. `tell(domain, images)` is called as each is done. BadData: the
+    images or their list are not there, or are not of the classes that the run knows.
+    """
+    from udbench_domains.readers.decathlon import open_test
+
+    root = data / FOLDER
+    if not root.is_dir():
+        raise BadData(f"there is no folder {root}; the test images and their annotations belong there")
+    found: dict[int, int] = {}
+    for name in names:
+        test = open_test(name_of(name), name, root)
+        own = _answers_of(run, name, test)
+        if twice := own.keys() & found.keys():
+            raise BadData(
+                f"{name}: its image {min(twice)} has the number of one of another domain; get the devkit again"
+            )
+        found |= own
+        tell(name, len(own))
+    return [{"image_id": image, "category_id": category} for image, category in found.items()]
+
+
+def _answers_of(run: Classifier, name: str, test: TestImages) -> dict[int, int]:
+    if run.class_names(name) != tuple(test.class_names):
+        raise BadData(
+            f"{name}: the classes that this run was trained on are not those of {FOLDER}/annotations; name the folder "
+            "of images that it was trained on"
+        )
+    # By lot: an adapter that normalises with a batch's moments must not get the images class by class.
+    order = sorted(range(len(test.names)), key=lambda i: hashlib.sha256(os.fsencode(test.names[i])).digest())
+    labels = run.classify(name, ((test.names[i], test.places.read(i)) for i in order))
+    return dict(sorted((test.image_ids[i], test.category_ids[label]) for i, label in zip(order, labels, strict=True)))

@@ -1,0 +1,63 @@
+"""`udbench decathlon submit`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udbench import BadSetting, UdbenchError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def decathlon() -> None:
+    """The Visual Decathlon."""
+
+
+@app.command()
+def submit(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("results.json"),
+    partial: Annotated[bool, typer.Option("--partial", help="Also where the run lacks some of the ten.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="The folder that holds visual-decathlon/.", show_default="$UDBENCH_DATA")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+) -> None:
+    """Write a run's answers for the test images of all ten domains, as the server of the Visual Decathlon took them.
+
+    A JSON list of image_id and category_id. Labels of test images are not looked at. The server took it packed into a
+    ZIP. For example: udbench decathlon submit 4f1c0a9b --out results.json
+    """
+    from udbench import TrainedRun
+    from udbench_domains.submission.answers import answers, asked_of
+
+    folder = _data_folder(data)
+    trained = TrainedRun(run, device=device, data=folder)
+    names = asked_of(trained.domains, partial=partial)
+    found = answers(trained, folder, names, lambda name, images: typer.echo(f"{name}: {images:,} images", err=True))
+    _write(out, json.dumps(found))
+    typer.echo(f"{len(found):,} answers in {len(names)} domain{'s' if len(names) > 1 else ''}: {ascii(str(out))[1:-1]}")
+
+
+def _data_folder(given: Path | None) -> Path:
+    named = given or (Path(os.environ["UDBENCH_DATA"]) if os.environ.get("UDBENCH_DATA") else None)
+    if named is None:
+        raise BadSetting("the test images are needed; name the folder that holds visual-decathlon/ by --data DIR")
+    return named.expanduser()
+
+
+def _write(path: Path, text: str) -> None:
+    """The whole file, or what was there before."""
+    growing = path.with_name(f".{path.name}.part")
+    try:
+        growing.write_text(text)
+        growing.replace(path)
+    except OSError as error:
+        growing.unlink(missing_ok=True)
+        raise UdbenchError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,89 @@
+"""`udbench run --from RUN`: what is taken over, and what is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from udbench.cli import main
+from udbench.testing.trees import write_class_folders
+
+RUN = (
+    "run", "--no-board", "--set", "rounds=2", "--set", "batch_size=4", "--set", "image_size=16",
+    "--device", "cpu", "--precision", "fp32", "--workers", "1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("from")
+
+
+@pytest.fixture
+def call(cli: Any, place: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("UDBENCH_CACHE", str(place / "cache"))
+    return cli
+
+
+@pytest.fixture(scope="module")
+def before(place: Path) -> str:
+    for name in ("cones", "rings", "stars"):
+        write_class_folders(place / name, {"small": 10, "large": 10})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv("UDBENCH_CACHE", str(place / "cache"))
+        words = ("--domains", "folder:cones,folder:rings", "--adapter", "domain-bn", "--arch", "resnet38")
+        with pytest.raises(SystemExit) as left:
+            main([*RUN, *words, "--set", "arch.width=0.5", "--out", "before"])
+    assert not left.value.code
+    return "before"
+
+
+def test_what_is_not_said_is_as_it_was_there(before: str, place: Path, call: Any) -> None:
+    domains = "folder:cones,folder:rings,folder:stars"
+    done = call("run", "--no-board", "--from", before, "--domains", domains, "--recipe", "add-domain", "--out", "added")
+    assert done.code == 0, done.err
+    result = json.loads((place / "added" / "result.json").read_text())
+    assert result["domains"] == ["folder-cones", "folder-rings", "folder-stars"] and result["recipe"] == "add-domain"
+    assert result["config"]["settings"]["rounds"] == 2 and result["config"]["settings"]["train"] == "private"
+    assert result["config"]["arch_settings"]["width"] == 0.5 and result["config"]["origin"]["kept"]
+    earlier = json.loads((place / "before" / "result.json").read_text())
+    assert result["scores"][:2] == earlier["scores"]
+    assert "folder-cones, folder-rings) goes on with folder-stars" in done.err
+
+
+def test_another_adapter_leaves_its_domains_behind(before: str, place: Path, call: Any) -> None:
+    words = ("--domains", "folder:stars", "--adapter", "universal-bn", "--recipe", "add-domain", "--dry-run")
+    done = call("run", "--no-board", "--from", before, *words)
+    assert done.code == 0, done.err
+    assert "stars" in done.out and "cones" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--from", "nowhere", "--domains", "folder:stars"), "there is no such folder with a result"),
+        (("--from", "before"), "say which domains are new, with --domains"),
+        (("--from", "before", "--domains", "folder:cones,folder:rings"), "name a domain that it never saw"),
+        (("--from", "before", "--domains", "folder:stars", "--arch", "alexnet"), "its network is resnet38"),
+        (("--from", "before", "--domains", "folder:stars", "--set", "arch.width=1"), "settings of its own"),
+        (("--domains", "folder:stars", "--arch", "resnet38"), "--adapter is missing"),
+        (("--domains", "folder:stars", "--adapter", "domain-bn"), "--arch is missing"),
+        (
+            ("--domains", "folder:stars", "--adapter", "domain-bn", "--arch", "resnet38", "--recipe", "add-domain"),
+            "say of which run: --from RUN",
+        ),
+        (
+            ("--from", "before", "--domains", "folder:cones,folder:rings,folder:stars", "--set", "image_size=20"),
+            "the images of 'folder-cones' are not those",
+        ),
+    ],
+)
+def test_what_cannot_go_on_is_refused(before: str, place: Path, call: Any, words: tuple[str, ...], told: str) -> None:
+    done = call("run", "--no-board", *words, "--out", "refused")
+    assert done.code == 2 and told in " ".join(done.err.split()), done.err
+    assert not (place / "refused").exists()

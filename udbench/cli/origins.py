@@ -1,0 +1,115 @@
+"""`--from RUN`: what the run that a new one goes on from says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udbench.cli import context
+from udbench.errors import BadData, BadSetting
+
+if TYPE_CHECKING:
+    from udbench.config import Origin, RunConfig
+    from udbench.data.store import Store
+    from udbench.domains import Domain
+    from udbench.results import RunResult
+    from udbench.suites import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A finished run that another goes on from."""
+
+    folder: Path
+    result: RunResult
+
+    @property
+    def config(self) -> RunConfig:
+        """What that run was."""
+        return self.result.config
+
+    def settings(self) -> tuple[str, dict[str, Any]]:
+        """Its recipe and settings, without what they say of the course of training or of single domains."""
+        apart = {"phases", "train", "domain"}
+        return self.config.recipe, self.config.settings.model_dump(exclude=apart)
+
+    def settings_of(self, domains: Sequence[str]) -> dict[str, Any]:
+        """What its settings say of these domains."""
+        said = self.config.settings.model_dump(include={"domain"}, exclude_unset=True).get("domain", {})
+        return {name: said[name] for name in domains if name in said}
+
+
+def find(word: str) -> Before:
+    """The run that a word means. Raises BadData: no such run, or not finished; BadSetting: it has no trunk to give."""
+    from udbench.cli.show import result_path
+    from udbench.results import read_result
+
+    path = result_path(word)
+    if path is None or not path.exists():
+        raise BadData(f"--from {word}: there is no such folder with a result, here or in ./runs")
+    before = Before(path.parent, read_result(path))
+    config = before.config
+    if config.transfer is not None and config.transfer.train == "none":
+        raise BadSetting(f"--from {word}: that run trained nothing; give the run that it was taken from")
+    return before
+
+
+def domains(
+    before: Before, suite: str | None, named: str | None, *, kept: bool
+) -> tuple[Suite, tuple[Domain, ...], bool]:
+    """The suite, the domains and whether they are a part of it: with `kept`, the run's own and then the new ones.
+
+    Raises BadSetting where none is new.
+    """
+    old = before.config.domains if kept else ()
+    if named is None:
+        raise BadSetting("--from: say which domains are new, with --domains (udbench list domains)")
+    if suite is None and before.config.suite in context.registry().names("suites"):
+        _, given, _ = context.resolve_domains(None, named)
+        whole, _, _ = context.resolve_domains(before.config.suite, None)
+        if {domain.spec.name for domain in given} <= set(whole.domains):
+            suite = before.config.suite
+    words = [word.strip() for word in named.split(",") if word.strip()]
+    _, given, _ = context.resolve_domains(suite, named)
+    names = [domain.spec.name for domain in given]
+    if not set(names) - set(old):
+        raise BadSetting(
+            f"--from {before.folder}: that run was trained on {', '.join(old)}; name a domain that it never saw"
+        )
+    left = [name for name in old if name not in names]
+    return context.resolve_domains(suite, ",".join([*left, *words]))
+
+
+def origin(before: Before, *, kept: bool) -> Origin:
+    """What the new run's configuration says of the one before."""
+    from udbench.config import Origin
+
+    return Origin(
+        run=before.result.id,
+        weights_sha256=before.result.weights_sha256,
+        domains=before.config.domains,
+        kept=kept,
+    )
+
+
+def is_kept(before: Before, adapter: str, adapter_settings: Mapping[str, Any], sharing: str) -> bool:
+    """Whether a run's network goes on as it is, with domains added, because the method is the same."""
+    config = before.config
+    return (adapter, dict(adapter_settings), sharing) == (
+        config.adapter,
+        config.adapter_settings,
+        config.sharing,
+    ) and sharing != "none"
+
+
+def check_images(before: Before, stores: Sequence[Store], *, kept: bool) -> None:
+    """Raises BadSetting where a domain that the run brings has other images now than it was trained on."""
+    for store in stores:
+        known = before.result.stores.get(store.name)
+        if kept and known is not None and known.sha256 != store.sha256:
+            raise BadSetting(
+                f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on, or are "
+                "prepared in another form; leave out the recipe and settings that change their size"
+            )

@@ -1,0 +1,70 @@
+"""The legs of a run: rounds in which the same domains train the same part of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from udbench.errors import BadSetting
+
+if TYPE_CHECKING:
+    from udbench.config import Phase, RecipeSettings
+
+Train = Literal["all", "private", "head"]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """So many rounds from `start` on. `train`: "all"; "private", what the domains own; "head", their heads alone."""
+
+    domains: tuple[str, ...]
+    train: Train
+    start: int
+    rounds: int
+
+    @property
+    def stop(self) -> int:
+        """The round behind its last."""
+        return self.start + self.rounds
+
+
+def legs_of(settings: RecipeSettings, domains: Sequence[str], old: Sequence[str] = ()) -> tuple[Leg, ...]:
+    """A recipe's phases for these domains, of which a run that this one goes on from brought the `old` ones.
+
+    Raises BadSetting for a phase that names no domain of the run, or is left with none.
+    """
+    made: list[Leg] = []
+    for number, phase in enumerate(settings.plan, 1):
+        chosen = _chosen(phase, number, domains, old)
+        for part in [(name,) for name in chosen] if phase.each else [chosen]:
+            start = made[-1].stop if made else 0
+            made.append(Leg(part, phase.train, start, phase.rounds or settings.rounds))
+    return tuple(made)
+
+
+def leg_at(legs: Sequence[Leg], round: int) -> Leg:
+    """The leg that a round belongs to; the last one for the round behind it."""
+    return next((leg for leg in legs if round < leg.stop), legs[-1])
+
+
+def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(phase.domains, str):
+        if strange := [name for name in phase.domains if name not in domains]:
+            raise BadSetting(f"phase {number} names '{strange[0]}'; the domains of this run are {', '.join(domains)}")
+        return phase.domains
+    new = [name for name in domains if name not in old]
+    chosen = {
+        "all": domains,
+        "new": new,
+        "first": new[:1],
+        "rest": new[1:],
+        "last": new[-1:],
+        "but-last": new[:-1],
+    }[phase.domains]
+    if not chosen:
+        raise BadSetting(
+            f"phase {number} is for the domains '{phase.domains}', and of {', '.join(new) or 'no new domain'} there "
+            "are none; name more with --domains"
+        )
+    return tuple(chosen)
