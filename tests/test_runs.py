@@ -64,7 +64,7 @@ def test_a_run_that_was_interrupted_ends_with_the_bytes_of_one_that_was_not(
         assert not (tmp_path / "parts" / "result.json").exists()
     last = Silent()
     execute(job, stores, tmp_path / "parts", last, resume=True)
-    assert last.start == 5, "the round at hand is finished and kept"
+    assert last.start == 4, "the round at hand is finished, scored and kept"
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
 
 

@@ -46,7 +46,11 @@ class Nobody:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reporter:
-    """A kind of listener. `open(folder)` makes one for the run whose folder that is."""
+    """A kind of listener. `open(folder)` makes one for the run whose folder that is.
+
+    Where `open` raises UdbenchError, the run does not begin. What a listener raises later does not end the run: it is
+    named, and told nothing more.
+    """
 
     name: str
     open: Callable[[Path], Listener]

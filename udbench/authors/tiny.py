@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from udbench.authors.findings import Broken, said
+from udbench.authors.findings import Broken, Skipped, said
 from udbench.authors.images import root_of
 from udbench.authors.networks import own_norms
 from udbench.config import RunConfig
@@ -78,6 +78,8 @@ def heard(item: Item, everything: Registry, scratch: Path) -> None:
 def _opened(reporter: Reporter, folder: Path) -> Listener:
     try:
         listener = reporter.open(folder)
+    except UdbenchError as error:
+        raise Skipped(f"it does not open here: {error}") from None
     except Exception as error:
         raise Broken(
             "open(folder) gives a listener; the folder is not there yet",

@@ -36,6 +36,9 @@ def sweep(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of every run; many times."),
     ] = None,
     domains: Annotated[str | None, typer.Option(help="Only these of the study's domains; commas between.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="RUN", help="Every run goes on from this finished one.")
+    ] = None,
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")
     ] = False,
@@ -82,7 +85,7 @@ def sweep(
     from udbench.sweeps.state import runs_of
 
     chosen, settings = launching.choose(launcher, settings or [])
-    plan = _plan(study, seeds, settings, domains)
+    plan = _plan(study, seeds, settings, domains, source)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
     known = _on_board(board, data, available) if not no_board else lambda row, seed: None
@@ -139,7 +142,9 @@ def _draw(table: StudyTable, path: Path) -> None:
     output.note(f"figure: {path}")
 
 
-def _plan(study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None) -> Plan:
+def _plan(
+    study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None, source: str | None
+) -> Plan:
     from udbench.config import parse_assignments
     from udbench.errors import BadSetting
     from udbench.studies import Study
@@ -156,7 +161,7 @@ def _plan(study: str, seeds: int | None, settings: Sequence[str] | None, domains
     only = None if domains is None else [word.strip() for word in domains.split(",") if word.strip()]
     if only is not None and not only:
         raise BadSetting("--domains: no domain is named; give names with commas between")
-    plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only)
+    plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
     if domains is not None:
         for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
             context.resolve_domains(suite, domains)

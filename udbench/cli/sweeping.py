@@ -192,6 +192,7 @@ def ask_of(row: Planned, seed: int) -> Ask:
         recipe=row.recipe,
         settings=[word for flag, word in pairwise(row.arguments(seed)) if flag == "--set"],
         seed=seed,
+        source=row.source,
     )
 
 

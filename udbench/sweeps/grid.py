@@ -90,7 +90,7 @@ class Grid(_Frozen):
 class Planned:
     """A row of a study's table: runs that differ in the seed alone.
 
-    `published` is the key of the published row to hold it against.
+    `published` is the key of the published row to hold it against, `source` the run that they go on from.
     """
 
     label: str
@@ -103,6 +103,7 @@ class Planned:
     seeds: tuple[int, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     published: str | None = None
+    source: str | None = None
 
     def what(self) -> dict[str, Any]:
         """All that makes its runs what they are, the seed apart."""
@@ -114,6 +115,7 @@ class Planned:
             "sharing": self.sharing,
             "recipe": self.recipe,
             "settings": self.settings,
+            **({} if self.source is None else {"from": self.source}),
         }
 
     def folder(self, seed: int) -> str:
@@ -131,6 +133,8 @@ class Planned:
             words += ["--domains", ",".join(self.domains)]
         if self.recipe is not None:
             words += ["--recipe", self.recipe]
+        if self.source is not None:
+            words += ["--from", self.source]
         return [*words, *(word for pair in _flat(self.settings) for word in ("--set", pair))]
 
 
@@ -162,8 +166,10 @@ def expand(
     seeds: int | None = None,
     settings: Mapping[str, Any] | None = None,
     domains: Sequence[str] | None = None,
+    source: str | None = None,
 ) -> Plan:
-    """The rows of a study, with what the user changes of all of them laid over.
+    """The rows of a study, with what the user changes of all of them laid over. `source` is the run that all of them
+    go on from.
 
     Raises BadSetting: a key that there is none of, no adapter, two rows that are the same or are called the same,
     or a published row that nothing can be held against.
@@ -181,6 +187,7 @@ def expand(
             seeds=row.seeds if seeds is None else tuple(range(seeds)),
             settings=merged(row.settings, settings or {}),
             domains=row.domains if domains is None else _part(name, row, domains),
+            source=source,
         )
         for row in rows
     ]
@@ -260,7 +267,7 @@ def _refuse_strange(where: str, settings: Any, key: str = "") -> None:
     elif isinstance(settings, list | tuple):
         for value in settings:
             if isinstance(value, Mapping):
-                raise BadSetting(f"{where}: set.{key} has a table in a list, which no setting takes")
+                raise BadSetting(f"{where}: set.{key} has a table in a list; write that into a recipe's TOML file")
             _refuse_strange(where, value, key)
     elif not isinstance(settings, str | int | float):
         raise BadSetting(f"{where}: set.{key} = {settings}: a {type(settings).__name__}, which no setting takes")

@@ -97,7 +97,9 @@ def resumed(rank: int, world: int, adapter: str, folder: Path, group: int | None
     toy = _Toy(comm, adapter, "deep", True, group)
     checkpoints = Checkpoints(folder, adapter, {})
     begun = comm.tell(checkpoints.any)
-    progress = comm.tell(checkpoints.load(toy.model, lambda round: toy.optimizer)[0] if begun and comm.first else Progress())
+    progress = comm.tell(
+        checkpoints.load(toy.model, lambda round: toy.optimizer)[0] if begun and comm.first else Progress()
+    )
     if begun:
         comm.start_alike(toy.model, toy.optimizer)
     losses = toy.round(progress.round)

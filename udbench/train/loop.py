@@ -103,15 +103,15 @@ def train(
             if time.monotonic() - last >= REPORT_SECONDS or at == leg.stop:
                 report()
                 last = time.monotonic()
-            agreed = wishes() if comm.size == 1 else comm.granted
-            if "stop" in agreed:
-                keep()
-                raise KeyboardInterrupt
             if settings.eval_every and at % settings.eval_every == 0 and at < total:
                 paused = time.monotonic()
                 score(at)
                 plan()
                 began += time.monotonic() - paused
+            agreed = wishes() if comm.size == 1 else comm.granted
+            if "stop" in agreed:
+                keep()
+                raise KeyboardInterrupt
             if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < leg.stop:
                 keep()
         if settings.norm.recalibrate:

@@ -12,6 +12,7 @@ import pytest
 
 import udbench_pocket
 from udbench import Domain, Source
+from udbench.plugins import load
 from udbench_pocket.catalogue import domains
 
 DOMAINS = {domain.spec.name: domain for domain in domains()}
@@ -125,8 +126,20 @@ def test_none_is_named_after_a_real_set() -> None:
 
 
 def test_the_suite_names_them_in_order_and_its_recipe() -> None:
-    (suite,), (recipe,) = udbench_pocket.udbench_suites(), udbench_pocket.udbench_recipes()
-    assert suite.name == "pocket" and suite.domains == tuple(DOMAINS) and suite.recipe == recipe.name
+    (suite,) = udbench_pocket.udbench_suites()
+    assert suite.name == "pocket" and suite.domains == tuple(DOMAINS)
+    assert suite.recipe in [recipe.name for recipe in udbench_pocket.udbench_recipes()]
+
+
+def test_the_frozen_study_is_on_the_domains_that_its_trunk_has_not_seen() -> None:
+    (study,) = [study for study in udbench_pocket.udbench_studies() if study.name == "pocket-frozen"]
+    assert sorted((*udbench_pocket.FIRST, *udbench_pocket.SECOND)) == sorted(DOMAINS)
+    assert tuple(study.grid["domains"]) == udbench_pocket.SECOND
+
+
+def test_its_studies_name_every_adapter_that_serves_convolutions_with_norms() -> None:
+    others = {"domain-scale", "lora", "domain-ln"}
+    assert set(udbench_pocket.ADAPTERS) == set(load().names("adapters")) - others
 
 
 def test_loading_the_plugin_imports_nothing_heavy() -> None:
