@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udbench.cli import context
+import typer
+
+from udbench.cli import context, output
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from udbench.registry import Item
 
 KEY = "launcher."
+RUNS = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,3 +138,51 @@ def without_launching(words: Sequence[str]) -> tuple[str, ...]:
         else:
             kept += [word] if equals or flag != "--set" else [word, value]
     return tuple(kept)
+
+
+def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
+    """This command again, by a launcher; ends with its exit code, or at once where it is handed over to a queue."""
+    from udbench.launchers import Task
+    from udbench.launching import torchrun
+
+    words = without_launching(context.words)
+    folder = out or RUNS
+    if place.waits:
+        if processes > 1:
+            torchrun.check_processes(processes, device)
+    else:
+        folder = _folder_for_later(out, place.item.name, resume)
+        words += (*(() if out else ("--out", str(folder))), *(() if resume else ("--resume",)))
+    task = Task(name="run", words=words, folder=folder, processes=processes)
+    own = folder.with_name(f"{folder.name}-{place.item.name.replace('/', '-')}")
+    said = ""
+    with contextlib.closing(started(place, [task], own)) as reports:
+        for report in reports:
+            if report.state == "running":
+                if report.answer:
+                    sys.stdout.write(output.clean(report.line) + "\n")
+                elif report.line:
+                    output.note(said := report.line)
+            elif report.state == "queued":
+                where = {"state": "queued", "launcher": place.item.name, "ticket": report.ticket, "folder": str(folder)}
+                if json:
+                    output.emit_json(where)
+                else:
+                    output.say(f"queued  {report.ticket} of {place.item.name}; its result will be in {folder}")
+            elif report.state != "done":
+                if report.reason and report.reason.splitlines()[-1] not in said:
+                    output.error(report.reason)
+                code = report.code or (130 if report.state == "stopped" else 1)
+                raise typer.Exit(code if code > 0 else 1)
+
+
+def _folder_for_later(out: Path | None, launcher: str, resume: bool) -> Path:
+    """The folder of a run that is handed over: what stands in its way is told now, and not hours later."""
+    from udbench.errors import BadData
+    from udbench.runs.folder import new_folder
+
+    if out is None and resume:
+        raise BadSetting(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
+    if out is not None and not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadData(f"{out} exists already; go on with it by --resume, or give another folder with --out")
+    return out or new_folder(RUNS)

@@ -113,3 +113,12 @@ def check_images(before: Before, stores: Sequence[Store], *, kept: bool) -> None
                 f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on, or are "
                 "prepared in another form; leave out the recipe and settings that change their size"
             )
+
+
+def told(before: Before, domains: Sequence[str], *, kept: bool) -> str:
+    """What a run of these domains takes over from the one before it, in words."""
+    old = before.config.domains
+    where = f"run {before.result.id} ({', '.join(old)})"
+    if kept:
+        return f"{where} goes on with {', '.join(name for name in domains if name not in old)}"
+    return f"{', '.join(domains)} on the trunk of {where}, which had {before.config.adapter}; its domains stay behind"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +14,7 @@ from udbench.cli import context, origins, output, preparing
 from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
-    from udbench.cli.jobs import Ask
-    from udbench.cli.launching import Chosen
     from udbench.data.store import Store
-    from udbench.domains import Domain
     from udbench.reporters import Reporter
     from udbench.results import RunResult
     from udbench.runs.job import Job
@@ -142,20 +137,22 @@ def run(
         if started == 1:
             place = place or launching.choose("torchrun", [])[0]
             assert place is not None
-            return _launch(place, processes, device, out, resume=resume, json=json)
+            return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
             raise BadSetting("--launcher: torchrun has started this process already; leave it out")
     if ask.suite.summary:
         output.note(f"{ask.suite.name}: {ask.suite.summary}")
     if dry_run:
-        return _dry_run(jobs.make(ask), ask.domains, json=json)
+        from udbench.cli.estimate import show
+
+        return show(jobs.make(ask), ask.domains, json=json)
     stores = preparing.prepared(ask.domains, data, ask.settings, workers=workers, skip_damaged=skip_damaged)
     for store in stores:
         if store.lacks:
             output.note(f"{store.name} is incomplete: {store.lacks}")
     if ask.before is not None:
         origins.check_images(ask.before, stores, kept=ask.kept)
-        output.note(_goes_on(ask))
+        output.note(origins.told(ask.before, [domain.spec.name for domain in ask.domains], kept=ask.kept))
     job = jobs.make(ask)
     import torch
 
@@ -180,65 +177,6 @@ def run(
     if json:
         output.emit_json(results[0].document() if seeds == 1 else [result.document() for result in results])
     return None
-
-
-def _goes_on(ask: Ask) -> str:
-    """What a run takes over from the one before it."""
-    assert ask.before is not None
-    new = ", ".join(domain.spec.name for domain in ask.domains if domain.spec.name not in ask.old)
-    where = f"run {ask.before.result.id} ({', '.join(ask.before.config.domains)})"
-    if ask.kept:
-        return f"{where} goes on with {new}"
-    return f"{new} on the trunk of {where}, which had {ask.before.config.adapter}; its own domains are left behind"
-
-
-def _launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
-    """This command again, by a launcher; ends with its exit code, or at once where it is handed over to a queue."""
-    from udbench.cli import launching
-    from udbench.launchers import Task
-    from udbench.launching import torchrun
-
-    words = launching.without_launching(context.words)
-    folder = out or RUNS
-    if place.waits:
-        if processes > 1:
-            torchrun.check_processes(processes, device)
-    else:
-        folder = _folder_for_later(out, place.item.name, resume)
-        words += (*(() if out else ("--out", str(folder))), *(() if resume else ("--resume",)))
-    task = Task(name="run", words=words, folder=folder, processes=processes)
-    own = folder.with_name(f"{folder.name}-{place.item.name.replace('/', '-')}")
-    said = ""
-    with contextlib.closing(launching.started(place, [task], own)) as reports:
-        for report in reports:
-            if report.state == "running":
-                if report.answer:
-                    sys.stdout.write(output.clean(report.line) + "\n")
-                elif report.line:
-                    output.note(said := report.line)
-            elif report.state == "queued":
-                where = {"state": "queued", "launcher": place.item.name, "ticket": report.ticket, "folder": str(folder)}
-                if json:
-                    output.emit_json(where)
-                else:
-                    output.say(f"queued  {report.ticket} of {place.item.name}; its result will be in {folder}")
-            elif report.state != "done":
-                if report.reason and report.reason.splitlines()[-1] not in said:
-                    output.error(report.reason)
-                code = report.code or (130 if report.state == "stopped" else 1)
-                raise typer.Exit(code if code > 0 else 1)
-
-
-def _folder_for_later(out: Path | None, launcher: str, resume: bool) -> Path:
-    """The folder of a run that is handed over: what stands in its way is told now, and not hours later."""
-    from udbench.errors import BadData
-    from udbench.runs.folder import new_folder
-
-    if out is None and resume:
-        raise BadSetting(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
-    if out is not None and not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadData(f"{out} exists already; go on with it by --resume, or give another folder with --out")
-    return out or new_folder(RUNS)
 
 
 def _one(
@@ -321,46 +259,6 @@ def _place(path: Path, board: Path) -> str:
 def _ordinal(number: int) -> str:
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
-
-
-def _dry_run(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
-    from udbench.cli.progress import clock
-    from udbench.runs.plan import plan
-
-    specs = {domain.spec.name: domain.spec for domain in domains}
-    figures = plan(job, specs)
-    if json:
-        return output.emit_json(figures.document())
-    settings = job.config.settings
-    table = output.table("domain", ">classes", "size", ">batch", ">epochs", ">private parameters")
-    for name, spec in specs.items():
-        height, width = settings.size_of(name)
-        epochs = f"{figures.epochs[name]:.1f}" if name in figures.epochs else "?"
-        table.add_row(
-            *output.cells(
-                name,
-                spec.num_classes,
-                f"{height}x{width}",
-                settings.batch_of(name),
-                epochs,
-                f"{figures.private[name]:,}",
-            )
-        )
-    output.answers().print(table)
-    output.say(f"{figures.shared:,} shared and {sum(figures.private.values()):,} private parameters")
-    output.say(f"{figures.flops / 1e6:.1f} M operations for the forward of an image")
-    output.say(
-        f"memory: {figures.model_bytes / 2**20:.0f} MB for parameters, gradients and optimizer, "
-        f"{figures.store_bytes / 2**20:.0f} MB for the images; activations come on top"
-    )
-    output.say(f"{figures.rounds} rounds of {figures.images_per_round} images in {figures.forwards} forwards")
-    output.say(
-        f"about {clock(figures.seconds)} of training at {figures.images_per_second:.0f} images/s "
-        f"({job.config.precision} on {job.config.device}; median of {figures.timed_rounds} timed rounds)"
-    )
-    if encoded := [name for name in specs if settings.storage_of(name) != "pixels"]:
-        output.say(f"images of {', '.join(encoded)} are decoded while it trains, which is not in this estimate")
-    return None
 
 
 def _with_seed(job: Job, seed: int) -> Job:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from udbench.config import RunConfig
 from udbench.data.store import hash_file
 from udbench.errors import BadData, BadSetting
 from udbench.results import read_result
@@ -24,6 +25,36 @@ from udbench.train.route import Slice
 from udbench.train.single import plain_trunk
 
 SETTLING_ROUNDS = 20
+
+
+def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
+    """What a job's trunk begins with where it is another run's. Raises BadData and BadSetting, as `trunk_of`."""
+    if job.source_job is None:
+        return None
+    assert job.source is not None and job.config.origin is not None
+    check_weights(job.source, job.config.origin.weights_sha256)
+    return trunk_of(job.source_job, job.source)
+
+
+def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
+    """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs.
+
+    Raises BadData: weights that are missing, damaged, changed or another network's; BadSetting where a transfer has
+    nothing to train.
+    """
+    config = job.config
+    if config.transfer is None and config.origin is None:
+        return
+    assert job.source is not None
+    new = [name for name in config.domains if name not in config.old_domains]
+    if config.transfer is not None:
+        bring_over(model, job.source, config.transfer.weights_sha256, config.transfer.domains, new)
+        _check_transfer(model, config)
+    elif config.origin is not None and config.origin.kept:
+        bring_over(model, job.source, config.origin.weights_sha256, config.origin.domains, new)
+    batch = {name: config.settings.batch_of(name) for name in model.domains}
+    for name in new:
+        settle_moments(model, feed, name, batch, config.precision)
 
 
 def check_weights(source: Path, sha256: str) -> None:
@@ -120,6 +151,18 @@ def settle_moments(model: UniversalModel, feed: Feed, domain: str, batch: Mappin
     for name, buffer in model.trunk.named_buffers():
         if name in kept:
             buffer.copy_(kept[name])
+
+
+def _check_transfer(model: UniversalModel, config: RunConfig) -> None:
+    """Raises BadSetting where nothing is left to train."""
+    assert config.transfer is not None
+    if config.transfer.train == "head+private" and not any(
+        True for module in model.trunk.modules() if isinstance(module, Owned) for _ in module.parameters()
+    ):
+        raise BadSetting(
+            f"--train head+private: adapter '{config.adapter}' gives a domain nothing of its own in the trunk; "
+            "use --train head or --train all"
+        )
 
 
 def _weights(source: Path) -> Path:

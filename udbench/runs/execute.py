@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from udbench.config import RunConfig
 from udbench.data.store import Store
-from udbench.errors import BadSetting
 from udbench.files import atomic_write
 from udbench.reporters import Listener, Nobody
 from udbench.results import RunResult, read_result
-from udbench.runs.begin import bring_over, check_weights, settle_moments, trunk_of
+from udbench.runs.begin import begin, trunk_for
 from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.independent import independent, is_independent
 from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import predictions_file, record
+from udbench.runs.rounds import deals_for, legs_for, schedule_of
 from udbench.runs.trained import write_domains
-from udbench.runs.transfer import begin_transfer, nearest_means
+from udbench.runs.transfer import nearest_means
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate
 from udbench.train.feed import Feed
 from udbench.train.frozen import Trainable
-from udbench.train.legs import Leg, Train, leg_at, legs_of
+from udbench.train.legs import Leg, leg_at
 from udbench.train.loop import train
 from udbench.train.memory import check_memory, told_when_full
-from udbench.train.model import UniversalModel, count_parameters, flops_by_domain
+from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import parameter_dtype
-from udbench.train.schedule import Deal, Schedule, deal, make_schedule
 from udbench.train.step import Step
 
 
@@ -83,14 +80,14 @@ def _execute(
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     checkpoints = Checkpoints(folder, config.identity(), {store.name: store.sha256 for store in stores})
     begun = comm.tell(checkpoints.any)
-    model = build(job, inputs, None if begun else _trunk(job))
-    legs, trainable = _legs(config), Trainable(model)
-    deals = _deals(job, model, legs, comm.size)
+    model = build(job, inputs, None if begun else trunk_for(job))
+    legs, trainable = legs_for(config), Trainable(model)
+    deals = deals_for(job, model, legs, comm.size)
     if not begun:
-        _begin(job, model, feed)
+        begin(job, model, feed)
     for leg in legs:
         trainable.set(leg.train)
-        check_memory(model, _schedule(job, model, leg, deals[leg], comm.rank), config.precision)
+        check_memory(model, schedule_of(job, model, leg, deals[leg], comm.rank), config.precision)
 
     def optimizer_at(round: int) -> torch.optim.Optimizer:
         trainable.set(leg_at(legs, round).train)
@@ -130,7 +127,7 @@ def _execute(
         dealt = deals[leg]
         if dealt is not None:
             comm.assign(dealt)
-        schedule = _schedule(job, model, leg, dealt, comm.rank)
+        schedule = schedule_of(job, model, leg, dealt, comm.rank)
         step = Step(model, feed, settings, config.precision, compiled=config.compile, comm=comm)
         told = listener if comm.first else Nobody()
         with told_when_full(schedule, torch.device(config.device)):
@@ -161,66 +158,6 @@ def _execute(
     checkpoints.drop_before()
     listener.finished(result.document())
     return comm.tell(result)
-
-
-TRANSFERRED: Mapping[str, Train] = {"none": "head", "head": "head", "head+private": "private", "all": "all"}
-
-
-def _legs(config: RunConfig) -> tuple[Leg, ...]:
-    if config.transfer is not None:
-        return (Leg(config.domains, TRANSFERRED[config.transfer.train], 0, config.settings.rounds),)
-    return legs_of(config.settings, config.domains, config.old_domains)
-
-
-def _trunk(job: Job) -> Mapping[str, Tensor] | None:
-    """What the trunk begins with where it is another run's."""
-    if job.source_job is None:
-        return None
-    assert job.source is not None and job.config.origin is not None
-    check_weights(job.source, job.config.origin.weights_sha256)
-    return trunk_of(job.source_job, job.source)
-
-
-def _begin(job: Job, model: UniversalModel, feed: Feed) -> None:
-    """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs."""
-    config = job.config
-    if config.transfer is None and config.origin is None:
-        return
-    assert job.source is not None
-    new = [name for name in config.domains if name not in config.old_domains]
-    if config.transfer is not None:
-        begin_transfer(model, config, job.source)
-    elif config.origin is not None and config.origin.kept:
-        bring_over(model, job.source, config.origin.weights_sha256, config.origin.domains, new)
-    batch = {name: config.settings.batch_of(name) for name in model.domains}
-    for name in new:
-        settle_moments(model, feed, name, batch, config.precision)
-
-
-def _deals(job: Job, model: UniversalModel, legs: Sequence[Leg], world: int) -> dict[Leg, Deal | None]:
-    """Who does what of each leg's rounds: one process all of it, several what counted operations deal to them."""
-    config, settings = job.config, job.config.settings
-    if world == 1:
-        return dict.fromkeys(legs)
-    if settings.batch == "mixed":
-        raise BadSetting("batch=mixed needs all domains in one forward, so in one process; leave --processes out")
-    costs = flops_by_domain(model)
-    deals: dict[Leg, Deal | None] = {}
-    for leg in legs:
-        deals[leg] = dealt = deal({name: settings.batch_of(name) for name in leg.domains}, costs, world)
-        split = [name for name, ranks in dealt.members.items() if len(ranks) > 1]
-        if split and config.compile:
-            raise BadSetting(
-                f"--compile with {world} processes for {len(leg.domains)} domains: '{split[0]}' is split over "
-                "processes, whose norms meet in the middle of a forward; use fewer processes, or leave --compile out"
-            )
-    return deals
-
-
-def _schedule(job: Job, model: UniversalModel, leg: Leg, dealt: Deal | None, rank: int) -> Schedule:
-    inputs = {name: model.inputs[name] for name in leg.domains}
-    mine = None if dealt is None else dealt.slices[rank]
-    return make_schedule(inputs, job.config.settings, job.config.group, mine)
 
 
 def _about(

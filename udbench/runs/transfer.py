@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,33 +10,14 @@ from torch import Tensor
 
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.store import Store
-from udbench.errors import BadSetting
-from udbench.runs.begin import bring_over
 from udbench.train.draws import draws
 from udbench.train.evaluate import Predictions
 from udbench.train.feed import Feed
 from udbench.train.model import UniversalModel
-from udbench.train.owned import Owned
 from udbench.train.precision import computing
 from udbench.train.route import Slice
 
 BATCH = 128
-
-
-def begin_transfer(model: UniversalModel, config: RunConfig, source: Path) -> None:
-    """Bring a trained network's weights to a new domain's network (`bring_over`), and refuse what trains nothing.
-
-    Raises BadData: weights that are missing, damaged or another network's; BadSetting where nothing is left to train.
-    """
-    assert config.transfer is not None
-    bring_over(model, source, config.transfer.weights_sha256, config.transfer.domains, config.domains)
-    if config.transfer.train == "head+private" and not any(
-        True for module in model.trunk.modules() if isinstance(module, Owned) for _ in module.parameters()
-    ):
-        raise BadSetting(
-            f"--train head+private: adapter '{config.adapter}' gives a domain nothing of its own in the trunk; "
-            "use --train head or --train all"
-        )
 
 
 @torch.inference_mode()
