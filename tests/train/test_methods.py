@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from udbench.adapters import Adapter, Treatment
 from udbench.testing import toys
+from udbench.train.compiled import Compiled
 from udbench.train.model import UniversalModel, build_model, stored_bits
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.owned import owned_names
@@ -145,3 +146,18 @@ def test_a_penalty_moves_what_its_domain_owns() -> None:
     pairs = [(before[name], p) for name, p in pulled.named_parameters() if ".reds." in name and name.endswith("gain")]
     assert len(pairs) == 3
     assert all(after > before for before, after in pairs)
+
+
+def test_a_compiled_round_leaves_frozen_moments_alone() -> None:
+    def attach(surgeon: Surgeon, settings: None) -> None:
+        for path in surgeon.batch_norms()[:1]:
+            surgeon.per_domain(path)
+        surgeon.freeze()
+
+    model, recipe = built(attach), toys.toy_settings()
+    before = {name: buffer.clone() for name, buffer in model.named_buffers() if "running" in name}
+    step = Step(model.train(), toys.toy_feed(DATA), recipe, "fp64")
+    step._compiled = Compiled(model, step._losses, backend="eager")
+    step.gradients(0, make_schedule(model.inputs, recipe).groups)
+    moved = {name for name, buffer in model.named_buffers() if name in before and not torch.equal(buffer, before[name])}
+    assert moved == {name for name in before if ".own." in name} and len(moved) == 4

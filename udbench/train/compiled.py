@@ -94,6 +94,8 @@ class Compiled:
         for module in self._norms:
             rows = zip(module.get_buffer(SEEN_MEAN), module.get_buffer(SEEN_VAR), strict=True)
             for part, (mean, var) in zip(group, rows, strict=False):
+                if not _norm_of(module, part.domain).training:
+                    continue  # at rest, where it saw nothing
                 if isinstance(module, SliceNorm) and module.moments == "shared":
                     module.leave(part.domain, mean, var)
                     continue
@@ -110,6 +112,13 @@ class Compiled:
             torch._foreach_lerp_(into, what, momentum)  # pyright: ignore[reportPrivateImportUsage]
         if counters:
             torch._foreach_add_(counters, 1)  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _norm_of(module: nn.Module, domain: str) -> nn.Module:
+    if isinstance(module, SliceNorm):
+        return module.norm
+    assert isinstance(module, PerDomain)
+    return module.own[domain]
 
 
 def _running(module: nn.Module, domain: str) -> tuple[Tensor, Tensor, Tensor, float | None] | None:
