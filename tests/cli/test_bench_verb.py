@@ -47,9 +47,24 @@ def test_growth_is_told_for_each_number_of_domains_and_drawn(cli: Call, monkeypa
     assert Path("growth.svg").read_text().startswith("<svg ")
 
 
+def test_methods_are_timed_against_the_chosen_one_and_those_that_do_not_fit_are_left_out(cli: Call) -> None:
+    others = ["--against", "universal-bn,domain-bn,domain-scale", "--set", "arch.width=0.5"]
+    said = cli("bench", "methods", *others, "--domains", "handwriting,words", "--turns", "2", *SMALL, "--json")
+    assert said.code == 0, said.err
+    figures = said.json
+    assert set(figures["seconds"]) == {"domain-bn", "universal-bn"} and set(figures["ratios"]) == {"universal-bn"}
+    pairs = zip(figures["seconds"]["domain-bn"], figures["seconds"]["universal-bn"], strict=True)
+    assert figures["ratios"]["universal-bn"] == pytest.approx(statistics.median(d / u for d, u in pairs))
+    assert figures["private"]["universal-bn"] == 0 < figures["private"]["domain-bn"]
+    assert "networks without norms" in figures["refused"]["domain-scale"]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--against", "domain-bn"], "--against is for 'udbench bench methods'"),
+        (["methods", "--against", "domain-nb"], "no adapter 'domain-nb'. Did you mean 'domain-bn'?"),
+        (["methods", "--against", ","], "no adapter is named"),
         (["--only", "plan"], "no contender 'plan'. Did you mean 'plain'?"),
         (["--profile", "trace.txt"], "name a .json file"),
         (["--plot", "x.svg"], "--plot is for 'udbench bench growth'"),

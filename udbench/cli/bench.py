@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from udbench.cli import output, preparing
+from udbench.cli import bench_methods, output, preparing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from udbench.runs.job import Job
 
 
-Part = Literal["step", "growth", "images", "startup", "processes"]
+Part = Literal["step", "methods", "growth", "images", "startup", "processes"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
 
 
@@ -27,10 +27,10 @@ def bench(
     what: Annotated[
         Part,
         typer.Argument(
-            metavar="[step|growth|images|startup|processes]",
-            help="step: a round beside its ceiling. growth: 200 images of 1 to 200 domains. images: preparing "
-            "and feeding beside decoding alone. startup: how soon the command line answers. processes: several "
-            "processes beside one, and beside what plan predicts.",
+            metavar="[step|methods|growth|images|startup|processes]",
+            help="step: a round beside its ceiling. methods: other adapters beside --adapter. growth: 200 images of "
+            "1 to 200 domains. images: preparing and feeding beside decoding alone. startup: how soon the command "
+            "line answers. processes: several processes beside one, and beside what plan predicts.",
             show_default=True,
         ),
     ] = "step",
@@ -50,6 +50,12 @@ def bench(
     only: Annotated[
         str | None,
         typer.Option(help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            help="For methods: adapters to hold against --adapter; commas between.", show_default="all there are"
+        ),
     ] = None,
     worlds: Annotated[
         str | None,
@@ -80,13 +86,15 @@ def bench(
     from udbench.errors import BadSetting
 
     wanted = _contenders(only) if what == "step" else ()
-    _check(what, only, profile, plot, workers, worlds)
+    _check(what, only, profile, plot, workers, worlds, against)
     if what == "startup":
         return _startup(turns, json=json)
     if what == "images":
         return _images(turns, workers, json=json)
     if profile is not None and profile.suffix != ".json":
         raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+    if what == "methods":
+        bench_methods.adapters(against)
     ask = jobs.ask(
         suite=suite,
         domains=domains,
@@ -109,6 +117,9 @@ def bench(
         return _growth(job, ask.domains[0].spec, turns, plot, json=json)
     if what == "processes":
         return _processes(job, specs, worlds, turns, rounds, json=json)
+    if what == "methods":
+        found = bench_methods.show(job, bench_methods.adapters(against), specs, turns, rounds, json=json)
+        return None if json else _say_where(found.about, turns)
     from udbench.bench.step import bench as measure
 
     report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
@@ -122,7 +133,13 @@ def bench(
 
 
 def _check(
-    what: Part, only: str | None, profile: Path | None, plot: Path | None, workers: int | None, worlds: str | None
+    what: Part,
+    only: str | None,
+    profile: Path | None,
+    plot: Path | None,
+    workers: int | None,
+    worlds: str | None,
+    against: str | None,
 ) -> None:
     """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
     from udbench.errors import BadSetting
@@ -133,6 +150,7 @@ def _check(
         ("--plot", plot, "growth"),
         ("--workers", workers, "images"),
         ("--worlds", worlds, "processes"),
+        ("--against", against, "methods"),
     ):
         if value is not None and what != part:
             raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")

@@ -1,0 +1,61 @@
+"""`udbench bench methods`: what adapters cost against one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from udbench.cli import context, output
+
+if TYPE_CHECKING:
+    from udbench.adapters import Adapter
+    from udbench.bench.methods import Methods
+    from udbench.domains import DomainSpec
+    from udbench.runs.job import Job
+
+
+def adapters(against: str | None) -> dict[str, Adapter]:
+    """The adapters that these words name; all that are installed where none are. Raises UnknownName, BadSetting."""
+    from udbench.adapters import Adapter
+    from udbench.errors import BadSetting
+
+    known = context.registry()
+    if against is None:
+        return {name: known.get(Adapter, name) for name in known.names("adapters")}
+    names = [word.strip() for word in against.split(",") if word.strip()]
+    if not names:
+        raise BadSetting("--against: no adapter is named; give names with commas between (udbench list adapters)")
+    return {name: known.get(Adapter, name) for name in names}
+
+
+def show(
+    job: Job, others: Mapping[str, Adapter], specs: Mapping[str, DomainSpec], turns: int, rounds: int, *, json: bool
+) -> Methods:
+    """Time them and print what came of it; what was measured."""
+    from udbench.bench.methods import methods
+
+    found = methods(job, others, specs, turns=turns, rounds=rounds, told=output.note)
+    if json:
+        output.emit_json(found.document())
+        return found
+    base = job.config.adapter
+    table = output.table(
+        "adapter", ">images/s", ">slowest … fastest", f">against {base}", ">quartiles", ">private parameters"
+    )
+    for name, sample in sorted(found.samples.items(), key=lambda item: -item[1].rate):
+        slow, fast = sample.rates
+        each = found.ratios.get(name)
+        table.add_row(
+            *output.cells(
+                name,
+                f"{sample.rate:.1f}",
+                f"{slow:.1f} … {fast:.1f}",
+                f"{each.value:.3f}" if each else "1",
+                f"{each.low:.3f} … {each.high:.3f}" if each else "",
+                f"{found.private[name]:,.0f}",
+            )
+        )
+    output.answers().print(table)
+    for name, reason in found.refused.items():
+        output.say(f"left out: {name}: {reason}")
+    return found
