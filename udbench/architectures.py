@@ -43,12 +43,15 @@ class Network:
     """A network in parts.
 
     `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
-    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes).
+    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes). `begin()`
+    brings the trunk to weights that are not drawn, such as pretrained ones; it is called for a new training alone, so
+    that a trained network is used without them.
     """
 
     trunk: nn.Module
     stages: tuple[Stage, ...]
     head: Callable[[Input, tuple[int, ...]], nn.Module]
+    begin: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

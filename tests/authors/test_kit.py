@@ -263,6 +263,23 @@ class Needy(BaseModel):
     rank: int
 
 
+def family(names: list[str]) -> Architecture:
+    def member(rest: str) -> Architecture:
+        return replace(toy_build(plain), name=f"mine/{rest}")
+
+    return replace(toy_build(plain), name="mine/*", names=lambda: names, member=member, example="small")
+
+
+def test_of_a_family_of_networks_the_example_is_checked(tmp_path: Path) -> None:
+    findings = found(family(["small", "huge"]), tmp_path)
+    assert {finding.outcome for finding in findings.values()} == {"passed"}, said(findings)
+
+
+def test_a_family_whose_example_is_not_its_own_is_told(tmp_path: Path) -> None:
+    findings = found(family(["huge"]), tmp_path, "it builds")
+    assert "no architecture 'mine/small'" in said(findings) and "let `names` list 'small'" in said(findings)
+
+
 def test_an_adapter_that_keeps_the_contract_passes_all_laws(tmp_path: Path) -> None:
     findings = found(adapter(own_norms), tmp_path)
     assert {each.outcome for each in findings.values()} == {"passed"}, said(findings)
@@ -273,7 +290,7 @@ def test_an_adapter_that_keeps_the_contract_passes_all_laws(tmp_path: Path) -> N
     ("broken", "check", "words"),
     [
         (adapter(explode), "attaches", "or refuses them with a udbench.UdbenchError | RuntimeError: boom"),
-        (adapter(refuse), "attaches", "it refuses both: attention only"),
+        (adapter(refuse), "attaches", "it refuses all of them: attention only"),
         (adapter(centred), "law 1", "no layer mix the rows"),
         (adapter(centred), "law 4", "does not depend on another's"),
         (adapter(growing), "law 6", "shared"),

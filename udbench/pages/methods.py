@@ -130,7 +130,9 @@ def _changes(config: RunConfig, known: Known) -> list[str]:
         ("adapter", config.adapter, config.adapter_settings),
         ("arch", config.arch, config.arch_settings),
     ):
-        found += _difference(settings, known.defaults.get((kind, name), {}), f"{kind}.")
+        family = f"{name.rpartition('/')[0]}/*"
+        defaults = known.defaults.get((kind, name), known.defaults.get((kind, family), {}))
+        found += _difference(settings, defaults, f"{kind}.")
     return found
 
 

@@ -80,7 +80,7 @@ def _execute(
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     checkpoints = Checkpoints(folder, config.identity(), {store.name: store.sha256 for store in stores})
     begun = comm.tell(checkpoints.any)
-    model = build(job, inputs, None if begun else trunk_for(job))
+    model = build(job, inputs, None if begun else trunk_for(job), fresh=not begun)
     legs, trainable = legs_for(config), Trainable(model)
     deals = deals_for(job, model, legs, comm.size)
     if not begun:

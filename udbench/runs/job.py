@@ -58,9 +58,14 @@ def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
     return inputs
 
 
-def build(job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | None = None) -> UniversalModel:
-    """The job's network, on its device and in its number format. `trunk` is the state that its trunk begins with,
-    where that is not drawn."""
+def build(
+    job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | None = None, *, fresh: bool = False
+) -> UniversalModel:
+    """The job's network, on its device and in its number format.
+
+    `fresh` where it is to be trained from its beginning: `trunk` is then the state of another run's trunk, if it
+    begins with that, and pretrained weights are brought in where the architecture is told so.
+    """
     mixed = job.config.settings.batch == "mixed"
     if mixed:
         _check_one_forward(job, inputs)
@@ -74,6 +79,7 @@ def build(job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | N
         mixed=mixed,
         seed=job.config.seed,
         trunk=trunk,
+        fresh=fresh,
     )
     model.to(device=job.config.device, dtype=parameter_dtype(job.config.precision))
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -85,8 +85,9 @@ def campaign(
     while found.kills < kills:
         run = folder / f"run-{found.runs}"
         for _ in range(min(each, kills - found.kills)):
-            victim = drawn.randrange(processes)
-            phase = drawn.choice([name for name in DRAWN if counts[victim].get(name)])
+            fewest = min(found.by_phase[name] for name in DRAWN)
+            phase = drawn.choice([name for name in DRAWN if found.by_phase[name] == fewest])
+            victim = drawn.choice([rank for rank in range(processes) if counts[rank].get(phase)])
             moment = drawn.randrange(counts[victim][phase])
             codes, seconds = start(run, victim, (phase, moment))
             if codes == [0] * processes:  # it went on behind that moment

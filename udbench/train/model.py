@@ -169,18 +169,22 @@ def build_model(
     mixed: bool = False,
     seed: int = 0,
     trunk: Mapping[str, Tensor] | None = None,
+    fresh: bool = True,
 ) -> UniversalModel:
     """Build a network for these domains: sharing first, then the adapter on what is shared.
 
     Initial weights depend on the seed and, for a head, on its domain's name, and on nothing else: not on the
     other domains, nor on their number. With `mixed`, shared norms see all rows of a forward together. `trunk` is the
-    state that the architecture's trunk begins with, where that is not drawn.
+    state that the architecture's trunk begins with, where that is not drawn; without it a `fresh` network begins as
+    the architecture has it, with pretrained weights if it is told to.
     Raises UdbenchError when sharing, adapter and network do not go together.
     """
     with seeded(seed, "trunk"):
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
         _begin_with(network.trunk, trunk, architecture.name)
+    elif fresh and network.begin is not None:
+        network.begin()
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
     heads, label_maps = _heads(network, inputs, shapes, sharing, seed)

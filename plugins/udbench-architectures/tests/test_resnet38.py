@@ -40,7 +40,7 @@ def test_its_maps_are_64_32_16_and_8_with_the_papers_widths() -> None:
 
 def test_the_wider_ones_have_the_parameters_that_the_widths_give() -> None:
     """The text's "4 and 16 times" fits a base of 32 channels; against the widths as printed it is more."""
-    count = {name: sum(p.numel() for p in built(name)[0].trunk.parameters()) for name in ARCHS}
+    count = {name: sum(p.numel() for p in built(name)[0].trunk.parameters()) for name in ARCHS if "resnet38" in name}
     assert round(count["resnet38-x2"] / count["resnet38-32"], 2) == 4.00
     assert round(count["resnet38-x4"] / count["resnet38-32"], 2) == 15.98
     assert round(count["resnet38-x2"] / count["resnet38"], 2) == 4.22

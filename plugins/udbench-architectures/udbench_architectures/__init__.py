@@ -1,11 +1,11 @@
-"""The paper's networks for udbench: residual ones, AlexNet and VGG-M-128."""
+"""Networks for udbench: the paper's residual ones, AlexNet, VGG-M-128, the decathlon's ResNet-26, and timm's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 
-from udbench import Architecture, Input, Network, hookimpl
+from udbench import Architecture, Input, Network, UdbenchError, hookimpl
 
 CITATION = (
     "K. He, X. Zhang, S. Ren, J. Sun: Identity Mappings in Deep Residual Networks, ECCV 2016; as used in "
@@ -39,9 +39,32 @@ TOWERS = {
     ),
 }
 
+DECATHLON = "S.-A. Rebuffi, H. Bilen, A. Vedaldi: Learning multiple visual domains with residual adapters, NIPS 2017"
+
+TIMM = (
+    "R. Wightman: PyTorch Image Models, 2019, doi:10.5281/zenodo.4414861; timm's documentation names each network's own"
+)
+
 
 @hookimpl
 def udbench_architectures() -> list[Architecture]:
+    return [
+        *_residual(),
+        *_towers(),
+        Architecture(
+            name="timm/*",
+            build=_one_of_many,
+            settings=_timm_settings(),
+            summary="any classification network of timm: timm/resnet18, timm/vit_tiny_patch16_224",
+            citation=TIMM,
+            member=_of_timm,
+            names=_timm_names,
+            example="mobilenetv3_small_050",
+        ),
+    ]
+
+
+def _residual() -> list[Architecture]:
     return [
         Architecture(
             name=name,
@@ -52,6 +75,18 @@ def udbench_architectures() -> list[Architecture]:
         )
         for name, widths in WIDTHS.items()
     ] + [
+        Architecture(
+            name="resnet26",
+            build=_resnet26,
+            settings=_settings(),
+            summary="the Visual Decathlon's network: twelve units in three stages of 64, 128 and 256 channels",
+            citation=DECATHLON,
+        )
+    ]
+
+
+def _towers() -> list[Architecture]:
+    return [
         Architecture(
             name=f"{tower}{'-third' if third else ''}",
             build=partial(_tower, tower),
@@ -93,3 +128,37 @@ def _tower_head_settings() -> type:
     from udbench_architectures.settings import TowerHeadSettings
 
     return TowerHeadSettings
+
+
+def _resnet26(inputs: Mapping[str, Input], settings: object) -> Network:
+    from udbench_architectures.resnet26 import build
+
+    return build(inputs, settings)
+
+
+def _one_of_many(inputs: Mapping[str, Input], settings: object) -> Network:
+    raise UdbenchError("timm/* stands for many networks; name one of them, such as timm/resnet18")
+
+
+def _of_timm(name: str) -> Architecture:
+    from udbench_architectures.timm_networks import build, summary
+
+    return Architecture(
+        name=f"timm/{name}",
+        build=partial(build, name),
+        settings=_timm_settings(),
+        summary=summary(name),
+        citation=TIMM,
+    )
+
+
+def _timm_names() -> list[str]:
+    from udbench_architectures.timm_networks import names
+
+    return names()
+
+
+def _timm_settings() -> type:
+    from udbench_architectures.settings import TimmSettings
+
+    return TimmSettings

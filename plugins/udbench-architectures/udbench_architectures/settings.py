@@ -1,8 +1,11 @@
 """What `--set arch.KEY=VALUE` can change."""
 
+import hashlib
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class ResNetSettings(BaseModel):
@@ -38,3 +41,65 @@ class TowerHeadSettings(BaseModel):
     pool5: bool | None = Field(
         None, description="pool before fc6; if not set, all do whose last map has more than one row and column"
     )
+
+
+TENSOR_FILES = (".safetensors", ".pt", ".pth", ".bin")
+
+
+class TimmSettings(BaseModel):
+    """Settings of timm's networks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pretrained: bool = Field(
+        False, description="begin with timm's pretrained weights, from the network or from the Hub's cache"
+    )
+    weights: str = Field(
+        "",
+        description="begin with the weights in this file, its classifier left out: .safetensors, or .pt, .pth, .bin "
+        "that hold tensors and nothing else",
+    )
+    weights_sha256: str = Field(
+        "", validate_default=True, description="of that file: filled in, and checked where it is given"
+    )
+    drop_rate: float = Field(0.0, ge=0, lt=1, description="dropout in front of each domain's classifier")
+    drop_path_rate: float = Field(
+        0.0, ge=0, lt=1, description="stochastic depth: how often a residual branch is left out, the last one's rate"
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _is_a_file(cls, weights: str, info: ValidationInfo) -> str:
+        if weights and info.data.get("pretrained"):
+            raise ValueError("pretrained=true asks for timm's weights already; leave one of the two out")
+        if weights and Path(weights).suffix.lower() not in TENSOR_FILES:
+            raise ValueError(f"a file of weights ends in one of {', '.join(TENSOR_FILES)}")
+        return weights
+
+    @field_validator("weights_sha256")
+    @classmethod
+    def _is_of_the_file(cls, given: str, info: ValidationInfo) -> str:
+        weights: str = info.data.get("weights", "")
+        if not weights:
+            if given:
+                raise ValueError("it is of the file that `weights` names, and none is named")
+            return given
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            if given:  # of a run that began with it, which is used without
+                return given
+            raise ValueError(f"weights = {weights!r}: there is no such file")
+        try:
+            found = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+        except OSError as error:
+            raise ValueError(f"{weights} cannot be read: {error.strerror or error}") from None
+        if given not in ("", found):
+            raise ValueError(f"{weights} is another file: its sha256 is {found}")
+        return found
+
+
+@lru_cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Of a file, computed once while its size and time of change stay."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
