@@ -24,7 +24,8 @@ from udbench.train.schedule import make_schedule
 from udbench.train.step import Step
 
 REGISTRY = load()
-ADAPTERS = REGISTRY.names("adapters")
+PAPER = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "domain-scale"]
+BEYOND = ["series", "affine-mask", "taps", "lora-conv", "lora", "ssf", "bitfit", "task-routing", "tsa", "finetune"]
 DATA = [
     toys.toy_data("reds"),
     toys.toy_data("blues", classes=4),
@@ -82,7 +83,7 @@ def assert_same(eager: Step, other: Step, groups: Any, rounds: int = 3) -> None:
             torch.testing.assert_close(state[name], value, rtol=1e-12, atol=1e-12, msg=name)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", [*PAPER, *(pytest.param(name, marks=pytest.mark.slow) for name in BEYOND)])
 @pytest.mark.parametrize("rows", [{}, {"domain": {"blues": {"batch_size": 3}}}], ids=["equal", "unequal"])
 def test_law_1_the_compiled_step_gives_the_eager_ones_gradients_and_moments(adapter: str, rows: Any) -> None:
     eager, other, groups = steps_of(model_of(adapter), "aot_eager", batch_size=4, **rows)

@@ -138,6 +138,8 @@ def test_a_last_norm_that_activates_too_cannot_be_left_out() -> None:
 def test_every_adapter_cites_its_source_and_attaches_through_the_surgeon_alone() -> None:
     assert set(ADAPTERS) == {
         "universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "domain-scale",
+        "bn-only", "series", "parallel", "piggyback", "affine-mask", "taps", "lora-conv", "lora", "ssf", "bitfit",
+        "domain-ln", "task-routing", "tsa", "feature", "finetune",
     }  # fmt: skip
     assert all(adapter.citation and adapter.summary for adapter in ADAPTERS.values())
     assert Surgeon.__doc__

@@ -1,4 +1,4 @@
-"""The paper's normalisations (Table 4) for udbench."""
+"""The paper's normalisations (Table 4) for udbench, and the methods that came after it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ CITATION = (
 
 @hookimpl
 def udbench_adapters() -> list[Adapter]:
+    from udbench_adapters.beyond import adapters
     from udbench_adapters.settings import InstanceNormSettings
 
     return [
@@ -65,6 +66,7 @@ def udbench_adapters() -> list[Adapter]:
             summary="each domain's own scale and bias after every layer of a network without norms",
             citation=CITATION,
         ),
+        *adapters(),
     ]
 
 

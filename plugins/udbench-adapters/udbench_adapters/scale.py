@@ -6,14 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench import Surgeon, UdbenchError
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-NORMS = (
-    nn.modules.batchnorm._NormBase,  # batch and instance norms
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-)
+from udbench_adapters.places import CONVOLUTIONS, NORMS
 
 
 class Scale(nn.Module):
