@@ -146,7 +146,7 @@ def put_behind(surgeon: Surgeon, path: str, make: Callable[[int, bool], nn.Modul
 def _taken_bias(layer: nn.Module) -> Tensor:
     """A layer's bias, which the layer is left without."""
     bias = layer.get_parameter("bias").detach().clone()
-    layer.bias = None
+    layer.register_parameter("bias", None)
     if isinstance(layer, _BatchNorm):  # which is normalised slice by slice with a scale and a bias
         del layer.bias
         layer.register_buffer("bias", torch.zeros_like(bias), persistent=False)
