@@ -97,6 +97,16 @@ def test_a_domain_is_added_and_the_others_stay_bitwise_as_they_were(
     assert all(not np.array_equal(after[name], weights(tmp_path / "shorter")[name]) for name in own)
 
 
+def test_what_is_drawn_for_each_domain_is_drawn_for_a_new_one_too(
+    place: Path, stores: list[Store], tmp_path: Path
+) -> None:
+    before = execute(job_of(REGISTRY, "task-routing"), stores[:2], tmp_path / "before", Silent())
+    execute(added((before, tmp_path / "before")), stores, tmp_path / "run", Silent())
+    masks = {name: value for name, value in weights(tmp_path / "run").items() if name.endswith("mask")}
+    of_each = {d: np.concatenate([v for n, v in masks.items() if f".{d}." in n]) for d in ("left", "right", "new")}
+    assert len({mask.tobytes() for mask in of_each.values()}) == 3
+
+
 def test_another_adapter_begins_with_the_trunk_and_leaves_it(
     trained: Trained, stores: list[Store], tmp_path: Path
 ) -> None:

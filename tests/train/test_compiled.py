@@ -25,7 +25,19 @@ from udbench.train.step import Step
 
 REGISTRY = load()
 PAPER = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "domain-scale"]
-BEYOND = ["series", "affine-mask", "taps", "lora-conv", "lora", "ssf", "bitfit", "task-routing", "tsa", "finetune"]
+BEYOND = [
+    "series",
+    "affine-mask",
+    "taps",
+    "lora-conv",
+    "lora",
+    "ssf",
+    "bitfit",
+    "task-routing",
+    "tsa",
+    "feature",
+    "finetune",
+]
 DATA = [
     toys.toy_data("reds"),
     toys.toy_data("blues", classes=4),

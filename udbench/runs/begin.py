@@ -89,12 +89,14 @@ def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[s
     for name, tensor in state.items():
         if name.startswith(fresh):
             continue
+        if name in means and not tensor.is_floating_point():
+            continue  # counts and drawn masks are its own
         of = means.get(name, [name])
         if missing := [each for each in of if each not in found or found[each].shape != tensor.shape]:
             raise BadData(
                 f"{weights} holds another network's weights: '{missing[0]}' is not there, or of another shape"
             )
-        state[name] = found[of[0]] if len(of) == 1 or not tensor.is_floating_point() else _mean([found[o] for o in of])
+        state[name] = found[of[0]] if len(of) == 1 else _mean([found[o] for o in of])
     model.load_state_dict(state)
     check_weights(source, sha256)
 
