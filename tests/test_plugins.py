@@ -113,7 +113,7 @@ def test_an_unknown_name_answers_with_the_nearest_the_list_and_what_did_not_load
         registry.get(Adapter, "domain-nb")
     lines = str(caught.value).splitlines()
     assert lines[0] == "no adapter 'domain-nb'. Did you mean 'domain-bn'?"
-    assert lines[1].startswith("installed: bn-plus, domain-bn, domain-in")
+    assert lines[1].startswith("installed: affine-mask, bitfit, bn-only, bn-plus, domain-bn")
     assert lines[2] == "(plugin 'film' did not load: RuntimeError: boom; see udbench list plugins)"
 
 

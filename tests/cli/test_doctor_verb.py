@@ -36,7 +36,7 @@ def test_a_healthy_place_is_usable(cli: Call) -> None:
     lines = by_name(said.json["lines"])
     assert said.code == 0 and said.json["usable"] and said.json["stops"] == 0
     assert {"udbench", "python", "torch", "cores", "import", "cpu", "here", "cache", "data", "adapters"} <= set(lines)
-    assert "7 adapters" in lines["adapters"]["said"] and lines["adapters"]["state"] == "good"
+    assert "22 adapters" in lines["adapters"]["said"] and lines["adapters"]["state"] == "good"
     assert "handwriting" in lines["domains"]["said"] or "handwriting" in str(lines)
 
 
