@@ -14,7 +14,8 @@ def test_the_twin_has_every_board_and_is_the_same_each_time(entries: Path) -> No
     text = twin(entries, Known(), [("Somebody, 2017", theirs)])
     assert text == twin(entries, Known(), [("Somebody, 2017", theirs)]) and text.endswith("\n")
     lines = text.splitlines()
-    assert "| rank | adapter | network | sharing | mean error | left | right | parameters | standing | seeds |" in lines
+    head = "| rank | adapter | network | sharing | recipe | mean error | left | right | parameters | standing | seeds |"
+    assert head in lines
     (best,) = [line for line in lines if line.startswith("| 1 | domain-bn")]
     assert "| **17.5** |" in best and best.endswith("| reported | [0](small/a0.json) [1](small/a1.json) |")
     assert r"| far \| better | approximate | 0.10 | 0.10 |" in lines and "Somebody, 2017" in text
