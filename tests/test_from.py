@@ -180,6 +180,12 @@ def settings(**changed: object) -> RecipeSettings:
     return toy_settings(rounds=10, **changed)
 
 
+def test_moments_that_must_stay_are_not_taken_anew() -> None:
+    assert legs_of(settings(norm={"recalibrate": 2}), ("a", "b"))
+    with pytest.raises(BadSetting, match=r"those of a must stay; .*--set norm.recalibrate=0"):
+        legs_of(settings(norm={"recalibrate": 2}), ("a", "b"), ("a",))
+
+
 def test_phases_become_legs_one_behind_the_other() -> None:
     phases = (
         {"domains": "first"},
@@ -205,6 +211,8 @@ def test_what_a_run_brings_is_not_new() -> None:
     ("given", "told"),
     [
         ({"phases": ({"domains": ("x",)},)}, "phase 1 names 'x'; the domains of this run are a"),
+        ({"phases": ({"domains": ()},)}, "phase 1: domains = .*name at least one, each once"),
+        ({"phases": ({"domains": ("a", "a")},)}, "phase 1: domains = .*name at least one, each once"),
         ({"phases": ({}, {"domains": "rest"})}, "phase 2 is for the domains 'rest', and of a there are none"),
     ],
 )

@@ -165,3 +165,28 @@ def _student(freedom: float) -> float:
     from udbench.boards.statistics import CONFIDENCE
 
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
+def apart(first: Table, other: Table) -> str:
+    """Why two tables are two."""
+    if other.suite != first.suite:
+        return f"another suite, {other.suite}"
+    if other.suite_version != first.suite_version:
+        return f"suite version {other.suite_version}, not {first.suite_version}"
+    if other.domains != first.domains:
+        return "other domains, or in another order"
+    pairs = zip(first.domains, first.stores, other.stores, strict=True)
+    return f"other images, or of another size, of {', '.join(name for name, one, two in pairs if one != two)}"
+
+
+def remarks(row: Row) -> list[str]:
+    """What a reader must know of a row beside its figures."""
+    result = row.result
+    said = sorted({entry.remark for entry in row.entries if entry.remark})
+    said += [] if row.complete else ["incomplete data"]
+    said += ["mixed batches"] if result.config.settings.batch == "mixed" else []
+    if moved := result.config.transfer:
+        said.append(f"train {moved.train}, from run {moved.run} on {len(moved.domains)} domains")
+    if origin := result.config.origin:
+        said.append(f"goes on from run {origin.run} on {len(origin.domains)} domains")
+    return said

@@ -31,7 +31,7 @@ def show(
     """Rank the entries of a board by mean error."""
     from udbench.boards.baseline import read_baselines
     from udbench.boards.entry import RESERVED, read_board
-    from udbench.boards.ranking import rank
+    from udbench.boards.ranking import apart, rank
     from udbench.errors import UnknownName
 
     folder = board / suite
@@ -53,7 +53,7 @@ def show(
         for table in tables:
             _show(table, _fitting(table, baselines))
             if table is not tables[0]:
-                output.say(f"not compared with the first table: {_apart(tables[0], table)}")
+                output.say(f"not compared with the first table: {apart(tables[0], table)}")
         parts = sorted(name for name in there if name.startswith(f"{suite}/"))
         if not tables and not (parts and suite == context.CUSTOM_SUITE):
             asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
@@ -140,31 +140,14 @@ def _show(table: Table, baseline: Baseline | None) -> None:
         output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
 
 
-def _apart(first: Table, other: Table) -> str:
-    """Why two tables are two."""
-    if other.suite != first.suite:
-        return f"another suite, {other.suite}"
-    if other.suite_version != first.suite_version:
-        return f"suite version {other.suite_version}, not {first.suite_version}"
-    if other.domains != first.domains:
-        return "other domains, or in another order"
-    pairs = zip(first.domains, first.stores, other.stores, strict=True)
-    return f"other images, or of another size, of {', '.join(name for name, one, two in pairs if one != two)}"
-
-
 def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
     from udbench.boards.baseline import ud_score
+    from udbench.boards.ranking import remarks
 
     result = row.result
     verified = sum(entry.standing == "verified" for entry in row.entries)
-    remarks = [f"{verified} of {row.seeds} verified" if 0 < verified < row.seeds else row.entries[0].standing]
-    remarks += sorted({entry.remark for entry in row.entries if entry.remark})
-    remarks += [] if row.complete else ["incomplete data"]
-    remarks += ["mixed batches"] if result.config.settings.batch == "mixed" else []
-    if transfer := result.config.transfer:
-        remarks.append(f"train {transfer.train}, from run {transfer.run} on {len(transfer.domains)} domains")
-    if origin := result.config.origin:
-        remarks.append(f"goes on from run {origin.run} on {len(origin.domains)} domains")
+    told = [f"{verified} of {row.seeds} verified" if 0 < verified < row.seeds else row.entries[0].standing]
+    told += remarks(row)
     return [
         f"{'= ' if row.tied else ''}{row.rank}",
         result.adapter,
@@ -175,7 +158,7 @@ def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
         *([f"{ud_score(row, baseline):.0f}"] if baseline else []),
         str(row.seeds),
         f"{(result.params.shared + result.params.private) / 1e6:.2f} M",
-        ", ".join(remarks),
+        ", ".join(told),
         *(f"{row.errors[name]:.1f}" for name in table.domains),
     ]
 

@@ -180,8 +180,13 @@ def _config(
     from udbench.errors import BadSetting
 
     before = source.config
-    given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train"})
+    given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})
     settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer")
+    if settings.norm.recalibrate and train != "all":
+        raise BadSetting(
+            f"--set norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and --train {train} keeps the "
+            "trunk's; leave it out, or use --train all"
+        )
     if strange := sorted(set(settings.domain) - {name}):
         raise BadSetting(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
     return validated(

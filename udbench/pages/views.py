@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from udbench.boards.baseline import Baseline, read_baselines, ud_score
 from udbench.boards.entry import RESERVED, Entry, read_board
-from udbench.boards.ranking import Row, Table, rank
+from udbench.boards.ranking import Row, Table, apart, rank, remarks
 from udbench.boards.statistics import critical_difference, over_seeds
 from udbench.errors import BadData
 from udbench.pages import svg
@@ -190,18 +190,6 @@ def _ranked(table: Table, first: Table, baselines: Sequence[Baseline], known: Kn
     )
 
 
-def apart(first: Table, other: Table) -> str:
-    """Why two tables are two."""
-    if other.suite != first.suite:
-        return f"another suite, {other.suite}"
-    if other.suite_version != first.suite_version:
-        return f"suite version {other.suite_version}, not {first.suite_version}"
-    if other.domains != first.domains:
-        return "other domains, or in another order"
-    pairs = zip(first.domains, first.stores, other.stores, strict=True)
-    return f"other images, or of another size, of {', '.join(name for name, one, two in pairs if one != two)}"
-
-
 def _shades(table: Table) -> Mapping[str, tuple[float, float]]:
     """The lowest and the highest error of each domain."""
     return {
@@ -246,19 +234,6 @@ def _line(
         remarks=tuple(remarks(row)),
         date=max(entry.result.finished[:10] for entry in row.entries),
     )
-
-
-def remarks(row: Row) -> list[str]:
-    """What a reader must know of a row beside its figures."""
-    result = row.result
-    said = sorted({entry.remark for entry in row.entries if entry.remark})
-    said += [] if row.complete else ["incomplete data"]
-    said += ["mixed batches"] if result.config.settings.batch == "mixed" else []
-    if moved := result.config.transfer:
-        said.append(f"train {moved.train}, from run {moved.run} on {len(moved.domains)} domains")
-    if origin := result.config.origin:
-        said.append(f"goes on from run {origin.run} on {len(origin.domains)} domains")
-    return said
 
 
 def mean_text(line: Line) -> str:

@@ -34,6 +34,11 @@ def legs_of(settings: RecipeSettings, domains: Sequence[str], old: Sequence[str]
 
     Raises BadSetting for a phase that names no domain of the run, or is left with none.
     """
+    if old and settings.norm.recalibrate:
+        raise BadSetting(
+            f"norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and those of {', '.join(old)} must "
+            "stay; leave it out with --set norm.recalibrate=0"
+        )
     made: list[Leg] = []
     for number, phase in enumerate(settings.plan, 1):
         chosen = _chosen(phase, number, domains, old)
@@ -52,6 +57,8 @@ def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str
     if not isinstance(phase.domains, str):
         if strange := [name for name in phase.domains if name not in domains]:
             raise BadSetting(f"phase {number} names '{strange[0]}'; the domains of this run are {', '.join(domains)}")
+        if not phase.domains or len(set(phase.domains)) < len(phase.domains):
+            raise BadSetting(f"phase {number}: domains = {list(phase.domains)}: name at least one, each once")
         return phase.domains
     new = [name for name in domains if name not in old]
     chosen = {
