@@ -49,6 +49,19 @@ class Target:
             sys.path[:] = before
 
 
+def target_of(plugin: str, scratch: Path) -> Target:
+    """The plugin that a word says: a name is an installed plugin's; what has a slash, or is a dot, is a folder.
+
+    `scratch` is as in `folder_target`. Raises UnknownName, and BadData for a folder without a plugin.
+    """
+    if "/" not in plugin and "\\" not in plugin and not plugin.startswith("."):
+        return installed_target(plugin)
+    folder = Path(plugin).expanduser()
+    if not folder.is_dir():
+        raise BadData(f"{folder}: no such folder; give a package's folder, or an installed plugin's name")
+    return folder_target(folder, scratch)
+
+
 def installed_target(name: str) -> Target:
     """The installed plugin of that name: its distribution's, or its entry point's. Raises UnknownName."""
     found = [(owner_of(entry), entry) for entry in installed()]

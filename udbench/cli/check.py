@@ -12,7 +12,6 @@ from udbench.cli import output
 
 if TYPE_CHECKING:
     from udbench.authors.findings import Finding
-    from udbench.authors.target import Target
 
 LIMIT = 120.0
 
@@ -33,9 +32,10 @@ def check(
     For example: udbench check udbench-adapters, or for a package that is not installed: udbench check ./my-plugin
     """
     from udbench.authors.kit import examined
+    from udbench.authors.target import target_of
 
     with tempfile.TemporaryDirectory(prefix="udbench-check-", ignore_cleanup_errors=True) as folder:
-        target = _target(plugin, Path(folder) / "about")
+        target = target_of(plugin, Path(folder) / "about")
         findings: list[Finding] = []
         if not json:
             output.say(f"{target.distribution} {target.version}".strip())
@@ -60,19 +60,6 @@ def check(
         output.say(", ".join(f"{number} {word}" for word, number in counted.items()))
     if counted["failed"]:
         raise typer.Exit(1)
-
-
-def _target(plugin: str, scratch: Path) -> Target:
-    """A name is an installed plugin's; what has a slash, or is a dot, is a folder."""
-    from udbench.authors.target import folder_target, installed_target
-    from udbench.errors import BadData
-
-    if "/" not in plugin and "\\" not in plugin and not plugin.startswith("."):
-        return installed_target(plugin)
-    folder = Path(plugin).expanduser()
-    if not folder.is_dir():
-        raise BadData(f"{folder}: no such folder; give a package's folder, or an installed plugin's name")
-    return folder_target(folder, scratch)
 
 
 def _say(finding: Finding) -> None:

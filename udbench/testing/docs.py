@@ -3,39 +3,47 @@
 A fence is run by its language: `console` (lines behind "$ ", with what they print below them), `bash` (every line) and
 `python` (one after another, in one namespace). Comments in front of a fence say what the test does otherwise:
 
-    <!-- test: also --set rounds=2 -->      more words behind the fence's run, sweep and transfer commands
+    <!-- test: also --set rounds=2 -->      more words behind the fence's commands that train, measure or prepare
     <!-- test: skip because … -->           it is not run, for this reason
+    <!-- test: printed -->                  these lines are among what the last command printed
     <!-- test: write FILE -->               the reader saves the fence as this file
     <!-- test: file FILE -->                this file, as a command before has written it, is the fence
     <!-- test: code FILE -->                the project's file is the fence
-    <!-- test: given mnist, svhn in DIR --> a folder of data with tiny trees of these domains is there
-    <!-- test: given board pocket -->       the project's board of that suite is there
+    <!-- test: given mnist, svhn in DIR --> a folder of data with tiny trees of these domains (or of a suite's) is there
+    <!-- test: given class folders in DIR --> a folder with a folder of images for each of two classes
+    <!-- test: given image FILE -->         a picture
+    <!-- test: given board pocket -->       the project's board of that suite is there; "in DIR": in that folder
+    <!-- test: given repository -->         the reader's folder is a git repository, its boards so far are origin/main
+    <!-- test: given slurm -->              a cluster that takes jobs and starts none
 
-Commands of udbench run in this process; `pip install -e FOLDER` is done as if; all others by a shell.
+Commands of udbench run in this process; `pip install` and `uv run` are done as if; all others by a shell.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import io
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from udbench.authors.target import folder_target
+from udbench.testing.given import give
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<marks>```+) *(?P<language>[\w-]*)[^\n]*$")
 COMMENT = re.compile(r"^<!-- test: (?P<what>.*?) -->$")
-LONGER = ("run", "sweep", "transfer")
-"""The verbs that train, behind which `also` puts its words."""
+LONGER = ("run", "sweep", "transfer", "plan", "bench", "data")
+"""The verbs that train, measure or prepare, behind which `also` puts its words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +61,20 @@ class Fence:
         """For messages."""
         return f"{self.page}:{self.line}"
 
+    def every(self, word: str) -> list[str]:
+        """What stands behind this word in each comment that begins with it."""
+        return [says.removeprefix(word).strip() for says in self.says if says.split(" ")[0] == word]
+
     def told(self, word: str) -> str | None:
         """What stands behind a comment's first word, or None where no comment begins with it."""
-        found = [says.removeprefix(word).strip() for says in self.says if says.split(" ")[0] == word]
-        return found[0] if found else None
+        return next(iter(self.every(word)), None)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is a reader's to run, and not to read or to save."""
+        return self.language in ("console", "bash", "python") and not {"skip", "write", "file", "code"} & {
+            says.split(" ")[0] for says in self.says
+        }
 
     @property
     def commands(self) -> list[tuple[str, list[str]]]:
@@ -111,6 +129,7 @@ class Reader:
     def __init__(self, folder: Path, project: Path, cache: Path) -> None:
         self.folder, self.project, self.cache, self.site = folder, project, cache, folder.parent / "site"
         self.names: dict[str, Any] = {"__name__": "__main__"}
+        self.said = ""
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -139,23 +158,30 @@ class Reader:
         """Do what a fence asks. Raises AssertionError, which names page and line, where it does not do as it says."""
         if fence.told("skip") is not None:
             return
-        self._given(fence)
+        for what in fence.every("given"):
+            give(what, self.project)
         self._files(fence)
-        if fence.told("write") is None and fence.told("file") is None and fence.told("code") is None:
-            if fence.language == "python":
-                exec(compile(fence.text, fence.where, "exec"), self.names)  # noqa: S102, the project's own pages
-            elif fence.language in ("console", "bash"):
-                for command, expected in fence.commands:
-                    said = self.type(command, (fence.told("also") or "").split(), fence.where)
-                    compare(expected, said, f"{fence.where}: {command}")
+        if fence.told("printed") is not None:
+            compare(["…", *fence.text.splitlines(), "…"], self.said, fence.where)
+        elif fence.runs and fence.language == "python":
+            exec(compile(fence.text, fence.where, "exec"), self.names)  # noqa: S102, the project's own pages
+        elif fence.runs:
+            for command, expected in fence.commands:
+                self.said = self.type(command, (fence.told("also") or "").split(), fence.where)
+                compare(expected, self.said, f"{fence.where}: {command}")
 
     def type(self, command: str, also: Sequence[str] = (), where: str = "") -> str:
         """Run one command, and return what it said on both streams."""
+        first, _, rest = command.partition(" && ")
+        if first.startswith("pip install "):
+            said = self._install(shlex.split(first)[2:])
+            return said + self.type(rest, also, where) if rest else said
+        command = command.removeprefix("uv run ")
         words = shlex.split(command)
+        if is_longer(words):
+            command, words = f"{command} {shlex.join(also)}", [*words, *also]
         if words[0] == "udbench":
-            code, said = self._udbench([*words[1:], *(also if words[1] in LONGER else ())])
-        elif words[:3] == ["pip", "install", "-e"]:
-            code, said = 0, self._install(words[3])
+            code, said = self._udbench(words[1:])
         else:
             path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
             done = subprocess.run(
@@ -180,21 +206,32 @@ class Reader:
                 code = left.code if isinstance(left.code, int) else int(left.code is not None)
         return code, said.getvalue()
 
-    def _install(self, folder: str) -> str:
-        target = folder_target(Path(folder), self.site)
+    def _install(self, words: Sequence[str]) -> str:
+        """Packages are there at once: those of PyPI, and of the project, are what this environment has."""
+        for option, folder in pairwise(words):
+            if option == "-e":
+                name, _, extra = folder.rstrip("]").partition("[")
+                place = next(at for at in (Path(name), self.project / name) if (at / "pyproject.toml").is_file())
+                about = tomllib.loads((place / "pyproject.toml").read_text())["project"]
+                assert not extra or extra in about["optional-dependencies"], f"{folder}: no such extra"
+                if about["name"] not in _installed():
+                    self._install_folder(place)
+        return ""
+
+    def _install_folder(self, folder: Path) -> None:
+        target = folder_target(folder, self.site)
         (info,) = self.site.glob(f"{re.sub('[-_.]+', '_', target.distribution)}-0.dist-info")
         about = (info / "METADATA").read_text()
         (info / "METADATA").write_text(f"{about}License-Expression: {target.licence}\n")
         for path in target.paths:
             self._find(Path(path))
-        return ""
 
     def _find(self, place: Path) -> None:
+        known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if str(place) not in sys.path:
             sys.path.insert(0, str(place))
-            os.environ["PYTHONPATH"] = os.pathsep.join(
-                [str(place), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-            )
+        if str(place) not in known:
+            os.environ["PYTHONPATH"] = os.pathsep.join([str(place), *known])
 
     def _is_theirs(self, name: str) -> bool:
         file = getattr(sys.modules.get(name), "__file__", None)
@@ -209,23 +246,16 @@ class Reader:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text(fence.text)
 
-    def _given(self, fence: Fence) -> None:
-        given = fence.told("given")
-        if given is None:
-            return
-        if (board := given.removeprefix("board ")) != given:
-            place = Path("leaderboards") / board
-            shutil.copytree(self.project / place, place, dirs_exist_ok=True)
-            return
-        from udbench.domains import Domain
-        from udbench.plugins import load
 
-        names, _, folder = given.partition(" in ")
-        for name in names.split(", "):
-            example = load().get(Domain, name).example
-            assert example is not None, f"{fence.where}: '{name}' has no example"
-            if not (Path(folder) / name).exists():
-                example(Path(folder) / name)
+def is_longer(words: Sequence[str]) -> bool:
+    """Whether `also` puts its words behind a command: udbench's own or one that torchrun starts, or a module of it."""
+    if words[:2] == ["python", "-m"]:
+        return words[2].startswith("udbench.")
+    return "udbench" in words and words[words.index("udbench") + 1] in LONGER
+
+
+def _installed() -> set[str]:
+    return {each.name for each in importlib.metadata.distributions()}
 
 
 UNTAUGHT = re.compile(r"^warning: '.*' is at chance \(|^prepared .* images in ")

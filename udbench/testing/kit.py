@@ -1,4 +1,10 @@
-"""The conformance kit as tests: what `udbench check` asks of a plugin, one test for each question.
+"""The conformance kit for pytest: what `udbench check` asks of a plugin, one test for each question.
+
+As a pytest plugin, where no test need be written (once for each plugin that is to be asked):
+
+    pytest -p udbench.testing.kit --udbench-check=my-plugin
+
+Or in a test module, among the author's own tests:
 
     from udbench.testing.kit import checks
 
@@ -6,7 +12,7 @@
     def test_it_keeps_the_contract(check, tmp_path):
         check(tmp_path)
 
-It is imported by name and is no pytest plugin of its own, so that it touches no other tests.
+It is asked for by name, so that it touches nobody else's tests.
 """
 
 from __future__ import annotations
@@ -15,19 +21,69 @@ import functools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from udbench import plugins
 from udbench.authors.findings import Broken, Finding, Skipped
 from udbench.authors.kit import LIMIT, Check, checks_of, listened
-from udbench.authors.target import folder_target, installed_target
+from udbench.authors.target import folder_target, target_of
+from udbench.errors import UdbenchError
+from udbench.plugins import load
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --udbench-check."""
+    parser.getgroup("udbench", "udbench's conformance kit").addoption(
+        "--udbench-check",
+        action="append",
+        default=[],
+        metavar="PLUGIN",
+        help="ask a plugin of udbench (its name, or its package's folder) all that `udbench check` asks",
+    )
+
+
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add a test for each question to the plugins of --udbench-check."""
+    plugins: list[str] = config.getoption("udbench_check")  # pyright: ignore[reportAssignmentType]
+    for plugin in plugins:
+        try:
+            found = _checks(plugin, LIMIT)
+        except UdbenchError as error:
+            raise pytest.UsageError(f"--udbench-check: {error}") from None
+        items += [
+            Question.from_parent(session, name=f"{plugin}-{each.subject}-{each.title}", check=each) for each in found
+        ]
+
+
+class Question(pytest.Item):
+    """One question to a plugin, as a test."""
+
+    def __init__(self, *, check: Check, **given: Any) -> None:
+        super().__init__(**given)
+        self.check = check
+
+    def runtest(self) -> None:
+        """Ask it, in a folder of its own."""
+        with tempfile.TemporaryDirectory(prefix="udbench-check-", ignore_cleanup_errors=True) as folder:
+            _Asked(self.check)(Path(folder))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What was expected, what came and how to mend it, without a traceback of ours."""
+        if isinstance(excinfo.value, Broken):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """For pytest's headings."""
+        return self.path, None, self.name
 
 
 def checks(plugin: str | Path, *, limit: float = LIMIT) -> pytest.MarkDecorator:
     """Parametrise a test over all checks of a plugin; its parameter is called `check`.
 
-    `plugin` is the distribution's or the entry point's name, or the folder of a package that need not be installed.
+    `plugin` is the distribution's or the entry point's name, or the folder of a package that need not be installed
+    (a Path, or what is written as one: "./my-plugin").
     Calling a check with a folder to write in raises an AssertionError that says what was expected, what came and how
     to mend it. The plugin is loaded in a process of its own first, for at most `limit` seconds, and here only where
     that went well. Raises UnknownName when no such plugin is installed, and BadData for a folder without one.
@@ -55,7 +111,7 @@ def _checks(plugin: str | Path, limit: float) -> list[Check]:
     found: list[Check] = []
     names: list[tuple[str, str]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        target = folder_target(plugin, Path(scratch)) if isinstance(plugin, Path) else installed_target(plugin)
+        target = folder_target(plugin, Path(scratch)) if isinstance(plugin, Path) else target_of(plugin, Path(scratch))
         for message in listened(target, Path(scratch), limit=limit, full=False):
             if isinstance(message, Finding):
                 found.append(Check(subject=message.subject, title=message.check, ask=_again(message)))
@@ -64,7 +120,7 @@ def _checks(plugin: str | Path, limit: float) -> list[Check]:
         if not names:
             return found
         with target.on_path():
-            everything = plugins.load()
+            everything = load()
     own = [item for kind, name in names for item in everything.items(kind) if item.name == name]
     return found + [check for item in own if target.owns(item.owner) for check in checks_of(item, everything)]
 

@@ -44,8 +44,14 @@ def can_fuse(norm: nn.Module, x: Tensor) -> bool:
         and x.dim() > 2
         and x[0, 0].numel() > 1
         and (x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)))
-        and not any(getattr(norm, name) for name in _HOOKS)
-        and not any(getattr(global_hooks, name) for name in _GLOBAL_HOOKS)
+        and is_unhooked(norm)
+    )
+
+
+def is_unhooked(module: nn.Module) -> bool:
+    """Whether nothing but its forward happens when a module is called."""
+    return not any(getattr(module, name) for name in _HOOKS) and not any(
+        getattr(global_hooks, name) for name in _GLOBAL_HOOKS
     )
 
 

@@ -23,6 +23,7 @@ from udbench.train.sliced import (
     can_fuse,
     can_stack,
     is_plain,
+    is_unhooked,
     normalise_slices,
     normalise_stacked,
     tracked,
@@ -32,7 +33,8 @@ from udbench.train.sliced import (
 class PerDomain(nn.Module):
     """One copy of a module for each domain; each domain's rows go through their own.
 
-    Further tensors that a module gets and that have as many rows are split alike.
+    Further tensors that a module gets and that have as many rows are split alike. How a module's class may take the
+    rows of several domains at once is said at `Surgeon.per_domain`.
     """
 
     def __init__(self, module: nn.Module, domains: Sequence[str], route: Route) -> None:
@@ -44,13 +46,28 @@ class PerDomain(nn.Module):
         if not others:
             if can_stack(self) and self._are_norms():
                 return self._stacked(x)
-            return self._normalised(x) if self._can_fuse(x) else self.route.muxed(x, self._one)
+            if self._can_fuse(x):
+                return self._normalised(x)
+            together = self._together(x)
+            return self.route.muxed(x, self._one) if together is None else together
         marks = self.route.bounds(x.shape[0])
         parts = [
             self._one(part, x[start:stop], *(_rows(other, x.shape[0], start, stop) for other in others))
             for part, start, stop in marks
         ]
         return torch.cat(parts)
+
+    def _together(self, x: Tensor) -> Tensor | None:
+        """What the modules' class makes of several domains' rows at once, if it has a way and takes it here."""
+        marks = self.route.bounds(x.shape[0])
+        modules = [self.own[part.domain] for part, _, _ in marks]
+        kind = type(modules[0])
+        forward_group = getattr(kind, "forward_group", None)
+        if len(marks) == 1 or forward_group is None:
+            return None
+        if not all(type(module) is kind and is_unhooked(module) for module in modules):
+            return None
+        return forward_group(modules, x, [stop - start for _, start, stop in marks])
 
     def _can_fuse(self, x: Tensor) -> bool:
         return len(self.route.slices) > 1 and all(can_fuse(self.own[part.domain], x) for part in self.route.slices)
@@ -145,7 +162,13 @@ class Surgeon:
         return self._trunk.get_submodule(path)
 
     def per_domain(self, path: str) -> None:
-        """Give each domain a copy of its own of the module at a path."""
+        """Give each domain a copy of its own of the module at a path.
+
+        In a forward of several domains the copies are called one after another, each with its domain's rows, and what
+        they give is put together. Where a class has a faster way, it says so by a static method
+        `forward_group(modules, x, rows)`: for a list of such copies and x, of which consecutive `rows` are each one's,
+        it gives what calling them would, or None where it has no better way. Hooks inside a copy are not called by it.
+        """
         self.replace(path, PerDomain(self.module(path), self.domains, self._route))
 
     def moments(self, path: str, moments: Moments) -> None:

@@ -197,7 +197,7 @@ def test_lora_conv_is_a_convolution_with_a_low_rank_difference() -> None:
     place = model.trunk[0]
     x = batch()
     for domain, rows, found in zip(GIVEN, (x[:3], x[3:]), given_to(model, x), strict=True):
-        a, b = (layer.weight for layer in place.delta.own[domain])
+        a, b = (factor.own[domain].weight for factor in place.delta)
         assert a.shape == (2, 3, 3, 3) and b.shape == (4, 2, 1, 1)
         w = place.layer.weight + 3 / 2 * torch.einsum("or,rchw->ochw", b[:, :, 0, 0], a)
         close(found, F.conv2d(rows, w, place.layer.bias, 2, 1))
@@ -209,7 +209,7 @@ def test_lora_is_a_linear_layer_with_a_low_rank_difference() -> None:
     place = model.trunk[0]
     x = batch()
     for domain, rows, found in zip(GIVEN, (x[:3], x[3:]), given_to(model, x), strict=True):
-        a, b = (layer.weight for layer in place.delta.own[domain])
+        a, b = (factor.own[domain].weight for factor in place.delta)
         close(found, F.linear(rows, place.layer.weight + b @ a, place.layer.bias))
 
 
@@ -387,7 +387,7 @@ def test_an_alignment_that_does_not_fit_the_trunks_end_says_so() -> None:
 def test_convolutions_in_groups_stay_shared_where_that_is_asked_for() -> None:
     model = attached("lora-conv", nn.Conv2d(3, 6, 3, groups=3), nn.Conv2d(6, 4, 1), grouped="share", rank=2)
     assert isinstance(model.trunk[0], nn.Conv2d)
-    assert model.trunk[1].delta.own["reds"][0].weight.shape == (2, 6, 1, 1)
+    assert model.trunk[1].delta[0].own["reds"].weight.shape == (2, 6, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -21,6 +21,7 @@ from udbench_adapters.places import (
     take_activation,
 )
 from udbench_adapters.settings import RoutingSettings, SsfSettings
+from udbench_adapters.together import scale_rows
 
 
 class OfChannels(nn.Module):
@@ -44,6 +45,12 @@ class Affine(OfChannels):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.addcmul(self.along(self.bias, x), x, self.along(self.weight, x))
+
+    @staticmethod
+    def forward_group(modules: Sequence[Affine], x: Tensor, rows: Sequence[int]) -> Tensor:
+        """Each one's forward of its rows of x."""
+        scales, biases = [module.weight for module in modules], [module.bias for module in modules]
+        return scale_rows(x, rows, scales, biases, last=modules[0].last)
 
 
 class Bias(OfChannels):

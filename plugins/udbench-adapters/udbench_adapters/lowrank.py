@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from udbench import Surgeon, UdbenchError
 from udbench_adapters.places import layers, own_norms
-from udbench_adapters.residual import check_plain
+from udbench_adapters.residual import Pointwise, check_plain
 from udbench_adapters.settings import LoraConvSettings, LoraSettings
 
 
@@ -36,7 +36,7 @@ def lora_conv(surgeon: Surgeon, settings: object) -> None:
         _check_convolution(path, surgeon.module(path), settings.rank)
     for path in paths:
         surgeon.wrap(path, lambda layer: _beside_convolution(layer, settings))
-        surgeon.per_domain(f"{path}.delta")
+        _own_factors(surgeon, path)
     own_norms(surgeon, settings.norms)
 
 
@@ -49,7 +49,12 @@ def lora(surgeon: Surgeon, settings: object) -> None:
         _check_rank("lora", path, settings.rank, layer.out_features, layer.in_features)
     for path in paths:
         surgeon.wrap(path, lambda layer: _beside_linear(layer, settings))
-        surgeon.per_domain(f"{path}.delta")
+        _own_factors(surgeon, path)
+
+
+def _own_factors(surgeon: Surgeon, path: str) -> None:
+    for factor in range(2):
+        surgeon.per_domain(f"{path}.delta.{factor}")
 
 
 def _beside_convolution(layer: nn.Module, settings: LoraConvSettings) -> LowRank:
@@ -64,8 +69,7 @@ def _beside_convolution(layer: nn.Module, settings: LoraConvSettings) -> LowRank
         bias=False,
         padding_mode=layer.padding_mode,
     )
-    up = nn.Conv2d(settings.rank, layer.out_channels, 1, bias=False)
-    return LowRank(layer, down, up, settings.scale)
+    return LowRank(layer, down, Pointwise(settings.rank, layer.out_channels), settings.scale)
 
 
 def _beside_linear(layer: nn.Module, settings: LoraSettings) -> LowRank:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,9 +11,22 @@ from torch import Tensor, nn
 from udbench import Surgeon, UdbenchError
 from udbench_adapters.places import CONVOLUTIONS, NORMS, channels_of, own_norms, spatial
 from udbench_adapters.settings import TsaSettings
+from udbench_adapters.together import convolve_rows
 
 IDENTITY = 1e-4
 ALIGNMENT = "alignment"
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution without a bias."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, 1, groups=groups, bias=False)
+
+    @staticmethod
+    def forward_group(modules: Sequence[Pointwise], x: Tensor, rows: Sequence[int]) -> Tensor | None:
+        """Each one's forward of its rows of x."""
+        return convolve_rows(x, rows, [module.weight for module in modules])
 
 
 class Series(nn.Module):
@@ -22,7 +37,7 @@ class Series(nn.Module):
         channels = layer.out_channels
         self.layer = layer
         self.norm = nn.BatchNorm2d(channels)
-        self.mix = nn.Conv2d(channels, channels, 1, groups=layer.groups, bias=False)
+        self.mix = Pointwise(channels, channels, layer.groups)
         nn.init.zeros_(self.mix.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,13 +60,23 @@ class Centre(nn.Module):
         self.padding_mode = "constant" if like.padding_mode == "zeros" else like.padding_mode
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.picked(x), self.weight, groups=self.groups)
+
+    @staticmethod
+    def forward_group(modules: Sequence[Centre], x: Tensor, rows: Sequence[int]) -> Tensor | None:
+        """Each one's forward of its rows of x."""
+        picked = modules[0].picked(x).contiguous(memory_format=torch.channels_last)
+        return convolve_rows(picked, rows, [module.weight for module in modules])
+
+    def picked(self, x: Tensor) -> Tensor:
+        """The positions of x that are at the centre of a window."""
         (down, across), (rows, columns) = self.beyond, self.stride
         if down > 0 or across > 0:
             x = F.pad(x, (max(0, across),) * 2 + (max(0, down),) * 2, mode=self.padding_mode)
         if self.beyond != (0, 0) or self.stride != (1, 1):
             top, left = max(0, -down), max(0, -across)
             x = x[:, :, top : x.shape[2] - top : rows, left : x.shape[3] - left : columns]
-        return F.conv2d(x, self.weight, groups=self.groups)
+        return x
 
 
 class Parallel(nn.Module):
@@ -83,6 +108,11 @@ class Alignment(nn.Module):
                 f"{tuple(x.shape[1:])} an image; set --set adapter.align=false, or choose another architecture"
             )
         return F.linear(x, self.weight) if x.dim() == 2 else F.conv2d(x, self.weight[..., None, None])
+
+    @staticmethod
+    def forward_group(modules: Sequence[Alignment], x: Tensor, rows: Sequence[int]) -> Tensor | None:
+        """Each one's forward of its rows of x."""
+        return convolve_rows(x, rows, [module.weight[..., None, None] for module in modules])
 
 
 def series(surgeon: Surgeon) -> None:
