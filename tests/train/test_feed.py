@@ -75,10 +75,22 @@ def test_without_padding_and_flips_training_images_are_the_centre_view() -> None
     assert images.shape == (6, 3, 4, 4) and torch.equal(images[:, 0], images[:, 2])
 
 
+class Packed:
+    """Encoded images that are decoded to those of an array."""
+
+    def __init__(self, images: NDArray[np.uint8]) -> None:
+        self.images, self.shape = images, images.shape[1:]
+
+    def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
+        return self.images[row]
+
+
+@pytest.mark.parametrize("encoded", [False, True], ids=["pixels", "encoded"])
 @pytest.mark.parametrize("flip", [False, True])
-def test_crops_are_shifts_of_the_padded_image_mirrored_only_where_allowed(flip: bool) -> None:
+def test_crops_are_shifts_of_the_padded_image_mirrored_only_where_allowed(flip: bool, encoded: bool) -> None:
     domain = numbered(images=60, size=6, pad=2, flip=flip, mean=(100.0,), std=(50.0,))
-    feed = toys.toy_feed([domain])
+    feed = toys.toy_feed([replace(domain, images=Packed(domain.images)) if encoded else domain])
+    feed.plan([(Slice("reds", 6),)], range(10), BATCH)
     kinds: set[tuple[int, int, bool]] = set()
     for round in range(10):
         images, (labels,) = feed.next(round, [Slice("reds", 6)], BATCH)

@@ -13,6 +13,7 @@ from udbench.adapters import Adapter, Treatment
 from udbench.testing import toys
 from udbench.train.compiled import Compiled
 from udbench.train.model import UniversalModel, build_model, stored_bits
+from udbench.train.norms import recalibrate
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.owned import owned_names
 from udbench.train.route import Slice
@@ -161,3 +162,18 @@ def test_a_compiled_round_leaves_frozen_moments_alone() -> None:
     step.gradients(0, make_schedule(model.inputs, recipe).groups)
     moved = {name for name, buffer in model.named_buffers() if name in before and not torch.equal(buffer, before[name])}
     assert moved == {name for name in before if ".own." in name} and len(moved) == 4
+
+
+def test_recalibrating_leaves_moments_that_an_adapter_has_frozen_as_they_are() -> None:
+    def attach(surgeon: Surgeon, settings: None) -> None:
+        first, *others = surgeon.batch_norms()
+        surgeon.freeze(first)
+        for path in others:
+            surgeon.moments(path, "shared")
+
+    model = trained(built(attach))
+    before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}
+    recalibrate(model, 2, lambda i: model(torch.randn(5, 3, 8, 8, dtype=torch.float64), SLICES))
+    moved = {name for name, value in model.named_buffers() if name in before and not torch.equal(value, before[name])}
+    frozen = {name for name in before if name.startswith("trunk.norm1.")}
+    assert moved and moved == before.keys() - frozen

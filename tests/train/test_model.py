@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -199,6 +200,32 @@ def test_active_functional_dropout_is_refused_by_name() -> None:
     with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws at random .*dropout"):
         model_of(arch=network(inner))
     model_of(arch=network(nn.Sequential(Functional(0.0))))
+
+
+class Random(nn.Module):
+    def __init__(self, drawn: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.conv, self.drawn = nn.Conv2d(3, 3, 1), drawn
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drawn(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda x: F.rrelu(x, training=True),
+        lambda x: F.gumbel_softmax(x, dim=1),
+        lambda x: x * torch.randint(0, 2, ()),
+        lambda x: x[torch.randperm(len(x))],
+        lambda x: x + torch.empty_like(x).exponential_(),
+        lambda x: x + torch.poisson(torch.ones_like(x)),
+    ],
+    ids=["rrelu", "gumbel_softmax", "randint", "randperm", "exponential_", "poisson"],
+)
+def test_whatever_else_draws_at_random_is_refused_by_name(drawn: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws at random"):
+        model_of(arch=network(nn.Sequential(Random(drawn))))
 
 
 def test_attention_with_functional_dropout_is_refused() -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from udbench.errors import BadSetting
+from udbench.plugins import load
 from udbench.testing.worlds import COSTS, ROWS, in_world, resumed, trained
 from udbench.train.schedule import deal
 
-PAPER = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "domain-scale"]
-WEIGHTS = ["series", "piggyback", "taps", "lora-conv"]  # what is behind, weights that are made, a penalty, a branch
-WITHOUT_NORMS = ["domain-scale"]
+ADAPTERS = load().names("adapters")
+TOY = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "series", "piggyback"]
+"""Those that are tried on the toy with batch norms; all others on the first that they take."""
 
 
 def assert_same(one: dict[str, Any], worlds: list[dict[str, Any]]) -> None:
@@ -27,18 +28,21 @@ def assert_same(one: dict[str, Any], worlds: list[dict[str, Any]]) -> None:
             assert np.sqrt(((other - gradient) ** 2).sum()) <= limit, name
     for each in worlds:
         assert each["losses"] == pytest.approx(one["losses"], rel=1e-12)
-        for name, value in one["state"].items():
-            np.testing.assert_allclose(each["state"][name], value, rtol=1e-11, atol=1e-12, err_msg=name)
-        for name, (predicted, log_probability) in one["predictions"].items():
-            assert (each["predictions"][name][0] == predicted).all()
-            np.testing.assert_allclose(each["predictions"][name][1], log_probability, rtol=1e-6)
+        for when in ("", ", recalibrated"):
+            for name, value in one["state" + when].items():
+                np.testing.assert_allclose(
+                    each["state" + when][name], value, rtol=1e-11, atol=1e-12, err_msg=name + when
+                )
+            for name, (predicted, log_probability) in one["predictions" + when].items():
+                assert (each["predictions" + when][name][0] == predicted).all()
+                np.testing.assert_allclose(each["predictions" + when][name][1], log_probability, rtol=1e-6)
     for name, state in one["optimizer"].items():
         for key, value in state.items():
             np.testing.assert_allclose(worlds[0]["optimizer"][name][key], value, rtol=1e-11, atol=1e-12, err_msg=name)
 
 
 CASES = [
-    *((adapter, "deep", adapter not in WITHOUT_NORMS) for adapter in [*PAPER, *WEIGHTS]),
+    *((adapter, "deep", adapter in TOY) for adapter in ADAPTERS),
     ("universal-bn", "partial:1-2", True),
     ("universal-bn", "none", True),
 ]

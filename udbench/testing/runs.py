@@ -33,6 +33,7 @@ class Silent:
         self.start, self.trouble = about["start"], about["trouble"]
 
     def stepped(self, step: Step) -> None:
+        assert step.losses, "a report tells losses"
         self.rounds.append(step.round)
 
     def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:

@@ -21,7 +21,9 @@ from udbench.testing import toys
 from udbench.train.checkpoint import Checkpoints, Progress
 from udbench.train.comm import Comm, join
 from udbench.train.evaluate import evaluate
+from udbench.train.loop import forward_round
 from udbench.train.model import UniversalModel, build_model
+from udbench.train.norms import recalibrate
 from udbench.train.optim import make_optimizer
 from udbench.train.schedule import deal, make_schedule
 from udbench.train.step import Step
@@ -83,7 +85,8 @@ def _work(rank: int, size: int, port: int, answers: Any, work: Callable[..., Any
 
 
 def trained(rank: int, world: int, cases: Sequence[tuple[str, str, bool]]) -> list[dict[str, Any]]:
-    """What becomes of a toy network in this world for each case: an adapter, a sharing, and whether it has norms."""
+    """What becomes of a toy network in this world for each case: an adapter, a sharing, and whether it is the toy with
+    batch norms or the first that the adapter takes."""
     comm = join(torch.device("cpu")) if world > 1 else Comm()
     found = [_trained(comm, *case) for case in cases]
     comm.close()
@@ -134,8 +137,9 @@ class _Toy:
             toys.toy_data("greys", classes=2, channels=1),
         ]
         self.comm, self.adapter = comm, load().get(Adapter, adapter)
+        arch = toys.toy_architecture(dropout=0.3) if norms else toys.toy_for(self.adapter, dropout=0.3)
         self.model: UniversalModel = build_model(
-            toys.toy_architecture(dropout=0.3, norms=norms),
+            arch,
             self.adapter,
             toys.toy_inputs(self.data),
             adapter_settings=self.adapter.settings() if self.adapter.settings else None,
@@ -161,15 +165,25 @@ class _Toy:
         self.comm.come_home(self.model, self.optimizer)
         rows = {domain.name: np.asarray(domain.test_rows) for domain in self.data}
         by_batch = self.adapter.evaluation == "batch"
-        seen = evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch, comm=self.comm)
-        return {
+
+        def predictions() -> dict[str, Any]:
+            seen = evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch, comm=self.comm)
+            return {name: (each.predicted, each.log_probability) for name, each in seen.items()}
+
+        def state() -> dict[str, Any]:
+            return {name: value.numpy().copy() for name, value in self.model.state_dict().items()}
+
+        found: dict[str, Any] = {
             "losses": {name: float(loss) for name, loss in losses.items()},
             "gradients": {n: None if p.grad is None else p.grad.numpy() for n, p in self.model.named_parameters()},
-            "state": {name: value.numpy() for name, value in self.model.state_dict().items()},
+            "state": state(),
             "optimizer": {
                 n: {k: v.numpy() for k, v in self.optimizer.state[p].items()}
                 for n, p in self.model.named_parameters()
                 if p in self.optimizer.state
             },
-            "predictions": {name: (each.predicted, each.log_probability) for name, each in seen.items()},
+            "predictions": predictions(),
         }
+        recalibrate(self.model, 2, lambda i: forward_round(self.step, self.schedule, ROUNDS + i))
+        self.comm.come_home(self.model)
+        return found | {"state, recalibrated": state(), "predictions, recalibrated": predictions()}

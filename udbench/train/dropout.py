@@ -109,17 +109,20 @@ class _Watch(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         here = self.stack[-1] if self.stack else ""
-        if here not in self.counted and _draws(name, args, kwargs):
+        if here in self.counted:
+            return func(*args, **kwargs)
+        before = torch.get_rng_state()
+        value = func(*args, **kwargs)
+        if _drops(name, args, kwargs) or not torch.equal(before, torch.get_rng_state()):
             raise UdbenchError(
                 f"the network's module '{here}' draws at random in its forward ({name}), so its results would depend "
                 "on who shares a batch; use nn.Dropout or DropPath modules, whose draws are counted, or set it to 0"
             )
-        return func(*args, **kwargs)
+        return value
 
 
-def _draws(name: str, args: Any, kwargs: Any) -> bool:
-    if name in {"bernoulli", "bernoulli_", "rand_like", "randn_like", "rand", "randn", "normal_", "uniform_"}:
-        return True
+def _drops(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether a function of torch is asked to drop at random; some draw nothing where they drop nothing here."""
     if "attention" in name or "dropout" in name:
         p, training = _ARGUMENTS.get(name, (("p", 1), ("training", 2)))
         return bool(_argument(p, args, kwargs, 0.5 if "dropout" in name else 0.0)) and bool(

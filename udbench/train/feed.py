@@ -157,16 +157,26 @@ class Feed:
         stream = draws(self.seed, "augment", part.domain, round)
         shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
         mirror = stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
-        if part.domain in self._images and domain.pad:
-            return self._cropped(part.domain, picked, shift, mirror)
-        views = Views(part.domain, picked) if part.domain in self._images else self._views(part, round, batch)
-        return self._whitened(part.domain, _mirrored(self._pixels(views), mirror))
+        if part.domain not in self._images:
+            pixels = self._pixels(self._views(part, round, batch))
+            if domain.pad:
+                return self._cropped(part.domain, pixels, np.arange(part.rows), shift, mirror)
+        elif domain.pad:
+            return self._cropped(part.domain, self._images[part.domain], picked, shift, mirror)
+        else:
+            pixels = self._pixels(Views(part.domain, picked))
+        return self._whitened(part.domain, _mirrored(pixels, mirror))
 
     def _cropped(
-        self, domain: str, picked: NDArray[np.int64], shift: NDArray[np.int64], mirror: NDArray[np.bool_]
+        self,
+        domain: str,
+        store: Tensor,
+        picked: NDArray[np.int64],
+        shift: NDArray[np.int64],
+        mirror: NDArray[np.bool_],
     ) -> Tensor:
-        """One gather: windows shifted by so many rows and columns, with zeros where they leave the image."""
-        store = self._images[domain]
+        """One gather from images (N, H, W, C): windows shifted by so many rows and columns, with zeros where they
+        leave the image."""
         height, width = store.shape[1:3]
         y = np.arange(height) + shift[:, :1]
         x = np.where(mirror[:, None], np.arange(width)[::-1], np.arange(width)) + shift[:, 1:]

@@ -82,7 +82,8 @@ def train(
 
     def keep() -> None:
         nonlocal saved
-        report()
+        if pending:
+            report()
         save(progress())
         saved = time.monotonic()
         told.discard("save")
@@ -115,15 +116,17 @@ def train(
             if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < leg.stop:
                 keep()
         if settings.norm.recalibrate:
-            recalibrate(model, settings.norm.recalibrate, lambda i: _forward(step, schedule, leg.stop + i))
+            recalibrate(model, settings.norm.recalibrate, lambda i: forward_round(step, schedule, leg.stop + i))
     return progress()
 
 
-def _forward(step: Step, schedule: Schedule, round: int) -> None:
+def forward_round(step: Step, schedule: Schedule, round: int) -> None:
+    """A round's forwards, which leave their moments and nothing else. All processes of a run do it together."""
     for group in schedule.groups:
         images, _ = step.feed.next(round, group, step.batch)
-        with computing(step.precision, step.feed.device):
+        with computing(step.precision, step.feed.device), step.comm.norms():
             step.model(images, group, round)
+    step.comm.share_moments(step.model)
 
 
 def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:

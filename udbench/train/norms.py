@@ -222,10 +222,13 @@ def forget_round(model: nn.Module) -> None:
 
 @torch.no_grad()
 def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], None]) -> None:
-    """Take all running moments anew: plain averages over so many rounds, whose forwards `forward_round` does."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
+    """Take all running moments anew: plain averages over so many rounds, whose forwards `forward_round` does.
+
+    Moments that are frozen stay as they are."""
     training = model.training
+    model.train()
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = None
         if norm.running_mean is not None:
@@ -234,7 +237,6 @@ def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], No
         if isinstance(own, RunningMoments):
             own.restart()
     try:
-        model.train()
         for round in range(rounds):
             forward_round(round)
             end_round(model)
