@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ class Said:
         self.size, self.heard = size, list[tuple[int, int]]()
         patch.setattr(dist, "new_group", lambda ranks: tuple(ranks))
         patch.setattr(dist, "get_world_size", lambda group=None: self._members(group))
-        patch.setattr(dist, "all_reduce", lambda tensor, group=None: self._hear(tensor, group))
+        patch.setattr(dist, "all_reduce", self._sum)
         patch.setattr(dist, "all_gather", self._gather)
 
     def _members(self, group: Any) -> int:
@@ -51,6 +52,10 @@ class Said:
 
     def _hear(self, tensor: torch.Tensor, group: Any = None) -> None:
         self.heard.append((-1 if group is None else len(group), tensor.nbytes))
+
+    def _sum(self, tensor: torch.Tensor, group: Any = None, async_op: bool = False) -> SimpleNamespace | None:
+        self._hear(tensor, group)
+        return SimpleNamespace(wait=lambda: None) if async_op else None
 
     def _gather(self, heard: list[torch.Tensor], said: torch.Tensor, group: Any = None) -> None:
         self._hear(said, group)

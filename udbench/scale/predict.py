@@ -21,7 +21,8 @@ from typing import Any
 from udbench.architectures import Input
 from udbench.config import RecipeSettings
 from udbench.scale.rates import Link, Rates
-from udbench.train.comm import BUCKET_BYTES, WISHES
+from udbench.train.comm import WISHES
+from udbench.train.overlap import BUCKET_BYTES
 from udbench.train.route import Slice
 from udbench.train.schedule import Deal, Group, deal, make_schedule
 
@@ -286,11 +287,11 @@ def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Deal)
     means = sum(work.shared) * MEAN_PASSES / memory
     if processes == 1:
         return means
-    seconds = sum(sum_seconds(size, processes, rates.link) for size in [*_told(work, processes), *buckets(work.shared)])
+    seconds = sum(sum_seconds(size, processes, rates.link) for size in [*_told(work, processes), *buckets(work.shared[::-1])])
     copied = sum(work.shared)
     if split := _split(own, dealt):
         domain, members = split
-        seconds += sum(sum_seconds(size, members, rates.link) for size in buckets(work.private[domain]))
+        seconds += sum(sum_seconds(size, members, rates.link) for size in buckets(work.private[domain][::-1]))
         copied += sum(work.private[domain])
     return seconds + means + copied * BUCKET_PASSES / memory
 

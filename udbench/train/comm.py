@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from udbench.errors import BadSetting, RunFailed
 from udbench.train.norms import SliceNorm
-from udbench.train.owned import owned_parameters
+from udbench.train.overlap import Sums
+from udbench.train.owned import owned_names, owned_parameters
 from udbench.train.schedule import Deal
 from udbench.train.synced import syncing
 
-BUCKET_BYTES = 25 << 20
 WISHES = ("stop", "save")
 TIMEOUT = 600.0
 
@@ -37,6 +37,7 @@ class Comm:
         self._asked: frozenset[str] = frozenset()
         self._granted: frozenset[str] = frozenset()
         self._groups: dict[str, Any] = {}
+        self._sums: list[Sums] = []
         self._round = 0
 
     @property
@@ -72,6 +73,21 @@ class Comm:
         with syncing(group):
             yield
 
+    @contextmanager
+    def summing(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> Iterator[None]:
+        """Within, the last backward of a round runs, and sums of gradients begin as they are whole.
+
+        `sum_gradients` waits for them; without this it begins them itself.
+        """
+        if self.size == 1:
+            yield
+            return
+        self._sums = self._sums_of(shared, private)
+        with ExitStack() as watched:
+            for sums in self._sums:
+                watched.enter_context(sums.watching())
+            yield
+
     def sum_gradients(
         self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]], losses: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -84,16 +100,21 @@ class Comm:
             return dict(losses)
         assert self.deal is not None
         names = list(self.deal.members)
-        used = self._agree([parameter.grad is not None for parameter in shared])
+        sums, self._sums = self._sums or self._sums_of(shared, private), []
+        for each in sums:
+            each.send()
+        flags = self._agree([parameter.grad is not None for parameter in shared])
+        used = {id(parameter) for parameter, use in zip(shared, flags, strict=True) if use}
         told = torch.zeros(len(names), dtype=torch.float64, device=self.device)
         for i, name in enumerate(names):
             if name in losses:
                 told[i] = losses[name].double()
         with self._guarded():
             dist.all_reduce(told)
-            self._sum([parameter for parameter, use in zip(shared, used, strict=True) if use], None)
-            for domain, group in self._groups.items():
-                self._sum([parameter for parameter in private[domain] if parameter.grad is not None], group)
+        of_all, *own = sums
+        of_all.finish(lambda parameter: id(parameter) in used)
+        for each in own:
+            each.finish(lambda parameter: parameter.grad is not None)
         self._round += 1
         return {name: told[i] for i, name in enumerate(names)}
 
@@ -174,14 +195,10 @@ class Comm:
         self._granted = frozenset(wish for wish, yes in zip(WISHES, flags[len(used) :], strict=True) if yes)
         return flags[: len(used)]
 
-    def _sum(self, parameters: Sequence[Tensor], group: Any) -> None:
-        for bucket in _buckets(parameters):
-            flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
-            dist.all_reduce(flat, group=group)
-            for parameter, value in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
-                if parameter.grad is None:
-                    parameter.grad = torch.empty_like(parameter)
-                parameter.grad.copy_(value.view(parameter.shape))
+    def _sums_of(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> list[Sums]:
+        """Those of what all share, and of what the processes of a split domain own together."""
+        split = [Sums(private[domain], group, self._guarded) for domain, group in self._groups.items()]
+        return [Sums(shared, None, self._guarded), *split]
 
     def _bring_states(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         assert self.deal is not None
@@ -251,27 +268,7 @@ def _timeout() -> float:
     return seconds
 
 
-def _gradient(parameter: Tensor) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-
-def _buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours of one number format, up to so many bytes together."""
-    bucket: list[Tensor] = []
-    size = 0
-    for parameter in parameters:
-        if bucket and (size + parameter.nbytes > BUCKET_BYTES or parameter.dtype != bucket[0].dtype):
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(parameter)
-        size += parameter.nbytes
-    if bucket:
-        yield bucket
-
-
 def _owned_tensors(model: nn.Module, domain: str) -> list[Tensor]:
-    from udbench.train.owned import owned_names
-
     names = owned_names(model, domain)
     return [tensor for name, tensor in model.state_dict(keep_vars=True).items() if name in names]
 

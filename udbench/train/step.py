@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,7 +58,9 @@ class Step:
         for group in groups:
             images, labels = self.feed.next(round, group, self.batch)
             total, means = self.forward(images, labels, group, round)
-            total.backward()
+            last = group is groups[-1]
+            with self.comm.summing(self._shared, self._private) if last else nullcontext():
+                total.backward()
             losses.update(means)
         return self.finish(losses)
 

@@ -1,0 +1,90 @@
+"""Sums of gradients over processes that begin while a backward still goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+BUCKET_BYTES = 4 << 20
+
+Guard = Callable[[], AbstractContextManager[None]]
+
+
+class Sums:
+    """The sums of some parameters' gradients over the processes of a group (None: all), bucket by bucket.
+
+    Buckets go from the last parameter to the first, as a backward reaches them, and begin in that order in all
+    processes, whose parameters are alike. A parameter without a gradient here counts as zero. What fails does so
+    under `guard`.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], group: Any, guard: Guard) -> None:
+        self._buckets = list(buckets([p for p in reversed(parameters) if p.requires_grad]))
+        self._group, self._guard = group, guard
+        self._missing = [len(bucket) for bucket in self._buckets]
+        self._sent: list[tuple[Tensor, Any]] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within, the last backward of a round runs: a bucket is sent once its gradients are whole. All are behind
+        it."""
+        hooks = [
+            parameter.register_post_accumulate_grad_hook(lambda _, i=i: self._whole(i))
+            for i, bucket in enumerate(self._buckets)
+            for parameter in bucket
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.send()
+
+    def send(self, last: int | None = None) -> None:
+        """Send all buckets before this one (all there are) that have not been sent."""
+        for bucket in self._buckets[len(self._sent) : last]:
+            flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
+            with self._guard():
+                self._sent.append((flat, dist.all_reduce(flat, group=self._group, async_op=True)))
+
+    def finish(self, used: Callable[[Tensor], bool]) -> None:
+        """Wait for the sums, and make them the gradients of the parameters that were used."""
+        self.send()
+        for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
+            with self._guard():
+                work.wait()
+            for parameter, value in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
+                if used(parameter):
+                    if parameter.grad is None:
+                        parameter.grad = torch.empty_like(parameter)
+                    parameter.grad.copy_(value.view(parameter.shape))
+
+    def _whole(self, index: int) -> None:
+        self._missing[index] -= 1
+        ready = len(self._sent)
+        while ready < len(self._buckets) and self._missing[ready] == 0:
+            ready += 1
+        self.send(ready)
+
+
+def buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Neighbours of one number format, up to so many bytes together."""
+    bucket: list[Tensor] = []
+    size = 0
+    for parameter in parameters:
+        if bucket and (size + parameter.nbytes > BUCKET_BYTES or parameter.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, size = [], 0
+        bucket.append(parameter)
+        size += parameter.nbytes
+    if bucket:
+        yield bucket
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
