@@ -32,6 +32,11 @@ def check_shared(job: Job) -> None:
         )
     if job.config.settings.batch == "mixed":
         raise BadSetting("batch=mixed needs all domains in one forward, so in one process; leave it out")
+    if job.config.settings.phases or job.config.settings.train != "all":
+        raise BadSetting(
+            "the recipe trains a part of the network, or one part after another, and only rounds of all domains that "
+            "train everything are reckoned with; `udbench run --dry-run` times each phase"
+        )
 
 
 def count(job: Job, specs: Mapping[str, DomainSpec]) -> Work:
