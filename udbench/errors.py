@@ -13,7 +13,8 @@ Anything else that escapes is a bug of ours and shows its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 
 
 class UdbenchError(Exception):
@@ -57,6 +58,28 @@ class RunFailed(UdbenchError):
     """A run that was well asked for and still could not end well."""
 
     exit_code = 1
+
+
+@contextmanager
+def plugin_code(what: str) -> Generator[None]:
+    """Within, code runs that a plugin brought; what escapes it and is no message yet becomes one.
+
+    `what` says whose it is and what it does ("adapter 'mine', attached to 'resnet38'"). Raises BadPlugin.
+    """
+    try:
+        yield
+    except (UdbenchError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise plugin_failed(what, error) from error
+
+
+def plugin_failed(what: str, error: Exception) -> BadPlugin:
+    """What to say of an error that escaped from a plugin's code."""
+    return BadPlugin(
+        f"{what}: its code failed with {type(error).__name__}: {error}; mend it or leave it out (--traceback shows "
+        "where, `udbench check` tries a plugin)"
+    )
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:

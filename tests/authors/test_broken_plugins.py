@@ -149,3 +149,67 @@ def test_every_first_party_plugin_declares_the_contract_in_its_package() -> None
     for path in projects:
         points = tomllib.loads(path.read_text())["project"]["entry-points"]
         assert points["udbench.contract"] == dict.fromkeys(points["udbench"], f"v{hookspecs.CONTRACT}"), path
+
+
+ADAPTER = "import udbench\ndef attach(surgeon, settings):\n    raise KeyError('boom')\n@udbench.hookimpl\n"
+ARCHITECTURE = "import udbench\ndef build(inputs, settings):\n    return 1 / 0\n@udbench.hookimpl\n"
+DOMAIN = """
+    import numpy, udbench
+    SPEC = udbench.DomainSpec(name="mine", num_classes=2, channels=3, num_train=8, num_test=4, flip=True,
+        content="", licence="MIT", homepage="", citation="")
+    class Source:
+        class_names = ("a", "b")
+        index = udbench.Index(label=numpy.arange(12) % 2, split=numpy.array(["train"] * 8 + ["test"] * 4),
+            name=numpy.array([str(i) for i in range(12)]))
+        def read(self, i):
+            raise LookupError("boom")
+    def broken(root):
+        raise KeyError("boom")
+    @udbench.hookimpl
+    def udbench_domains():
+        return [udbench.Domain(spec=SPEC, open=OPEN, embedded=True)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "said"),
+    [
+        (
+            ADAPTER + "def udbench_adapters():\n    return [udbench.Adapter(name='mine', attach=attach)]",
+            ["--adapter", "mine"],
+            "adapter 'mine', attached to 'resnet38': its code failed with KeyError: 'boom'",
+        ),
+        (
+            ARCHITECTURE + "def udbench_architectures():\n    return [udbench.Architecture(name='mine', build=build)]",
+            ["--arch", "mine"],
+            "architecture 'mine', built: its code failed with ZeroDivisionError",
+        ),
+        (
+            DOMAIN.replace("OPEN", "broken"),
+            ["--domains", "mine,handwriting"],
+            "domain 'mine', opened: its code failed with KeyError: 'boom'",
+        ),
+        (
+            DOMAIN.replace("OPEN", "lambda root: Source()"),
+            ["--domains", "mine,handwriting"],
+            "a domain that was asked for image 0: its code failed with LookupError: boom",
+        ),
+    ],
+    ids=["adapter", "architecture", "domain", "images"],
+)
+def test_one_that_fails_at_work_is_named_and_nothing_is_left(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    code: str, words: list[str], said: str,
+) -> None:  # fmt: skip
+    from udbench.cli import main
+
+    install(site, f"works_{words[0][2:]}_{len(said)}", textwrap.dedent(code))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
+    chosen = {"--adapter": "domain-bn", "--arch": "resnet38", "--domains": "handwriting", words[0]: words[1]}
+    given = [word for pair in chosen.items() for word in pair]
+    with pytest.raises(SystemExit) as left:
+        main(["run", *given, "--set", "rounds=1", "--set", "image_size=16", "--workers", "1", "--no-board"])
+    told = " ".join(capsys.readouterr().err.split())
+    assert left.value.code == 2 and said in told and "--traceback shows where" in told
+    assert not list(tmp_path.glob("runs/*/result.json"))

@@ -16,7 +16,7 @@ from udbench.data.handed import read_source
 from udbench.data.image import DamagedImage, to_pixels
 from udbench.data.store import pixel_sums
 from udbench.domains import Source
-from udbench.errors import BadData
+from udbench.errors import BadData, UdbenchError, plugin_failed
 from udbench.processes import stopped
 
 # Rows that one process takes at a time: fewer towards the end, so that all of them end at about the same time.
@@ -122,6 +122,10 @@ def _read(source: Source, rows: NDArray[np.int64], wanted: range, damaged: dict[
             damaged[row] = error.strerror or str(error)
         except MemoryError:
             damaged[row] = "the file does not fit in memory"
+        except UdbenchError:
+            raise
+        except Exception as error:
+            raise plugin_failed(f"a domain that was asked for image {row}", error) from error
     return found
 
 

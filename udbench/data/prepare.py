@@ -16,7 +16,7 @@ from udbench.data.handed import SOURCE
 from udbench.data.listing import Listing, list_images
 from udbench.data.store import Store, Wanted, first_store, store_paths
 from udbench.domains import Source
-from udbench.errors import BadData
+from udbench.errors import BadData, plugin_code
 from udbench.files import DiskFull, atomic_write, explained
 from udbench.processes import Processes, in_processes
 
@@ -84,8 +84,10 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
 
 def _listed(want: Wanted) -> tuple[Source, Listing]:
     try:
-        source = want.domain.open(want.root)
-        return source, list_images(source, want.domain.spec, want.root, shuffled=want.form.sharded)
+        with plugin_code(f"domain '{want.domain.spec.name}', opened"):
+            source = want.domain.open(want.root)
+        with plugin_code(f"domain '{want.domain.spec.name}', its images listed"):
+            return source, list_images(source, want.domain.spec, want.root, shuffled=want.form.sharded)
     except OSError as error:
         raise BadData(
             f"'{want.domain.spec.name}': {error.filename or want.root} cannot be read: {error.strerror or error}"

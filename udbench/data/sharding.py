@@ -24,7 +24,7 @@ from udbench.data.store import Wanted, content_hash, hash_file, moments, picture
 from udbench.data.tars import TarWriter
 from udbench.data.view import scale_of
 from udbench.domains import Source
-from udbench.errors import BadData
+from udbench.errors import BadData, UdbenchError, plugin_failed
 from udbench.files import atomic_write, writing
 from udbench.processes import Processes, stopped
 
@@ -228,6 +228,10 @@ def _write(
             except MemoryError:
                 written.damaged[row] = "the file does not fit in memory"
                 continue
+            except UdbenchError:
+                raise
+            except Exception as error:
+                raise plugin_failed(f"a domain that was asked for image {row}", error) from error
             written.places.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
             archive.add(f"{row:09d}.cls", str(int(labels[row])).encode())
             if row < task.num_train:

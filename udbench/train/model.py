@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from udbench.adapters import Adapter, Treatment
 from udbench.architectures import Architecture, Input, Network
-from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.errors import BadPlugin, BadSetting, UdbenchError, plugin_code
 from udbench.train.draws import draws, seeded
 from udbench.train.dropout import count_dropout, refusing_random_functions
 from udbench.train.frozen import rest
@@ -179,7 +179,7 @@ def build_model(
     the architecture has it, with pretrained weights if it is told to.
     Raises UdbenchError when sharing, adapter and network do not go together.
     """
-    with seeded(seed, "trunk"):
+    with seeded(seed, "trunk"), plugin_code(f"architecture '{architecture.name}', built"):
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
         _begin_with(network.trunk, trunk, architecture.name)
@@ -187,7 +187,8 @@ def build_model(
         network.begin()
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
-    heads, label_maps = _heads(network, inputs, shapes, sharing, seed)
+    with plugin_code(f"architecture '{architecture.name}', its heads made"):
+        heads, label_maps = _heads(network, inputs, shapes, sharing, seed)
     route, domains = Route(), tuple(inputs)
     model = UniversalModel(network.trunk, heads, inputs, route, label_maps)
     count_dropout(model, route, seed)
@@ -196,7 +197,8 @@ def build_model(
     shared = [stage for i, stage in enumerate(network.stages) if i not in private]
     if shared:
         surgeon = Surgeon(model.trunk, shared, domains, route, seed=seed, order=order)
-        adapter.attach(surgeon, adapter_settings)
+        with plugin_code(f"adapter '{adapter.name}', attached to '{architecture.name}'"):
+            adapter.attach(surgeon, adapter_settings)
         surgeon.finish()
         if (penalty := adapter.penalty) is not None:
             model.penalise = lambda trunk, domain: penalty(trunk, domain, adapter_settings)
