@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,19 @@ def test_what_cannot_go_on_is_refused(before: str, place: Path, call: Any, words
     done = call("run", "--no-board", *words, "--out", "refused")
     assert done.code == 2 and told in " ".join(done.err.split()), done.err
     assert not (place / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "study 'pocket-frozen': its recipe .* is for a network that is trained already; .*--from RUN"),
+        (("--from", "nowhere"), "--from nowhere: there is no such folder with a result"),
+        (("--from", "nowhere", "--status"), "--from nowhere: there is no such folder with a result"),
+    ],
+)
+def test_a_study_that_goes_on_from_no_run_is_refused_before_its_first(
+    call: Any, place: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = call("sweep", "pocket-frozen", *words)
+    assert done.code == 2 and re.search(said, done.err) and done.err.count("error:") == 1
+    assert not (place / "sweeps").exists()

@@ -165,7 +165,26 @@ def _plan(
     if domains is not None:
         for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
             context.resolve_domains(suite, domains)
+    _check_source(plan, source)
     return plan
+
+
+def _check_source(plan: Plan, source: str | None) -> None:
+    """Refuse a study before its first run where every run of it would be, for what --from says or does not."""
+    from udbench.cli import origins
+    from udbench.errors import BadSetting
+    from udbench.recipes import Recipe
+
+    if source is not None:
+        origins.find(source)
+        return
+    known = set(context.registry().names("recipes"))
+    for name in dict.fromkeys(row.recipe for row in plan.rows if row.recipe in known):
+        if context.registry().get(Recipe, str(name)).continues:
+            raise BadSetting(
+                f"study '{plan.name}': its recipe '{name}' is for a network that is trained already; say of which "
+                "run: --from RUN" + (f". {plan.note}" if plan.note else "")
+            )
 
 
 def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
