@@ -89,6 +89,9 @@ class Environment(_Record):
 
 TrainedOn = Literal["train", "train+val"]
 
+SAID_TWICE = ("suite", "suite_version", "domains", "score", "arch", "adapter", "sharing", "recipe", "seed")
+"""What a record says both by itself and in its configuration."""
+
 
 class RunResult(_Record):
     """`result.json`: one run, one seed. `split` says which images were scored; boards take "test" only.
@@ -134,12 +137,11 @@ class RunResult(_Record):
     def _consistent(self) -> RunResult:
         """Refuse what would break a board or mislead its reader: entries are told apart by `config`, and shown by
         the fields above it."""
-        shown = ("suite", "arch", "adapter", "sharing", "recipe", "seed")
-        if apart := [name for name in shown if getattr(self, name) != getattr(self.config, name)]:
-            raise ValueError(f"'{apart[0]}' is not what its config says")
         domains = sorted(self.domains)
         if not domains or sorted(score.domain for score in self.scores) != domains or sorted(self.stores) != domains:
             raise ValueError(f"'domains', 'scores' and 'stores' do not name the same domains, each once{self._lost()}")
+        if apart := [name for name in SAID_TWICE if getattr(self, name) != getattr(self.config, name)]:
+            raise ValueError(f"'{apart[0]}' is not what its config says")
         if self.trained_on != trained_on(self.config.settings.val_fraction):
             raise ValueError("'trained_on' is not what its config says")
         if not _close(self.mean_error, sum(score.error for score in self.scores) / len(domains)):

@@ -94,6 +94,29 @@ def test_what_cannot_be_a_baseline_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "baselines").exists()
 
 
+def test_two_that_are_made_at_once_are_both_kept_and_none_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from udbench.boards import baseline
+
+    read, others = read_baselines, [tables(), tables(entry("n2", (9.0, 9.0), "none", 2))]
+
+    def late(folder: Path) -> list[baseline.Baseline]:
+        """What is there, and behind it somebody else's next one."""
+        seen = read(folder)
+        if others:
+            monkeypatch.setattr(baseline, "read_baselines", read)
+            add_baseline(folder, others.pop(), None, None)
+            monkeypatch.setattr(baseline, "read_baselines", late)
+        return seen
+
+    monkeypatch.setattr(baseline, "read_baselines", late)
+    path, made = add_baseline(tmp_path, tables(), None, None)
+    assert made.version == 2 and path.name == "2.json", "the same as the one that was made at last"
+    assert [(each.version, each.entries) for each in read(tmp_path)] == [(2, ("n0", "n1")), (1, ("n0", "n1", "n2"))]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["1.json", "2.json"]
+
+
 @pytest.mark.parametrize("damage", ["", "{}", "[]", "[" * 5000, '{"schema": 1}'])
 def test_a_file_that_is_none_is_named(tmp_path: Path, damage: str) -> None:
     path, made = add_baseline(tmp_path, tables(), None, None)

@@ -89,6 +89,10 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "climbing": (document(lambda d: d.update(id="../a")), "id: String should match"),
     "val": (document(lambda d: d.update(split="val")), "boards take test scores only"),
     "trained": (document(lambda d: d.update(trained_on="train")), "'trained_on' is not what its config says"),
+    "order": (document(lambda d: d["domains"].reverse()), "'domains' is not what its config says"),
+    "elsewhere": (document(lambda d: d["config"].update(domains=["elsewhere"])), "'domains' is not what its config"),
+    "version": (document(lambda d: d.update(suite_version="2")), "'suite_version' is not what its config says"),
+    "scored": (document(lambda d: d["config"].update(score="decathlon")), "'score' is not what its config says"),
     "chosen": (document(lambda d: d.update(checkpoint="best")), "checkpoint: Input should be 'last'"),
 }  # fmt: skip
 

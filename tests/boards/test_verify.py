@@ -21,8 +21,8 @@ from udbench.boards.incoming import Suites
 from udbench.boards.predictions import load_predictions
 from udbench.boards.verify import Find, Finding, Here, verify_entry
 from udbench.builtin import mean_error
-from udbench.data.store import Store, open_store
-from udbench.errors import BadData
+from udbench.data.store import Store
+from udbench.errors import BadData, BadSetting
 from udbench.results import RunResult, read_result
 from udbench.testing.boards import Bench, bench_in, write_entry
 
@@ -58,8 +58,21 @@ def here(find: Find, scores: Mapping[str, Any] | None = None, suites: Suites = S
 
 
 def said(finding: Finding) -> str:
-    assert finding.mark is None and not finding.lacks
+    """What is held against the entry, where nothing else is amiss."""
+    assert finding.mark is None and not finding.lacks and not finding.faults
     return "\n".join(finding.problems)
+
+
+def lacking(finding: Finding) -> str:
+    """What could not be checked with the stores here, which is not held against the entry."""
+    assert finding.mark is None and not finding.problems and not finding.faults
+    return "\n".join(finding.lacks)
+
+
+def faulty(finding: Finding) -> str:
+    """What is damaged here, which is not held against the entry."""
+    assert finding.mark is None and not finding.problems and not finding.lacks
+    return "\n".join(finding.faults)
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -224,7 +237,7 @@ def copied(store: Store, tmp_path: Path, change: Callable[[Path], None]) -> Stor
     folder = tmp_path / "copied" / store.path.name
     shutil.copytree(store.path, folder)
     change(folder)
-    return open_store(folder)
+    return Store(folder)
 
 
 def relabel(folder: Path) -> None:
@@ -233,10 +246,12 @@ def relabel(folder: Path) -> None:
     np.save(folder / "labels.npy", labels)
 
 
-def test_a_tampered_label_or_store_is_named(entry: Path, bench: Bench, tmp_path: Path) -> None:
+def test_a_tampered_label_or_store_is_named_and_not_held_against_the_entry(
+    entry: Path, bench: Bench, tmp_path: Path
+) -> None:
     left, right = bench.stores
     changed = copied(right, tmp_path / "labels", relabel)
-    assert "labels.npy was changed: its sha256 is not the one" in said(verified(entry, left, changed))
+    assert "labels.npy was changed: its sha256 is not the one" in faulty(verified(entry, left, changed))
 
     def quietly(folder: Path) -> None:
         relabel(folder)
@@ -244,7 +259,7 @@ def test_a_tampered_label_or_store_is_named(entry: Path, bench: Bench, tmp_path:
         edit(folder / "store.json", lambda facts: facts["files_sha256"].update({"labels.npy": digest}))
 
     half = copied(right, tmp_path / "half", quietly)
-    assert "store.json was changed: its sha256 is not that of images and labels" in said(verified(entry, left, half))
+    assert "store.json was changed: its sha256 is not that of images and labels" in faulty(verified(entry, left, half))
 
     def wholly(folder: Path) -> None:
         quietly(folder)
@@ -253,7 +268,19 @@ def test_a_tampered_label_or_store_is_named(entry: Path, bench: Bench, tmp_path:
         edit(folder / "store.json", lambda f: f.update(sha256=hashlib.sha256(whole.encode()).hexdigest()))
 
     other = copied(right, tmp_path / "whole", wholly)
-    assert "'right': the store here" in (told := said(verified(entry, left, other))) and "other images or" in told
+    assert "'right': the store here" in (told := lacking(verified(entry, left, other))) and "other images or" in told
+
+    def newer(folder: Path) -> None:
+        edit(folder / "store.json", lambda f: f["spec"].update(version="9"))
+
+    later = copied(right, tmp_path / "newer", newer)
+    assert "is of version 9, and the entry's 1" in lacking(verified(entry, left, later))
+
+    def without(folder: Path) -> None:
+        edit(folder / "store.json", lambda f: f.update(damaged=["x.png", "y.png"]))
+
+    fewer = copied(right, tmp_path / "without", without)
+    assert "left out damaged images: 2, and the entry's 0" in lacking(verified(entry, left, fewer))
 
     def moved(folder: Path) -> None:
         edit(folder / "store.json", lambda f: f.update(num_train=f["num_train"] + 1, num_test=f["num_test"] - 1))
@@ -262,9 +289,35 @@ def test_a_tampered_label_or_store_is_named(entry: Path, bench: Bench, tmp_path:
     assert "'right': the entry's store has num_train 6, the store here 7" in said(verified(entry, left, split))
 
 
-def test_an_entry_of_other_images_than_it_says_is_named(entry: Path, bench: Bench) -> None:
+def test_an_entry_of_other_images_than_are_here_is_told_and_not_verified(entry: Path, bench: Bench) -> None:
     edit(entry, lambda document: document["stores"]["left"].update(sha256="0" * 64))
-    assert "'left': the store here" in said(verified(entry, *bench.stores))
+    assert "'left': the store here" in lacking(verified(entry, *bench.stores))
+
+
+def test_a_fault_of_one_store_hides_nothing_that_another_shows(entry: Path, bench: Bench, tmp_path: Path) -> None:
+    left, right = bench.stores
+    edit(entry, field("chance", 99.0))
+    finding = verified(entry, left, copied(right, tmp_path, relabel))
+    assert finding.problems == ("'left': chance is 99.0, recomputed 50.0",) and len(finding.faults) == 1
+
+
+def test_a_score_that_refuses_the_entrys_domains_is_the_entrys_and_one_that_fails_is_not(
+    entry: Path, bench: Bench
+) -> None:
+    by_name = {store.name: store for store in bench.stores}
+
+    def checked(compute: Callable[[Mapping[str, float]], Any]) -> Finding:
+        return verify_entry(
+            entry.parent.parent, entry, here(lambda _, name: by_name[name], scores={"mean-error": compute})
+        )
+
+    def refuses(errors: Mapping[str, float]) -> float:
+        raise BadSetting(f"knows no domain '{min(errors)}'")
+
+    assert "'mean-error' cannot be computed of its errors: knows no domain 'left'" in said(checked(refuses))
+    assert "'mean-error' failed here: ZeroDivisionError" in lacking(checked(lambda errors: 1 / 0))
+    assert "'mean-error' failed here: TypeError" in lacking(checked(lambda errors: None))
+    assert "recomputed nan" in said(checked(lambda errors: float("nan")))
 
 
 def test_what_is_not_here_leaves_an_entry_reported(entry: Path, bench: Bench) -> None:

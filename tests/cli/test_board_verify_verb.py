@@ -91,6 +91,53 @@ def test_without_stores_entries_stay_as_they_are_and_it_is_said(cli: Call, bench
     assert "its predictions are missing (b)" in cli("board", "verify", "b").out
 
 
+def damage(bench: Bench, name: str) -> bytes:
+    """Turn a label of a store here into another; what was there."""
+    (path,) = [store.path / "labels.npy" for store in bench.stores if store.name == name]
+    before = path.read_bytes()
+    path.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    return before
+
+
+def test_a_damaged_store_takes_no_mark_away_and_is_told(cli: Call, bench: Bench) -> None:
+    cli("board", "verify", "a")
+    marks = sorted((BOARDS / "small" / "verified").iterdir())
+    kept = [path.read_bytes() for path in marks]
+    damage(bench, "left")
+    said = cli("board", "verify")
+    assert said.code == 1 and said.err.startswith("error: a store of this machine cannot be checked with")
+    assert "labels.npy was changed" in said.out and "(a, b)" in said.out and "wrong:" not in said.out
+    assert sorted((BOARDS / "small" / "verified").iterdir()) == marks == [BOARDS / "small" / "verified" / "a.json"]
+    assert [path.read_bytes() for path in marks] == kept
+    both = cli("board", "verify", "--json").json["entries"]
+    assert [(each["standing"], each["problems"], len(each["faults"])) for each in both] == [
+        ("verified", [], 1),
+        ("reported", [], 1),
+    ]
+
+
+def test_other_images_than_the_entrys_leave_it_as_it_is(cli: Call, bench: Bench, tmp_path: Path) -> None:
+    from udbench.testing.trees import write_class_folders
+
+    cli("board", "verify", "a")
+    shutil.rmtree(tmp_path / "images" / "left")
+    write_class_folders(
+        tmp_path / "images" / "left", {"train/a": 4, "train/b": 2, "test/a": 10, "test/b": 10}, size=(8, 8)
+    )
+    cli("data", "prepare", "small", "--set", "image_size=8", "--workers", "1")
+    said = cli("board", "verify")
+    assert said.code == 0 and "not checked: 'left': the store here" in said.out and "wrong:" not in said.out
+    assert (BOARDS / "small" / "verified" / "a.json").exists() and "not again" in said.out
+
+
+def test_an_entry_whose_score_cannot_be_computed_stops_no_other(cli: Call, bench: Bench) -> None:
+    record = BOARDS / "small" / "a.json"
+    record.write_text(record.read_text().replace('"mean-error"', '"decathlon"'))
+    said = cli("board", "verify", "--json")
+    assert said.code == 1 and [each["standing"] for each in said.json["entries"]] == ["reported", "verified"]
+    assert "the score 'decathlon' cannot be computed of its errors" in said.json["entries"][0]["problems"][0]
+
+
 def test_domains_that_are_not_installed_cannot_be_checked(cli: Call, bench: Bench) -> None:
     said = cli("board", "verify", "--no-plugin", "bench")
     assert said.code == 0 and "'left' cannot be looked up here: no domain 'left'." in said.out
@@ -114,8 +161,9 @@ def test_the_predictions_of_another_method_are_remarked(cli: Call, bench: Bench)
         (["--out", "x"], "--out is where --reproduce trains"),
         (["a", "--since", "HEAD"], "--since chooses the entries itself"),
         (["--since", "HEAD"], "--since: git"),
+        (["--since", "HEAD", "--board", "elsewhere/boards"], "--since: git"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_mistakes_are_told_in_a_sentence(cli: Call, bench: Bench, words: list[str], reason: str) -> None:
     said = cli("board", "verify", *words)
@@ -165,6 +213,41 @@ def test_what_a_pull_request_adds_is_verified_and_what_it_may_not_do_is_named(cl
         assert reason in problems
 
 
+def test_a_board_that_was_removed_is_told_entry_by_entry_and_one_that_never_was_is_refused(
+    cli: Call, bench: Bench
+) -> None:
+    Path("README").write_text("of the whole repository")
+    git("init", "-b", "main")
+    git("add", "README", "leaderboards")
+    git("commit", "-m", "two entries")
+    git("checkout", "-b", "less")
+    shutil.rmtree(BOARDS)
+    Path("README").write_text("changed")
+    Path("notes.json").write_text("{}")
+    said = cli("board", "verify", "--check", "--since", "main")
+    assert said.code == 1 and "0 of 0 entries are not what they say; 4 changes that may not be" in said.err
+    for name in ("a.json", "a.npz", "b.json", "b.npz"):
+        assert f"{name}: entries never change and never go, and this one was removed" in said.out
+    assert "README" not in said.out and "notes" not in said.out
+    said = cli("board", "verify", "--check", "--since", "main", "--board", "leaderbords")
+    assert said.code == 2 and "leaderbords: there is no such folder of boards" in said.err
+
+
+def test_a_board_below_a_folder_that_is_called_as_a_reserved_one_is_judged_by_what_is_below_it(
+    cli: Call, bench: Bench
+) -> None:
+    Path("verified").mkdir()
+    git("init", "-b", "main")
+    git("commit", "--allow-empty", "-m", "nothing")
+    shutil.move(BOARDS, "verified/[boards]")
+    said = cli("board", "verify", "--check", "--since", "main", "--board", "verified/[boards]", "--json")
+    assert said.code == 0 and said.json["problems"] == []
+    assert [each["entry"] for each in said.json["entries"]] == ["a", "b"]
+    cli("board", "verify", "a", "--board", "verified/[boards]")
+    said = cli("board", "verify", "--check", "--since", "main", "--board", "verified/[boards]", "--json")
+    assert [line for line in said.json["problems"] if "marks of verification" in line and "a.json" in line]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run on two folders of images, on a board, and what it was made of."""
@@ -201,11 +284,14 @@ def test_weights_are_evaluated_and_a_network_trained_again(
     id = read_result(Path("runs/mine/result.json")).id
     said = cli("board", "verify", "--weights", "runs/mine", "--device", "cpu")
     assert said.code == 0 and "weights evaluated again: 0 of 8 images are told otherwise" in said.out, said
+    shutil.rmtree(tmp_path / "cache")
     said = cli("board", "verify", id, "--reproduce", "--device", "cpu", "--out", "runs/again")
     assert said.code == 0 and "trained again: the same bytes of predictions" in said.out
+    assert "not checked" not in said.out, "its images were made ready first"
     (each,) = cli("board", "verify", id, "--json").json["entries"]
     assert each["checked"] == ["predictions", "weights", "reproduced"]
     weights = Path("runs/mine/weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     said = cli("board", "verify", "--weights", "mine", "--device", "cpu")
-    assert said.code == 1 and "are not the weights of this entry" in said.out
+    assert said.code == 2 and f"are not the weights of entry {id}: its record names another sha256" in said.err
+    assert cli("board", "verify", id, "--json").json["entries"][0]["checked"] == each["checked"], "its mark stays"

@@ -276,6 +276,13 @@ def test_weights_that_hold_no_network_or_another_are_refused(cli: Call, made: Pa
     assert "runs/other/weights.safetensors holds another network's weights" in refused(cli, "other", "folder:cubes")
 
 
+def test_damaged_images_are_left_out_where_asked_for(cli: Call, made: Path) -> None:
+    next(Path("cubes").rglob("*.png")).write_bytes(b"")
+    assert "1 damaged image" in (said := refused(cli, "made", "folder:cubes")) and "--skip-damaged" in said
+    said = refused(cli, "made", "folder:cubes", "--skip-damaged", "--out", "runs/new")
+    assert said.startswith("error: runs/made/weights.safetensors is damaged: "), "it came as far as the weights"
+
+
 def test_a_folder_that_holds_something_is_not_written_to(cli: Call, made: Path) -> None:
     Path("notes").mkdir()
     Path("notes/notes.txt").write_text("mine")

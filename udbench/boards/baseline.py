@@ -5,7 +5,10 @@ Source: Rebuffi, Bilen, Vedaldi. Learning multiple visual domains with residual 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.boards.ranking import Row, Table
 from udbench.errors import BadData, BadSetting
-from udbench.files import atomic_write
+from udbench.files import explained, sync_folder
 
 SCHEMA = 1
 FOLDER = "baselines"
@@ -72,14 +75,26 @@ def add_baseline(
 ) -> tuple[Path, Baseline]:
     """Make a board's next baseline of its entries that share nothing; the same figures again are no new version.
 
-    Where several methods share nothing, `arch` and `recipe` choose by name, and `entry` by the id of one entry.
-    Raises BadSetting when there are none, or several to choose from.
+    Where several methods share nothing, `arch` and `recipe` choose by name, and `entry` by the id of one entry. Who
+    makes one at the same time gets the next number, or the same baseline. Raises BadSetting when there are none, or
+    several to choose from.
     """
     table, row = _chosen(folder, tables, arch, recipe, entry)
-    earlier = read_baselines(folder)
     if perfect := [name for name, error in row.errors.items() if error == 0]:
         raise BadSetting(f"{folder}: no errors at all on '{perfect[0]}', which no score can be measured by")
-    baseline = Baseline(
+    while True:
+        earlier = read_baselines(folder)
+        baseline = _next(table, row, earlier)
+        for before in earlier:
+            if before.model_copy(update={"version": baseline.version}) == baseline:
+                return folder / FOLDER / f"{before.version}.json", before
+        path = folder / FOLDER / f"{baseline.version}.json"
+        if _write_new(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n"):
+            return path, baseline
+
+
+def _next(table: Table, row: Row, earlier: Sequence[Baseline]) -> Baseline:
+    return Baseline(
         schema=SCHEMA,
         suite=table.suite,
         suite_version=table.suite_version,
@@ -92,12 +107,28 @@ def add_baseline(
         },
         entries=tuple(entry.result.id for entry in row.entries),
     )
-    for before in earlier:
-        if before.model_copy(update={"version": baseline.version}) == baseline:
-            return folder / FOLDER / f"{before.version}.json", before
-    path = folder / FOLDER / f"{baseline.version}.json"
-    atomic_write(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n")
-    return path, baseline
+
+
+def _write_new(path: Path, content: str) -> bool:
+    """Write a whole file where there is none; False where somebody else was first. Raises as `atomic_write` does."""
+    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with made.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            return False
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink()
+    return True
 
 
 def _chosen(

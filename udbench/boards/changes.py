@@ -8,7 +8,7 @@ from pathlib import Path
 
 from udbench.boards import marks
 from udbench.boards.entry import RESERVED
-from udbench.errors import BadSetting
+from udbench.errors import BadData, BadSetting
 
 ENDINGS = (".json", ".npz")
 
@@ -25,30 +25,36 @@ class Changes:
 def changes_since(board: Path, revision: str) -> Changes:
     """What was changed below a folder of boards since it left a revision, committed or not.
 
-    Entries never change and never go; marks are made by whoever keeps the board, and not handed in. Raises BadSetting
-    where there is no git, no repository, or no such revision.
+    Entries never change and never go, nor does the whole board; marks are made by whoever keeps it, and not handed in.
+    Raises BadSetting where there is no git, no repository, or no such revision; BadData where there is no such board,
+    and was none.
     """
-    place = board if board.is_dir() else Path()
-    top = Path(_git(place, "rev-parse", "--show-toplevel").strip())
+    whole = board.resolve()
+    place = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+    top = Path(_git(place, "rev-parse", "--show-toplevel").removesuffix("\n"))
     base = _git(place, "merge-base", "--end-of-options", revision, "HEAD").strip()
-    listed = _git(place, "diff", "--name-status", "--no-renames", "-z", base, "--", ".").split("\0")
-    new = _git(place, "ls-files", "--others", "--exclude-standard", "--full-name", "-z").split("\0")
-    changed = [*zip(listed[::2], listed[1::2], strict=False), *(("A", name) for name in new if name)]
+    listed = _git(place, "diff", "--name-status", "--no-renames", "--no-relative", "-z", base, "--", str(whole))
+    new = _git(place, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", str(whole))
+    words = listed.split("\0")
+    changed = [*zip(words[::2], words[1::2], strict=False), *(("A", name) for name in new.split("\0") if name)]
+    if not changed and not board.is_dir():
+        raise BadData(f"{board}: there is no such folder of boards; --board names another one")
     entries: set[Path] = set()
     problems: list[str] = []
     for state, name in changed:
-        path = board / (top / name).relative_to(board.resolve())
-        if RESERVED & {*path.parts[:-1]}:
-            if marks.FOLDER not in path.parts and state != "A":
+        below = (top / name).relative_to(whole)
+        path = board / below
+        if kept := RESERVED & {*below.parts[:-1]}:
+            if marks.FOLDER not in kept and state != "A":
                 problems.append(f"{path}: baselines never change, and this one {_WORDS.get(state, state)}")
-            elif marks.FOLDER in path.parts and state != "D":
+            elif marks.FOLDER in kept and state != "D":
                 problems.append(f"{path}: marks of verification are made by whoever keeps the board; leave it out")
         elif path.suffix in ENDINGS:
             if state != "A":
                 problems.append(f"{path}: entries never change and never go, and this one {_WORDS.get(state, state)}")
             if state != "D":
                 entries.add(path.with_suffix(".json"))
-        elif path.parent != board and path.suffix != ".md":
+        elif len(below.parts) > 1 and path.suffix != ".md":
             problems.append(f"{path}: is no part of an entry, which is ID.json and ID.npz")
     return Changes(entries=tuple(sorted(entries)), problems=tuple(problems))
 
@@ -58,7 +64,9 @@ _WORDS = {"M": "was changed", "D": "was removed", "T": "became another kind of f
 
 def _git(folder: Path, *words: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False
+        )
     except OSError as error:
         raise BadSetting(f"--since: git cannot be run: {error.strerror or error}") from None
     if done.returncode:

@@ -15,7 +15,7 @@ from udbench.boards.marks import Mark, now
 from udbench.boards.predictions import Answers, draws_of, read_predictions
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, content_hash, hash_file
-from udbench.errors import BadData
+from udbench.errors import BadData, UdbenchError
 from udbench.results import TOLERANCE, DomainScore, RunResult, parse_result, read_bytes
 
 Compute = Callable[[Mapping[str, float]], float]
@@ -39,13 +39,15 @@ class Here:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What came of checking an entry. `problems`: what is not as the entry says, a sentence each. `lacks`: what could
-    not be checked here. `notes`: what else was seen. `mark`: what may be kept beside the entry, where there is neither
-    problem nor lack. `answers`: its predictions, where they could be read."""
+    not be checked here. `faults`: stores of this machine that are damaged, which says nothing of the entry. `notes`:
+    what else was seen. `mark`: what may be kept beside the entry, where all of it was checked and is right. `answers`:
+    its predictions, where they could be read."""
 
     path: Path
     result: RunResult | None = None
     problems: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     mark: Mark | None = None
     answers: Mapping[str, Answers] | None = None
@@ -55,7 +57,7 @@ def verify_entry(root: Path, path: Path, here: Here) -> Finding:
     """Check an entry of the boards below `root`: its hashes, and every score anew.
 
     Labels are those of the stores, whose own sha256 binds them: an entry, its predictions, the labels or a store that
-    was changed is named.
+    was changed is named. What is amiss with a store of this machine is never held against the entry.
     """
     try:
         record = read_bytes(path)
@@ -71,20 +73,31 @@ def verify_entry(root: Path, path: Path, here: Here) -> Finding:
     except BadData as error:
         return Finding(path=path, result=result, problems=(*problems, str(error)))
     lacks: list[str] = []
+    faults: list[str] = []
     labels: dict[str, str] = {}
     for name in result.domains:
         store = here.find(result, name)
         if isinstance(store, str):
             lacks.append(store)
-            continue
-        found = [*_of_store(result, name, store)] or [*_of_domain(result, name, store, answers[name])]
-        problems += found
+        elif fault := store_problem(store):
+            faults.append(fault)
+        elif other := _other_store(result, name, store):
+            lacks.append(other)
+        else:
+            problems += _of_store(result, name, store) or _of_domain(result, name, store, answers[name])
         labels[name] = label_hash(answers[name])
     computed, lacking = _of_score(result, here.scores)
     problems += computed
     lacks += lacking
-    if problems or lacks:
-        return Finding(path=path, result=result, problems=tuple(problems), lacks=tuple(lacks), answers=answers)
+    if problems or lacks or faults:
+        return Finding(
+            path=path,
+            result=result,
+            problems=tuple(problems),
+            lacks=tuple(lacks),
+            faults=tuple(faults),
+            answers=answers,
+        )
     mark = Mark(
         schema=1,
         id=result.id,
@@ -153,21 +166,30 @@ def _of_record(root: Path, path: Path, result: RunResult, suites: Suites) -> lis
     return problems
 
 
-def _of_store(result: RunResult, name: str, store: Store) -> list[str]:
+def _other_store(result: RunResult, name: str, store: Store) -> str:
+    """How the store here is another one than the entry's, or nothing: it cannot tell whether the entry is right."""
     said = result.stores[name]
-    if problem := store_problem(store):
-        return [problem]
     if store.sha256 != said.sha256:
-        return [
+        return (
             f"'{name}': the store here, {store.path}, holds other images or labels than the entry's (sha256 "
             f"{store.sha256[:12]}…, the entry says {said.sha256[:12]}…)"
-        ]
+        )
     facts = {
-        "version": (said.version, store.spec.version),
+        "is of version": (said.version, store.spec.version),
+        "left out damaged images:": (said.damaged, len(store.damaged)),
+    }
+    for what, (theirs, ours) in facts.items():
+        if theirs != ours:
+            return f"'{name}': the store here, {store.path}, {what} {ours}, and the entry's {theirs}"
+    return ""
+
+
+def _of_store(result: RunResult, name: str, store: Store) -> list[str]:
+    said = result.stores[name]
+    facts = {
         "num_train": (said.num_train, store.num_train),
         "num_test": (said.num_test, store.num_test),
         "lacks": (said.lacks, store.lacks),
-        "damaged": (said.damaged, len(store.damaged)),
     }
     return [
         f"'{name}': the entry's store has {key} {theirs!r}, the store here {ours!r}"
@@ -220,7 +242,12 @@ def _other_scores(result: RunResult, name: str, store: Store, answers: Answers) 
 def _of_score(result: RunResult, scores: Mapping[str, Compute]) -> tuple[list[str], list[str]]:
     if result.score not in scores:
         return [], [f"the score '{result.score}' is not installed here"]
-    made = scores[result.score]({score.domain: score.error for score in result.scores})
+    try:
+        made = float(scores[result.score]({score.domain: score.error for score in result.scores}))
+    except UdbenchError as error:
+        return [f"the score '{result.score}' cannot be computed of its errors: {error}"], []
+    except Exception as error:  # a plugin's formula, which may raise anything
+        return [], [f"the score '{result.score}' failed here: {type(error).__name__}: {error}"]
     if _same(result.score_value, made):
         return [], []
     return [f"score_value is {result.score_value!r}, recomputed {made!r}"], []

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import context, output, preparing
+from udbench.cli import output, preparing
 from udbench.errors import BadData, BadSetting
 
 if TYPE_CHECKING:
@@ -36,28 +36,51 @@ def run_folder(name: str) -> Run:
     return Run(path.parent, read_result(path).id)
 
 
+def make_ready(path: Path, data: Path | None, *, reproduce: bool) -> None:
+    """Prepare the images of an entry whose network is to be evaluated or trained, so that it is checked by them, too.
+
+    Raises BadSetting for an entry of which that cannot be done, BadData where its images are not here or are others.
+    """
+    from udbench.results import read_result
+
+    try:
+        result = read_result(path)
+    except BadData:
+        return  # which the check of the entry says
+    before, origin = result.config.transfer, result.config.origin
+    if before is not None and reproduce:
+        raise BadSetting(
+            f"{path}: it was taken from run {before.run}, whose weights a training needs; use udbench transfer on that "
+            "run, and compare"
+        )
+    if before is not None and before.train == "none":
+        raise BadSetting(f"{path}: this method has no classifier whose weights could be evaluated")
+    if origin is not None and reproduce:
+        raise BadSetting(
+            f"{path}: it went on from run {origin.run}, whose weights a training needs; use udbench run --from on that "
+            "run, and compare"
+        )
+    preparing.of_run(result, data)
+
+
 def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> Finding:
-    """A finding, and what the weights of a run say of the entry's images."""
+    """A finding, and what the weights of a run say of the entry's images. Raises BadData where they cannot be asked:
+    other weights than the entry's, or images that are damaged, which says nothing of the entry."""
     from udbench.boards.again import told_otherwise, weights_problems
     from udbench.boards.marks import Weights
-    from udbench.data.store import hash_file, verify_store
+    from udbench.data.store import hash_file
     from udbench.runs.rescore import predict_again
 
     result, answers = finding.result, finding.answers
     if result is None or answers is None or finding.problems:
         output.note("the weights were not evaluated: what else was checked comes first")
         return finding
-    if result.config.transfer is not None and result.config.transfer.train == "none":
-        raise BadSetting(f"{finding.path}: this method has no classifier whose weights could be evaluated")
     path = run.folder / "weights.safetensors"
     if not path.is_file():
         raise BadData(f"{path}: no such weights")
     if (found := hash_file(path)) != result.weights_sha256:
-        return _with(finding, [f"{path} are not the weights of this entry: its record names another sha256"])
+        raise BadData(f"{path} are not the weights of entry {result.id}: its record names another sha256")
     job, stores = _prepared(result, data, device)
-    wrong = [problem for store in stores for problem in verify_store(store)]
-    if wrong:
-        return _with(finding, wrong)
     again = predict_again(job, stores, run.folder, preparing.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
     problems = weights_problems(result, otherwise, again.shared, again.private)
@@ -79,16 +102,6 @@ def with_training(finding: Finding, data: Path | None, device: str, out: Path | 
     if result is None or finding.problems:
         output.note("it was not trained again: what else was checked comes first")
         return finding
-    if result.config.transfer is not None:
-        raise BadSetting(
-            f"{finding.path}: it was taken from run {result.config.transfer.run}, whose weights a training needs; use "
-            "udbench transfer on that run, and compare"
-        )
-    if result.config.origin is not None:
-        raise BadSetting(
-            f"{finding.path}: it went on from run {result.config.origin.run}, whose weights a training needs; use "
-            "udbench run --from on that run, and compare"
-        )
     job, stores = _prepared(result, data, device)
     folder = out or new_folder(Path("runs"))
     screen = Screen(output.notes())
@@ -111,16 +124,14 @@ def _with(finding: Finding, problems: Sequence[str]) -> Finding:
 def _prepared(result: RunResult, data: Path | None, device: str) -> tuple[Job, Sequence[Store]]:
     """What it takes to run an entry's network here, on the very images that it names."""
     from udbench.cli import jobs
+    from udbench.data.store import verify_store
     from udbench.train.precision import choose_device
 
     config = result.config.model_copy(update={"device": str(choose_device(device))})
-    suite = None if config.suite not in context.registry().names("suites") else config.suite
-    _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
-    damaged = any(store.damaged for store in result.stores.values())
-    stores = preparing.prepared(domains, data, config.settings, workers=None, skip_damaged=damaged)
+    stores = preparing.of_run(result, data)
     for store in stores:
-        if store.sha256 != result.stores[store.name].sha256:
-            raise BadData(f"the images of '{store.name}' here, {store.path}, are not those of the entry")
+        if damage := verify_store(store):
+            raise BadData(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
     return jobs.of_config(config), stores
 
 

@@ -46,7 +46,8 @@ def verify(
     """Recompute every score of entries from their predictions and the labels on this machine, and mark them verified.
 
     Hashes of records, predictions, labels and stores are checked as well. An entry whose predictions or images are not
-    here stays reported. Ends with code 1 when something is not what it says.
+    here, or are others, stays as it was. Ends with code 1 when something is not what it says: an entry, which then
+    loses its mark, or a store of this machine.
     """
     import udbench
     from udbench.boards.changes import changes_since
@@ -68,6 +69,8 @@ def verify(
     if (run is not None or reproduce) and len(paths) != 1:
         raise BadSetting(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
     scores = {item.name: item.value.compute for item in context.registry().items("scores")}
+    if run is not None or reproduce:
+        board_again.make_ready(paths[0], data, reproduce=reproduce)
     here = Here(find=_finder(data), scores=scores, suites=suites(), udbench=udbench.__version__)
     findings = [verify_entry(board, path, here) for path in paths]
     folders = {path.parent for path in paths}
@@ -89,6 +92,9 @@ def verify(
     if wrong or problems:
         also = f"; {len(problems)} changes that may not be" if problems else ""
         raise RunFailed(f"{wrong} of {len(findings)} entries are not what they say{also}")
+    if faults := {fault for finding in findings for fault in finding.faults}:
+        number = "a store" if len(faults) == 1 else f"{len(faults)} stores"
+        raise RunFailed(f"{number} of this machine cannot be checked with; delete what is damaged, it is made anew")
 
 
 def _entries(board: Path, what: Sequence[str]) -> list[Path]:
@@ -195,7 +201,7 @@ def _show(findings: Sequence[Finding], marks: Sequence[Mark | None], problems: S
             output.say(f"{finding.path.stem}: {line}")
     lacks: dict[str, list[str]] = {}
     for finding in findings:
-        for line in finding.lacks:
+        for line in (*finding.faults, *finding.lacks):
             lacks.setdefault(line, []).append(finding.path.stem)
     for line, entries in lacks.items():
         output.say(f"not checked: {line} ({', '.join(entries)})")
@@ -222,6 +228,7 @@ def _document(finding: Finding, mark: Mark | None) -> dict[str, Any]:
         "checked": [] if mark is None else list(mark.checked),
         "problems": list(finding.problems),
         "lacks": list(finding.lacks),
+        "faults": list(finding.faults),
         "notes": list(finding.notes),
         "mark": None if mark is None else mark.model_dump(mode="json", by_alias=True),
     }

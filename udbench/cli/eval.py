@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from udbench.cli import context, output, preparing
+from udbench.cli import output, preparing
 
 
 def eval_(
@@ -27,12 +27,16 @@ def eval_(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a run's weights again, on the same images or on those kept for validation. Writes nothing."""
+    """Score a run's weights again, on the same images or on those kept for validation. Writes nothing.
+
+    Images that are not the run's, by their sha256, are refused. For example: udbench eval 4f1c0a9b --eval-on val
+    """
     from udbench.cli import jobs
     from udbench.cli.show import result_path
     from udbench.config import RecipeSettings, validated
     from udbench.errors import BadData
-    from udbench.runs.folder import read_config
+    from udbench.results import read_result
+    from udbench.runs.begin import check_weights
     from udbench.runs.rescore import rescore
     from udbench.train.precision import choose_device
 
@@ -40,7 +44,13 @@ def eval_(
     if path is None:
         raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
     folder = path.parent
-    _, config = read_config(folder)
+    if not path.exists():
+        raise BadData(f"{folder}: this run has no result yet; udbench run … --resume goes on with it")
+    result = read_result(path)
+    config = result.config
+    if config.transfer is not None and config.transfer.train == "none":
+        raise BadData(f"{folder}: this run told classes by their images' mean features, so it has no classifier to use")
+    check_weights(folder, result.weights_sha256)
     changed = {"eval_on": eval_on, "eval_order": eval_order}
     settings = validated(
         RecipeSettings,
@@ -48,10 +58,7 @@ def eval_(
         "eval",
     )
     config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
-    suite = None if config.suite == context.CUSTOM_SUITE else config.suite
-    _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
-    stores = preparing.prepared(domains, data, settings, workers=None, skip_damaged=False)
-    scores = rescore(jobs.of_config(config), stores, folder, preparing.cores(None))
+    scores = rescore(jobs.of_config(config), preparing.of_run(result, data), folder, preparing.cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")

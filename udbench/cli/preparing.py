@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udbench.cli import output
+from udbench.cli import context, output
 from udbench.errors import BadData
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from udbench.data.status import Status
     from udbench.data.store import Store
     from udbench.domains import Domain
+    from udbench.results import RunResult
 
 
 def statuses(
@@ -76,6 +77,23 @@ def prepared(
     assert len(wanted) == len(domains)
     with progress(len([each for each in found if each.state != "prepared"])) as told:
         return prepare(wanted, workers=cores(workers), progress=told)
+
+
+def of_run(result: RunResult, data: Path | None) -> list[Store]:
+    """The stores of a finished run's domains, in its order, which hold the very images that its record names.
+
+    Damaged images are left out where the run left some out. Raises BadData where images are not here, or are others.
+    """
+    _, domains, _ = context.resolve_domains(None, ",".join(result.domains))
+    damaged = any(store.damaged for store in result.stores.values())
+    stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
+    for store in stores:
+        if store.sha256 != (said := result.stores[store.name].sha256):
+            raise BadData(
+                f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
+                f"{store.sha256[:12]}…, its record says {said[:12]}…); --data names another folder of images"
+            )
+    return stores
 
 
 def cores(workers: int | None) -> int:

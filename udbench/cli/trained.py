@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import context, preparing
+from udbench.cli import preparing
 from udbench.errors import BadData, BadSetting, nearest
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def find(run: str, domain: str | None, data: Path | None) -> Trained:
     if config.transfer is not None and config.transfer.train == "none":
         raise BadData(f"{folder}: this run told classes by their images' mean features, so it has no classifier to use")
     chosen = _domain(folder, config, domain)
-    facts = read_domains(folder) if (folder / FILE).exists() else _of_stores(config, result, data)
+    facts = read_domains(folder) if (folder / FILE).exists() else _of_stores(folder, result, data)
     if lost := [name for name in config.domains if name not in facts]:
         raise BadData(f"{folder / FILE} says nothing of domain '{lost[0]}'")
     return Trained(folder=folder, config=config, result=result, domain=chosen, facts=facts)
@@ -67,16 +67,10 @@ def _domain(folder: Path, config: RunConfig, asked: str | None) -> str:
     return asked
 
 
-def _of_stores(config: RunConfig, result: RunResult, data: Path | None) -> Mapping[str, DomainFacts]:
-    from udbench.runs.trained import facts_of
+def _of_stores(folder: Path, result: RunResult, data: Path | None) -> Mapping[str, DomainFacts]:
+    from udbench.runs.trained import FILE, facts_of
 
-    suite = None if config.suite == context.CUSTOM_SUITE else config.suite
-    _, domains, _ = context.resolve_domains(suite, ",".join(config.domains))
-    stores = preparing.prepared(domains, data, config.settings, workers=None, skip_damaged=False)
-    for store in stores:
-        if store.name not in result.stores or result.stores[store.name].sha256 != store.sha256:
-            raise BadData(
-                f"the run kept no class names, and the images of '{store.name}' here are not those that it saw, so "
-                "their names may be others"
-            )
-    return facts_of(stores)
+    try:
+        return facts_of(preparing.of_run(result, data))
+    except BadData as error:
+        raise BadData(f"{folder} has no {FILE}, and the classes are not named by its images either: {error}") from None

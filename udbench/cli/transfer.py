@@ -52,6 +52,7 @@ def transfer(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
     ] = None,
+    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Take a trained network to a new domain, and write the result to the board transfer/DOMAIN.
@@ -66,7 +67,7 @@ def transfer(
     from udbench.runs.folder import find_run, new_folder
 
     config = job.config
-    stores = preparing.prepared((member,), data, config.settings, workers=workers, skip_damaged=False)
+    stores = preparing.prepared((member,), data, config.settings, workers=workers, skip_damaged=skip_damaged)
     folder = out or (find_run(Path("runs"), config) if resume else None) or new_folder(Path("runs"))
     screen = Screen(output.notes())
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from udbench.config import RunConfig
-from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord
+from udbench.results import SAID_TWICE, SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord
 
 
 def made_result(
@@ -16,7 +16,7 @@ def made_result(
     store: str = "s",
     **changed: object,
 ) -> RunResult:
-    """A result of two domains of 1,000 test images, for boards."""
+    """A result of two domains of 1,000 test images, for boards; its configuration follows what is `changed`."""
     names = ("left", "right")
     config = RunConfig.model_validate(
         {
@@ -29,6 +29,7 @@ def made_result(
             "recipe": "short",
             "settings": {"rounds": 3},
             "seed": seed,
+            **{name: changed[name] for name in SAID_TWICE if name in changed},
         }
     )
     scores = tuple(

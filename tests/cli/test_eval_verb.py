@@ -1,0 +1,115 @@
+"""`udbench eval`: which images and weights it scores, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import udbench
+from udbench.data.store import Store
+from udbench.results import DomainScore
+from udbench.testing.boards import Bench, bench_in
+from udbench.testing.records import made_result
+
+Call = Callable[..., Any]
+WEIGHTS = b"weights"
+MOVED = {"run": "r", "weights_sha256": "w", "domains": ["middle"], "train": "head"}
+
+
+@pytest.fixture
+def bench(cli: Call, with_plugins: Callable[..., None], tmp_path: Path) -> Bench:
+    """Two installed domains with stores."""
+    made = bench_in(tmp_path / "images")
+    with_plugins(bench=SimpleNamespace(udbench_domains=udbench.hookimpl(lambda: made.domains)))
+    return made
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sha256 of the stores that were scored, which is all that is done with them."""
+    seen: list[str] = []
+
+    def rescore(_: object, stores: Sequence[Store], *__: object) -> tuple[DomainScore, ...]:
+        seen.extend(store.sha256 for store in stores)
+        return made_result().scores
+
+    monkeypatch.setattr("udbench.runs.rescore.rescore", rescore)
+    return seen
+
+
+def record(stores: Sequence[Store], **config: Any) -> Path:
+    """./runs/mine: a record of a run on these stores that never was, and weights that are none."""
+    document = json.loads(made_result("mine", weights_sha256=hashlib.sha256(WEIGHTS).hexdigest()).dumps())
+    for key, value in {"arch": "resnet38", **config}.items():
+        document["config"][key] = value
+        if key in document:
+            document[key] = value
+    document["config"]["settings"] |= {"image_size": 8}
+    for store in stores:
+        document["stores"][store.name] |= {"sha256": store.sha256, "damaged": len(store.damaged)}
+    folder = Path("runs/mine")
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps(document))
+    (folder / "weights.safetensors").write_bytes(WEIGHTS)
+    return folder
+
+
+def test_the_images_of_the_run_are_scored(cli: Call, bench: Bench, scored: list[str]) -> None:
+    record(bench.stores)
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 0 and scored == [store.sha256 for store in bench.stores], said.err
+
+
+def test_other_images_than_the_runs_are_refused(cli: Call, bench: Bench, scored: list[str]) -> None:
+    folder = record(bench.stores)
+    text = (folder / "result.json").read_text()
+    (folder / "result.json").write_text(text.replace(bench.stores[1].sha256, "0" * 64))
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 2 and said.out == "" and scored == []
+    assert "the images of 'right' here" in said.err and "are not those of run mine (sha256" in said.err
+
+
+def test_damaged_images_are_left_out_where_the_run_left_them_out(
+    cli: Call, bench: Bench, scored: list[str], tmp_path: Path
+) -> None:
+    from udbench.data.form import Form
+    from udbench.data.prepare import prepare
+    from udbench.data.store import Wanted
+
+    root = tmp_path / "images" / "left"
+    (root / "train" / "a" / "damaged.png").write_bytes(b"")
+    want = Wanted(domain=bench.domains[0], root=root, form=Form(height=8, width=8), skip_damaged=True)
+    (left,) = prepare([want], workers=1)
+    assert len(left.damaged) == 1
+    record([left, bench.stores[1]])
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 0 and scored == [left.sha256, bench.stores[1].sha256], said.err
+
+
+def test_a_transfer_is_scored_though_no_suite_has_its_boards_name(cli: Call, bench: Bench, scored: list[str]) -> None:
+    record(bench.stores, suite="transfer/left", transfer=MOVED)
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 0 and len(scored) == 2, said.err
+
+
+def test_runs_that_have_nothing_to_score_are_refused(cli: Call, bench: Bench, scored: list[str]) -> None:
+    folder = record(bench.stores, transfer={**MOVED, "train": "none"})
+    assert "so it has no classifier to use" in cli("eval", "mine").err
+    (folder / "config.toml").write_text("")
+    (folder / "result.json").unlink()
+    said = cli("eval", "mine")
+    assert said.code == 2 and "runs/mine: this run has no result yet" in said.err
+    assert "no run 'yours'" in cli("eval", "yours").err and scored == []
+
+
+def test_weights_that_are_not_the_runs_are_refused(cli: Call, bench: Bench, scored: list[str]) -> None:
+    folder = record(bench.stores)
+    (folder / "weights.safetensors").write_bytes(b"others")
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 2 and "weights.safetensors was changed" in said.err and scored == []
