@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udbench.boards.entry import Entry, add_entry, board_folder, read_board
-from udbench.boards.ranking import _within_noise, rank
+from udbench.boards.ranking import _within_noise, mean_interval, rank, row_of
 from udbench.boards.scoring import at_chance, score_domain
+from udbench.config import Transfer
 from udbench.errors import BadData, UdbenchError
 from udbench.results import RunResult, read_result
 from udbench.testing.records import made_result
@@ -163,6 +165,37 @@ def test_the_same_seed_again_counts_once_and_the_earlier_counts() -> None:
     again = [entry("b", (50.0, 50.0), finished="2026-02-01T00:00:00+00:00"), entry("a", (10.0, 10.0))]
     (table,) = rank(again)
     assert [(row.seeds, row.mean_error) for row in table.rows] == [(1, 10.0)]
+
+
+def test_a_verified_entry_counts_whatever_date_another_says_of_itself() -> None:
+    honest = replace(entry("v", (10.0, 10.0)), standing="verified")
+    early = entry("e", (1.0, 1.0), finished="1970-01-01T00:00:00+00:00")
+    for order in ([honest, early], [early, honest]):
+        (table,) = rank(order)
+        assert [row.result.id for row in table.rows] == ["v"]
+
+
+def test_draws_of_the_same_images_are_no_more_images_to_a_boards_noise() -> None:
+    def told(draws: int) -> Entry:
+        labels, wrong = np.zeros(1000, int), np.arange(1000) % 2
+        scores = tuple(
+            score_domain(name, np.tile(labels, draws), np.tile(wrong, draws), np.array([1, 1]), True, draws)
+            for name in ("left", "right")
+        )
+        made = made_result(f"{draws}", scores=scores, mean_error=50.0)
+        moved = Transfer(run="r", weights_sha256="w", domains=("x",), train="none", draws=draws)
+        config = made.config.model_copy(update={"transfer": moved})
+        return Entry(path=Path("e.json"), result=made.model_copy(update={"config": config}), standing="reported")
+
+    once, often = (row_of([told(draws)]).noise for draws in (1, 10))
+    assert once == pytest.approx(2.19, abs=0.01) and often == pytest.approx(once, rel=0.01)
+
+
+def test_an_interval_is_of_seeds_or_of_the_test_images() -> None:
+    alone = mean_interval(row_of([entry("a", (10.0, 20.0))]))
+    assert not alone.of_seeds and alone.high - alone.low == pytest.approx(2 * row_of([entry("a")]).noise)
+    several = mean_interval(row_of([entry(f"{s}", (1.0 + s, 1.0), seed=s) for s in range(2)]))
+    assert several.of_seeds and several.low == 0 and several.high == pytest.approx(1.25 + 12.706 * 0.25, abs=0.01)
 
 
 def test_rows_within_noise_are_tied() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from udbench.boards.compare import choose, compare, p_text
+from udbench.boards import compare as comparing
+from udbench.boards.compare import choose, choose_all, compare, p_text
 from udbench.boards.entry import read_board
 from udbench.boards.ranking import Table, rank
 from udbench.errors import BadData, BadSetting
@@ -104,6 +105,55 @@ def test_missing_or_changed_predictions_are_named(table: Table) -> None:
     path.unlink()
     with pytest.raises(BadData, match=r"b0\.npz is missing"):
         compare(at, dict(zip(["good", "bad"], found, strict=True)))
+
+
+def test_every_method_of_a_word_is_taken(table: Table, bench: Bench, tmp_path: Path) -> None:
+    at, rows, left = choose_all([table], [])
+    assert at is table and rows == list(table.rows) and left == 0
+    for words, ids in (
+        (["toy"], ["g0", "o0", "b0"]),
+        (["good", "b0"], ["g0", "b0"]),
+        (["g1", "toy,bad"], ["g0", "b0"]),
+    ):
+        assert [row.result.id for row in choose_all([table], words)[1]] == ids
+    with pytest.raises(BadSetting, match="one method alone is 'good'"):
+        choose_all([table], ["good"])
+    with pytest.raises(BadSetting, match="'best': no method of this board"):
+        choose_all([table], ["toy", "best"])
+    write_entry(tmp_path, bench.stores, "v0", {}, adapter="later", suite_version="2")
+    tables = rank(read_board(tmp_path / "small")[0])
+    assert [len(choose_all(tables, words)[1]) for words in ([], ["toy"])] == [3, 3]
+    assert choose_all(tables, ["toy"])[2] == 1, "how many are left out is told"
+    with pytest.raises(BadSetting, match="good and later are never on the same images"):
+        choose_all(tables, ["good", "later"])
+
+
+def test_methods_have_their_size_and_interval(table: Table) -> None:
+    at, found = choose([table], ["good", "bad"])
+    good, bad = compare(at, dict(zip(["good", "bad"], found, strict=True))).methods
+    assert good.interval.of_seeds and not bad.interval.of_seeds
+    assert (good.size.parameters, good.size.bits) == (120, 3840) and good.size.times == pytest.approx(12 / 11)
+
+
+def test_many_are_held_against_the_best_alone(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "MOST_PAIRED", 2)
+    names = ["good", "bad", "odd"]
+    at, found = choose([table], names)
+    named = dict(zip(names, found, strict=True))
+    whole = compare(at, named)
+    assert whole.best is not None and whole.best.name == "good" and whole.correction == "Bonferroni"
+    assert [(pair.first, pair.second) for pair in whole.pairs] == [("bad", "good"), ("odd", "good")]
+    bad, odd = whole.pairs
+    assert bad.told_apart and bad.mean_corrected == pytest.approx(2 * bad.mean.p)
+    assert bad.corrected["left"] == pytest.approx(4 * 2 / 2**11) and not odd.told_apart
+    assert whole.verdicts[0].startswith("bad is not the best of these: the mean error over 2 domains is 27.50 points")
+    first, second, third = whole.conclusion
+    assert "good has the lowest mean error, 6.67 %; 1 of the other 2 methods are not the best" in first
+    assert second == "Not told apart from good: odd." and third.startswith("Of 2 of these methods there is one seed")
+    monkeypatch.setattr(comparing, "MOST", 2)
+    with pytest.raises(BadSetting, match="against more than 2 the bootstrap's 20,000 draws tell nobody apart"):
+        compare(at, named)
+    assert 499 <= comparing.ALPHA * (comparing.DRAWS + 1) / 2 <= 501
 
 
 def test_a_p_has_no_more_digits_than_it_is_good_for() -> None:

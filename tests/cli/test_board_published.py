@@ -107,6 +107,20 @@ def test_the_papers_rows_are_on_the_boards_of_its_suites(cli: Call) -> None:
     assert (three["name"], len(three["rows"]), four["name"], len(four["rows"])) == ("table3", 6, "table4", 6)
 
 
+def test_a_part_of_the_papers_suite_says_what_it_lacks(cli: Call, tmp_path: Path) -> None:
+    made = made_result("p", suite="universal-ten")
+    text = made.dumps().replace('"small"', '"universal-ten"').replace('"left"', '"mnist"').replace('"right"', '"awa"')
+    path = Path("leaderboards/universal-ten/part-0123/p.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    said = " ".join(cli("board", "show", "universal-ten/part-0123").out.split())
+    assert said.startswith("Part of universal-ten: 2 of its 10 domains. It lacks caltech256, cifar10, daimler,")
+    assert "universal-ten: the ten small domains of Bilen and Vedaldi 2017" in said
+    (table,) = cli("board", "show", "universal-ten/part-0123", "--json").json
+    assert table["part_of"] == "universal-ten" and len(table["lacks"]) == 8 and "svhn" in table["lacks"]
+    assert "universal-ten/part-0123: mnist, awa" in cli("board", "show", "universal-ten").out
+
+
 def test_the_decathlons_rows_are_on_its_board(cli: Call) -> None:
     said = cli("board", "show", "visual-decathlon")
     assert said.code == 0 and said.out.startswith("no entries in leaderboards/visual-decathlon; udbench run --suite")

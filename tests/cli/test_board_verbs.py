@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from udbench.results import Parameters
 from udbench.testing.records import made_result
 
 Call = Callable[..., Any]
@@ -54,6 +55,20 @@ def test_methods_are_ranked_with_seeds_spread_and_standing(cli: Call, board: Cal
     assert first["errors"] == {"left": 11.0, "right": 20.0} and first["standing"] == ["reported"]
     said = cli("board", "show", "small").out
     assert "15.5 ± 0.7" in said and "reported" in said and said.index("domain-bn") < said.index("universal-bn")
+
+
+def test_a_row_says_what_it_holds_against_one_plain_network(cli: Call, board: Call) -> None:
+    board("a", (10.0, 20.0), params=Parameters(shared=90_000_000, private=60_000_000, ratio=1.25, bits=4_800_000_000))
+    masks = Parameters(shared=100_000_000, private=140_000_000, ratio=1.4, bits=3_400_000_000)
+    board("b", (30.0, 20.0), adapter="piggyback", params=masks)
+    said = " ".join(cli("board", "show", "small").out.split())
+    assert "240.00 M 2.00 3400.0 M 0.89" in said and "udbench show parameters-ratio" in said
+    (table,) = cli("board", "show", "small", "--json").json
+    row = table["rows"][1]
+    assert (row["parameters"], row["bits"], row["parameters_ratio"]) == (240_000_000, 3_400_000_000, 2.0)
+    assert row["bits_ratio"] == pytest.approx(3.4e9 / (32 * 120e6)) and table["part_of"] is None
+    for name in ("parameters-ratio", "bits-ratio", "ratio"):
+        assert "one domain" in " ".join(cli("show", name).out.split())
 
 
 def test_ties_are_marked_and_explained(cli: Call, board: Call) -> None:
@@ -104,6 +119,7 @@ def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -
     custom = result.model_copy(
         update={"suite": "custom", "config": result.config.model_copy(update={"suite": "custom"})}
     )
+    names: dict[str, str] = {}
     for id, made in (("p", part), ("c", custom)):
         folder = run_folder(id)
         digest = hashlib.sha256(id.encode()).hexdigest()
@@ -113,9 +129,14 @@ def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -
         assert added.is_file()
         board_name = added.parent.relative_to("leaderboards").as_posix()
         assert board_name.startswith("small/part-" if id == "p" else "custom/")
+        names[id] = board_name
         assert len(cli("board", "show", board_name, "--json").json) == 1
     board("whole")
-    assert "boards of other sets of domains: small/part-" in cli("board", "show", "small").out
+    said = cli("board", "show", "small").out
+    assert "boards of other sets of domains" in said and f"  {names['p']}: left, right" in said
+    table = cli("board", "show", names["p"], "--json").json[0]
+    assert (table["part_of"], table["lacks"]) == ("small", None)
+    assert "Part of small, which is not installed here" in cli("board", "show", names["p"]).out
     assert "custom/" in cli("board", "show", "custom").out and "no entries" not in cli("board", "show", "custom").out
 
 

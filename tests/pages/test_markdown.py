@@ -14,7 +14,8 @@ def test_the_twin_has_every_board_and_is_the_same_each_time(entries: Path) -> No
     text = twin(entries, Known(), [("Somebody, 2017", theirs)])
     assert text == twin(entries, Known(), [("Somebody, 2017", theirs)]) and text.endswith("\n")
     lines = text.splitlines()
-    head = "| rank | adapter | network | sharing | recipe | mean error | left | right | parameters | standing | seeds |"
+    head = "| rank | adapter | network | sharing | recipe | mean error | left | right | parameters | × one network "
+    head += "| bits | bits × one network | standing | seeds |"
     assert head in lines
     (best,) = [line for line in lines if line.startswith("| 1 | domain-bn")]
     assert "| **17.5** |" in best and best.endswith("| reported | [0](small/a0.json) [1](small/a1.json) |")
@@ -34,4 +35,6 @@ def test_names_that_would_be_markup_are_words(hostile: Path) -> None:
 def test_plain_words_stay_plain() -> None:
     assert plain("domain-bn (deep): 1.5") == "domain-bn (deep): 1.5"
     assert plain("- [a](b) `c` @d https://e") == r"\- \[a\](b) \`c\` \@d https\://e"
+    assert plain("www.evil.org") == "&#119;ww.evil.org", "GitHub would make a link of it"
+    assert plain("a@evil.org") == "a<!-- -->@evil.org"
     assert plain("1. one") == r"1\. one" and plain("a\n\n# b") == r"a \# b"

@@ -14,6 +14,7 @@ import pytest
 from udbench.domains import Domain, DomainSpec
 from udbench.errors import BadData, UdbenchError
 from udbench.pages import site as building
+from udbench.pages.markdown import twin
 from udbench.pages.methods import Known
 from udbench.pages.text import slug
 from udbench.pages.whole import MARKER, whole_folder
@@ -35,9 +36,14 @@ def test_a_board_has_its_methods_intervals_standing_and_figures(entries: Path, s
     assert "3 methods 4 entries 0 verified Lowest mean error: 20.2 %, domain-bn" in read(out, "index.html")
     board = read(out, "boards/small.html")
     assert "two sets" in board and "1 domain-bn toy deep short 20.2 ±" in board and "Refused" not in board
-    assert "Filled: on the Pareto front" in board and "Nemenyi's critical difference" in board
+    assert (
+        "Filled: on the Pareto front" in board
+        and "Error against bits" in board
+        and "Nemenyi's critical difference" in board
+    )
+    assert "Here: toy 0.00 M parameters, as with domain-bn, other, third" in board
     html = (out / "boards/small.html").read_text()
-    assert html.count('<svg class="plot"') == 2 and 'aria-label="seed 1 of domain-bn"' in html
+    assert html.count('<svg class="plot"') == 3 and 'aria-label="seed 1 of domain-bn"' in html
     assert "the mean of errors" in read(out, "figures.html")
 
 
@@ -142,6 +148,41 @@ def test_tables_that_cannot_be_compared_are_apart_and_a_seed_twice_counts_once(
     twice = [id for id in "abc" if "counts once" in read(out, f"entries/small/{id}.html")]
     assert twice == ["c"]
     assert "rank 1 of 1" in read(out, "entries/small/a.html")
+
+
+def test_a_part_is_called_by_its_domains_and_says_what_it_lacks(tmp_path: Path, site: Site, read: Read) -> None:
+    folder = tmp_path / "boards" / "small" / "part-0123"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(made_result("a").dumps())
+    suite = Suite(name="small", domains=("left", "middle", "right"), recipe="short", summary="three sets")
+    out, _ = site(Known(suites={"small": suite}))
+    board = read(out, "boards/small/part-0123.html")
+    assert "small: left, right three sets Part of small: 2 of its 3 domains. It lacks middle." in board
+    assert "Folder small/part-0123 ." in board and "It lacks middle." in read(out, "index.html")
+    twin_of = twin(tmp_path / "boards", Known(suites={"small": suite}), [])
+    assert "## small: left, right\n\nthree sets\n\nPart of small: 2 of its 3 domains. It lacks middle.\n" in twin_of
+    (folder.parent / "broken.json").write_text("{")
+    out, _ = site(Known(suites={"small": suite}), out="with-whole")
+    assert "No entries of all of its domains yet; there are some of parts of it" in read(out, "boards/small.html")
+    assert "left, right (1 method)" in read(out, "boards/small.html")
+
+
+def test_only_rows_whose_entries_have_the_suites_score_are_in_its_column(
+    tmp_path: Path, site: Site, read: Read
+) -> None:
+    folder = tmp_path / "boards" / "small"
+    folder.mkdir(parents=True)
+    scored = made_result("a", (30.0, 40.0), adapter="late")
+    config = scored.config.model_copy(update={"score": "decathlon"})
+    scored = scored.model_copy(update={"score": "decathlon", "score_value": 2500.0, "config": config})
+    (folder / "a.json").write_text(scored.dumps())
+    (folder / "b.json").write_text(made_result("b").dumps())
+    out, _ = site()
+    html = (out / "boards/small.html").read_text()
+    assert html.count('<td class="n">2,500.0</td>') == 1 and '<td class="n">15.0</td>' not in html
+    table = [line for line in twin(folder.parent, Known(), []).splitlines() if line.startswith("| ")]
+    assert len({line.count("|") for line in table}) == 1 and "| 15.0 ± 1.5 | – |" in table[1]
+    assert "| 35.0 ± 2.1 | 2,500.0 |" in table[2]
 
 
 def test_published_rows_have_a_table_of_their_own_and_no_rank(entries: Path, site: Site, read: Read) -> None:

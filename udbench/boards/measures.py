@@ -40,12 +40,22 @@ MEASURES: tuple[Measure, ...] = (
         of=lambda result: result.params.shared + result.params.private,
     ),
     Measure(
-        name="ratio",
+        name="parameters-ratio",
         unit="times one network",
         lower_is_better=True,
-        definition="The parameters against those of one network: all of them, divided by the mean of what the networks "
-        "of one domain alone would hold. 1 is a network that is shared as a whole; as many as there are domains, no "
-        "sharing.",
+        definition="The parameters against those of one network of one domain, trunk and head, the mean over the "
+        "domains: the smallest that any method of the table holds on that architecture. It is the plain network as "
+        "soon as one of them adds nothing to it, and boards say which methods hold just that. This is what "
+        "publications print, except that theirs counts a mask by its bits, as bits-ratio does here. A record holds "
+        "what is shared and private with the adapter's own in it, so that it cannot tell the plain network by itself.",
+    ),
+    Measure(
+        name="ratio",
+        unit="times the networks of one domain",
+        lower_is_better=True,
+        definition="The parameters against the mean of what the networks of one domain alone would hold with this very "
+        "adapter in them. 1 is a network that is shared as a whole; as many as there are domains, no sharing. It says "
+        "how much is shared and not what an adapter adds: that is parameters-ratio.",
         field="params.ratio",
         of=lambda result: result.params.ratio,
     ),
@@ -57,6 +67,13 @@ MEASURES: tuple[Measure, ...] = (
         "or what the adapter says that one takes once trained, such as 1 bit for a mask.",
         field="params.bits",
         of=lambda result: result.params.bits,
+    ),
+    Measure(
+        name="bits-ratio",
+        unit="times one network",
+        lower_is_better=True,
+        definition="The bits against those of one network of one domain, 32 for each of its parameters; the network "
+        "is that of parameters-ratio.",
     ),
     Measure(
         name="operations",
@@ -93,7 +110,8 @@ MEASURES: tuple[Measure, ...] = (
         name="noise",
         unit="points",
         lower_is_better=True,
-        definition="Half of a 95 % interval of the mean error that comes from the number of test images alone.",
+        definition="Half of a 95 % interval of the mean error that comes from the number of test images alone. The "
+        "same images told in several draws are no more images.",
     ),
 )
 

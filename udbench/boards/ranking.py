@@ -18,7 +18,8 @@ class Row:
     """A method on a board: its entries, which differ in the seed alone.
 
     `rank` counts from 1; `tied` says that its mean error is within noise of the row ahead of it, and `at_best` is the
-    rank that noise leaves open: one more than the rows that are ahead of it by more. Errors in percent, over seeds:
+    rank that noise leaves open: one more than the rows that are ahead of it by more. Of two entries of one seed the
+    verified one counts, and of those that are alike the one that was finished first. Errors in percent, over seeds:
     `mean_error` the mean, `spread` the standard deviation (None for one seed), `noise` half of a 95 % interval from the
     number of test images. `errors` are the domains' means.
     """
@@ -46,6 +47,15 @@ class Row:
     def complete(self) -> bool:
         """Whether every domain had all its images."""
         return all(entry.result.complete for entry in self.entries)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A 95 % interval of a mean error, in percent: `of_seeds`, or of the test images of one seed alone."""
+
+    low: float
+    high: float
+    of_seeds: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,9 +93,9 @@ def _comparable(result: RunResult) -> tuple[str, str, tuple[str, ...], tuple[str
 
 def _rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
     methods: dict[str, dict[int, Entry]] = {}
-    for entry in sorted(entries, key=lambda e: (e.result.finished, e.result.id)):
+    for entry in sorted(entries, key=lambda e: (e.standing != "verified", e.result.finished, e.result.id)):
         methods.setdefault(entry.result.config.identity(seed=False), {}).setdefault(entry.result.seed, entry)
-    rows = [_row([seeds[seed] for seed in sorted(seeds)]) for seeds in methods.values()]
+    rows = [row_of([seeds[seed] for seed in sorted(seeds)]) for seeds in methods.values()]
     rows.sort(key=lambda r: (r.mean_error, r.result.adapter, r.result.arch, r.result.sharing, r.result.id))
     far = _far(rows)
     return tuple(
@@ -117,7 +127,8 @@ def _far(rows: Sequence[Row]) -> list[int]:
     ]
 
 
-def _row(entries: Sequence[Entry]) -> Row:
+def row_of(entries: Sequence[Entry]) -> Row:
+    """The row of one method's entries, in no place yet."""
     means = [entry.result.mean_error for entry in entries]
     mean = sum(means) / len(means)
     spread = math.sqrt(sum((m - mean) ** 2 for m in means) / (len(means) - 1)) if len(means) > 1 else None
@@ -127,8 +138,7 @@ def _row(entries: Sequence[Entry]) -> Row:
         / len(means)
         for name in domains
     }
-    tests = {score.domain: score.n for score in entries[0].result.scores}
-    variance = sum(p * (100 - p) / tests[name] for name, p in errors.items()) / len(domains) ** 2
+    variance = sum(_variance(entries, name, error) for name, error in errors.items()) / len(domains) ** 2
     return Row(
         rank=0,
         tied=False,
@@ -139,6 +149,29 @@ def _row(entries: Sequence[Entry]) -> Row:
         noise=Z * math.sqrt(variance),
         errors=errors,
     )
+
+
+def _variance(entries: Sequence[Entry], domain: str, error: float) -> float:
+    """Of a domain's error, from its test images: binomial, or by the record's own interval where the same images were
+    told in several draws, which are no more images."""
+    from udbench.boards.predictions import draws_of
+
+    scores = [score for entry in entries for score in entry.result.scores if score.domain == domain]
+    if draws_of(entries[0].result) == 1:
+        return error * (100 - error) / scores[0].n
+    return sum(((score.high - score.low) / (2 * Z)) ** 2 for score in scores) / len(scores)
+
+
+def mean_interval(row: Row) -> Interval:
+    """The 95 % interval of a row's mean error: Student's over seeds, or with one seed that of the test images."""
+    from udbench.boards.statistics import over_seeds
+
+    seeds = over_seeds([entry.result.mean_error for entry in row.entries])
+    if seeds.low is None or seeds.high is None:
+        low, high = row.mean_error - row.noise, row.mean_error + row.noise
+    else:
+        low, high = seeds.low, seeds.high
+    return Interval(low=max(0.0, low), high=min(100.0, high), of_seeds=seeds.low is not None)
 
 
 def _within_noise(ahead: Row, behind: Row) -> bool:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import baseline, board_add, board_build, board_compare, board_verify, context, output
+from udbench.cli import baseline, board_add, board_build, board_compare, board_verify, context, output, sizes
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import Baseline
+    from udbench.boards.parts import Part
     from udbench.boards.ranking import Row, Table
+    from udbench.boards.sizes import Size
     from udbench.published import PublishedRow, PublishedTable
 
 app = typer.Typer(name="board", add_completion=False, no_args_is_help=True, help="Compare results on a leaderboard.")
@@ -31,6 +33,7 @@ def show(
     """Rank the entries of a board by mean error."""
     from udbench.boards.baseline import read_baselines
     from udbench.boards.entry import RESERVED, read_board
+    from udbench.boards.parts import part_of
     from udbench.boards.ranking import apart, rank
     from udbench.errors import UnknownName
 
@@ -38,18 +41,24 @@ def show(
     found = [path.parent for path in board.rglob("*.json")] if board.is_dir() else []
     there = {folder.relative_to(board).as_posix() for folder in found if folder.name not in RESERVED}
     every = published()
-    suites = {*context.registry().names("suites"), context.CUSTOM_SUITE}
+    installed = {item.name: item.value for item in context.registry().items("suites")}
+    suites = {*installed, context.CUSTOM_SUITE}
     known = {*there, *suites, *(table.suite for _, table in every)}
     if suite not in known:
         raise UnknownName("board", suite, known)
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     tables = rank(entries)
     baselines = read_baselines(folder)
+    whole = {name: each.domains for name, each in installed.items()}
+    part = part_of(suite, tables[0].domains if tables else (), whole)
     theirs = [(citation, table) for citation, table in every if table.suite == suite]
     if json:
-        scored = [_document(table, _fitting(table, baselines)) for table in tables]
+        scored = [_document(table, _fitting(table, baselines), part) for table in tables]
         output.emit_json([*scored, *(_published_document(*each) for each in theirs)])
     else:
+        if part:
+            about = installed[part.suite].summary if part.suite in installed else ""
+            output.paragraph(f"{part.sentence}{about and f' {part.suite}: {about}'}")
         for table in tables:
             _show(table, _fitting(table, baselines))
             if table is not tables[0]:
@@ -62,7 +71,9 @@ def show(
         for citation, table in theirs:
             _show_published(citation, table)
         if parts:
-            output.say(f"boards of other sets of domains: {', '.join(parts)} (udbench board show {parts[0]})")
+            output.say("boards of other sets of domains (udbench board show NAME):")
+            for name in parts:
+                output.say(f"  {name}{_domains_of(board / name)}")
     for bad in refused:
         output.note(f"left out: {bad.reason}")
 
@@ -98,7 +109,7 @@ def _show_published(citation: str, table: PublishedTable) -> None:
     figures: dict[str, Callable[[PublishedRow], str]] = {
         "mean error %": lambda row: "" if row.mean_error is None else figure(row.mean_error),
         "score": lambda row: "" if row.score is None else f"{row.score:,.0f}",
-        "params": lambda row: "" if row.parameters is None else f"{row.parameters:.2f}",
+        "× one": lambda row: "" if row.parameters is None else f"{row.parameters:.2f}",
         **{name: lambda row, name=name: figure(row.errors[name]) if name in row.errors else "" for name in named},
     }
     told = {name: cell for name, cell in figures.items() if any(cell(row) for row in table.rows)}
@@ -122,25 +133,29 @@ def _fitting(table: Table, baselines: Sequence[Baseline]) -> Baseline | None:
 
 
 def _show(table: Table, baseline: Baseline | None) -> None:
+    from udbench.boards.sizes import one_networks, size_of
+
     shown = output.table(
         ">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", *([">ud-score"] if baseline else []),
-        ">seeds", ">params", "standing",
+        ">seeds", *sizes.COLUMNS, "standing",
         *(f">{name}" for name in table.domains),
         title=f"{table.suite}, version {table.suite_version}",
     )  # fmt: skip
+    networks = one_networks(row.result for row in table.rows)
     for row in table.rows:
-        shown.add_row(*output.cells(*_cells(row, table, baseline)))
+        shown.add_row(*output.cells(*_cells(row, table, baseline, size_of(row.result, networks))))
     output.answers().print(shown)
     if baseline:
         output.say(
             f"ud-score: over baseline {baseline.version}, {baseline.arch} without sharing, which has "
             f"{250 * len(baseline.domains)}; more is better"
         )
+    output.paragraph(sizes.about(networks.values()))
     if any(row.tied for row in table.rows):
         output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
 
 
-def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
+def _cells(row: Row, table: Table, baseline: Baseline | None, size: Size) -> list[str]:
     from udbench.boards.baseline import ud_score
     from udbench.boards.ranking import remarks
 
@@ -157,19 +172,37 @@ def _cells(row: Row, table: Table, baseline: Baseline | None) -> list[str]:
         f"{row.mean_error:.1f}" + (f" ± {row.spread:.1f}" if row.spread is not None else ""),
         *([f"{ud_score(row, baseline):.0f}"] if baseline else []),
         str(row.seeds),
-        f"{(result.params.shared + result.params.private) / 1e6:.2f} M",
+        *sizes.cells(size),
         ", ".join(told),
         *(f"{row.errors[name]:.1f}" for name in table.domains),
     ]
 
 
-def _document(table: Table, baseline: Baseline | None) -> dict[str, Any]:
-    from udbench.boards.baseline import ud_score
+def _domains_of(folder: Path) -> str:
+    """The domains of a board that its folder's name does not tell, as its first entry says them."""
+    from udbench.boards.parts import listed
+    from udbench.errors import BadData
+    from udbench.results import read_result
 
+    for path in sorted(folder.glob("*.json")):
+        try:
+            return f": {listed(read_result(path).domains)}"
+        except BadData:
+            continue  # no entry; the board itself names it
+    return ""
+
+
+def _document(table: Table, baseline: Baseline | None, part: Part | None) -> dict[str, Any]:
+    from udbench.boards.baseline import ud_score
+    from udbench.boards.sizes import one_networks, size_of
+
+    networks = one_networks(row.result for row in table.rows)
     return {
         "suite": table.suite,
         "suite_version": table.suite_version,
         "domains": list(table.domains),
+        "part_of": part.suite if part else None,
+        "lacks": list(part.lacks) if part and part.lacks is not None else None,
         "stores": dict(zip(table.domains, table.stores, strict=True)),
         "rows": [
             {
@@ -188,6 +221,7 @@ def _document(table: Table, baseline: Baseline | None) -> dict[str, Any]:
                 "baseline": baseline.version if baseline else None,
                 "seeds": [entry.result.seed for entry in row.entries],
                 "errors": row.errors,
+                **sizes.document(size_of(row.result, networks)),
                 "standing": sorted({entry.standing for entry in row.entries}),
                 "verified": [entry.result.id for entry in row.entries if entry.standing == "verified"],
                 "trained_on": row.result.trained_on,

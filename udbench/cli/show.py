@@ -79,7 +79,7 @@ def show_result(result: RunResult) -> None:
     )
     output.say(
         f"{result.params.shared:,} shared and {result.params.private:,} private parameters, {result.params.ratio:.2f} "
-        f"times one network; {result.flops / 1e6:.1f} M operations an image"
+        f"times the networks of one domain with this adapter in them; {result.flops / 1e6:.1f} M operations an image"
     )
     output.say(
         f"{result.seconds:.0f} s of training, {result.images_per_second:.0f} images/s on {environment.hardware}, "

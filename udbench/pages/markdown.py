@@ -12,6 +12,7 @@ from udbench.pages.text import error_text, short
 from udbench.pages.views import Board, Line, Ranked, Theirs, boards, mean_text
 from udbench.published import PublishedTable
 
+_LINKS = ((re.compile(r"(?<=[\w.+-])\\@(?=\w)"), "<!-- -->@"), (re.compile(r"w(?=ww\.)"), "&#119;"))
 _MARKS = re.compile(r"([\\`*_{}\[\]#|~$@]|^[+-]|(?<=^\d)[.)]|:(?=//))")
 HEAD = """# Leaderboards
 
@@ -19,25 +20,36 @@ HEAD = """# Leaderboards
 
 Errors in percent on test images, lower is better. The mean is over domains, ± half of its 95 % interval: Student's \
 over seeds, or with one seed that of the test images alone. `=` is within noise of the row above. *Verified*: every \
-score was computed again from the predictions and the labels of the stores. `udbench board build` makes pages of it.
+score was computed again from the predictions and the labels of the stores. `×` is against one network of one \
+domain, trunk and head, of 32 bits a parameter: the smallest that any method of the table holds on that \
+architecture, which is the plain network as soon as one of them adds nothing (`udbench show parameters-ratio`). \
+`udbench board build` makes pages of it.
 """
 
 
 def twin(root: Path, known: Known, published: Sequence[tuple[str, PublishedTable]]) -> str:
     """All boards below a folder, and what others published, as one Markdown text."""
-    return "\n".join([HEAD, *(line for board in boards(root, known, published) for line in _board(board))])
+    found = [*boards(root, known, published)]
+    named = [(board, any(other.part and other.part.suite == board.name for other in found)) for board in found]
+    return "\n".join([HEAD, *(line for board, parts in named for line in _board(board, parts))])
 
 
-def _board(board: Board) -> Iterator[str]:
-    yield f"## {plain(board.name)}\n"
+def _board(board: Board, parts: bool) -> Iterator[str]:
+    yield f"## {plain(board.title, 120)}\n"
     if board.summary:
         yield f"{plain(board.summary, 300)}\n"
+    if board.part:
+        yield f"{plain(board.part.sentence, 600)}\n"
+    if board.title != board.name:
+        yield f"In the folder {plain(board.name)}.\n"
     if not board.tables:
-        yield "No entries yet.\n"
+        none = "No entries of all of its domains yet; there are some of parts of it, below."
+        yield f"{none if parts else 'No entries yet.'}\n"
     for ranked in board.tables:
         if ranked.apart:
             yield f"Not compared with the first table: {plain(ranked.apart, 300)}.\n"
         yield from _table(_header(ranked), [_row(line, ranked, board) for line in ranked.lines])
+        yield f"One network: {plain('; '.join(each.sentence for each in ranked.networks), 600)}.\n"
     for reason in board.refused:
         yield f"Refused: {plain(reason, 300)}\n"
     for theirs in board.published:
@@ -56,6 +68,9 @@ def _header(ranked: Ranked) -> list[str]:
         *([">ud-score"] if ranked.baseline else []),
         *(f">{plain(name, 24)}" for name in ranked.table.domains),
         ">parameters",
+        ">× one network",
+        ">bits",
+        ">bits × one network",
         "standing",
         "seeds",
     ]
@@ -75,10 +90,13 @@ def _row(line: Line, ranked: Ranked, board: Board) -> list[str]:
         plain(result.sharing),
         plain(result.recipe),
         mean_text(line),
-        *([f"{line.score:,.1f}"] if line.score is not None else []),
+        *(["–" if line.score is None else f"{line.score:,.1f}"] if ranked.score else []),
         *([f"{line.ud_score:,.0f}"] if line.ud_score is not None else []),
         *(f"**{error_text(cell.error)}**" if cell.best else error_text(cell.error) for cell in line.cells),
-        f"{line.parameters / 1e6:.2f} M",
+        f"{line.size.parameters / 1e6:.2f} M",
+        f"{line.size.times:.2f}",
+        f"{line.size.bits / 1e6:.1f} M",
+        f"{line.size.bits_times:.2f}",
         line.standing,
         " ".join(seeds),
     ]
@@ -115,4 +133,7 @@ def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[st
 def plain(text: str, longest: int = 64) -> str:
     """Words of strangers that Markdown shows as they are: no markup, no HTML, no mention of anybody, one line."""
     said = _MARKS.sub(r"\\\1", short(text, longest))
-    return said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    said = said.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for pattern, instead in _LINKS:  # what GitHub makes a link of by itself
+        said = pattern.sub(instead, said)
+    return said

@@ -7,72 +7,169 @@ see it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from udbench.pages.text import clean, short
-from udbench.plots import Point, pareto_front
+from udbench.plots import COLOURS, INK, Point, pareto_front
 
 WIDTH, HEIGHT = 720, 380
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 18, 46
-MOST_POINTS, MOST_LABELS = 200, 14
+MOST_POINTS, MOST_LABELS, MOST_WHISKERS = 200, 24, 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Named:
-    """A point of a scatter: parameters and error, and what it is called."""
+    """A point of a scatter: what it costs and its error, the interval of that where there is one, and its name."""
 
     x: float
     y: float
     name: str
+    low: float | None = None
+    high: float | None = None
 
 
-def scatter(points: Sequence[Named], *, title: str) -> tuple[Markup, list[Named]]:
-    """Error against parameters, both the less the better, on a logarithmic x; and the points of the Pareto front."""
-    drawn = [point for point in points if point.x > 0]
-    front_places = {(p.x, p.y) for p in pareto_front([Point(x=p.x, y=p.y) for p in drawn])}
-    front: dict[tuple[float, float], Named] = {}
-    for point in drawn:
-        if (point.x, point.y) in front_places:
-            front.setdefault((point.x, point.y), point)
-    best = sorted(front.values(), key=lambda p: p.x)
-    if not drawn:
-        return Markup(), []
-    x_low, x_high = _log_range([p.x for p in drawn])
-    ticks = _nice_ticks(min(p.y for p in drawn), max(p.y for p in drawn))
-    y_low, y_high = ticks[0], ticks[-1]
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The axes of a scatter: x is logarithmic."""
 
-    def at(point: Named) -> tuple[float, float]:
-        across = (math.log(point.x) - math.log(x_low)) / (math.log(x_high) - math.log(x_low))
-        up = (point.y - y_low) / (y_high - y_low)
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        across = (math.log(x) - math.log(self.x_low)) / (math.log(self.x_high) - math.log(self.x_low))
+        up = (y - self.y_low) / (self.y_high - self.y_low)
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
-    parts: list[Markup] = []
-    for tick in ticks:
-        y = at(Named(x=x_low, y=tick, name=""))[1]
-        parts.append(_line(LEFT, y, WIDTH - RIGHT, y, "grid") + _text(LEFT - 8, y + 4, f"{tick:g}", "tick end"))
-    for tick in _log_ticks(x_low, x_high):
-        x = at(Named(x=tick, y=y_low, name=""))[0]
-        parts.append(_line(x, TOP, x, HEIGHT - BOTTOM, "grid"))
-        parts.append(_text(x, HEIGHT - BOTTOM + 18, _tick_text(tick), "tick mid"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "parameters, shared and private", "axis mid"))
-    parts.append(_text(LEFT, TOP - 6, "mean error, %", "axis"))
-    parts.append(_steps([at(point) for point in best], WIDTH - RIGHT))
+
+def scatter(points: Sequence[Named], *, title: str, axis: str, unit: str) -> tuple[Markup, list[Named]]:
+    """Error against a cost, both the less the better, on a logarithmic x; and the points of the Pareto front.
+
+    `axis` is what the cost is called below the axis, `unit` what a number of it is of. Intervals are drawn as
+    whiskers; where there are more than `MOST_WHISKERS` points, those of the front alone.
+    """
+    drawn = [point for point in points if point.x > 0]
+    if not drawn:
+        return Markup(), []
+    best = _front(drawn)
+    ticks = _nice_ticks(*_reach(drawn))
+    x_low, x_high = _log_range([p.x for p in drawn])
+    frame = _Frame(x_low, x_high, ticks[0], ticks[-1])
+    whiskered = drawn if len(drawn) <= MOST_WHISKERS else best
+    parts = [
+        *_axes(frame, ticks, axis),
+        _steps([frame.at(point.x, point.y) for point in best], WIDTH - RIGHT),
+        *(_whisker(frame, point) for point in whiskered),
+    ]
     for point in sorted(drawn, key=lambda p: (p in best, p.x, p.y, p.name)):
-        x, y = at(point)
+        x, y = frame.at(point.x, point.y)
         kind, radius = ("dot on", 5.5) if point in best else ("dot", 4)
-        said = f"{short(point.name)}: {point.y:.1f} %, {_tick_text(point.x)} parameters"
+        said = f"{short(point.name)}: {_error(point)}, {_tick_text(point.x)} {unit}"
         parts.append(
             Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>').format(
                 kind, x, y, radius, said
             )
         )
-    parts += _labels([(*at(point), point.name) for point in best], [at(point) for point in drawn])
-    listed = "; ".join(f"{short(p.name)} {p.y:.1f} % with {_tick_text(p.x)}" for p in best)
+    others = [point for point in drawn if point not in best] if len(drawn) <= MOST_WHISKERS else []
+    parts += _labels(
+        [(*frame.at(p.x, p.y), p.name) for p in [*best, *others]],
+        [frame.at(point.x, point.y) for point in drawn],
+        [_whisker_box(frame, point) for point in whiskered],
+    )
+    listed = "; ".join(f"{short(p.name)} {_error(p)} with {_tick_text(p.x)}" for p in best)
     about = f"{len(drawn)} methods. On the Pareto front: {listed}."
     return _figure(WIDTH, HEIGHT, title, about, parts), best
+
+
+def sheet(figures: Sequence[tuple[str, Markup]], *, title: str) -> str:
+    """Figures one below the other as a file of its own, each under its title; readable on light and on dark."""
+    head, each = 44, HEIGHT + 44
+    parts = [_text(LEFT, 24, short(title, 96), "label")]
+    for place, (name, figure) in enumerate(figures):
+        top = head + each * place
+        parts.append(_text(LEFT, top + 8, short(name, 96), "axis"))
+        inner = f'<svg y="{top + 16}" width="{WIDTH}" height="{HEIGHT}" '
+        parts.append(Markup(inner + str(figure).removeprefix("<svg ")))
+    height = head + each * len(figures)
+    return str(
+        Markup(
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" '
+            'aria-label="{}"><title>{}</title><style>{}</style>{}</svg>\n'
+        ).format(
+            WIDTH, height, WIDTH, height, short(title, 160), short(title, 160), Markup(_STYLE), Markup().join(parts)
+        )
+    )
+
+
+# A file has no page around it: one set of colours that can be told from white and from near-black.
+_STYLE = (
+    f"text{{fill:{INK};font:13px sans-serif}}.tick,.axis{{font-size:12px}}"
+    ".end{text-anchor:end}.mid{text-anchor:middle}"
+    f".grid{{stroke:{INK};opacity:.3}}.dot{{fill:none;stroke:{INK};stroke-width:1.4}}"
+    f".dot.on{{fill:{COLOURS[0]};stroke:{COLOURS[0]}}}"
+    f".front{{fill:none;stroke:{COLOURS[0]};stroke-dasharray:3 3}}.whisker{{fill:none;stroke:{INK};opacity:.6}}"
+)
+
+
+def _front(points: Sequence[Named]) -> list[Named]:
+    """The points of the Pareto front in the order of x, of those at one place the first."""
+    places = {(p.x, p.y) for p in pareto_front([Point(x=p.x, y=p.y) for p in points])}
+    front: dict[tuple[float, float], Named] = {}
+    for point in points:
+        if (point.x, point.y) in places:
+            front.setdefault((point.x, point.y), point)
+    return sorted(front.values(), key=lambda p: p.x)
+
+
+def _error(point: Named) -> str:
+    if point.low is None or point.high is None:
+        return f"{point.y:.1f} %"
+    return f"{point.y:.1f} % ({point.low:.1f} to {point.high:.1f})"
+
+
+def _reach(points: Sequence[Named]) -> tuple[float, float]:
+    """From where to where the y axis has to go: intervals may widen what the points themselves need by half."""
+    lowest, highest = min(p.y for p in points), max(p.y for p in points)
+    more = max((highest - lowest) / 4, 1.0)
+    low = min(p.y if p.low is None else p.low for p in points)
+    high = max(p.y if p.high is None else p.high for p in points)
+    return max(low, lowest - more), min(high, highest + more)
+
+
+def _axes(frame: _Frame, ticks: Sequence[float], axis: str) -> Iterator[Markup]:
+    for tick in ticks:
+        y = frame.at(frame.x_low, tick)[1]
+        yield _line(LEFT, y, WIDTH - RIGHT, y, "grid") + _text(LEFT - 8, y + 4, f"{tick:g}", "tick end")
+    for tick in _log_ticks(frame.x_low, frame.x_high):
+        x = frame.at(tick, frame.y_low)[0]
+        yield _line(x, TOP, x, HEIGHT - BOTTOM, "grid")
+        yield _text(x, HEIGHT - BOTTOM + 18, _tick_text(tick), "tick mid")
+    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, axis, "axis mid")
+    yield _text(LEFT, TOP - 6, "mean error, %", "axis")
+
+
+def _whisker(frame: _Frame, point: Named) -> Markup:
+    """An interval as a line with an end where it ends within the figure."""
+    if point.low is None or point.high is None:
+        return Markup()
+    path = ""
+    for end, inside in ((point.low, point.low >= frame.y_low), (point.high, point.high <= frame.y_high)):
+        x, y = frame.at(point.x, min(max(end, frame.y_low), frame.y_high))
+        path += f"M{x - 3:.1f} {y:.1f}h6" if inside else ""
+        path += f"M{x:.1f} {frame.at(point.x, point.y)[1]:.1f}V{y:.1f}"
+    return Markup('<path class="whisker" d="{}"/>').format(path)
+
+
+def _whisker_box(frame: _Frame, point: Named) -> tuple[float, float, float, float]:
+    x, y = frame.at(point.x, point.y)
+    if point.low is None or point.high is None:
+        return x, y, x, y
+    ends = [frame.at(point.x, min(max(end, frame.y_low), frame.y_high))[1] for end in (point.low, point.high)]
+    return x - 1, min(ends), x + 1, max(ends)
 
 
 def ranks(mean: Mapping[str, float], alike: Sequence[Sequence[str]], critical: float, *, title: str) -> Markup:
@@ -194,9 +291,15 @@ def _steps(places: Sequence[tuple[float, float]], end: float) -> Markup:
     return Markup('<polyline class="front" points="{}"/>').format(" ".join(f"{x:.1f},{y:.1f}" for x, y in corners))
 
 
-def _labels(wanted: Sequence[tuple[float, float, str]], points: Sequence[tuple[float, float]]) -> list[Markup]:
-    """Names beside points, each where it covers nothing, or left away: the figure's caption has them all."""
+def _labels(
+    wanted: Sequence[tuple[float, float, str]],
+    points: Sequence[tuple[float, float]],
+    boxes: Sequence[tuple[float, float, float, float]],
+) -> list[Markup]:
+    """Names beside points, each where it covers no point and none of the boxes, or left away: the figure's caption
+    has those of the front, and each point its title."""
     taken = [(x - 5.0, y - 5.0, x + 5.0, y + 5.0) for x, y in points[:400]]
+    taken += [*boxes, (LEFT, TOP - 18, LEFT + 90, TOP)]
     made: list[Markup] = []
     for x, y, name in wanted:
         if len(made) == MOST_LABELS:
@@ -208,6 +311,8 @@ def _labels(wanted: Sequence[tuple[float, float, str]], points: Sequence[tuple[f
             (x - 9 - wide, y + 4, "label end"),
             (x - 4 - wide, y + 19, "label end"),
             (x + 5, y + 20, "label"),
+            (x + 9, y + 4, "label"),
+            (x - 6 - wide, y - 8, "label end"),
         ):
             box = (left, base - 11, left + wide, base + 3)
             inside = left >= LEFT and left + wide <= WIDTH and TOP <= base <= HEIGHT - BOTTOM

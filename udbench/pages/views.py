@@ -10,12 +10,15 @@ from markupsafe import Markup
 
 from udbench.boards.baseline import Baseline, read_baselines, ud_score
 from udbench.boards.entry import RESERVED, Entry, read_board
-from udbench.boards.ranking import Row, Table, apart, rank, remarks
-from udbench.boards.statistics import critical_difference, over_seeds
+from udbench.boards.parts import Part, listed, part_of, title_of
+from udbench.boards.ranking import Row, Table, apart, mean_interval, rank, remarks
+from udbench.boards.sizes import OneNetwork, Size, one_networks, size_of
+from udbench.boards.statistics import critical_difference
 from udbench.errors import BadData
 from udbench.pages import svg
 from udbench.pages.methods import Known, changes, names
 from udbench.pages.text import error_text, path_slug, slug
+from udbench.pages.tradeoff import Choice, Plot, plots
 from udbench.published import PublishedTable
 
 SHADES = 8
@@ -34,7 +37,8 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """A method's line. `low` to `high` is a 95 % interval of the mean error, `of_seeds` or else of test images."""
+    """A method's line. `low` to `high` is a 95 % interval of the mean error, `of_seeds` or else of test images.
+    `score`: the table's, where all of its entries have that one."""
 
     row: Row
     name: str
@@ -48,28 +52,29 @@ class Line:
     standing: str
     remarks: tuple[str, ...]
     date: str
-
-    @property
-    def parameters(self) -> int:
-        params = self.row.result.params
-        return params.shared + params.private
+    size: Size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
     """A table of a board, and its figures. `apart`: why it is not compared with the first table. `score` names the
-    suite's own score where that is not the mean error. `ranked`: how many methods the diagram of ranks has."""
+    suite's own score where that is not the mean error. `plots`: error against parameters and bits. `ranked`: how many
+    methods the diagram of ranks has."""
 
     table: Table
     lines: tuple[Line, ...]
     baseline: Baseline | None
     score: str
     apart: str
-    scatter: Markup
-    front: tuple[svg.Named, ...]
+    plots: tuple[Plot, ...]
     ranks: Markup
     ranked: int
     friedman: float
+
+    @property
+    def networks(self) -> tuple[OneNetwork, ...]:
+        """What the methods' sizes are held against."""
+        return tuple(dict.fromkeys(line.size.one for line in self.lines))
 
     @property
     def best(self) -> dict[str, float]:
@@ -99,10 +104,12 @@ class Theirs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Board:
-    """A board's page. `refused`: files that are no entries, and why, a sentence each."""
+    """A board's page. `summary`: its suite's. `part`: what it lacks of that, where it is of some of its domains alone.
+    `refused`: files that are no entries, and why, a sentence each."""
 
     name: str
     summary: str
+    part: Part | None
     entries: tuple[Entry, ...]
     tables: tuple[Ranked, ...]
     published: tuple[Theirs, ...]
@@ -111,6 +118,20 @@ class Board:
     @property
     def url(self) -> str:
         return f"boards/{path_slug(self.name)}.html"
+
+    @property
+    def title(self) -> str:
+        """What it is called: by its domains, where its folder's name is a hash of them."""
+        return title_of(self.name, self._domains)
+
+    @property
+    def domains(self) -> str:
+        """The domains of its entries."""
+        return listed(self._domains)
+
+    @property
+    def _domains(self) -> tuple[str, ...]:
+        return self.tables[0].table.domains if self.tables else ()
 
     @property
     def verified(self) -> int:
@@ -153,10 +174,14 @@ def _board(folder: Path, name: str, known: Known, theirs: tuple[Theirs, ...]) ->
         baselines = []
         reasons.append(f"baselines: {error}".replace(f"{folder}/", ""))
     tables = rank(entries)
-    suite = known.suites.get(name)
+    part = part_of(
+        name, tables[0].domains if tables else (), {name: suite.domains for name, suite in known.suites.items()}
+    )
+    suite = known.suites.get(part.suite if part else name)
     return Board(
         name=name,
         summary=suite.summary if suite else "",
+        part=part,
         entries=tuple(entries),
         tables=tuple(_ranked(table, tables[0], baselines, known) for table in tables),
         published=theirs,
@@ -170,11 +195,11 @@ def _ranked(table: Table, first: Table, baselines: Sequence[Baseline], known: Kn
     scores = {row.result.score for row in table.rows} - {USUAL_SCORE}
     score = scores.pop() if len(scores) == 1 else ""
     shades = _shades(table)
+    networks = one_networks(row.result for row in table.rows)
     lines = tuple(
-        _line(row, name, table, baseline, score, shades, known) for row, name in zip(table.rows, called, strict=True)
+        _line(row, name, baseline, score, _cells(row, table, shades), size_of(row.result, networks), known)
+        for row, name in zip(table.rows, called, strict=True)
     )
-    points = [svg.Named(x=line.parameters, y=line.row.mean_error, name=line.name) for line in lines]
-    scatter, front = svg.scatter(points, title="Error against parameters") if len(lines) > 1 else (Markup(), [])
     ranks, ranked, friedman = _ranks(lines, table)
     return Ranked(
         table=table,
@@ -182,8 +207,7 @@ def _ranked(table: Table, first: Table, baselines: Sequence[Baseline], known: Kn
         baseline=baseline,
         score=score,
         apart="" if table is first else apart(first, table),
-        scatter=scatter,
-        front=tuple(front),
+        plots=plots([_choice(line) for line in lines]),
         ranks=ranks,
         ranked=ranked,
         friedman=friedman,
@@ -198,41 +222,56 @@ def _shades(table: Table) -> Mapping[str, tuple[float, float]]:
     }
 
 
-def _line(
-    row: Row,
-    name: str,
-    table: Table,
-    baseline: Baseline | None,
-    score: str,
-    shades: Mapping[str, tuple[float, float]],
-    known: Known,
-) -> Line:
-    seeds = over_seeds([entry.result.mean_error for entry in row.entries])
-    low = row.mean_error - row.noise if seeds.low is None else seeds.low
-    high = row.mean_error + row.noise if seeds.high is None else seeds.high
-    cells = [
+def _cells(row: Row, table: Table, shades: Mapping[str, tuple[float, float]]) -> tuple[Cell, ...]:
+    return tuple(
         Cell(
             error=(error := row.errors[domain]),
             shade=round(SHADES * (error - lowest) / (highest - lowest)) if highest > lowest else 0,
             best=error == lowest and len(table.rows) > 1,
         )
         for domain, (lowest, highest) in shades.items()
-    ]
+    )
+
+
+def _line(
+    row: Row,
+    name: str,
+    baseline: Baseline | None,
+    score: str,
+    cells: tuple[Cell, ...],
+    size: Size,
+    known: Known,
+) -> Line:
+    interval = mean_interval(row)
+    scored = score and all(entry.result.score == score for entry in row.entries)
     verified = sum(entry.standing == "verified" for entry in row.entries)
     mixed = 0 < verified < row.seeds
     return Line(
         row=row,
         name=name,
         changed=tuple(changes(row.result.config, known)),
-        low=max(0.0, low),
-        high=min(100.0, high),
-        of_seeds=seeds.low is not None,
-        score=sum(entry.result.score_value for entry in row.entries) / row.seeds if score else None,
+        low=interval.low,
+        high=interval.high,
+        of_seeds=interval.of_seeds,
+        score=sum(entry.result.score_value for entry in row.entries) / row.seeds if scored else None,
         ud_score=ud_score(row, baseline) if baseline else None,
-        cells=tuple(cells),
+        cells=cells,
         standing=f"{verified} of {row.seeds} verified" if mixed else "verified" if verified else "reported",
         remarks=tuple(remarks(row)),
         date=max(entry.result.finished[:10] for entry in row.entries),
+        size=size,
+    )
+
+
+def _choice(line: Line) -> Choice:
+    size = line.size
+    return Choice(
+        name=line.name,
+        error=line.row.mean_error,
+        low=line.low,
+        high=line.high,
+        parameters=size.parameters,
+        bits=size.bits,
     )
 
 

@@ -13,7 +13,8 @@ from udbench.sweeps.table import StudyTable, TableRow
 
 PUBLISHED = "published"
 ABOUT_CAPACITY = (
-    "params: all parameters against the mean of the networks that one domain alone would need",
+    "params: all parameters against the mean of the networks that one domain alone would need, with what an adapter "
+    "adds in them too",
     "growth, per doubling: against the next smaller network of the same adapter, sharing and settings on the same "
     "domains, how many times its parameters, and the change of the mean error in points for each doubling of them",
 )
