@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from udbench.config import RecipeSettings, RunConfig, merged, parse_assignments, read_recipe_file, validated
 from udbench.errors import BadSetting
@@ -70,6 +72,10 @@ def test_no_word_whatsoever_breaks_the_reader(word: str) -> None:
         ({"optimizer": "adam"}, "optimizer = 'adam'"),
         ({"image_size": 2}, "image_size"),
         ({"image_size": [32]}, "image_size"),
+        ({"image_size": 100_000}, "image_size"),
+        ({"image_size": [100_000, 100_000]}, "image_size.0 = 100000: Input should be less than or equal to 4096"),
+        ({"domain": {"a": {"image_size": [4, 4097]}}}, "domain.a.image_size"),
+        ({"domain": {"a": {"head": {"scale": [1.0, float("inf")]}}}}, "domain.a.head.scale.1 = inf: must be a finite"),
         ({"eval_on": "val"}, "needs a validation split; set val_fraction"),
         ({"milestones": [0.9, 0.5]}, "milestones are rising parts"),
         ({"nesterov": True, "momentum": 0}, "needs momentum above 0"),
@@ -80,6 +86,32 @@ def test_settings_that_do_not_fit_are_named_in_one_message(given_settings: dict,
     with pytest.raises(BadSetting) as caught:
         settings(**given_settings)
     assert str(caught.value).startswith("recipe 'r': ") and message in str(caught.value)
+
+
+class OfAPlugin(BaseModel):
+    """Settings whose author said nothing of what is no number."""
+
+    scale: float = 1.0
+    several: tuple[float, ...] = ()
+    inner: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("scale=inf", "scale = inf"),
+        ("scale=-inf", "scale = -inf"),
+        ("scale=nan", "scale = nan"),
+        ("scale=Infinity", "scale = inf"),
+        ("scale=1e999", "scale = inf"),
+        ("several=[1.0, nan]", "several.1 = nan"),
+        ("inner.deep.er=inf", "inner.deep.er = inf"),
+    ],
+)
+def test_no_setting_of_a_plugin_is_infinite_or_no_number(word: str, says: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        validated(OfAPlugin, parse_assignments([word]), "adapter 'film'")
+    assert str(caught.value) == f"adapter 'film': {says}: must be a finite number"
 
 
 def test_a_recipe_without_rounds_says_that_they_must_be_set() -> None:

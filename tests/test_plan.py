@@ -13,9 +13,17 @@ from udbench.testing.runs import job_of
 
 SPECS = {
     name: DomainSpec(
-        name=name, num_classes=2, channels=3, num_train=20, num_test=5, flip=True,
-        content="", licence="", homepage="", citation="",
-    )  # fmt: skip
+        name=name,
+        num_classes=2,
+        channels=3,
+        num_train=20,
+        num_test=5,
+        flip=True,
+        content="",
+        licence="",
+        homepage="",
+        citation="",
+    )
     for name in ("left", "right")
 }
 

@@ -27,14 +27,14 @@ import sys
 import torch; torch.set_num_threads(1)
 from pathlib import Path
 from udbench.plugins import load
-from udbench.data.store import open_store
+from udbench.data.store import Store
 from udbench.runs.execute import execute
 from udbench.testing.runs import Silent, job_of
 class Telling(Silent):
     def stepped(self, step): print("round", step.round, flush=True)
     def scored(self, *a): print("scored", flush=True)
 job = job_of(load(), "domain-bn", rounds=4000, checkpoint_rounds=5)
-execute(job, [open_store(Path(p)) for p in {stores!r}], Path({run!r}), Telling(), resume=True)
+execute(job, [Store(Path(p)) for p in {stores!r}], Path({run!r}), Telling(), resume=True)
 """
 
 

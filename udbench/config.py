@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -15,8 +16,8 @@ from udbench.errors import BadSetting, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
-Size = Annotated[int, Field(ge=4, le=4096)] | tuple[Annotated[int, Field(ge=4)], Annotated[int, Field(ge=4)]]
-
+Pixels = Annotated[int, Field(ge=4, le=4096)]
+Size = Pixels | tuple[Pixels, Pixels]
 
 Storage = Literal["pixels", "files", "jpeg"]
 View = Literal["whole", "window"]
@@ -108,8 +109,8 @@ class RecipeSettings(_Frozen):
     schedule: Literal["steps", "cosine", "constant"] = "steps"
     milestones: tuple[float, ...] = Field((0.5, 0.75, 0.9), description="parts of the rounds where lr is multiplied")
     gamma: float = Field(0.1, gt=0, description="the factor at each milestone")
-    final_lr: float = Field(1e-4, ge=0, description="where the cosine ends")
-    warmup_lr: float = Field(0.01, ge=0)
+    final_lr: float = Field(1e-4, ge=0, description="where the cosine ends, at most lr")
+    warmup_lr: float = Field(0.01, ge=0, description="the rate of the warm-up, at most lr")
     warmup_rounds: int | None = Field(None, ge=0, description="2 % of the rounds, at most 400, if not set")
     private_gradient: Literal["own", "mean"] = Field(
         "own", description="a private parameter's gradient: undivided, or over all domains (Eq. 1 to the letter)"
@@ -337,16 +338,42 @@ def merged(base: Mapping[str, Any], *over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validated(model: type[Model], settings: Mapping[str, Any], what: str) -> Model:
-    """The settings as a checked model; what does not fit is named with the nearest key and the list."""
+    """The settings as a checked model; what does not fit is named with the nearest key and the list.
+
+    No setting is infinite or not a number, whatever a plugin's model would take: neither can be written down as JSON.
+    """
     try:
-        return model.model_validate(settings)
+        checked = model.model_validate(settings)
     except ValidationError as error:
         raise BadSetting(_explain(model, error, what)) from None
+    for name, value in _numbers(checked):
+        if not math.isfinite(value):
+            raise BadSetting(f"{what}: {name} = {value}: must be a finite number")
+    return checked
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Every float in a model, mapping or sequence, with where it stands ("domain.mnist.weight")."""
+    if isinstance(value, float):
+        yield name, value
+    elif isinstance(value, BaseModel):
+        yield from _numbers(dict(value), name)
+    elif isinstance(value, Mapping):
+        for key, each in cast("Mapping[Any, Any]", value).items():
+            yield from _numbers(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(cast("Sequence[Any]", value)):
+            yield from _numbers(each, f"{name}.{number}")
 
 
 def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"] if not str(part).startswith(("tuple[", "constrained"))]
+    errors = error.errors()
+    first, where = errors[0], _where(errors[0]["loc"])
+    if first["type"].endswith("_type"):  # of several types that would do, one may have come nearer
+        for each in errors[1:]:
+            if _where(each["loc"])[: len(where)] == where and not each["type"].endswith(("_type", "missing")):
+                first, where = each, _where(each["loc"])
+                break
     name = ".".join(where)
     if first["type"] == "extra_forbidden":
         known = _keys(model, where[:-1])
@@ -358,6 +385,10 @@ def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
     return f"{what}: {name} = {given!r}: {message}" if name else f"{what}: {message}"
+
+
+def _where(place: Sequence[int | str]) -> list[str]:
+    return [str(part) for part in place if not str(part).startswith(("tuple[", "constrained"))]
 
 
 def _keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:

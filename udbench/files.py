@@ -11,6 +11,8 @@ from pathlib import Path
 
 from udbench.errors import UdbenchError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class DiskFull(UdbenchError):
     """There is no room left where something was to be written."""
@@ -60,7 +62,7 @@ def sync_folder(folder: Path) -> None:
 
 def explained(error: OSError, path: Path) -> UdbenchError:
     """An operating system's refusal in words."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return DiskFull(f"{path}: the disk is full; free some space, or choose a folder on another disk")
     return UdbenchError(f"{path}: cannot be written: {error.strerror or error}")
 

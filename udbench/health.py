@@ -19,6 +19,7 @@ from udbench.authors.child import Ended, Silent, Tell, told
 from udbench.data.locate import CACHE, DATA, cache_root, data_root, domain_root
 from udbench.domains import Domain
 from udbench.errors import UdbenchError
+from udbench.machine import memory, usable_cores
 from udbench.registry import KINDS, Registry
 
 State = Literal["good", "trouble", "stops"]
@@ -69,7 +70,7 @@ def _versions() -> Iterator[Line]:
 
 
 def _machine() -> Iterator[Line]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = usable_cores()
     there = os.cpu_count() or usable
     yield Line(topic="machine", what="cores", said=f"{usable} of {there} usable; {platform.platform()}")
     threads = os.environ.get("OMP_NUM_THREADS")
@@ -81,33 +82,16 @@ def _machine() -> Iterator[Line]:
             state="trouble",
             mend=f"export OMP_NUM_THREADS={usable}, or unset it",
         )
-    memory = _memory()
-    if memory is not None:
-        free, whole = memory
-        low = free < LEAST_MEMORY
+    held = memory()
+    if held is not None:
+        low = held.free < LEAST_MEMORY
         yield Line(
             topic="machine",
             what="memory",
-            said=f"{_size(free)} free of {_size(whole)}",
+            said=f"{_size(held.free)} free of {_size(held.whole)}",
             state="trouble" if low else "good",
             mend="end what holds memory, or use fewer --workers, a smaller batch_size and --group 1" if low else "",
         )
-
-
-def _memory() -> tuple[int, int] | None:
-    """Free and whole memory in bytes: this process's share where a container has a limit; None where nobody tells."""
-    try:
-        told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free, whole = (int(told[key].split()[0]) << 10 for key in ("MemAvailable", "MemTotal"))
-    except (OSError, ValueError, KeyError):
-        return None
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = int((group / "memory.max").read_text())
-        used = int((group / "memory.current").read_text())
-    except (OSError, ValueError):
-        return free, whole
-    return min(free, max(0, limit - used)), min(whole, limit)
 
 
 def _torch() -> Iterator[Line]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import multiprocessing
 import statistics
+import threading
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from udbench.bench import usage
 from udbench.bench.processes import PARTS, Contender, parse_worlds
 from udbench.cli import main
 from udbench.domains import DomainSpec
 from udbench.errors import BadSetting, RunFailed, UdbenchError
 from udbench.registry import Registry
 from udbench.scale.measure import Messages, Rounds
+from udbench.scale.predict import predict
+from udbench.scale.rates import Machine, rates_of
 from udbench.scale.work import count
 from udbench.scale.worlds import World
 from udbench.testing.runs import job_of
@@ -27,6 +33,9 @@ SPECS = {
     )
     for name in ("left", "right")
 }  # fmt: skip
+MACHINE = Machine(
+    name="m", precision="fp32", rate=1e9, overhead=0.001, memory_rate=1e9, bandwidth=1e9, latency=1e-5
+)  # fmt: skip
 SMALL = ["--set", "image_size=16", "--set", "batch_size=2", "--device", "cpu"]
 
 
@@ -45,6 +54,14 @@ def test_worlds_are_timed_turn_by_turn_beside_what_is_predicted(
     one, two = figures["worlds"]["1x1"], figures["worlds"]["2x1"]
     pairs = zip(one["seconds"], two["seconds"], strict=True)
     assert figures["ratios"]["2x1/1x1"] == pytest.approx(statistics.median(o / t for o, t in pairs))
+    for name, world in figures["worlds"].items():
+        told, predicted = world["memory_bytes"], world["predicted"]["memory_bytes"]
+        assert len(told) == len(predicted) == int(name[0])
+        if None in told:
+            assert world["memory_over_predicted"] is None
+        else:
+            assert min(told) > 0 and world["memory_over_predicted"] == max(told) / max(predicted)
+            assert max(told) < 300e6, "Python and torch are not counted"
     for world in (one, two):
         assert set(world["parts"]) == {"compute", "reduce", "update"} and min(world["parts"].values()) > 0
         assert 0 < world["reduce_share"]["value"] < 1 and world["predicted"]["seconds"] > 0
@@ -54,6 +71,33 @@ def test_worlds_are_timed_turn_by_turn_beside_what_is_predicted(
     assert two["idle_share"]["worst"]["value"] >= two["idle_share"]["mean"]["value"] >= 0
     assert one["predicted"]["idle_share"] == {"mean": 0, "worst": 0}
     assert not list(tmp_path.iterdir()) and multiprocessing.active_children() == []
+
+
+def test_memory_is_that_beyond_what_was_there_before(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of(registry)
+    work = count(job, SPECS)
+    (part,) = predict(work, rates_of(MACHINE), 1).parts
+    memory = part.memory
+    assert memory.training == memory.parameters + memory.gradients + memory.optimizer + memory.activations
+    assert memory.together == memory.training + sum(work.images.values())
+    contender = Contender(Comm(), lambda: job, SPECS, work)
+    contender.rounds(1)
+    if contender.peak.before is not None and contender.grown() is not None:
+        held = torch.ones(16 << 20)
+        grown = contender.grown()
+        assert grown is not None and held.nbytes <= grown < contender.peak.before + held.nbytes
+    monkeypatch.setattr(usage, "_begun_anew", lambda: False)
+    contender = Contender(Comm(), lambda: job, SPECS, work)
+    assert contender.rounds(1) > 0 and contender.grown() is None, "the mark of the whole process is no answer"
+
+
+def test_where_the_peak_cannot_begin_anew_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, text: str) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    done: list[int] = []
+    assert usage.peak_while(lambda: done.append(1)) is None and done == [1]
 
 
 def test_a_process_times_its_own_part(registry: Registry) -> None:
@@ -79,6 +123,25 @@ def test_worlds_are_processes_and_threads() -> None:
     assert parse_worlds(["2x1", "1x16"]) == {"2x1": (2, 1), "1x16": (1, 16)}
     with pytest.raises(BadSetting, match="none is named"):
         parse_worlds([])
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_starts_is_told() -> None:
+    said: list[str] = []
+
+    def begin() -> None:
+        with pytest.raises(RunFailed) as failed:
+            World(1, 1, "cpu", Messages)
+        said.append(str(failed.value))
+
+    beginning = threading.Thread(target=begin, daemon=True)
+    beginning.start()
+    while not (children := multiprocessing.active_children()):
+        time.sleep(0.01)
+    children[0].kill()
+    beginning.join(60)
+    assert said == ["process 0 of 1 was killed, perhaps for want of memory; the figures are lost"]
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.slow

@@ -128,3 +128,25 @@ def test_an_item_without_settings_takes_none() -> None:
     assert context.item_settings(None, {}, "adapter 'x'") is None
     with pytest.raises(BadSetting, match="adapter 'x' takes no settings; leave 'rank' away"):
         context.item_settings(None, {"rank": 8}, "adapter 'x'")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["lr=0.0005"], "lr=0.0005 is below the warm-up's rate, 0.01; .* --set warmup_lr=5e-05"),
+        (["lr=0.0005", "warmup_lr=0.0001"], ""),
+        (["lr=0.0005", "warmup_rounds=0"], ""),
+        (["lr=0.00005", "warmup_rounds=0", "schedule=cosine"], "below the cosine's last rate, 0.0001; .* final_lr"),
+        (["lr=0.00005", "warmup_rounds=0", "schedule=constant"], ""),
+    ],
+)
+def test_no_rate_is_above_the_recipes_own(words: list[str], message: str) -> None:
+    from udbench.cli.jobs import _check_rates
+    from udbench.config import RecipeSettings, parse_assignments, validated
+
+    settings = validated(RecipeSettings, {"rounds": 1000, **parse_assignments(words)}, "recipe")
+    if not message:
+        return _check_rates(settings)
+    with pytest.raises(BadSetting, match=message):
+        _check_rates(settings)
+    return None

@@ -10,6 +10,7 @@ import pytest
 import udbench
 from udbench import health, plugins
 from udbench.authors.child import Ended, Silent
+from udbench.machine import Memory
 from udbench.registry import Registry
 
 Call = Callable[..., Any]
@@ -82,7 +83,7 @@ def test_what_stops_runs_is_told_with_what_to_do(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
-    monkeypatch.setattr(health, "_memory", lambda: (1 << 20, 1 << 30))
+    monkeypatch.setattr(health, "memory", lambda: Memory(free=1 << 20, whole=1 << 30))
     monkeypatch.setattr(plugins, "load", lambda *_, **__: Registry())
     said = cli("doctor", "--json", "--data", str(tmp_path / "nowhere"))
     lines = by_name(said.json["lines"])

@@ -25,8 +25,15 @@ def words(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_ends_on_its_board_and_json_is_all_that_is_answered(cli: Call, words: list[str]) -> None:
+def test_a_run_ends_on_its_board_and_json_is_all_that_is_answered(
+    cli: Call, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from udbench.train.comm import Comm
+
+    left: list[Comm] = []
+    monkeypatch.setattr(Comm, "close", lambda comm: left.append(comm))
     result = cli(*words, "--json").json
+    assert len(left) == 1, "the other processes are left in peace"
     assert result["suite"] == "custom" and result["domains"] == ["folder-cones", "folder-rings"]
     (entry,) = Path("leaderboards/custom").glob("*/*.json")
     assert entry.stem == result["id"] and entry.with_suffix(".npz").is_file()
@@ -47,3 +54,6 @@ def test_a_folder_that_holds_a_run_is_not_written_over(cli: Call, words: list[st
     said = cli(*words, "--out", "mine")
     assert said.code == 2 and "exists already" in said.err and "--resume" in said.err
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"] and not Path("leaderboards").exists()
+    said = cli(*words, "--out", "mine/notes.txt/run")
+    assert said.code == 2 and "a run cannot write to mine/notes.txt/run: Not a directory" in said.err
+    assert "--out" in said.err and "Traceback" not in said.err

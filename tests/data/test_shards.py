@@ -175,8 +175,11 @@ def test_an_index_that_is_no_index_is_named(images: Path, damage: bytes | None) 
         np.save(index, np.zeros((3, 2), dtype=np.int64))
     else:
         index.write_bytes(damage)
+    open_files = Path("/proc/self/fd")
+    before = len(list(open_files.iterdir())) if open_files.is_dir() else 0
     with pytest.raises(BadData, match=r"train-000000.index.npy: no index of 8 images"):
         store.shards.read(0)
+    assert before == 0 or len(list(open_files.iterdir())) == before, "its shard was left open"
 
 
 def test_a_changed_shard_is_found_by_verify(images: Path) -> None:

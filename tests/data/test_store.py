@@ -17,7 +17,7 @@ from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import Form
 from udbench.data.image import to_pixels
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted, find_store, open_store, store_path, verify_store
+from udbench.data.store import Store, Wanted, find_store, store_path, verify_store
 from udbench.errors import BadData
 from udbench.testing.stores import made, wanted
 from udbench.testing.trees import write_class_folders
@@ -133,14 +133,14 @@ def test_verifying_finds_a_flipped_byte(images: Path, file: str) -> None:
     content = bytearray((store.path / file).read_bytes())
     content[-1] ^= 1
     (store.path / file).write_bytes(content)
-    assert [file in problem for problem in verify_store(open_store(store.path))] == [True]
+    assert [file in problem for problem in verify_store(Store(store.path))] == [True]
 
 
 def test_verifying_finds_moments_that_were_changed(images: Path) -> None:
     store = made(images)
     facts = json.loads((store.path / "store.json").read_text())
     (store.path / "store.json").write_text(json.dumps({**facts, "mean": [1.0, 2.0, 3.0], "sha256": "0"}))
-    assert len(verify_store(open_store(store.path))) == 2
+    assert len(verify_store(Store(store.path))) == 2
 
 
 def test_a_short_file_a_newer_format_and_no_store_are_said(images: Path, tmp_path: Path) -> None:
@@ -151,9 +151,9 @@ def test_a_short_file_a_newer_format_and_no_store_are_said(images: Path, tmp_pat
         find_store(wanted(images))
     (store.path / "store.json").write_text(json.dumps({**facts, "format": 99}))
     with pytest.raises(BadData, match="format 99, newer than"):
-        open_store(store.path)
+        Store(store.path)
     with pytest.raises(BadData, match=r"store\.json cannot be read"):
-        open_store(tmp_path)
+        Store(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["labels.npy", "names.npy", "groups.npy"])
@@ -165,4 +165,4 @@ def test_verifying_finds_columns_of_another_length(images: Path, file: str) -> N
     facts["sizes"][file] = len(content)
     facts["files_sha256"][file] = hashlib.sha256(content).hexdigest()
     (store.path / "store.json").write_text(json.dumps(facts))
-    assert any(f"{file}: shape (44,)" in problem for problem in verify_store(open_store(store.path)))
+    assert any(f"{file}: shape (44,)" in problem for problem in verify_store(Store(store.path)))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from udbench.bench.timing import Ratio, Samples, interleaved, ratio, timed
-from udbench.bench.usage import held, peak_while
+from udbench.bench.usage import Peak
 from udbench.data.chunks import new_images
 from udbench.data.shards import Pictures, Shards
 from udbench.data.store import Store
@@ -128,13 +128,9 @@ def _begun(
     """Seconds to the first batch, and the memory that it took."""
     kind, size = which
     told(f"growth: {kind} of {size:,} images")
-    before, took = held(), [0.0]
-
-    def begin() -> None:
-        took[0] = timed(lambda: _Fed(make(), 1).next(), CPU)
-
-    peak = peak_while(begin)
-    return took[0], None if peak is None or before is None else max(0, peak - before)
+    peak = Peak()
+    took = timed(lambda: _Fed(make(), 1).next(), CPU)
+    return took, peak.grown()
 
 
 def _mapped(path: Path, size: int) -> DomainData:

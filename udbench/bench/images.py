@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from udbench.data.shards import Pictures
 from udbench.data.store import Store
 from udbench.data.view import DRAWS, View
 from udbench.errors import BadSetting
+from udbench.machine import usable_cores
 from udbench.processes import Processes, in_processes
 from udbench.train.draws import draws
 from udbench.train.feed import Feed
@@ -285,7 +285,7 @@ def _core_ratios(cores: Mapping[str, Sequence[float | None]]) -> dict[str, Ratio
 def _about(device: str) -> dict[str, Any]:
     return {
         "device": device,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "versions": {
             "udbench": version("udbench"),

@@ -1,12 +1,10 @@
-"""Where a round's time goes, and how much memory it takes."""
+"""Where a round's time goes."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -47,24 +45,6 @@ def parts_of(ours: Ours, rounds: int) -> dict[str, tuple[float, ...]]:
             took[part].append(seconds)
     ours.at += rounds
     return {part: tuple(seconds) for part, seconds in took.items()}
-
-
-def peak_memory(ours: Ours) -> int | None:
-    """The most bytes held while a round runs: of the device, or of this process where that is the CPU.
-
-    None where the system does not tell.
-    """
-    if ours.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(ours.device)
-        ours.rounds(1)
-        return torch.cuda.max_memory_allocated(ours.device)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-        ours.rounds(1)
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 @contextmanager

@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+import torch
+
 from udbench.bench.contenders import Ours
 from udbench.bench.step import about, steady
 from udbench.bench.timing import Ratio, Samples, ratio, ratio_of, wait
+from udbench.bench.usage import Peak
 from udbench.domains import DomainSpec
 from udbench.errors import BadSetting
 from udbench.runs.job import Job, inputs_of
@@ -24,7 +27,7 @@ from udbench.scale.rates import Rates
 from udbench.scale.work import check_shared, count
 from udbench.scale.worlds import World, meet
 from udbench.train.comm import Comm
-from udbench.train.optim import set_learning_rate
+from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.precision import choose_device
 from udbench.train.schedule import deal
 
@@ -34,7 +37,11 @@ PARTS = ("compute", "wait", "reduce", "update")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorldReport:
     """A world's rounds and what was predicted for them. Shares of a round, each the median over turns with quartiles:
-    `reduce`, `idle` (waiting for the slowest before the reduce) on average and of the process that waits longest."""
+    `reduce`, `idle` (waiting for the slowest before the reduce) on average and of the process that waits longest.
+
+    `memory`: the most bytes of each process beyond those that it held before its network was built; None where no
+    system tells. Python and torch with all their libraries were there before.
+    """
 
     seat: Seats
     samples: Samples
@@ -42,12 +49,25 @@ class WorldReport:
     reduce: Ratio
     idle: Ratio
     idle_worst: Ratio
+    memory: tuple[int | None, ...]
     prediction: Prediction
     rates: Rates
 
+    @property
+    def most_memory(self) -> int | None:
+        """That of the process that took most."""
+        told = [each for each in self.memory if each is not None]
+        return max(told) if len(told) == len(self.memory) else None
+
+    @property
+    def predicted_memory(self) -> tuple[int, ...]:
+        """What each process was predicted to take. The images that are made here are a batch, and are not counted."""
+        return tuple(part.memory.training for part in self.prediction.parts)
+
     def document(self, rounds: int) -> dict[str, Any]:
-        """As plain JSON values. `seconds` are of a turn of so many rounds, `parts` of one round, waiting left out."""
-        predicted = self.prediction
+        """As plain JSON values. `seconds` are of a turn of so many rounds, `parts` of one round, waiting left out;
+        `memory_bytes` are of each process."""
+        predicted, most = self.prediction, self.most_memory
         return {
             "processes": self.seat.processes,
             "threads": self.seat.threads,
@@ -56,6 +76,7 @@ class WorldReport:
             "parts": dict(self.seconds),
             "reduce_share": _document(self.reduce),
             "idle_share": {"mean": _document(self.idle), "worst": _document(self.idle_worst)},
+            "memory_bytes": list(self.memory),
             "predicted": {
                 "images_per_second": predicted.rate,
                 "seconds": predicted.seconds,
@@ -64,6 +85,7 @@ class WorldReport:
                 "update_seconds": predicted.update,
                 "reduce_share": predicted.reduce / predicted.seconds,
                 "idle_share": {"mean": predicted.idle_mean, "worst": predicted.idle_worst},
+                "memory_bytes": list(self.predicted_memory),
                 "rates": {
                     **self.rates.compute.model_dump(),
                     **(self.rates.link.model_dump() if self.rates.link else {}),
@@ -71,6 +93,7 @@ class WorldReport:
                 },
             },
             "measured_over_predicted": self.samples.median / rounds / predicted.seconds,
+            "memory_over_predicted": None if most is None else most / max(self.predicted_memory),
         }
 
 
@@ -146,6 +169,7 @@ def measure(
             )
             there[name].ask("rounds", rounds)
         seconds, parts = _turns(there, turns, rounds, told)
+        memory = {name: tuple(world.ask("grown")) for name, world in there.items()}
     images = sum(work.rows.values())
     samples = {name: Samples(seconds=tuple(took), images=images * rounds) for name, took in seconds.items()}
     return ProcessesReport(
@@ -154,7 +178,14 @@ def measure(
         rounds=rounds,
         images_per_round=images,
         worlds={
-            name: _report(seat, samples[name], parts[name], predict(work, rates[name], seat.processes), rates[name])
+            name: _report(
+                seat,
+                samples[name],
+                parts[name],
+                memory[name],
+                predict(work, rates[name], seat.processes),
+                rates[name],
+            )
             for name, seat in placed.items()
         },
         ratios={
@@ -173,8 +204,12 @@ class Contender:
         job = replace(job, config=job.config.model_copy(update={"device": str(choose_device(job.config.device))}))
         job = steady(job)
         inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
+        data = made_data(job, specs)
         self.comm = comm
-        self.ours = Ours(job, inputs, made_data(job, specs), job.config.group, comm=comm, costs=work.operations)
+        device = torch.device(job.config.device)
+        _load_torch(job, device)
+        self.peak = Peak(device)
+        self.ours = Ours(job, inputs, data, job.config.group, comm=comm, costs=work.operations)
 
     def rounds(self, number: int) -> float:
         """The seconds of so many rounds, from when all processes were there."""
@@ -183,6 +218,11 @@ class Contender:
         self.ours.rounds(number)
         wait(self.ours.device)
         return time.perf_counter() - began
+
+    def grown(self) -> int | None:
+        """The most bytes of this process beyond those before its network was built, with what a checkpoint brings."""
+        self.comm.come_home(self.ours.model, self.ours.optimizer)
+        return self.peak.grown()
 
     def parts(self) -> dict[str, float]:
         """The seconds of each part of a round in this process.
@@ -218,6 +258,16 @@ class Contender:
         return {name: after - before for name, (before, after) in zip(PARTS, pairwise(marks), strict=True)}
 
 
+def _load_torch(job: Job, device: torch.device) -> None:
+    """A step of the smallest network, so that what torch loads at the first step of any is there already."""
+    tiny = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.AdaptiveAvgPool2d(1))
+    tiny.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(tiny, job.config.settings)
+    tiny(torch.zeros(2, 3, 8, 8, device=device)).sum().backward()
+    optimizer.step()
+    wait(device)
+
+
 def _turns(
     worlds: Mapping[str, World], turns: int, rounds: int, told: Callable[[str], None]
 ) -> tuple[dict[str, list[float]], dict[str, list[list[dict[str, float]]]]]:
@@ -236,7 +286,12 @@ def _turns(
 
 
 def _report(
-    seat: Seats, samples: Samples, turns: Sequence[Sequence[Mapping[str, float]]], prediction: Prediction, rates: Rates
+    seat: Seats,
+    samples: Samples,
+    turns: Sequence[Sequence[Mapping[str, float]]],
+    memory: tuple[int | None, ...],
+    prediction: Prediction,
+    rates: Rates,
 ) -> WorldReport:
     wholes = [max(sum(each.values()) for each in turn) for turn in turns]
 
@@ -254,6 +309,7 @@ def _report(
         reduce=share("reduce", statistics.fmean),
         idle=share("wait", statistics.fmean),
         idle_worst=share("wait", max),
+        memory=memory,
         prediction=prediction,
         rates=rates,
     )

@@ -11,8 +11,9 @@ import torch
 from udbench.bench.contenders import Ceiling, Ours, PlainPyTorch
 from udbench.bench.floor import Floor, floor_of
 from udbench.bench.names import CONTENDERS
-from udbench.bench.parts import parts_of, peak_memory
+from udbench.bench.parts import parts_of
 from udbench.bench.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
+from udbench.bench.usage import peak_while
 from udbench.domains import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.made import made_data
@@ -108,7 +109,7 @@ def bench(
     }
     told("the parts of a round")
     parts = {name: Samples(seconds=s, images=ours.images) for name, s in parts_of(ours, max(turns, 3)).items()}
-    peak = peak_memory(ours)
+    peak = peak_while(lambda: ours.rounds(1), device)
     told("the rates of this device")
     floor = floor_of(ceiling)
     if plain is not None:

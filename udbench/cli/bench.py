@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Part = Literal["step", "methods", "growth", "images", "startup", "processes"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
+MB = 1e6
 
 
 def bench(
@@ -240,6 +241,15 @@ def _processes(
         )
     output.answers().print(table)
     _show_ratios(found.ratios)
+    table = output.table(
+        "world", ">most, MB", ">predicted", ">measured / predicted",
+        title="Memory of the process that takes most, beyond Python and torch",
+    )  # fmt: skip
+    for name, world in found.worlds.items():
+        most, predicted = world.most_memory, max(world.predicted_memory)
+        measured = ("not told", "") if most is None else (f"{most / MB:,.0f}", f"{most / predicted:.2f}")
+        table.add_row(*output.cells(name, measured[0], f"{predicted / MB:,.0f}", measured[1]))
+    output.answers().print(table)
     return None
 
 
@@ -339,7 +349,7 @@ def _show(report: Report) -> None:
         f"{floor.bytes_per_second / 1e9:.1f} GB/s (a large copy)"
     )
     if report.peak_memory is not None:
-        output.say(f"most memory while a round ran: {report.peak_memory / 2**20:,.0f} MB")
+        output.say(f"most memory while a round ran: {report.peak_memory / MB:,.0f} MB")
 
 
 def _profile(job: Job, specs: object, path: Path) -> None:

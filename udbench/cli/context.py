@@ -26,7 +26,7 @@ Names = builtins.list[str]
 DEFAULT_SUITE = "pocket"
 CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
 
-SLOW = 10.0
+SLOW = 5.0
 """Seconds of loading after which a plugin is named."""
 
 words: Sequence[str] = ()
@@ -60,23 +60,34 @@ def registry() -> Registry:
 
 @contextmanager
 def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
-    """Within, the plugin that holds up the loading for long is named, so that it can be left out."""
-    current: builtins.list[Owner] = []
+    """Within, each plugin that is long in loading is named while it is waited for, so that it can be left out. Nothing
+    is said behind it."""
+    from udbench.plugins import DISABLE
 
-    def tell() -> None:
-        for owner in current[-1:]:
-            output.note(
-                f"plugin '{owner}' has been loading for {SLOW:g} s; stop by Ctrl-C and leave it out with --no-plugin "
-                f"{owner.name}, or see what it waits for: udbench check {owner.name}"
-            )
+    timers: builtins.list[threading.Timer] = []
 
-    timer = threading.Timer(SLOW, tell)
-    timer.daemon = True
-    timer.start()
+    def tell(owner: Owner) -> None:
+        output.note(
+            f"plugin '{owner}' has been loading for {SLOW:g} s and is waited for; to go on without it: Ctrl-C, and "
+            f"--no-plugin {owner.name} or {DISABLE}={owner.name}; what it waits for: udbench check {owner.name}"
+        )
+
+    def settle() -> None:
+        for timer in timers:
+            timer.cancel()
+            timer.join()  # it may just be telling
+        timers.clear()
+
+    def loading(owner: Owner) -> None:
+        settle()
+        timers.append(threading.Timer(SLOW, tell, [owner]))
+        timers[0].daemon = True
+        timers[0].start()
+
     try:
-        yield current.append
+        yield loading
     finally:
-        timer.cancel()
+        settle()
 
 
 def plugin_verbs(group: str = "") -> dict[str, str]:

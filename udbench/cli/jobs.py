@@ -157,6 +157,7 @@ def check(ask: Ask) -> None:
     _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
     legs_of(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
+    _check_rates(ask.settings)
     classes = {domain.spec.name: domain.spec.num_classes for domain in ask.domains}
     if ask.sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
@@ -164,6 +165,18 @@ def check(ask: Ask) -> None:
             "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
             f"{listed}. Choose such domains with --domains, or --sharing deep"
         )
+
+
+def _check_rates(settings: RecipeSettings) -> None:
+    """A warm-up is no hotter than what it warms up to, and a cosine falls."""
+    first = settings.warmup_lr if settings.warmup(settings.rounds) else 0.0
+    last = settings.final_lr if settings.schedule == "cosine" else 0.0
+    for name, rate, what in (("warmup_lr", first, "the warm-up's"), ("final_lr", last, "the cosine's last")):
+        if rate > settings.lr:
+            raise BadSetting(
+                f"lr={settings.lr:g} is below {what} rate, {rate:g}; lower that as well, such as with "
+                f"--set {name}={settings.lr / 10:g}"
+            )
 
 
 def make(ask: Ask) -> Job:
@@ -175,7 +188,8 @@ def make(ask: Ask) -> Job:
         from udbench.train.compiled import check_compiler
 
         check_compiler(device)
-    job = of_config(configuration(ask, str(device), choose_precision(ask.precision, device)))
+    config = configuration(ask, str(device), choose_precision(ask.precision, device))
+    job = of_config(config, compile=ask.compile)
     if ask.before is None:
         return job
     made = None if ask.kept else of_config(ask.before.config.model_copy(update={"device": str(device)}))
@@ -213,15 +227,19 @@ def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
     )
 
 
-def of_config(config: RunConfig) -> Job:
-    """The job of a configuration, its names looked up."""
+def of_config(config: RunConfig, *, compile: bool = False) -> Job:
+    """The job of a configuration, its names looked up.
+
+    Whether its step is compiled is asked anew: it shapes no number, and where the configuration comes from there may
+    have been a compiler that is not here.
+    """
     from udbench.runs.job import Job
     from udbench.scores import Score
 
     registry = context.registry()
     adapter, arch = _items(config.adapter, config.adapter_settings, config.arch, config.arch_settings)
     return Job(
-        config=config,
+        config=config.model_copy(update={"compile": compile}),
         architecture=arch[0],
         arch_settings=arch[1],
         adapter=adapter[0],

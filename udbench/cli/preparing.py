@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from udbench.cli import context, output
 from udbench.errors import BadData
+from udbench.machine import usable_cores
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -98,7 +98,7 @@ def of_run(result: RunResult, data: Path | None) -> list[Store]:
 
 def cores(workers: int | None) -> int:
     """How many processes read images: as asked for, else one for each core that this process may use, at most 16."""
-    return workers or min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return workers or min(16, usable_cores())
 
 
 def _missing(missing: Sequence[Status], root: Path | None) -> str:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from udbench.cli import output
+from udbench.errors import UdbenchError
 from udbench.files import atomic_write, explained
 from udbench.reporters import Listener, Step
 
@@ -67,11 +68,7 @@ class LogFile:
 
     def started(self, about: Mapping[str, Any]) -> None:
         self._path = Path(about["folder"]) / "log.jsonl"
-        kept: list[str] = []
-        if self._path.exists():
-            lines = self._path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _round(line) <= int(about["start"])]
-        atomic_write(self._path, "".join(kept))
+        atomic_write(self._path, "".join(_kept(self._path, int(about["start"]))))
         self._write("started", dict(about))
 
     def stepped(self, step: Step) -> None:
@@ -101,8 +98,29 @@ class LogFile:
             raise explained(error, self._path) from error
 
 
-def _round(line: str) -> int:
-    return int(json.loads(line).get("round", 0))
+def _kept(path: Path, start: int) -> list[str]:
+    """The lines of a log up to a round. Those that are damaged are left out, and that is said: no run is lost with
+    its log."""
+    if not path.exists():
+        return []
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except OSError as error:
+        raise UdbenchError(f"{path}: cannot be read: {error.strerror or error}") from None
+    *lines, _ = text.split("\n")  # what stands behind the last end of a line was not written whole
+    rounds = [(line, _round(line)) for line in lines]
+    if damaged := sum(round is None for _, round in rounds):
+        output.note(f"{path}: {damaged} damaged line{'s' if damaged > 1 else ''} left out")
+    return [f"{line}\n" for line, round in rounds if round is not None and round <= start]
+
+
+def _round(line: str) -> int | None:
+    """The round of a line, 0 where it is of none; None where the line is damaged."""
+    try:
+        event = json.loads(line)
+        return int(event.get("round", 0))
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 class Screen:

@@ -174,6 +174,7 @@ def run(
         )
         for each in range(seed, seed + seeds)
     ]
+    comm.close()  # behind an error nobody waits for the others: it is told at once, and whoever started them ends them
     if json:
         output.emit_json(results[0].document() if seeds == 1 else [result.document() for result in results])
     return None

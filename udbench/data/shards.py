@@ -69,20 +69,26 @@ class Shards:
             return self._open[shard]
         tar = self.tars[shard]
         count = int(self.starts[shard + 1] - self.starts[shard])
-        index: NDArray[np.int64]
         try:
-            index = np.load(self.folder / index_name(tar), allow_pickle=False)
+            index = _index(self.folder / index_name(tar), count)
             handle = os.open(self.folder / tar, os.O_RDONLY)
         except OSError as error:
             raise BadData(f"{error.filename}: cannot be read: {error.strerror}; prepare the domain again") from None
-        except (ValueError, EOFError):
-            index, handle = np.empty(0, dtype=np.int64), -1
-        if index.shape != (count, 2):
-            raise BadData(f"{self.folder / index_name(tar)}: no index of {count} images; prepare the domain again")
         self._open[shard] = handle, index
         while len(self._open) > MOST_OPEN:
             os.close(self._open.popitem(last=False)[1][0])
         return self._open[shard]
+
+
+def _index(path: Path, count: int) -> NDArray[np.int64]:
+    index: NDArray[np.int64]
+    try:
+        index = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        index = np.empty(0, dtype=np.int64)
+    if index.shape != (count, 2):
+        raise BadData(f"{path}: no index of {count} images; prepare the domain again")
+    return index
 
 
 class Pictures:

@@ -125,11 +125,6 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def open_store(path: Path) -> Store:
-    """The store in a folder. Raises BadData when there is none that is whole."""
-    return Store(path)
-
-
 def find_store(wanted: Wanted) -> Store | None:
     """The store that is wanted, if it is there and whole. Reads no image and no file of the source.
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from udbench.errors import BadSetting
 from udbench.launchers import Report, Task
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
+from udbench.machine import usable_cores
 
 LOOK_SECONDS = 0.2
 
@@ -91,7 +92,7 @@ class _Room:
 
     def __init__(self, settings: LocalSettings) -> None:
         self.threads = settings.threads
-        self.cores = self.free = settings.cores or _cores()
+        self.cores = self.free = settings.cores or usable_cores()
         if self.threads > self.cores:
             raise BadSetting(
                 f"launcher 'local': threads = {self.threads} is more than the {self.cores} cores that it may use; "
@@ -255,7 +256,3 @@ def _interrupts() -> Iterator[list[int]]:
     finally:
         for each in taken:
             signal.signal(each, before[each])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from udbench.errors import BadSetting
 from udbench.launchers import Report, Task
+from udbench.machine import usable_cores
 
 
 def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[Report]:
@@ -39,7 +40,7 @@ def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell their own errors
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // processes)))
     config = LaunchConfig(
         min_nodes=1,

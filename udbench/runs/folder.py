@@ -15,14 +15,17 @@ import tomli_w
 
 from udbench.config import RunConfig, validated
 from udbench.errors import BadData
-from udbench.files import atomic_write
+from udbench.files import FULL, atomic_write, explained
+
+LOCK = ".lock"
 
 
 def new_folder(runs: Path) -> Path:
-    """A folder for a new run below `runs`, named by an id that nobody else has."""
-    while (folder := runs / secrets.token_hex(4)).exists():
-        pass
-    return folder
+    """A folder for a new run below `runs`, named by an id that nobody else has. Raises BadData where none can be."""
+    with _refusals_told(runs):
+        while (folder := runs / secrets.token_hex(4)).exists():
+            pass
+        return folder
 
 
 def find_run(runs: Path, config: RunConfig) -> Path | None:
@@ -42,25 +45,54 @@ def find_run(runs: Path, config: RunConfig) -> Path | None:
 def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
     """Within, the folder is there and this process alone writes to it.
 
-    Raises BadData when it holds something and `resume` is off, or another run writes to it.
+    Raises BadData when it holds something and `resume` is off, another run writes to it, or it cannot be made or
+    written to.
     """
-    if folder.exists() and (not folder.is_dir() or (not resume and any(folder.iterdir()))):
-        raise BadData(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock")
+    with _refusals_told(folder):
+        if folder.exists() and (not folder.is_dir() or (not resume and any(folder.iterdir()))):
+            raise BadData(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _locked(folder)
+    try:
+        with _refusals_told(folder):
+            _clear(folder)
+        yield folder
+    finally:
+        # While it is still held: whoever opened it before then sees that it is gone. Behind the release it might be
+        # the lock of the next.
+        with contextlib.suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.release()
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # nothing came of it
+
+
+def _locked(folder: Path) -> filelock.BaseFileLock:
+    lock = filelock.FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise BadData(f"another run is writing to {folder}; wait for it, or give another folder with --out") from None
+    return lock
+
+
+def _clear(folder: Path) -> None:
+    """Take away the files that a killed process began to write. Folders are an export's, perhaps one that goes on."""
+    for left in folder.glob(".*.part"):
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusals_told(folder: Path) -> Iterator[None]:
+    """Within, what the system refuses is told as what it means for a run's folder."""
     try:
-        for left in folder.glob(".*.part"):
-            left.unlink()  # what a killed process began to write
-        yield folder
-    finally:
-        lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # nothing came of it
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise explained(error, folder) from error
+        why = error.strerror or str(error)
+        raise BadData(f"a run cannot write to {folder}: {why}; mend that, or give another folder with --out") from error
 
 
 def id_for(folder: Path, config: RunConfig) -> str:
@@ -93,6 +125,8 @@ def read_config(folder: Path) -> tuple[str, RunConfig]:
         document = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadData(f"{path} is damaged: {error}") from None
+    except OSError as error:
+        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
     id = document.pop("id", "")
     return str(id), validated(RunConfig, document, str(path))
 

@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from udbench.domains import DomainSpec
 from udbench.errors import BadSetting
+from udbench.machine import usable_cores
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.job import build as build_network
 from udbench.runs.made import made_data
@@ -55,7 +56,7 @@ def seats(processes: int, device: str, threads: int | None = None) -> Seats:
 
     On GPUs each process has its own.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if threads is None:
         said = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(said) if said.isdigit() and int(said) else max(1, cores // processes)

@@ -92,9 +92,14 @@ class Memory:
     activations: int
 
     @property
+    def training(self) -> int:
+        """What training takes, without the images."""
+        return self.parameters + self.gradients + self.optimizer + self.activations
+
+    @property
     def together(self) -> int:
         """The sum."""
-        return self.parameters + self.gradients + self.optimizer + self.images + self.activations
+        return self.training + self.images
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -287,7 +292,9 @@ def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Deal)
     means = sum(work.shared) * MEAN_PASSES / memory
     if processes == 1:
         return means
-    seconds = sum(sum_seconds(size, processes, rates.link) for size in [*_told(work, processes), *buckets(work.shared[::-1])])
+    seconds = sum(
+        sum_seconds(size, processes, rates.link) for size in [*_told(work, processes), *buckets(work.shared[::-1])]
+    )
     copied = sum(work.shared)
     if split := _split(own, dealt):
         domain, members = split

@@ -40,6 +40,9 @@ class World:
             given = (rank, processes, threads, port, device, theirs, make, args)
             self._pipes.append(ours)
             self._processes.append(context.Process(target=_serve, args=given, daemon=True))
+            # A started process lets go of what it was given, so that nobody here holds its end of the pipe, and a pipe
+            # whose process is gone is at its end.
+            del theirs, given
         try:
             for process in self._processes:
                 process.start()

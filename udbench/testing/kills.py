@@ -25,7 +25,7 @@ import torch
 import torch._dynamo
 import torch.utils.flop_counter
 
-from udbench.data.store import open_store
+from udbench.data.store import Store
 from udbench.errors import RunFailed
 from udbench.files import atomic_write
 from udbench.plugins import load
@@ -199,7 +199,7 @@ def _child(
     moments = _Moments(kill)
     sys.setprofile(moments)
     try:
-        execute(job, [open_store(Path(path)) for path in stores], Path(run), Silent(), resume=True, comm=comm)
+        execute(job, [Store(Path(path)) for path in stores], Path(run), Silent(), resume=True, comm=comm)
     except RunFailed as error:
         sys.setprofile(None)
         Path(f"{run}-{comm.rank}.txt").write_text(str(error))

@@ -140,8 +140,8 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the loss of '{name}' is {loss} in round {at - len(table) + back + 1}; training cannot go on. "
-                    "Lower the learning rate (--set lr=…), lengthen the warm-up (--set warmup_rounds=…), "
-                    "or use --precision fp32"
+                    "Lower the learning rate (--set lr=…) or the warm-up's (--set warmup_lr=…), lengthen the warm-up "
+                    "(--set warmup_rounds=…), or use --precision fp32"
                 )
     return dict(zip(names, table[-1], strict=True))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from udbench.errors import BadSetting, RunFailed
+from udbench.machine import memory
 from udbench.train.model import UniversalModel, blank, undisturbed
 from udbench.train.precision import computing
 from udbench.train.route import Slice
@@ -41,12 +41,12 @@ def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device: as the driver says, or as the system says of the machine and of the group of
-    processes that this one is in. None where nobody says."""
+    """Memory that is free on a device: as the driver says, or for this process as the system says. None where nobody
+    says."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = [_free_of_machine(), _free_of_group()]
-    return min((number for number in free if number is not None), default=None)
+    there = memory()
+    return None if there is None else there.free
 
 
 def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> None:
@@ -103,32 +103,6 @@ def _largest(group: Sequence[Slice], sizes: dict[str, int], number: int) -> int:
     """Bytes of the largest of the forwards that so many slices at a time make."""
     bytes_of = [sizes[part.domain] * part.rows for part in group]
     return max(sum(bytes_of[start : start + number]) for start in range(0, len(group), number))
-
-
-def _free_of_machine() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _free_of_group() -> int | None:
-    """What the control group of this process leaves, where it is told."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-        place = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
-        folder = Path("/sys/fs/cgroup") / place.lstrip("/")
-        most = (folder / "memory.max").read_text().strip()
-        used = int((folder / "memory.current").read_text())
-        cached = sum(
-            int(line.split()[1])
-            for line in (folder / "memory.stat").read_text().splitlines()
-            if line.startswith("inactive_file ")
-        )
-    except (OSError, StopIteration, ValueError):
-        return None
-    return None if most == "max" else max(0, int(most) - used + cached)
 
 
 def _gb(number: int) -> str:

@@ -7,13 +7,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+WIDEST = 64.0
+
 
 class ResNetSettings(BaseModel):
     """Settings of the residual networks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: float = Field(1.0, gt=0, description="factor on the number of channels of every stage")
+    width: float = Field(1.0, gt=0, le=WIDEST, description="factor on the number of channels of every stage")
 
 
 class TowerSettings(BaseModel):
@@ -21,7 +23,9 @@ class TowerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width: float = Field(1.0, gt=0, description="factor on the channels of every convolution and on fc6 and fc7")
+    width: float = Field(
+        1.0, gt=0, le=WIDEST, description="factor on the channels of every convolution and on fc6 and fc7"
+    )
     norm: Literal["bn", "none"] = Field(
         "bn", description="a batch norm after each convolution, fc6 and fc7; or none, and dropout behind fc6 and fc7"
     )
@@ -30,7 +34,9 @@ class TowerSettings(BaseModel):
 class ThirdTowerSettings(TowerSettings):
     """Settings of the thirds of Table 5: widths of 1/sqrt(3)."""
 
-    width: float = Field(3**-0.5, gt=0, description="factor on the channels of every convolution and on fc6 and fc7")
+    width: float = Field(
+        3**-0.5, gt=0, le=WIDEST, description="factor on the channels of every convolution and on fc6 and fc7"
+    )
 
 
 class TowerHeadSettings(BaseModel):

@@ -1,0 +1,70 @@
+"""What this machine has for this process: cores and memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY = Path("/proc/meminfo")
+OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that this process can still get, and those that it could have at most."""
+
+    free: int
+    whole: int
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> Memory | None:
+    """The machine's memory, or less where a control group (v2) that this process is in, or one above it, has a limit.
+
+    Files that are cached and not in use count as free. None where no system tells.
+    """
+    told = [each for each in (_of_machine(), *_of_groups()) if each is not None]
+    if not told:
+        return None
+    return Memory(free=min(each.free for each in told), whole=min(each.whole for each in told))
+
+
+def _of_machine() -> Memory | None:
+    try:
+        told = dict(line.split(":") for line in MEMORY.read_text().splitlines())
+        free, whole = (int(told[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
+    except (OSError, ValueError, KeyError):
+        return None
+    return Memory(free=free, whole=whole)
+
+
+def _of_groups() -> Iterator[Memory | None]:
+    """What each of the groups that this process is in leaves, from its own up to the outermost."""
+    try:
+        lines = OWN_GROUP.read_text().splitlines()
+    except OSError:
+        return
+    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    if own is None:
+        return
+    place = GROUPS / own.lstrip("/")
+    for folder in (place, *place.parents):
+        if folder.is_relative_to(GROUPS):
+            yield _of_group(folder)
+
+
+def _of_group(folder: Path) -> Memory | None:
+    try:
+        limit = int((folder / "memory.max").read_text())  # "max" where there is none
+        used = int((folder / "memory.current").read_text())
+        told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        cached = int(told["inactive_file"])
+    except (OSError, ValueError, KeyError):
+        return None
+    return Memory(free=max(0, limit - used + cached), whole=limit)
