@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 import udbench_architectures
@@ -76,6 +77,15 @@ def test_units_are_pre_activated_and_the_projection_sees_the_activation() -> Non
 def test_width_scales_every_stage() -> None:
     network, _ = built("resnet38", width=0.5)
     assert [network.trunk.get_submodule(f"stage{i}.3.conv2").out_channels for i in range(1, 5)] == [8, 16, 64, 128]
+
+
+@pytest.mark.parametrize("name", ["resnet38", "resnet26", "alexnet", "alexnet-third"])
+@pytest.mark.parametrize("width", [0, 65, 1e300, float("inf"), float("nan")])
+def test_a_width_that_no_network_can_have_is_refused(name: str, width: float) -> None:
+    settings = ARCHS[name].settings
+    assert settings is not None
+    with pytest.raises(ValidationError, match="width"):
+        settings(width=width)
 
 
 def test_it_ends_in_the_mean_over_all_positions_and_one_linear_layer() -> None:
