@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from udbench.train import overlap
-from udbench.train.overlap import Sums
+from udbench.train.overlap import Sums, bucket_bytes
 
 
 class Line:
@@ -34,7 +34,8 @@ class Line:
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Line:
-    monkeypatch.setattr(overlap, "BUCKET_BYTES", 4 * 4 * 4)  # a layer's weight
+    monkeypatch.setattr(overlap, "MOST_BYTES", 4 * 4 * 4)  # a layer's weight
+    monkeypatch.setattr(overlap, "LEAST_BYTES", 1)
     return Line(monkeypatch)
 
 
@@ -57,6 +58,10 @@ def test_a_bucket_is_sent_once_its_gradients_are_whole_and_the_last_layers_go_fi
     sums.finish(lambda parameter: True)
     assert line.waited == 3
     assert all(torch.equal(p.grad, 2 * g) for p, g in zip(parameters, own, strict=True))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_sum_is_a_few_buckets_neither_tiny_nor_huge() -> None:
+    assert [bucket_bytes(mb << 20) >> 20 for mb in (0, 2, 22, 40, 300)] == [1, 1, 5, 10, 25]
 
 
 def test_what_has_no_gradient_here_is_sent_as_zero_behind_the_backward_in_its_place(line: Line) -> None:

@@ -28,14 +28,14 @@ from udbench.train.feed import Feed
 from udbench.train.memory import check_memory
 from udbench.train.norms import forget_round
 from udbench.train.optim import make_optimizer
-from udbench.train.overlap import BUCKET_BYTES
+from udbench.train.overlap import MOST_BYTES
 from udbench.train.precision import choose_device, parameter_dtype
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, Schedule, deal
 from udbench.train.step import Step
 
 ROUNDS, FEWEST, SECONDS = 7, 2, 20.0
-MESSAGES = (1 << 10, 64 << 10, 1 << 20, BUCKET_BYTES, 25 << 20)
+MESSAGES = (1 << 10, 64 << 10, 1 << 20, 8 << 20, MOST_BYTES)
 SENT = 15
 
 Remade = Callable[[], Job]

@@ -22,7 +22,7 @@ from udbench.architectures import Input
 from udbench.config import RecipeSettings
 from udbench.scale.rates import Link, Rates
 from udbench.train.comm import WISHES
-from udbench.train.overlap import BUCKET_BYTES
+from udbench.train.overlap import bucket_bytes
 from udbench.train.route import Slice
 from udbench.train.schedule import Deal, Group, deal, make_schedule
 
@@ -238,8 +238,10 @@ def tell_seconds(size: float, members: int, link: Link | None) -> float:
     return 0.0 if link is None else (members - 1) * (link.latency + size / link.bandwidth)
 
 
-def buckets(parameters: Sequence[int], most: int = BUCKET_BYTES) -> list[int]:
-    """Bytes of the buckets in which gradients of these bytes are sent: neighbours, up to so many together."""
+def buckets(parameters: Sequence[int], most: int | None = None) -> list[int]:
+    """Bytes of the buckets in which gradients of these bytes are sent: neighbours, up to so many together (as a run
+    has it)."""
+    most = bucket_bytes(sum(parameters)) if most is None else most
     sizes: list[int] = []
     for size in parameters:
         if sizes and sizes[-1] + size <= most:

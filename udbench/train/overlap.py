@@ -10,7 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-BUCKET_BYTES = 4 << 20
+PARTS, LEAST_BYTES, MOST_BYTES = 4, 1 << 20, 25 << 20
+"""Buckets of one sum: few, for each has a latency, and not one, which would wait for the first layer."""
 
 Guard = Callable[[], AbstractContextManager[None]]
 
@@ -24,7 +25,8 @@ class Sums:
     """
 
     def __init__(self, parameters: Sequence[Tensor], group: Any, guard: Guard) -> None:
-        self._buckets = list(buckets([p for p in reversed(parameters) if p.requires_grad]))
+        trained = [parameter for parameter in reversed(parameters) if parameter.requires_grad]
+        self._buckets = list(_buckets(trained, bucket_bytes(sum(parameter.nbytes for parameter in trained))))
         self._group, self._guard = group, guard
         self._missing = [len(bucket) for bucket in self._buckets]
         self._sent: list[tuple[Tensor, Any]] = []
@@ -72,12 +74,17 @@ class Sums:
         self.send(ready)
 
 
-def buckets(parameters: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def bucket_bytes(whole: int) -> int:
+    """How many bytes a bucket may have of so many that are summed."""
+    return max(LEAST_BYTES, min(MOST_BYTES, -(-whole // PARTS)))
+
+
+def _buckets(parameters: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
     """Neighbours of one number format, up to so many bytes together."""
     bucket: list[Tensor] = []
     size = 0
     for parameter in parameters:
-        if bucket and (size + parameter.nbytes > BUCKET_BYTES or parameter.dtype != bucket[0].dtype):
+        if bucket and (size + parameter.nbytes > most or parameter.dtype != bucket[0].dtype):
             yield bucket
             bucket, size = [], 0
         bucket.append(parameter)
