@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ MAY_IMPORT = {
         "udbench.processes",
         "udbench.runs",
         "udbench.scale",
+        "udbench.train",
+    },
+    "runs": {
+        *CONTRACTS,
+        "udbench.boards.scoring",
+        "udbench.config",
+        "udbench.data",
+        "udbench.files",
+        "udbench.results",
+        "udbench.runs",
         "udbench.train",
     },
     "scale": {
@@ -124,7 +135,23 @@ MAY_IMPORT = {
         "udbench.results",
         "udbench.sweeps",
     },
+    "testing": {
+        *CONTRACTS,
+        "udbench.authors",
+        "udbench.boards",
+        "udbench.cli",
+        "udbench.config",
+        "udbench.data",
+        "udbench.files",
+        "udbench.plugins",
+        "udbench.registry",
+        "udbench.results",
+        "udbench.runs",
+        "udbench.testing",
+        "udbench.train",
+    },
 }
+TIE_THE_REST = ("", "__main__", "cli")
 
 
 def module_of(path: Path) -> str:
@@ -162,12 +189,37 @@ def imports(path: Path, *, top_only: bool = False) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=module_of)
 def test_a_room_imports_only_what_the_plan_lets_it(path: Path) -> None:
-    allowed = MAY_IMPORT.get(room_of(module_of(path)))
-    if allowed is None or path.name == "__main__.py":
+    room = room_of(module_of(path))
+    if room in TIE_THE_REST or path.name == "__main__.py":
         return
-    ours = {name for name in imports(path) if name.split(".")[0] == "udbench"}
+    allowed = MAY_IMPORT[room]
+    ours = {name for name in imports(path) if name.startswith("udbench.")}
     strange = {name for name in ours if not any(name == ok or name.startswith(ok + ".") for ok in allowed)}
     assert not strange, f"{module_of(path)} imports {strange}"
+
+
+def test_the_plan_that_people_read_is_this_one() -> None:
+    """The last column of the table of rooms in docs/architecture.md."""
+    page = HOUSE.parent / "docs" / "architecture.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not beside the core")
+    table = page.read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    seen: dict[str, set[str]] = {}
+    for line in table.splitlines():
+        if line.startswith("| `"):
+            rooms, _, uses = (cell.strip() for cell in line.strip("|").split("|"))
+            told = set(re.findall(r"`([\w.]+)`", uses)) | ({"contracts"} if "contracts" in uses else set())
+            seen |= {room.strip("`").removesuffix(".py").rstrip("/"): told for room in rooms.split(" ")}
+    assert seen.pop("cli") == set()
+    for name in (module.removeprefix("udbench.") for module in CONTRACTS):
+        assert seen.pop(name) == set()
+    planned = {
+        room: {name.removeprefix("udbench.") for name in allowed - CONTRACTS} - {room}
+        | ({"contracts"} if allowed >= CONTRACTS else {name.removeprefix("udbench.") for name in allowed & CONTRACTS})
+        for room, allowed in MAY_IMPORT.items()
+        if room != "contracts"
+    }
+    assert seen == planned
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_of)
