@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from udbench.errors import UdbenchError
-from udbench.files import DiskFull, atomic_write, writing
+from udbench.files import DiskFull, atomic_write, writing, writing_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -45,3 +45,22 @@ def test_a_full_disk_and_an_unwritable_place_are_said(tmp_path: Path, monkeypatc
     with pytest.raises(DiskFull, match=r"a\.txt: the disk is full"):
         atomic_write(tmp_path / "a.txt", "x")
     assert names(tmp_path) == ["file"]
+
+
+def test_a_folder_is_there_whole_with_usual_rights_or_not_at_all(tmp_path: Path) -> None:
+    with writing_folder(tmp_path / "a" / "b") as made:
+        (made / "page").write_text("whole")
+        assert names(tmp_path / "a") == [made.name]
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "a" / "b").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert (tmp_path / "a" / "b" / "page").read_text() == "whole" and names(tmp_path / "a") == ["b"]
+    with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / "a" / "c") as made:
+        (made / "page").write_text("half")
+        raise KeyboardInterrupt
+    assert names(tmp_path / "a") == ["b"]
+    with pytest.raises(DiskFull), writing_folder(tmp_path / "a" / "d"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UdbenchError, match="cannot be written"), writing_folder(tmp_path / "file" / "e"):
+        pass
+    assert names(tmp_path / "a") == ["b"]

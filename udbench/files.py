@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,30 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     """Write a whole file, or leave what was there. Raises DiskFull, or UdbenchError where nothing can be written."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename) -> Iterator[Path]:
+    """A temporary folder beside `path` to write into; `put(folder, path)` gives it its name when the block ends well.
+
+    Leaves nothing otherwise. Raises DiskFull, or UdbenchError when nothing can be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part"))
+    except OSError as error:
+        raise explained(error, path) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        sync_folder(temporary)
+        put(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

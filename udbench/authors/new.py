@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import keyword
-import os
 import re
-import shutil
 import string
 import sys
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
 from udbench.errors import BadData, BadSetting
-from udbench.files import explained
+from udbench.files import writing_folder
 from udbench.hookspecs import CONTRACT
 from udbench.registry import Registry
 
@@ -52,21 +49,10 @@ def new_package(name: str, kind: Kind, folder: Path, registry: Registry) -> Path
     place = folder / name
     if place.exists() or place.is_symlink():
         raise BadData(f"{place} exists already; choose another name, or another folder with --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}-", suffix=".part"))
-    except OSError as error:
-        raise explained(error, place) from error
-    try:
+    with writing_folder(place) as made:
         for path, text in _written(kind, words):
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_text(text, encoding="utf-8")
-        made.chmod(0o777 & ~_umask())
-        made.rename(place)
-    except OSError as error:
-        raise explained(error, place) from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return place
 
 
@@ -122,9 +108,3 @@ def _written(kind: Kind, words: dict[str, str]) -> list[tuple[str, str]]:
 def _filled(template: str, words: dict[str, str]) -> str:
     text = files("udbench.authors").joinpath("templates", *template.split("/")).read_text(encoding="utf-8")
     return string.Template(text).substitute(words)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

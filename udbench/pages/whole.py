@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from udbench.errors import UdbenchError
-from udbench.files import explained
+from udbench.files import writing_folder
 
 MARKER = ".udbench-site"
 
@@ -23,20 +23,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """
     out = Path(out).resolve()
     check_place(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-", suffix=".part"))
-    except OSError as error:
-        raise explained(error, out) from error
-    try:
+    with writing_folder(out, _take_place) as temporary:
         yield temporary
         (temporary / MARKER).write_text("This folder is made by `udbench board build`, which replaces it as a whole.\n")
-        temporary.chmod(0o755)
-        _take_place(temporary, out)
-    except OSError as error:
-        raise explained(error, out) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_place(out: Path) -> None:

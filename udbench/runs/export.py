@@ -6,11 +6,8 @@ import importlib.util
 import io
 import json
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +21,7 @@ import udbench
 from udbench.data.form import view_of
 from udbench.data.store import hash_file
 from udbench.errors import BadData, UdbenchError
-from udbench.files import explained, sync_folder
+from udbench.files import writing_folder
 from udbench.results import RunResult
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
@@ -79,7 +76,7 @@ def export(
     images = _noise(job, domain, facts)
     folded = fold(capture(network, images[:2]))
     program = capture(folded.network, images[:2])
-    with _new_folder(out) as folder:
+    with writing_folder(out) as folder:
         measured: dict[str, float] = {}
         if format != "onnx":
             _write(folder / "model.pt2", _saved(program))
@@ -222,23 +219,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out`, which takes its name when the block ends well and is gone otherwise."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-", suffix=".part"))
-    except OSError as error:
-        raise explained(error, out) from error
-    try:
-        yield made
-        made.chmod(0o755)
-        sync_folder(made)
-        made.replace(out)
-        sync_folder(out.parent)
-    except OSError as error:
-        raise explained(error, out) from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)

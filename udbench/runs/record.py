@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import io
 import platform
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 import udbench
 from udbench.boards.scoring import score_domain
-from udbench.data.store import Store
+from udbench.data.store import Store, hash_file
 from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord, trained_on
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
@@ -65,8 +64,8 @@ def record(
         images_per_second=end.images / end.seconds if end.seconds else 0.0,
         rounds=end.round,
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        predictions_sha256=_sha256(folder / "predictions.npz"),
-        weights_sha256=_sha256(folder / "weights.safetensors"),
+        predictions_sha256=hash_file(folder / "predictions.npz"),
+        weights_sha256=hash_file(folder / "weights.safetensors"),
         config=config,
         environment=environment(job, world),
         stores={
@@ -133,7 +132,3 @@ def _hardware(device: str) -> str:
         ]
         name = f"{names[0]}, {len(names)} cores" if names else name
     return name
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
