@@ -4,7 +4,10 @@ UdbenchError                the user's mistake: one clear sentence, exit code 2
 ├── UnknownName             no item of that name; carries the nearest and the list
 ├── BadSetting              a setting's key or value that nothing takes
 ├── BadData                 images, labels or folders that cannot be used
+│   └── DamagedImage        one image that cannot be decoded
 ├── BadPlugin               a plugin that breaks its contract
+│   └── PluginFailed        a plugin whose code failed while it was at work
+├── DiskFull, Unreachable   no room to write, no way to fetch
 └── RunFailed               the run itself failed (a loss that is not finite): exit code 1
 
 Anything else that escapes is a bug of ours and shows its traceback.
@@ -54,6 +57,10 @@ class BadPlugin(UdbenchError):
     """A plugin whose items do not keep the contract."""
 
 
+class PluginFailed(BadPlugin):
+    """An error that escaped from a plugin's code, which is its cause."""
+
+
 class RunFailed(UdbenchError):
     """A run that was well asked for and still could not end well."""
 
@@ -64,7 +71,7 @@ class RunFailed(UdbenchError):
 def plugin_code(what: str) -> Generator[None]:
     """Within, code runs that a plugin brought; what escapes it and is no message yet becomes one.
 
-    `what` says whose it is and what it does ("adapter 'mine', attached to 'resnet38'"). Raises BadPlugin.
+    `what` says whose it is and what it does ("adapter 'mine', attached to 'resnet38'"). Raises PluginFailed.
     """
     try:
         yield
@@ -74,9 +81,9 @@ def plugin_code(what: str) -> Generator[None]:
         raise plugin_failed(what, error) from error
 
 
-def plugin_failed(what: str, error: Exception) -> BadPlugin:
+def plugin_failed(what: str, error: Exception) -> PluginFailed:
     """What to say of an error that escaped from a plugin's code."""
-    return BadPlugin(
+    return PluginFailed(
         f"{what}: its code failed with {type(error).__name__}: {error}; mend it or leave it out (--traceback shows "
         "where, `udbench check` tries a plugin)"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from udbench.errors import PluginFailed, UdbenchError
+
 Outcome = Literal["passed", "failed", "skipped"]
 
 
@@ -39,6 +41,13 @@ class Finding:
     def document(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+
+def escaped(error: Exception) -> BaseException | None:
+    """What escaped from a plugin's own code; None where it refused in words."""
+    if isinstance(error, PluginFailed):
+        return error.__cause__ or error
+    return None if isinstance(error, UdbenchError) else error
 
 
 def said(error: BaseException) -> str:

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture
 from udbench.authors.bench import CLOSE, Bench, bench, compare_groupings, made
-from udbench.authors.findings import Broken, Skipped, said
-from udbench.errors import UdbenchError
+from udbench.authors.findings import Broken, Skipped, escaped, said
 from udbench.registry import Item, Registry
 from udbench.testing import toys
 from udbench.train.model import build_model, count_parameters
@@ -179,12 +178,13 @@ def _network(item: Item) -> Architecture:
     for arch, words in zip(toys.toy_networks(), KINDS, strict=True):
         try:
             bench(arch, _adapter(item), made(THREE))
-        except UdbenchError as error:
-            refused.append(str(error))
         except Exception as error:
+            if (own := escaped(error)) is None:
+                refused.append(str(error))
+                continue
             raise Broken(
                 f"attach works on {words}, or refuses them with a udbench.UdbenchError",
-                said(error),
+                said(own),
                 "find modules by surgeon.find and change them by the surgeon's own ways",
             ) from error
         else:

@@ -13,7 +13,7 @@ from torch import nn
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture, Input, Network
 from udbench.authors.bench import compare_groupings, made
-from udbench.authors.findings import Broken, said
+from udbench.authors.findings import Broken, escaped, said
 from udbench.errors import UdbenchError
 from udbench.registry import Item, Registry
 from udbench.testing import toys
@@ -139,13 +139,13 @@ def _sizes(arch: Architecture) -> Sequence[int]:
             model = _model(arch, _inputs(size))
             with torch.no_grad():
                 model.eval()(blank(model, DOMAINS[0], 2), [Slice(DOMAINS[0], 2)])
-        except UdbenchError as error:
-            refused = str(error)
-            continue
         except Exception as error:
+            if (own := escaped(error)) is None:
+                refused = str(error)
+                continue
             raise Broken(
                 f"it builds and runs for images of {size}x{size}, or refuses them with a udbench.UdbenchError",
-                said(error),
+                said(own),
                 "compute shapes from the map that `head` is told, and refuse sizes that are too small in `build`",
             ) from None
         found.append(size)
