@@ -209,9 +209,14 @@ def _notes(
     if done < len(runs):
         notes.append(f"{done} of {len(runs)} runs are done; the others are missing from this table")
     measured = list(dict.fromkeys(name for result in results for name in result.domains))
+    partly: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
         if row.n and (left := [name for name in measured if name not in row.errors]):
-            notes.append(f"{row.label}: not measured on {', '.join(left)} with every seed; its mean is of the others")
+            partly.setdefault(tuple(left), []).append(row.label)
+    for left, labels in partly.items():
+        mean = "its mean is" if len(labels) == 1 else "their means are"
+        notes.append(f"{', '.join(labels)}: not measured on {', '.join(left)} with every seed; {mean} of the others")
+    for row in rows:
         if row.n and row.total is None:
             notes.append(f"{row.label}: its seeds have unequal numbers of parameters, so that none is given")
     if published and results:
