@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from udbench.config import RecipeSettings, RunConfig, merged, parse_assignments, read_recipe_file, validated
+from udbench.config import RecipeSettings, RunConfig
 from udbench.errors import BadSetting
+from udbench.settings import merged, parse_assignments, read_recipe_file, validated
 
 
 def settings(**changed: object) -> RecipeSettings:

@@ -11,8 +11,9 @@ import pytest
 import typer
 
 from udbench.cli import Verbs, app
-from udbench.config import DomainSettings, RecipeSettings, parse_assignments
+from udbench.config import DomainSettings, RecipeSettings
 from udbench.registry import Registry
+from udbench.settings import parse_assignments
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "fidelity.md"

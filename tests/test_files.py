@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from udbench.errors import UdbenchError
-from udbench.files import DiskFull, atomic_write, writing, writing_folder
+from udbench.files import DiskFull, atomic_write, write_new, writing, writing_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -64,3 +64,12 @@ def test_a_folder_is_there_whole_with_usual_rights_or_not_at_all(tmp_path: Path)
     with pytest.raises(UdbenchError, match="cannot be written"), writing_folder(tmp_path / "file" / "e"):
         pass
     assert names(tmp_path / "a") == ["b"]
+
+
+def test_a_new_file_is_the_first_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "1.json"
+    assert write_new(path, "first") and not write_new(path, "second")
+    assert path.read_text() == "first" and names(path.parent) == ["1.json"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UdbenchError, match="cannot be written"):
+        write_new(tmp_path / "file" / "2.json", "")

@@ -75,7 +75,7 @@ def plugin_code(what: str) -> Generator[None]:
     """
     try:
         yield
-    except (UdbenchError, OSError, MemoryError):
+    except (UdbenchError, MemoryError):
         raise
     except Exception as error:
         raise plugin_failed(what, error) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -50,6 +52,30 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     """Write a whole file, or leave what was there. Raises DiskFull, or UdbenchError where nothing can be written."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_new(path: Path, content: str) -> bool:
+    """Write a whole file where there is none; False where somebody else was first, whose file stays. Raises as
+    `atomic_write` does."""
+    path = Path(path)
+    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with made.open("x", encoding="utf-8") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            return False
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explained(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            made.unlink()
+    return True
 
 
 @contextmanager

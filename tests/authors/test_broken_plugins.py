@@ -180,6 +180,12 @@ DOMAIN = """
             "adapter 'mine', attached to 'resnet38': its code failed with KeyError: 'boom'",
         ),
         (
+            ADAPTER.replace("KeyError('boom')", "FileNotFoundError('no mask.npy')")
+            + "def udbench_adapters():\n    return [udbench.Adapter(name='mine', attach=attach)]",
+            ["--adapter", "mine"],
+            "adapter 'mine', attached to 'resnet38': its code failed with FileNotFoundError: no mask.npy",
+        ),
+        (
             ARCHITECTURE + "def udbench_architectures():\n    return [udbench.Architecture(name='mine', build=build)]",
             ["--arch", "mine"],
             "architecture 'mine', built: its code failed with ZeroDivisionError",
@@ -187,7 +193,7 @@ DOMAIN = """
         (
             DOMAIN.replace("OPEN", "broken"),
             ["--domains", "mine,handwriting"],
-            "domain 'mine', opened: its code failed with KeyError: 'boom'",
+            "domain 'mine', opened and its images listed: its code failed with KeyError: 'boom'",
         ),
         (
             DOMAIN.replace("OPEN", "lambda root: Source()"),
@@ -195,7 +201,7 @@ DOMAIN = """
             "a domain that was asked for image 0: its code failed with LookupError: boom",
         ),
     ],
-    ids=["adapter", "architecture", "domain", "images"],
+    ids=["adapter", "its file", "architecture", "domain", "images"],
 )
 def test_one_that_fails_at_work_is_named_and_nothing_is_left(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],

@@ -8,9 +8,10 @@ import pytest
 from udbench.boards.ranking import rank
 from udbench.cli import context
 from udbench.cli.board_build import known as installed
-from udbench.config import RecipeSettings, RunConfig, validated
+from udbench.config import RecipeSettings, RunConfig
 from udbench.pages.methods import Known, again, changes, names
 from udbench.results import RunResult
+from udbench.settings import validated
 from udbench.testing.records import made_result
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from udbench.config import parse_assignments
 from udbench.errors import BadSetting
+from udbench.settings import parse_assignments
 from udbench.sweeps.grid import Plan, expand, read_study
 
 BASE = {"suite": "small", "adapter": "own", "arch": "toy"}

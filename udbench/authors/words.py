@@ -62,7 +62,8 @@ def _settings(what: str, model: Any) -> None:
 
 def recipe(item: Item, everything: Registry, scratch: Path) -> None:
     """A recipe's settings pass the checks that a run makes."""
-    from udbench.config import RecipeSettings, validated
+    from udbench.config import RecipeSettings
+    from udbench.settings import validated
 
     assert isinstance(item.value, Recipe)
     try:

@@ -5,10 +5,7 @@ Source: Rebuffi, Bilen, Vedaldi. Learning multiple visual domains with residual 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.boards.ranking import Row, Table
 from udbench.errors import BadData, BadSetting
-from udbench.files import explained, sync_folder
+from udbench.files import write_new
 
 SCHEMA = 1
 FOLDER = "baselines"
@@ -89,7 +86,7 @@ def add_baseline(
             if before.model_copy(update={"version": baseline.version}) == baseline:
                 return folder / FOLDER / f"{before.version}.json", before
         path = folder / FOLDER / f"{baseline.version}.json"
-        if _write_new(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n"):
+        if write_new(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n"):
             return path, baseline
 
 
@@ -107,28 +104,6 @@ def _next(table: Table, row: Row, earlier: Sequence[Baseline]) -> Baseline:
         },
         entries=tuple(entry.result.id for entry in row.entries),
     )
-
-
-def _write_new(path: Path, content: str) -> bool:
-    """Write a whole file where there is none; False where somebody else was first. Raises as `atomic_write` does."""
-    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with made.open("x", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(made, path)
-        except FileExistsError:
-            return False
-        sync_folder(path.parent)
-    except OSError as error:
-        raise explained(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            made.unlink()
-    return True
 
 
 def _chosen(

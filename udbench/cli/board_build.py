@@ -102,9 +102,10 @@ def _markdown(board: Path, *, check: bool, json: bool) -> None:
 def known() -> Known:
     """What is installed, as far as pages tell of it. A recipe or an adapter that cannot be read is as if it were not
     there: a page then shows no command line that would need it."""
-    from udbench.config import RecipeSettings, validated
+    from udbench.config import RecipeSettings
     from udbench.errors import UdbenchError
     from udbench.pages.methods import Known
+    from udbench.settings import validated
 
     registry = context.registry()
     recipes: dict[str, RecipeSettings] = {}

@@ -195,8 +195,9 @@ def load_recipe(
     `before` are the recipe and settings of the run that this one goes on from: they hold where no recipe is named, or
     one that continues.
     """
-    from udbench.config import RecipeSettings, merged, parse_assignments, read_recipe_file, validated
+    from udbench.config import RecipeSettings
     from udbench.recipes import Recipe
+    from udbench.settings import merged, parse_assignments, read_recipe_file, validated
 
     word = recipe or (suite.recipe if before is None else "")
     if not word:
@@ -226,7 +227,7 @@ def load_recipe(
 
 def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What `--set` says to the adapter and the architecture."""
-    from udbench.config import merged, parse_assignments
+    from udbench.settings import merged, parse_assignments
 
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     found: dict[str, Mapping[str, Any]] = {}
@@ -242,7 +243,7 @@ def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[st
 
 def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
     """The checked settings of an adapter or architecture, or None where it takes none."""
-    from udbench.config import validated
+    from udbench.settings import validated
 
     if model is None:
         if given:

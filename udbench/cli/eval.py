@@ -33,11 +33,12 @@ def eval_(
     """
     from udbench.cli import jobs
     from udbench.cli.show import result_path
-    from udbench.config import RecipeSettings, validated
+    from udbench.config import RecipeSettings
     from udbench.errors import BadData
     from udbench.results import read_result
     from udbench.runs.begin import check_weights
     from udbench.runs.rescore import rescore
+    from udbench.settings import validated
     from udbench.train.precision import choose_device
 
     path = result_path(run)

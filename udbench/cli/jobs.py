@@ -198,7 +198,8 @@ def make(ask: Ask) -> Job:
 
 def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
     """The configuration that is asked for, on this device and in this number format. Imports no torch."""
-    from udbench.config import RunConfig, validated
+    from udbench.config import RunConfig
+    from udbench.settings import validated
 
     adapter, arch = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     return validated(

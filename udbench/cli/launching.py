@@ -44,7 +44,7 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
 
     Raises UnknownName, and BadSetting for settings that it does not take.
     """
-    from udbench.config import parse_assignments
+    from udbench.settings import parse_assignments
 
     own = [word for word in assignments if word.strip().startswith(KEY)]
     rest = [word for word in assignments if word not in own]

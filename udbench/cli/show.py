@@ -135,7 +135,8 @@ def _facts(item: Item) -> dict[str, Any]:
             "download": download,
         }
     if item.kind == "recipes":
-        from udbench.config import RecipeSettings, validated
+        from udbench.config import RecipeSettings
+        from udbench.settings import validated
 
         if value.continues:
             settings = validated(RecipeSettings, {"rounds": 1, **value.settings}, f"recipe '{item.name}'")

@@ -145,8 +145,8 @@ def _draw(table: StudyTable, path: Path) -> None:
 def _plan(
     study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None, source: str | None
 ) -> Plan:
-    from udbench.config import parse_assignments
     from udbench.errors import BadSetting
+    from udbench.settings import parse_assignments
     from udbench.studies import Study
     from udbench.sweeps.grid import expand, read_study
 

@@ -177,8 +177,9 @@ def _config(
     assignments: list[str],
     seed: int,
 ) -> RunConfig:
-    from udbench.config import RecipeSettings, RunConfig, merged, parse_assignments, validated
+    from udbench.config import RecipeSettings, RunConfig
     from udbench.errors import BadSetting
+    from udbench.settings import merged, parse_assignments, validated
 
     before = source.config
     given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})

@@ -83,15 +83,15 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
 
 
 def _listed(want: Wanted) -> tuple[Source, Listing]:
-    try:
-        with plugin_code(f"domain '{want.domain.spec.name}', opened"):
+    spec = want.domain.spec
+    with plugin_code(f"domain '{spec.name}', opened and its images listed"):
+        try:
             source = want.domain.open(want.root)
-        with plugin_code(f"domain '{want.domain.spec.name}', its images listed"):
-            return source, list_images(source, want.domain.spec, want.root, shuffled=want.form.sharded)
-    except OSError as error:
-        raise BadData(
-            f"'{want.domain.spec.name}': {error.filename or want.root} cannot be read: {error.strerror or error}"
-        ) from error
+            return source, list_images(source, spec, want.root, shuffled=want.form.sharded)
+        except OSError as error:
+            raise BadData(
+                f"'{spec.name}': {error.filename or want.root} cannot be read: {error.strerror or error}"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ from typing import Any
 import filelock
 import tomli_w
 
-from udbench.config import RunConfig, validated
+from udbench.config import RunConfig
 from udbench.errors import BadData
 from udbench.files import FULL, atomic_write, explained
+from udbench.settings import validated
 
 LOCK = ".lock"
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, hash_file
+from udbench.errors import plugin_code
 from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord, trained_on
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
@@ -41,6 +42,8 @@ def record(
     errors = {score.domain: score.error for score in scores}
     count = count_parameters(model)
     private = sum(count.private.values())
+    with plugin_code(f"score '{job.score.name}', of the errors of {config.suite}"):
+        value = job.score.compute(errors)
     return RunResult(
         schema=SCHEMA,
         id=id,
@@ -57,7 +60,7 @@ def record(
         scores=scores,
         mean_error=sum(errors.values()) / len(errors),
         score=job.score.name,
-        score_value=job.score.compute(errors),
+        score_value=value,
         params=Parameters(shared=count.shared, private=private, ratio=count.ratio, bits=stored_bits(model)),
         flops=count_flops(model),
         seconds=end.seconds,

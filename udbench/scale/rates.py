@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from udbench.config import validated
 from udbench.data.locate import cache_root
 from udbench.errors import BadSetting
 from udbench.files import atomic_write
+from udbench.settings import validated
 
 FILE, FORMAT = "rates.json", 1
 

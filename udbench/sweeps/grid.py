@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from udbench.config import merged, validated
 from udbench.errors import BadSetting
+from udbench.settings import merged, validated
 
 MOST_SEEDS = 1000
 

@@ -184,7 +184,8 @@ def build_model(
     if trunk is not None:
         _begin_with(network.trunk, trunk, architecture.name)
     elif fresh and network.begin is not None:
-        network.begin()
+        with plugin_code(f"architecture '{architecture.name}', begun with pretrained weights"):
+            network.begin()
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
     with plugin_code(f"architecture '{architecture.name}', its heads made"):

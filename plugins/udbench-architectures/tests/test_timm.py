@@ -17,8 +17,8 @@ from torch import nn
 from udbench import Adapter, Architecture, BadSetting, Input, Network, Surgeon, UdbenchError
 from udbench.authors.bench import compare_groupings, made
 from udbench.authors.networks import own_norms
-from udbench.config import validated
 from udbench.plugins import load
+from udbench.settings import validated
 from udbench.train.dropout import CountedDropout
 from udbench.train.model import build_model
 from udbench.train.route import Slice

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 import udbench_domains
-from udbench.config import RecipeSettings, merged, validated
+from udbench.config import RecipeSettings
 from udbench.plugins import load
 from udbench.published import Published, PublishedTable, read_published
 from udbench.registry import Registry
+from udbench.settings import merged, validated
 from udbench.sweeps.grid import expand
 
 TEN = ["awa", "caltech256", "cifar10", "daimler", "gtsrb", "mnist", "omniglot", "plankton", "sketches", "svhn"]
