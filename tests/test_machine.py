@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,5 +68,6 @@ def test_a_run_and_the_doctor_see_the_same_memory(system: Path) -> None:
 
 def test_here_it_is_told() -> None:
     there = machine.memory()
-    assert there is None or 0 <= there.free <= there.whole
+    assert there is not None or sys.platform != "linux"
+    assert there is None or 0 < there.free <= there.whole
     assert 1 <= machine.usable_cores() <= (os.cpu_count() or 1)
