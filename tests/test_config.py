@@ -142,6 +142,7 @@ def test_what_shapes_the_numbers_makes_another_identity_and_nothing_else_does() 
     for same in (
         {"device": "cuda"},
         {"group": 1},
+        {"compile": True, "cuda_graphs": True},
         {"settings": {"rounds": 10, "checkpoint_rounds": 3, "eval_every": 2}},
     ):
         assert run(**same).identity() == here

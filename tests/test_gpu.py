@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 RUN = [
     "run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "folder:cones,folder:rings",
-    "--set", "rounds=3", "--set", "batch_size=4", "--set", "image_size=16", "--set", "lr=0.001",
+    "--set", "rounds=6", "--set", "batch_size=4", "--set", "image_size=16", "--set", "lr=0.001",
     "--set", "warmup_rounds=0", "--precision", "fp32", "--workers", "1", "--no-board", "--json",
 ]  # fmt: skip
 WAYS = {
@@ -29,6 +29,8 @@ WAYS = {
     "one process, domain by domain": ["--device", "cuda:0", "--group", "1"],
     "two processes on one card": ["--device", "cuda:0", "--processes", "2"],
     "compiled": ["--device", "cuda:0", "--compile"],
+    "captured": ["--device", "cuda:0", "--cuda-graphs"],
+    "compiled and captured": ["--device", "cuda:0", "--compile", "--cuda-graphs"],
 }
 
 
@@ -37,7 +39,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("gpu")
     for name in ("cones", "rings"):
         write_class_folders(folder / name, {"small": 10, "large": 10})
-    environment = {**os.environ, "UDBENCH_CACHE": str(folder / "cache"), "NVIDIA_TF32_OVERRIDE": "0"}
+    environment = {**os.environ, "UDBENCH_CACHE": str(folder / "cache")}
 
     def run(out: str, *words: str) -> tuple[dict[str, Any], Path]:
         done = subprocess.run(
@@ -66,3 +68,17 @@ def test_a_gpu_gives_what_the_cpu_gives(ran: Any, on_cpu: Path, way: str) -> Non
     assert expected.keys() == found.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=2e-3, atol=2e-4, err_msg=f"{way}: {name}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["", "captured"])
+def test_a_gpu_trains_in_bf16(ran: Any, on_cpu: Path, way: str) -> None:
+    from safetensors.numpy import load_file
+
+    words = WAYS[way] if way else WAYS["one process"]
+    result, folder = ran(f"bf16-{way}", *words, "--precision", "bf16")
+    assert result["environment"]["precision"] == "bf16"
+    expected, found = (load_file(each / "weights.safetensors") for each in (on_cpu, folder))
+    for name, value in expected.items():
+        if value.dtype == np.float32:
+            assert np.linalg.norm(found[name] - value) <= 0.05 * np.linalg.norm(value) + 0.05, name

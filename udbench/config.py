@@ -245,7 +245,8 @@ class Origin(_Frozen):
 
 
 class RunConfig(_Frozen):
-    """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile, device)."""
+    """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile,
+    cuda_graphs, device)."""
 
     suite: str
     suite_version: str
@@ -266,6 +267,7 @@ class RunConfig(_Frozen):
     device: str = "cpu"
     group: int | None = Field(None, ge=1)
     compile: bool = False
+    cuda_graphs: bool = False
 
     @property
     def old_domains(self) -> tuple[str, ...]:
@@ -278,6 +280,7 @@ class RunConfig(_Frozen):
             "device": True,
             "group": True,
             "compile": True,
+            "cuda_graphs": True,
             "seed": not seed,
             "settings": {"checkpoint_rounds", "checkpoint_minutes", "eval_every"},
         }

@@ -161,15 +161,48 @@ def _device(device: Any, name: str) -> Iterator[Line]:
             state="trouble",
             mend=str(error).partition(": ")[2],
         )
+    if device.type == "cuda":
+        yield _graphs(device)
+
+
+def _graphs(device: Any) -> Line:
+    """Whether a small step of training can be recorded and replayed."""
+    from udbench.train.graphs import CudaRecorder
+
+    what = f"--cuda-graphs on {device}"
+    try:
+        recorder = CudaRecorder(device)
+        layer, images = _small_layer(device)
+        recorder.warm(lambda: _small_loss(layer, images))
+        loss, replay = recorder.capture(lambda: _small_loss(layer, images))
+        replay()
+        _check_finite(loss)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        said = f"a small step cannot be captured: {reason}"
+        return Line(topic="torch", what=what, said=said, state="trouble", mend="leave --cuda-graphs out")
+    return Line(topic="torch", what=what, said="a small step can be captured")
 
 
 def _small_step(device: Any) -> None:
+    _check_finite(_small_loss(*_small_layer(device)))
+
+
+def _small_layer(device: Any) -> tuple[Any, Any]:
     import torch
 
-    layer = torch.nn.Conv2d(3, 4, 3).to(device)
-    loss = layer(torch.ones(2, 3, 8, 8, device=device)).square().mean()
+    return torch.nn.Conv2d(3, 4, 3).to(device), torch.ones(2, 3, 8, 8, device=device)
+
+
+def _small_loss(layer: Any, images: Any) -> Any:
+    layer.zero_grad(set_to_none=True)
+    loss = layer(images).square().mean()
     loss.backward()
-    if not torch.isfinite(loss).item():
+    return loss.detach()
+
+
+def _check_finite(loss: Any) -> None:
+    if not loss.isfinite().item():
         raise ArithmeticError("its loss is not finite")
 
 

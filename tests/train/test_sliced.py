@@ -101,10 +101,10 @@ def test_what_does_more_than_normalise_is_called_as_it_is() -> None:
             return super().forward(input).relu()
 
     x = torch.randn(8, 6, 5, 4)
-    assert can_fuse(_norm(), x)
-    assert not can_fuse(_norm(kind=Fused), x)
-    assert not can_fuse(_norm().eval(), x)
-    assert not can_fuse(_norm(), x.transpose(2, 3))
+    assert can_fuse([_norm()], x)
+    assert not can_fuse([_norm(kind=Fused)], x)
+    assert not can_fuse([_norm().eval()], x)
+    assert not can_fuse([_norm()], x.transpose(2, 3))
     route = Route()
     with route.using(SLICES):
         assert PerDomain(_norm(kind=Fused), DOMAINS, route)(x).min() == 0

@@ -20,12 +20,12 @@ from udbench.runs.job import Job, build
 from udbench.train.checkpoint import Progress
 from udbench.train.comm import Comm
 from udbench.train.draws import seeded
-from udbench.train.evaluate import evaluate
+from udbench.train.evaluate import evaluate, rows_at_once
 from udbench.train.feed import DomainData, Feed
 from udbench.train.loop import train
 from udbench.train.norms import BATCH_NORMS
 from udbench.train.optim import make_optimizer
-from udbench.train.precision import computing, parameter_dtype
+from udbench.train.precision import computing, convolving, parameter_dtype
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, deal, make_schedule
 from udbench.train.step import Step
@@ -45,6 +45,7 @@ class Ours:
         group: int | None,
         *,
         compiled: bool = False,
+        graphs: bool = False,
         comm: Comm | None = None,
         costs: Mapping[str, float] | None = None,
     ) -> None:
@@ -56,7 +57,9 @@ class Ours:
         self.feed = Feed(data, config.seed, self.device, parameter_dtype(config.precision))
         self.optimizer = make_optimizer(self.model, config.settings)
         self.rows = {name: np.asarray(domain.test_rows) for name, domain in data.items()}
-        self.step = Step(self.model, self.feed, config.settings, config.precision, compiled=compiled, comm=comm)
+        self.step = Step(
+            self.model, self.feed, config.settings, config.precision, compiled=compiled, graphs=graphs, comm=comm
+        )
 
     @property
     def images(self) -> int:
@@ -99,9 +102,10 @@ class Ceiling:
     """The same network with ordinary norms on one big batch that was made beforehand, and nothing else.
 
     Same heads, loss, optimizer, number format and memory layout. Domains of several image shapes are a batch each.
+    `tests` images are scored in batches as large as ours.
     """
 
-    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed) -> None:
+    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed, tests: int | None = None) -> None:
         config = job.config
         self.precision, self.device = config.precision, torch.device(config.device)
         dtype = parameter_dtype(config.precision)
@@ -122,7 +126,9 @@ class Ceiling:
         self.whole = nn.ModuleList([self.trunk, self.heads])
         self.optimizer = make_optimizer(self.whole, config.settings)
         self.images = sum(len(images) for images, _, _ in self.batches)
-        self.tests = self._tests(config.settings.eval_batch_size)
+        most = rows_at_once(config.settings.eval_batch_size, self.device)
+        self.at_once = most if tests is None else min(most, tests)
+        self.tests = self._tests(self.at_once)
 
     def rounds(self, number: int) -> None:
         """So many steps."""
@@ -139,13 +145,14 @@ class Ceiling:
                 maps = self.trunk(images).split([part.rows for part in group])
                 logits = [self.heads[part.domain](own) for part, own in zip(group, maps, strict=True)]
             losses = [F.cross_entropy(z.float(), y) for z, y in zip(logits, labels, strict=True)]
-            (torch.stack(losses).sum() / domains).backward()
+            with convolving(self.device):
+                (torch.stack(losses).sum() / domains).backward()
 
     def forwards(self, images: int) -> None:
-        """Forwards alone, as at test, of so many images in batches of `eval_batch_size`."""
+        """Forwards alone, as at test, of so many images, `at_once` at a time."""
         self.whole.eval()
         with torch.inference_mode():
-            for at in range(images // len(self.tests[0][0])):
+            for at in range(images // self.at_once):
                 rows, name = self.tests[at % len(self.tests)]
                 with computing(self.precision, self.device):
                     self.heads[name](self.trunk(rows))

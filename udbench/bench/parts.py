@@ -11,6 +11,7 @@ import torch
 from udbench.bench.contenders import Ours
 from udbench.bench.timing import wait
 from udbench.train.optim import set_learning_rate
+from udbench.train.precision import convolving
 
 PARTS: tuple[str, ...] = ("feed", "forward", "backward", "reduce", "step")
 
@@ -33,7 +34,7 @@ def parts_of(ours: Ours, rounds: int) -> dict[str, tuple[float, ...]]:
                 images, labels = ours.feed.next(round, group, step.batch)
             with _clocked(spent, "forward", ours.device):
                 total, means = step.forward(images, labels, group, round)
-            with _clocked(spent, "backward", ours.device):
+            with _clocked(spent, "backward", ours.device), convolving(ours.device):
                 total.backward()
             losses.update(means)
         with _clocked(spent, "reduce", ours.device):

@@ -44,8 +44,10 @@ def profile(
         trace = Path(folder) / "trace.json"
         seen.export_chrome_trace(str(trace))
         atomic_write(path, trace.read_bytes())
-    took = [
-        (e.key, e.count, (e.self_device_time_total if on_gpu else e.self_cpu_time_total)) for e in seen.key_averages()
+    took = [  # of a GPU's kernels, the operators that started them
+        (e.key, e.count, (e.self_device_time_total if on_gpu else e.self_cpu_time_total))
+        for e in seen.key_averages()
+        if e.device_type.name == "CPU"
     ]
     whole = sum(micros for _, _, micros in took) or 1.0
     took.sort(key=lambda each: -each[2])

@@ -1,16 +1,17 @@
-"""One interleaved run: our loop beside its ceiling, itself without grouping, itself compiled, and plain PyTorch."""
+"""One interleaved run: our loop beside its ceiling, itself without grouping, compiled, as graphs, and plain PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
 from udbench.bench.contenders import Ceiling, Ours, PlainPyTorch
 from udbench.bench.floor import Floor, floor_of
-from udbench.bench.names import CONTENDERS
+from udbench.bench.names import CONTENDERS, WITH_GRAPHS
 from udbench.bench.parts import parts_of
 from udbench.bench.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
 from udbench.bench.usage import peak_while
@@ -18,14 +19,15 @@ from udbench.domains import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.made import made_data
 from udbench.runs.record import environment
+from udbench.train.graphs import WARM, check_graphs, drawn_by_round
 
 TRAIN_IMAGES, TEST_IMAGES = 512, 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What was timed. Seconds are of `rounds` rounds each; `starting` those of the first round of each contender,
-    before anything was timed; `parts` those of one round of ours."""
+    """What was timed. Seconds are of `rounds` rounds each; `starting` those of the first turn of each contender,
+    before anything was timed (for graphs, of the rounds up to the first replay); `parts` those of one round of ours."""
 
     about: Mapping[str, Any]
     turns: int
@@ -66,19 +68,24 @@ def bench(
     *,
     turns: int,
     rounds: int,
-    only: Sequence[str] = CONTENDERS,
+    only: Sequence[str] | None = None,
     told: Callable[[str], None],
 ) -> Report:
-    """Time a job's step on made images against what `only` names. Reads no data and writes nothing.
+    """Time a job's step on made images against what `only` names, or all that can be timed. Reads no data and writes
+    nothing.
 
-    `told` hears what is going on.
+    `told` hears what is going on. Raises BadSetting for graphs where there are none.
     """
+    for name in WITH_GRAPHS:
+        if only is not None and name in only:
+            check_graphs(torch.device(job.config.device), f"--only {name}")
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     data = made_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
     ours = Ours(job, inputs, data, job.config.group)
-    ceiling = Ceiling(job, inputs, ours.feed)
+    only = _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
+    ceiling = Ceiling(job, inputs, ours.feed, tests)
     plain: PlainPyTorch | None = None
     tasks: dict[str, Callable[[], None]] = {
         "ceiling": lambda: ceiling.rounds(rounds),
@@ -93,6 +100,12 @@ def bench(
     if "compiled" in only:
         compiled = Ours(job, inputs, data, job.config.group, compiled=True)
         tasks["compiled"] = lambda: compiled.rounds(rounds)
+    begun: dict[str, Callable[[], None]] = {}
+    for name in WITH_GRAPHS:
+        if name in only:
+            captured = Ours(job, inputs, data, job.config.group, graphs=True, compiled=name.startswith("compiled"))
+            tasks[name] = partial(captured.rounds, rounds)
+            begun[name] = partial(captured.rounds, WARM + 1)
     if "evaluation" in only:
         tasks["evaluation"] = ours.evaluate
         tasks["forward"] = lambda: ceiling.forwards(tests)
@@ -100,10 +113,10 @@ def bench(
     starting: dict[str, float] = {}
     for name, task in tasks.items():
         told(f"starting {name}")
-        starting[name] = timed(task, device)
+        starting[name] = timed(begun.get(name, task), device)
         timed(task, device)
     took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
-    counted = {"evaluation": tests, "forward": tests // len(ceiling.tests[0][0]) * len(ceiling.tests[0][0])}
+    counted = {"evaluation": tests, "forward": tests // ceiling.at_once * ceiling.at_once}
     samples = {
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()
     }
@@ -128,12 +141,20 @@ def bench(
     )
 
 
+def _offered(ours: Ours) -> tuple[str, ...]:
+    """All that can be timed with this network on this device."""
+    graphs = ours.device.type == "cuda" and drawn_by_round(ours.model) is None
+    return tuple(name for name in CONTENDERS if graphs or name not in WITH_GRAPHS)
+
+
 def _ratios(samples: Mapping[str, Samples], parts: Mapping[str, Samples]) -> dict[str, Ratio]:
     pairs = {
         "udbench/ceiling": ("udbench", "ceiling"),
         "udbench/plain": ("udbench", "plain"),
         "one-by-one/ceiling": ("one-by-one", "ceiling"),
         "compiled/ceiling": ("compiled", "ceiling"),
+        "graphs/ceiling": ("graphs", "ceiling"),
+        "compiled-graphs/ceiling": ("compiled-graphs", "ceiling"),
         "evaluation/ceiling": ("evaluation", "forward"),
     }
     found = {

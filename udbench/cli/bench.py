@@ -50,7 +50,11 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each turn.")] = 1,
     only: Annotated[
         str | None,
-        typer.Option(help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation."),
+        typer.Option(
+            help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation, and on a CUDA "
+            "GPU graphs and compiled-graphs.",
+            show_default="all that can be",
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -78,8 +82,8 @@ def bench(
     plot: Annotated[Path | None, typer.Option(help="Draw growth into this file (.svg).")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and
-    plain PyTorch, turn by turn in one run. Reads no data, writes to no board.
+    """Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled,
+    itself as CUDA graphs, and plain PyTorch, turn by turn in one run. Reads no data, writes to no board.
 
     For example: udbench bench --set image_size=64 --set batch_size=16
     """
@@ -107,7 +111,7 @@ def bench(
         device=device,
         precision=precision,
         group=group,
-        compile="compiled" in wanted,
+        compile=wanted is None or any(name.startswith("compiled") for name in wanted),
     )
     if sharing == "none":
         raise BadSetting("--sharing none trains one network after another, which share no step; name one of --domains")
@@ -310,12 +314,12 @@ def _say_where(about: Mapping[str, Any], turns: int, *, threads: bool = True) ->
     )
 
 
-def _contenders(only: str | None) -> tuple[str, ...]:
+def _contenders(only: str | None) -> tuple[str, ...] | None:
     from udbench.bench.names import CONTENDERS
     from udbench.errors import UnknownName
 
     if only is None:
-        return CONTENDERS
+        return None
     named = tuple(word.strip() for word in only.split(",") if word.strip())
     if strange := [name for name in named if name not in CONTENDERS]:
         raise UnknownName("contender", strange[0], CONTENDERS)

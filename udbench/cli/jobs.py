@@ -38,6 +38,7 @@ class Ask:
     precision: str
     group: int | None
     compile: bool = False
+    cuda_graphs: bool = False
     before: Before | None = None
     kept: bool = False
 
@@ -61,6 +62,7 @@ def ask(
     precision: str = "auto",
     group: int | None = None,
     compile: bool = False,
+    cuda_graphs: bool = False,
     available: bool = False,
     data: Path | None = None,
     source: str | None = None,
@@ -99,6 +101,7 @@ def ask(
         precision=precision,
         group=group,
         compile=compile,
+        cuda_graphs=cuda_graphs,
         before=before,
         kept=method.kept,
     )
@@ -152,8 +155,10 @@ def _method(
     )
 
 
-def check(ask: Ask) -> None:
+def check(ask: Ask, processes: int = 1) -> None:
     """Refuse at once, before any image is read or torch is imported, what names and numbers alone show to be wrong."""
+    if ask.cuda_graphs:
+        _check_alone(processes)
     _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
     legs_of(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
@@ -165,6 +170,23 @@ def check(ask: Ask) -> None:
             "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
             f"{listed}. Choose such domains with --domains, or --sharing deep"
         )
+
+
+def _check_alone(processes: int) -> None:
+    if processes > 1:
+        raise BadSetting(
+            f"--cuda-graphs with {processes} processes: a graph holds one process's whole round, and several meet in "
+            "its middle; leave --processes or --cuda-graphs out"
+        )
+
+
+def check_graphs(device: str, processes: int) -> None:
+    """Raises BadSetting where runs with so many processes on such a device cannot be CUDA graphs. Imports torch."""
+    from udbench.train.graphs import check_graphs as check
+    from udbench.train.precision import choose_device
+
+    _check_alone(processes)
+    check(choose_device(device))
 
 
 def _check_rates(settings: RecipeSettings) -> None:
@@ -188,8 +210,12 @@ def make(ask: Ask) -> Job:
         from udbench.train.compiled import check_compiler
 
         check_compiler(device)
+    if ask.cuda_graphs:
+        from udbench.train.graphs import check_graphs
+
+        check_graphs(device)
     config = configuration(ask, str(device), choose_precision(ask.precision, device))
-    job = of_config(config, compile=ask.compile)
+    job = of_config(config, compile=ask.compile, cuda_graphs=ask.cuda_graphs)
     if ask.before is None:
         return job
     made = None if ask.kept else of_config(ask.before.config.model_copy(update={"device": str(device)}))
@@ -222,17 +248,18 @@ def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
             "device": device,
             "group": ask.group,
             "compile": ask.compile,
+            "cuda_graphs": ask.cuda_graphs,
             "origin": None if ask.before is None else origins.origin(ask.before, kept=ask.kept),
         },
         "run",
     )
 
 
-def of_config(config: RunConfig, *, compile: bool = False) -> Job:
+def of_config(config: RunConfig, *, compile: bool = False, cuda_graphs: bool = False) -> Job:
     """The job of a configuration, its names looked up.
 
-    Whether its step is compiled is asked anew: it shapes no number, and where the configuration comes from there may
-    have been a compiler that is not here.
+    Whether its step is compiled or captured is asked anew: it shapes no number, and where the configuration comes from
+    there may have been a compiler or a GPU that is not here.
     """
     from udbench.runs.job import Job
     from udbench.scores import Score
@@ -240,7 +267,7 @@ def of_config(config: RunConfig, *, compile: bool = False) -> Job:
     registry = context.registry()
     adapter, arch = _items(config.adapter, config.adapter_settings, config.arch, config.arch_settings)
     return Job(
-        config=config.model_copy(update={"compile": compile}),
+        config=config.model_copy(update={"compile": compile, "cuda_graphs": cuda_graphs}),
         architecture=arch[0],
         arch_settings=arch[1],
         adapter=adapter[0],

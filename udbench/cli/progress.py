@@ -142,6 +142,7 @@ class Screen:
     def started(self, about: Mapping[str, Any]) -> None:
         grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
         grouped += ", compiled" if about["compile"] else ""
+        grouped += ", CUDA graphs" if about["cuda_graphs"] else ""
         several = f"{about['processes']} process{'es' if about['processes'] > 1 else ''}"
         self._console.print(
             f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "

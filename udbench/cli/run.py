@@ -91,6 +91,13 @@ def run(
     compile: Annotated[
         bool, typer.Option("--compile", help="Compile the step: faster rounds after minutes of compiling.")
     ] = False,
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Record a round on a CUDA GPU once, then launch it in one piece: faster where the CPU is late.",
+        ),
+    ] = False,
     reporter: Annotated[
         list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
     ] = None,
@@ -123,13 +130,14 @@ def run(
         precision=precision,
         group=group,
         compile=compile,
+        cuda_graphs=cuda_graphs,
         available=available,
         data=data,
         source=source,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
-    jobs.check(ask)
     started = int(os.environ.get("WORLD_SIZE", "1"))
+    jobs.check(ask, max(processes, started))
     if max(processes, started) > 1 or place:
         if dry_run:
             leave = "--launcher" if launcher else "--processes"

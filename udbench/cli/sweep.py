@@ -50,6 +50,9 @@ def sweep(
     no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    cuda_graphs: Annotated[
+        bool, typer.Option("--cuda-graphs", help="Record each run's round on a CUDA GPU once, then launch it whole.")
+    ] = False,
     launcher: Annotated[
         str | None,
         typer.Option(
@@ -80,11 +83,13 @@ def sweep(
     """
     if plot is not None:
         _check_plot(plot)
-    from udbench.cli import launching, queues, sweeping
+    from udbench.cli import jobs, launching, queues, sweeping
     from udbench.sweeps.handed import told_by
     from udbench.sweeps.state import runs_of
 
     chosen, settings = launching.choose(launcher, settings or [])
+    if cuda_graphs and chosen is None:
+        jobs.check_graphs(device, processes)
     plan = _plan(study, seeds, settings, domains, source)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
@@ -98,6 +103,7 @@ def sweep(
             *(["--data", str(data)] if data else []),
             *(["--no-board"] if no_board else ["--board", str(board)]),
             *["--device", device, "--precision", precision],
+            *(["--cuda-graphs"] if cuda_graphs else []),
             *(["--workers", str(workers)] if workers else []),
         ]
         without = [word for name in context.disabled() for word in ("--no-plugin", name)]

@@ -31,8 +31,8 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "bench": (
         "udbench.cli.bench:bench",
-        "Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, and "
-        "plain PyTorch, turn by turn in one run. Reads no data, writes to no board.",
+        "Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, "
+        "itself as CUDA graphs, and plain PyTorch, turn by turn in one run. Reads no data, writes to no board.",
     ),
     "plan": (
         "udbench.cli.plan:plan",

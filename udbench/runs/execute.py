@@ -128,7 +128,10 @@ def _execute(
         if dealt is not None:
             comm.assign(dealt)
         schedule = schedule_of(job, model, leg, dealt, comm.rank)
-        step = Step(model, feed, settings, config.precision, compiled=config.compile, comm=comm)
+        step = Step(
+            model, feed, settings, config.precision,
+            compiled=config.compile, graphs=config.cuda_graphs, comm=comm,
+        )  # fmt: skip
         told = listener if comm.first else Nobody()
         with told_when_full(schedule, torch.device(config.device)):
             end = train(
@@ -179,6 +182,7 @@ def _about(
         "group": job.config.group,
         "batch": job.config.settings.batch,
         "compile": job.config.compile,
+        "cuda_graphs": job.config.cuda_graphs,
         "rounds": legs[-1].stop,
         "phases": [{"domains": list(leg.domains), "train": leg.train, "rounds": leg.rounds} for leg in legs],
         "start": start.round,

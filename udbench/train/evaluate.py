@@ -14,7 +14,7 @@ from torch import Tensor
 
 from udbench.train.comm import Comm
 from udbench.train.draws import draws
-from udbench.train.feed import Feed
+from udbench.train.feed import Feed, sent
 from udbench.train.model import UniversalModel
 from udbench.train.precision import computing
 from udbench.train.route import Slice
@@ -128,7 +128,7 @@ def _said(
         for part, own in zip(batch, logits, strict=True):
             counted = part.order[: part.counted]
             logp = F.log_softmax(own[: part.counted].double(), dim=1)
-            label = torch.from_numpy(labels[part.name][counted]).to(feed.device)
+            label = sent(labels[part.name][counted], feed.device)
             found.setdefault(part.name, []).append((counted, logp.argmax(1), logp.gather(1, label[:, None])[:, 0]))
     return {
         name: Said(

@@ -17,6 +17,7 @@ from udbench.train.loader import Encoded, Loader, Views
 from udbench.train.memory import available_bytes
 from udbench.train.order import block_shuffled, shuffled
 from udbench.train.route import Slice
+from udbench.train.views import can_view, view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,16 @@ class DomainData:
     std: tuple[float, ...]
     flip: bool
     pad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Images of a domain for a kernel to make views of. `numbers`, (5, n): places in `source`, how far down and right
+    the windows lie, whether each is mirrored, and its label."""
+
+    domain: str
+    source: Tensor
+    numbers: NDArray[np.int64]
 
 
 class Feed:
@@ -93,6 +104,8 @@ class Feed:
 
         `batch` is each domain's rows in the whole round, of which a slice may be a part.
         """
+        if can_view(self.device, self.dtype):
+            return self._viewed([self._asked(part, round, batch[part.domain]) for part in group])
         images, labels = [], []
         for part in group:
             picked = self._rows(part, round, batch[part.domain])
@@ -110,6 +123,9 @@ class Feed:
         if self._loader is not None:
             self._loader.expect(view for batch in views for view in batch if view.domain not in self._images)
         for batch in views:
+            if can_view(self.device, self.dtype):
+                yield self._viewed([self._as_they_are(view) for view in batch])[0]
+                continue
             parts = [self._whitened(view.domain, self._pixels(view)) for view in batch]
             yield _channels_last(torch.cat(parts) if len(parts) > 1 else parts[0])
 
@@ -153,10 +169,7 @@ class Feed:
     def _augmented(self, part: Slice, round: int, batch: int, picked: NDArray[np.int64]) -> Tensor:
         """Crops of the zero-padded whitened images, half of them mirrored where the domain allows: (n, H, W, C)."""
         domain = self.data[part.domain]
-        mine = slice(part.first, part.first + part.rows)
-        stream = draws(self.seed, "augment", part.domain, round)
-        shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
-        mirror = stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
+        shift, mirror = self._drawn(part, round, batch)
         if part.domain not in self._images:
             pixels = self._pixels(self._views(part, round, batch))
             if domain.pad:
@@ -166,6 +179,48 @@ class Feed:
         else:
             pixels = self._pixels(Views(part.domain, picked))
         return self._whitened(part.domain, _mirrored(pixels, mirror))
+
+    def _drawn(self, part: Slice, round: int, batch: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """How far down and right the windows of a slice's images lie, (n, 2), and which are mirrored."""
+        domain = self.data[part.domain]
+        mine = slice(part.first, part.first + part.rows)
+        stream = draws(self.seed, "augment", part.domain, round)
+        shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
+        return shift, stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
+
+    def _asked(self, part: Slice, round: int, batch: int) -> Asked:
+        """A slice's images, for a kernel to make views of."""
+        picked = self._rows(part, round, batch)
+        shift, mirror = self._drawn(part, round, batch)
+        source, places = self._source(
+            self._views(part, round, batch) if part.domain not in self._images else Views(part.domain, picked)
+        )
+        numbers = np.stack([places, *shift.T, mirror.astype(np.int64), self.data[part.domain].labels[picked]])
+        return Asked(part.domain, source, numbers)
+
+    def _as_they_are(self, views: Views) -> Asked:
+        source, places = self._source(views)
+        numbers = np.zeros((5, len(places)), dtype=np.int64)
+        numbers[0], numbers[4] = places, self.data[views.domain].labels[views.rows]
+        return Asked(views.domain, source, numbers)
+
+    def _source(self, views: Views) -> tuple[Tensor, NDArray[np.int64]]:
+        """Images on the device, and where among them these are."""
+        store = self._images.get(views.domain)
+        if store is not None and store.device.type == self.device.type:
+            return store, views.rows
+        return self._pixels(views), np.arange(len(views.rows))
+
+    def _viewed(self, asked: Sequence[Asked]) -> tuple[Tensor, list[Tensor]]:
+        """What was asked for as one batch, and each one's labels. The host waits for nothing."""
+        numbers = sent(np.concatenate([each.numbers for each in asked], axis=1), self.device)
+        images = numbers.new_empty(numbers.shape[1], *asked[0].source.shape[1:3], 3, dtype=self.dtype)
+        first = 0
+        for each in asked:
+            whitening = self._whitening[each.domain]
+            view(each.source, numbers, *whitening, images, first, each.numbers.shape[1])
+            first += each.numbers.shape[1]
+        return _channels_last(images), list(numbers[4].split([each.numbers.shape[1] for each in asked]))
 
     def _cropped(
         self,
@@ -195,6 +250,12 @@ class Feed:
         mean, scale = self._whitening[domain]
         white = pixels.to(self.dtype).sub_(mean).mul_(scale)
         return white if white.shape[3] == 3 else white.expand(*white.shape[:3], 3)
+
+
+def sent(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    """An array on the device, which the host does not wait for."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _mirrored(pixels: Tensor, mirror: NDArray[np.bool_]) -> Tensor:

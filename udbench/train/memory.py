@@ -29,7 +29,7 @@ def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in given:
             kept[storage.data_ptr()] = max(kept.get(storage.data_ptr(), 0), storage.nbytes())
-        return tensor
+        return tensor.detach()  # an output that its own node keeps would never be freed
 
     device = next(model.parameters()).device
     with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):

@@ -17,14 +17,16 @@ from udbench.train.sliced import (
     SliceState,
     can_fuse,
     can_stack,
-    count_update,
     is_plain,
     normalise_slices,
     normalise_stacked,
+    state_of,
     tracked,
 )
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
+
+NO_EPS = 1e-40  # beside a variance of one it is nothing, and torch before 2.15 wants more than zero
 
 Moments = Literal["shared", "domain", "batch"]
 
@@ -71,6 +73,7 @@ class SliceNorm(nn.Module):
         self.mixed = False
         self.own = Owned()
         self._seen: dict[str, tuple[Tensor, Tensor, int]] = {}
+        self._room = torch.empty(0)
         if norm.running_mean is None or norm.running_var is None:
             self.moments = "batch"
         elif moments == "domain":
@@ -86,7 +89,7 @@ class SliceNorm(nn.Module):
             rows = [stop - start for _, start, stop in self.route.bounds(x.shape[0])]
             weights, biases = [self.norm.weight] * len(rows), [self.norm.bias] * len(rows)
             return normalise_stacked(self, x, rows, weights, biases, self.norm.eps)
-        if len(self.route.slices) > 1 and can_fuse(self.norm, x):
+        if len(self.route.slices) > 1 and can_fuse([self.norm], x):
             marks = self.route.bounds(x.shape[0])
             states = [self._state(part) for part, _, _ in marks]
             return normalise_slices(x, [stop - start for _, start, stop in marks], states, self.norm.eps)
@@ -97,12 +100,9 @@ class SliceNorm(nn.Module):
             return tracked(self.norm)
         if self.moments == "domain":
             own = self._running(part.domain)
-            return self._with(own.mean, own.var, count_update(own.updates, self.norm.momentum))
-        return self._with(*self._round_moments(part.domain))
-
-    def _with(self, mean: Tensor, var: Tensor, factor: float) -> SliceState:
+            return state_of(self.norm, own.mean, own.var, own.updates)
         assert self.norm.weight is not None and self.norm.bias is not None
-        return SliceState(self.norm.weight, self.norm.bias, mean, var, factor)
+        return SliceState(self.norm.weight, self.norm.bias, *self._round_moments(part.domain))
 
     def _normalised(self, part: Slice, rows: Tensor) -> Tensor:
         if self.moments == "batch":
@@ -122,7 +122,9 @@ class SliceNorm(nn.Module):
         """Where a slice leaves its moments for the end of the round, and how much this call counts in the round."""
         shared = self.norm.running_mean
         assert shared is not None
-        mean, var, calls = self._seen.get(domain) or (torch.zeros_like(shared), torch.zeros_like(shared), 0)
+        if not self._seen:
+            self._room = shared.new_zeros(len(self.domains), 2, len(shared))
+        mean, var, calls = self._seen.get(domain) or (*self._room[self.domains.index(domain)], 0)
         self._seen[domain] = mean, var, calls + 1
         return mean, var, 1 / (calls + 1)
 
@@ -155,7 +157,7 @@ class SliceNorm(nn.Module):
         if not self._seen:
             return
         norm, seen = self.norm, [self._seen[name] for name in self.domains if name in self._seen]
-        self._seen = {}
+        self.forget_round()
         assert norm.running_mean is not None and norm.running_var is not None
         means = torch.stack([mean for mean, _, _ in seen])
         mean = means.mean(0)
@@ -170,7 +172,7 @@ class SliceNorm(nn.Module):
 
     def forget_round(self) -> None:
         """Drop what slices left for the end of the round."""
-        self._seen = {}
+        self._seen, self._room = {}, torch.empty(0)
 
 
 class InstanceNorm(nn.Module):
@@ -188,7 +190,7 @@ class InstanceNorm(nn.Module):
         self.path = path
         self.eps = norm.eps
         features = norm.num_features
-        norm.eps, norm.track_running_stats = 0.0, False
+        norm.eps, norm.track_running_stats = NO_EPS, False
         norm.register_buffer("running_mean", torch.zeros(features), persistent=False)
         norm.register_buffer("running_var", torch.ones(features), persistent=False)
         norm.register_buffer("num_batches_tracked", None)

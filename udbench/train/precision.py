@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -55,9 +56,21 @@ def multiplies_bf16(device: torch.device) -> bool:
     return False
 
 
-def computing(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a forward runs in this precision."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+@contextmanager
+def computing(precision: str, device: torch.device) -> Iterator[None]:
+    """Within, forwards run in this precision, and convolutions as `convolving` has them."""
+    with convolving(device), torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+        yield
+
+
+def convolving(device: torch.device) -> AbstractContextManager[object]:
+    """Within, a GPU does each convolution in the fastest way that gives the same bits each time, and fp32 is not tf32.
+
+    Ways are timed when a shape is first seen, so another process may choose others, and round otherwise.
+    """
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=False)
 
 
 def parameter_dtype(precision: str) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from udbench.train.comm import Comm
 from udbench.train.compiled import Compiled
 from udbench.train.feed import Feed
+from udbench.train.graphs import Batch, Captured, CudaRecorder
 from udbench.train.model import UniversalModel
-from udbench.train.precision import computing
+from udbench.train.precision import computing, convolving
 from udbench.train.route import Slice
 from udbench.train.schedule import Group
 
@@ -39,6 +40,7 @@ class Step:
         precision: str,
         *,
         compiled: bool = False,
+        graphs: bool = False,
         comm: Comm | None = None,
     ) -> None:
         self.model, self.feed, self.precision, self.comm = model, feed, precision, comm or Comm()
@@ -48,18 +50,27 @@ class Step:
         self._private = {name: model.private(name) for name in model.domains}
         self._divide_private = settings.private_gradient == "mean"
         self._compiled = Compiled(model, self._losses) if compiled else None
+        assert not graphs or self.comm.size == 1, "a graph holds the whole of a round, so all that is said in it"
+        self._captured = Captured(model, self.of_batches, CudaRecorder(feed.device)) if graphs else None
 
     def gradients(self, round: int, groups: Sequence[Group]) -> dict[str, Tensor]:
         """Fill the parameters' gradients with those of a round; return each domain's mean loss, on the device.
 
         `groups` are this process's; with several processes the gradients and losses are those of all.
         """
+        batches = (self.feed.next(round, group, self.batch) for group in groups)
+        if self._captured is not None:
+            return self._captured(round, tuple(groups), list(batches))
+        return self.of_batches(round, groups, batches)
+
+    def of_batches(self, round: int, groups: Sequence[Group], batches: Iterable[Batch]) -> dict[str, Tensor]:
+        """As `gradients`, of these batches: each group's images and labels. With graphs it is what they hold."""
         losses: dict[str, Tensor] = {}
-        for group in groups:
-            images, labels = self.feed.next(round, group, self.batch)
+        for group, (images, labels) in zip(groups, batches, strict=True):
             total, means = self.forward(images, labels, group, round)
             last = group is groups[-1]
-            with self.comm.summing(self._shared, self._private) if last else nullcontext():
+            summing = self.comm.summing(self._shared, self._private) if last else nullcontext()
+            with summing, convolving(self.feed.device):
                 total.backward()
             losses.update(means)
         return self.finish(losses)

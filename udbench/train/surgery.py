@@ -70,7 +70,7 @@ class PerDomain(nn.Module):
         return forward_group(modules, x, [stop - start for _, start, stop in marks])
 
     def _can_fuse(self, x: Tensor) -> bool:
-        return len(self.route.slices) > 1 and all(can_fuse(self.own[part.domain], x) for part in self.route.slices)
+        return len(self.route.slices) > 1 and can_fuse([self.own[part.domain] for part in self.route.slices], x)
 
     def _normalised(self, x: Tensor) -> Tensor:
         marks = self.route.bounds(x.shape[0])
