@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from udbench.testing.trees import write_class_folders
+from udbench.train.fused import why_not
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA GPU here; these compare one with the CPU"
@@ -62,6 +63,7 @@ def on_cpu(ran: Any) -> Path:
 def test_a_gpu_gives_what_the_cpu_gives(ran: Any, on_cpu: Path, way: str) -> None:
     from safetensors.numpy import load_file
 
+    assert why_not(torch.device("cuda", 0)) is None
     result, folder = ran(way.replace(" ", "-"), *WAYS[way])
     assert result["environment"]["device"].startswith("cuda")
     expected, found = (load_file(each / "weights.safetensors") for each in (on_cpu, folder))

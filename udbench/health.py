@@ -142,7 +142,7 @@ def _device(device: Any, name: str) -> Iterator[Line]:
         yield Line(
             topic="torch",
             what=str(device),
-            said=f"{name}: a small step of training fails: {type(error).__name__}: {str(error).splitlines()[0]}",
+            said=f"{name}: a small step of training fails: {_told(error)}",
             state="stops" if stops else "trouble",
             mend="reinstall torch" if stops else "free the GPU, or see nvidia-smi; --device cpu does without it",
         )
@@ -162,7 +162,19 @@ def _device(device: Any, name: str) -> Iterator[Line]:
             mend=str(error).partition(": ")[2],
         )
     if device.type == "cuda":
+        yield _kernels(device)
         yield _graphs(device)
+
+
+def _kernels(device: Any) -> Line:
+    """Whether norms and views are ours, or torch's piece by piece."""
+    from udbench.train.fused import why_not
+
+    what = f"kernels on {device}"
+    if trouble := why_not(device):
+        said = f"none, so norms and views are slower: {trouble[0]}"
+        return Line(topic="torch", what=what, said=said, state="trouble", mend=trouble[1])
+    return Line(topic="torch", what=what, said="norms of a group and views of images run as udbench's own")
 
 
 def _graphs(device: Any) -> Line:
@@ -178,10 +190,14 @@ def _graphs(device: Any) -> Line:
         replay()
         _check_finite(loss)
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason = f"{_told(error)}"
         said = f"a small step cannot be captured: {reason}"
         return Line(topic="torch", what=what, said=said, state="trouble", mend="leave --cuda-graphs out")
     return Line(topic="torch", what=what, said="a small step can be captured")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _small_step(device: Any) -> None:

@@ -75,6 +75,33 @@ def test_the_sums_are_exact_far_from_zero() -> None:
     assert apart(variances, torch.stack([p.var((0, 2, 3)) for p in x.double().split(8)])) < 1e-4
 
 
+def test_a_slice_is_summed_over_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "MOST_PARTS", 1)
+    monkeypatch.setattr(fused, "TILE", 256)
+    fused._grid.cache_clear()
+    x = batch([5, 3], 8, 6, 5, torch.float32)
+    ones, zeros = [torch.ones(8)] * 2, [torch.zeros(8)] * 2
+    own = x.detach().requires_grad_()
+    out, means, _ = fused.normalise(own, [5, 3], ones, zeros, 1e-5)
+    slopes = torch.randn(x.shape)
+    (found,) = torch.autograd.grad(out, own, slopes)
+    fused._grid.cache_clear()
+    exact = x.double().requires_grad_()
+    wanted = torch.cat([F.batch_norm(part, None, None, training=True) for part in exact.split([5, 3])])
+    assert apart(out, wanted) < 1e-6
+    assert apart(found, torch.autograd.grad(wanted, exact, slopes.double())[0]) < 1e-6
+    assert apart(means, torch.stack([part.mean((0, 2, 3)) for part in exact.split([5, 3])])) < 1e-6
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the interpreter, that infinity was met
+def test_what_is_no_number_stays_none() -> None:
+    x = batch([2, 2], 4, 4, 4, torch.float32)
+    x[0, 0, 0, 0] = torch.inf
+    out, _, variances = fused.normalise(x, [2, 2], [torch.ones(4)] * 2, [torch.zeros(4)] * 2, 1e-5)
+    assert out[:2, 0].isnan().all() and variances[0, 0].isnan()
+    assert out[2:].isfinite().all() and out[:, 1:].isfinite().all()
+
+
 @pytest.mark.parametrize("moments", ["own", "shared", "domain", "batch"])
 def test_norms_move_their_moments_as_slice_by_slice(monkeypatch: pytest.MonkeyPatch, moments: str) -> None:
     slices = (Slice("a", 3), Slice("b", 2), Slice("c", 4))

@@ -16,10 +16,12 @@ from udbench.bench.parts import parts_of
 from udbench.bench.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
 from udbench.bench.usage import peak_while
 from udbench.domains import DomainSpec
+from udbench.errors import UdbenchError
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.made import made_data
 from udbench.runs.record import environment
 from udbench.train.graphs import WARM, check_graphs, drawn_by_round
+from udbench.train.memory import told_when_full
 
 TRAIN_IMAGES, TEST_IMAGES = 512, 256
 
@@ -83,7 +85,7 @@ def bench(
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     data = made_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
     ours = Ours(job, inputs, data, job.config.group)
-    only = _offered(ours) if only is None else only
+    chosen, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
     ceiling = Ceiling(job, inputs, ours.feed, tests)
     plain: PlainPyTorch | None = None
@@ -111,11 +113,20 @@ def bench(
         tasks["forward"] = lambda: ceiling.forwards(tests)
     device = ours.device
     starting: dict[str, float] = {}
-    for name, task in tasks.items():
-        told(f"starting {name}")
-        starting[name] = timed(begun.get(name, task), device)
-        timed(task, device)
-    took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+    fewer = "time fewer things at a time (--only NAME), or choose --set batch_size=N or --set image_size=N"
+    with told_when_full(device, f"with {', '.join(tasks)} beside each other", fewer):
+        for name, task in list(tasks.items()):
+            told(f"starting {name}")
+            try:
+                starting[name] = timed(begun.get(name, task), device)
+            except UdbenchError as error:
+                if chosen or name not in WITH_GRAPHS:
+                    raise
+                told(f"{name} is left out: {error}")
+                del tasks[name]
+                continue
+            timed(task, device)
+        took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
     counted = {"evaluation": tests, "forward": tests // ceiling.at_once * ceiling.at_once}
     samples = {
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()

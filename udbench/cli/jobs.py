@@ -159,6 +159,8 @@ def check(ask: Ask, processes: int = 1) -> None:
     """Refuse at once, before any image is read or torch is imported, what names and numbers alone show to be wrong."""
     if ask.cuda_graphs:
         _check_alone(processes)
+        if ask.device == "cpu":
+            check_graphs(ask.device, processes)
     _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
     legs_of(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
@@ -181,12 +183,17 @@ def _check_alone(processes: int) -> None:
 
 
 def check_graphs(device: str, processes: int) -> None:
-    """Raises BadSetting where runs with so many processes on such a device cannot be CUDA graphs. Imports torch."""
+    """Raises BadSetting where runs with so many processes on such a device cannot be CUDA graphs.
+
+    Imports torch, and touches no GPU: whoever asks may wait for hours beside those who use it.
+    """
+    import torch
+
     from udbench.train.graphs import check_graphs as check
-    from udbench.train.precision import choose_device
 
     _check_alone(processes)
-    check(choose_device(device))
+    named = device.partition(":")[0]
+    check(torch.device("cuda" if named in ("auto", "cuda") and torch.cuda.is_available() else "cpu"))
 
 
 def _check_rates(settings: RecipeSettings) -> None:

@@ -24,12 +24,12 @@ from udbench.runs.trained import write_domains
 from udbench.runs.transfer import nearest_means
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
-from udbench.train.evaluate import Predictions, evaluate
+from udbench.train.evaluate import Predictions, evaluate, rows_at_once
 from udbench.train.feed import Feed
 from udbench.train.frozen import Trainable
 from udbench.train.legs import Leg, leg_at
 from udbench.train.loop import train
-from udbench.train.memory import check_memory, told_when_full
+from udbench.train.memory import check_memory, told_when_full, training
 from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import parameter_dtype
@@ -108,7 +108,10 @@ def _execute(
 
     def scored() -> dict[str, Predictions]:
         comm.come_home(model)
-        return evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch, comm=comm)
+        at_once = rows_at_once(settings.eval_batch_size, feed.device)
+        what = f"scoring test images, at most {at_once} in a forward"
+        with told_when_full(feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"):
+            return evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch, comm=comm)
 
     def score(at: int) -> None:
         seen = scored()
@@ -133,11 +136,12 @@ def _execute(
             compiled=config.compile, graphs=config.cuda_graphs, comm=comm,
         )  # fmt: skip
         told = listener if comm.first else Nobody()
-        with told_when_full(schedule, torch.device(config.device)):
+        with told_when_full(feed.device, *training(schedule)):
             end = train(
                 step, optimizer, schedule, settings,
                 leg=leg, total=legs[-1].stop, start=start, listener=told, save=save, score=score,
             )  # fmt: skip
+        step.release()
         save(end)
         return end
 

@@ -16,6 +16,7 @@ from udbench.runs.made import made_data
 from udbench.runs.rounds import schedule_of
 from udbench.train.feed import Feed
 from udbench.train.frozen import Trainable
+from udbench.train.graphs import WARM
 from udbench.train.legs import legs_of
 from udbench.train.model import count_flops, count_parameters
 from udbench.train.norms import forget_round
@@ -67,7 +68,9 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
         trainable.set(leg.train)
         groups = schedule_of(job, model, leg, None, 0).groups
         if (kind := (leg.domains, leg.train)) not in took:
-            took[kind] = _round(Step(model, feed, settings, config.precision), groups, settings, timed_rounds)
+            step = Step(model, feed, settings, config.precision, compiled=config.compile, graphs=config.cuda_graphs)
+            before = WARM + 1 if config.cuda_graphs else 1
+            took[kind] = _round(step, groups, settings, timed_rounds, before)
         seconds += leg.rounds * took[kind]
         trained = max(trained, sum(p.numel() for p in model.parameters() if p.requires_grad))
         forwards = max(forwards, len(groups))
@@ -99,13 +102,13 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
     )
 
 
-def _round(step: Step, groups: Sequence[Group], settings: RecipeSettings, number: int) -> float:
-    """The seconds of a round, the median of so many behind a first one."""
+def _round(step: Step, groups: Sequence[Group], settings: RecipeSettings, number: int, before: int) -> float:
+    """The seconds of a round, the median of so many behind those with which it begins."""
     optimizer = make_optimizer(step.model, settings)
     step.model.train()
-    took = [_timed(step, optimizer, round, groups, settings) for round in range(number + 1)]
+    took = [_timed(step, optimizer, round, groups, settings) for round in range(before + number)]
     forget_round(step.model)
-    return float(np.median(took[1:]))
+    return float(np.median(took[before:]))
 
 
 def _timed(

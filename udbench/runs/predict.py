@@ -50,7 +50,7 @@ def predict(
     found: list[NDArray[np.float64]] = []
     with torch.inference_mode():
         for part, views in zip(parts, feed.centres(domain, parts), strict=True):
-            with computing(config.precision, device):
+            with computing(config.precision, device, timed=False):
                 (logits,) = model(views, [Slice(domain, len(part))])
             found.append(F.softmax(logits.double(), dim=1).cpu().numpy())
     return np.concatenate(found)

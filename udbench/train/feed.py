@@ -73,7 +73,7 @@ class Feed:
         arrays = {name: d.images for name, d in self.data.items() if isinstance(d.images, np.ndarray)}
         encoded = {name: d.images for name, d in self.data.items() if not isinstance(d.images, np.ndarray)}
         where = _place(sum(images.nbytes for images in arrays.values()), device)
-        self._images = {name: _as_tensor(images).to(where) for name, images in arrays.items()}
+        self._images = {name: _held(_as_tensor(images), where) for name, images in arrays.items()}
         self._labels = {name: torch.from_numpy(np.array(self.data[name].labels)).to(device) for name in arrays}
         self._loader = Loader(encoded, workers, pin=device.type == "cuda") if encoded else None
         self._order = {
@@ -159,7 +159,7 @@ class Feed:
             store = self._images[views.domain]
             return self._on_device(store[torch.from_numpy(views.rows).to(store.device)])
         assert self._loader is not None
-        return self._loader.take(views).to(self.device, non_blocking=True)
+        return self._on_device(self._loader.take(views))
 
     def _labels_at(self, domain: str, rows: NDArray[np.int64]) -> Tensor:
         if domain in self._labels:
@@ -275,6 +275,11 @@ def _place(size: int, device: torch.device) -> torch.device:
     if device.type == "cuda" and size > torch.cuda.mem_get_info(device)[0] // 2:
         return torch.device("cpu")
     return device
+
+
+def _held(images: Tensor, where: torch.device) -> Tensor:
+    """Images where they are kept; on a GPU as kernels read them, whatever the array's strides."""
+    return images.to(where).contiguous() if where.type == "cuda" else images
 
 
 def _as_tensor(images: NDArray[np.uint8]) -> Tensor:

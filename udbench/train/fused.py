@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 TILE, WARPS = 4096, 8  # numbers that a program has in hand at a time, and by how many warps
 MOST_CHANNELS, CHANNELS_SUMMED = 64, 16
@@ -18,10 +20,44 @@ TILES = 4  # a program's, in a slice of which there are enough
 MOST_PARTS, PROGRAMS = 512, 1024
 
 
+def has_kernels(device: torch.device) -> bool:
+    """Whether kernels run on a device: tried once, and where a GPU has none, a warning says why."""
+    if device.type != "cuda":
+        return False
+    return _tried(torch.cuda.current_device() if device.index is None else device.index)
+
+
 @cache
-def has_kernels() -> bool:
-    """Whether Triton is installed, which comes with torch for NVIDIA's GPUs."""
-    return find_spec("triton") is not None
+def _tried(index: int) -> bool:
+    trouble = why_not(torch.device("cuda", index))
+    if trouble is not None:
+        warnings.warn(
+            f"on cuda:{index} norms of several domains and views of images are done piece by piece, which is slower: "
+            f"{trouble[0]}; {trouble[1]}",
+            stacklevel=2,
+        )
+    return trouble is None
+
+
+def why_not(device: torch.device) -> tuple[str, str] | None:
+    """What keeps kernels from running on a GPU, and what to do; None where a small norm comes out right."""
+    if find_spec("triton") is None:
+        return "Triton is not installed", "install the one that torch names"
+    try:
+        with torch.enable_grad(), torch.inference_mode(False):
+            x = torch.arange(64 * CHANNELS_SUMMED, device=device, dtype=torch.float32).view(4, CHANNELS_SUMMED, 4, 4)
+            x = x.to(memory_format=torch.channels_last).requires_grad_()
+            scales = [torch.ones(CHANNELS_SUMMED, device=device)]
+            out, means, _ = normalise(x, [4], scales, scales, 1e-5)
+            out.sum().backward()
+            right = torch.allclose(means[0], x.mean((0, 2, 3))) and bool((out.mean() - 1).abs() < 1e-3)
+    except Exception as error:
+        told = (str(error).strip().splitlines() or [""])[0]
+        return (
+            f"Triton does not work here ({type(error).__name__}: {told})",
+            "it wants a C compiler, Python's headers (python3-dev) and a writable ~/.triton, or $TRITON_CACHE_DIR",
+        )
+    return None if right else ("Triton's kernels give wrong sums", "install the Triton that torch names")
 
 
 def can_launch(x: Tensor) -> bool:
@@ -31,7 +67,7 @@ def can_launch(x: Tensor) -> bool:
         and x.dim() == 4
         and x.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and x.is_contiguous(memory_format=torch.channels_last)
-        and has_kernels()
+        and has_kernels(x.device)
     )
 
 
@@ -43,7 +79,9 @@ def normalise(
     Gives also the slices' means and unbiased variances, (slices, C) each.
     """
     alike = all(each is one for one, *others in (weights, biases) for each in others)
-    weight, bias = (each[0].float()[None] if alike else torch.stack(list(each)).float() for each in (weights, biases))
+    weight, bias = (
+        each[0].float()[None].contiguous() if alike else torch.stack(list(each)).float() for each in (weights, biases)
+    )
     return _Normalised.apply(x, weight, bias, tuple(rows), eps)  # pyright: ignore[reportReturnType]
 
 
@@ -63,10 +101,12 @@ class _Normalised(torch.autograd.Function):
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.grid = grid
         ctx.mark_non_differentiable(mean, var)
+        ctx.set_materialize_grads(False)
         return out, mean, var
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         from udbench.train import kernels
 
         x, weight, mean, scale = ctx.saved_tensors
@@ -116,16 +156,18 @@ class _Grid:
 
     def summed(self, kernel: Any, *given: object) -> None:
         """Over the sums."""
-        kernel[_ceil(self.channels, CHANNELS_SUMMED), self.slices](
-            *given, self.starts, self.channels,
-            PARTS=self.parts, CHANNELS=CHANNELS_SUMMED, num_warps=4, enable_fp_fusion=True,
-        )  # fmt: skip
+        with torch.cuda.device_of(self.starts):
+            kernel[_ceil(self.channels, CHANNELS_SUMMED), self.slices](
+                *given, self.starts, self.channels,
+                PARTS=self.parts, CHANNELS=CHANNELS_SUMMED, num_warps=4, enable_fp_fusion=True,
+            )  # fmt: skip
 
     def _over(self, kernel: Any, parts: int, given: tuple[object, ...]) -> None:
-        kernel[parts, _ceil(self.channels, self.block), self.slices](
-            *given, self.starts, self.channels, parts,
-            PIXELS=TILE // self.block, CHANNELS=self.block, num_warps=WARPS, enable_fp_fusion=True,
-        )  # fmt: skip
+        with torch.cuda.device_of(self.starts):
+            kernel[parts, _ceil(self.channels, self.block), self.slices](
+                *given, self.starts, self.channels, parts,
+                PIXELS=TILE // self.block, CHANNELS=self.block, num_warps=WARPS, enable_fp_fusion=True,
+            )  # fmt: skip
 
 
 @cache

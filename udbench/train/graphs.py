@@ -145,7 +145,7 @@ class Captured:
             losses, replay = self._recorder.capture(work)
         except RuntimeError as error:
             cause = _first(error)
-            if isinstance(cause, torch.OutOfMemoryError):
+            if isinstance(cause, torch.OutOfMemoryError | UdbenchError):
                 raise cause from None
             reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
             raise UdbenchError(f"--cuda-graphs: this network cannot be captured ({reason}); leave it out") from error
@@ -159,6 +159,6 @@ class Captured:
 
 def _first(error: BaseException) -> BaseException:
     """The error that the others followed: ending a capture that failed fails as well."""
-    while isinstance(error.__context__, RuntimeError):
+    while isinstance(error.__context__, Exception):
         error = error.__context__
     return error

@@ -13,6 +13,15 @@ import triton
 import triton.language as tl
 
 
+@triton.jit
+def middle_of_slice(x, first, last, channels, c, known, HEAD: tl.constexpr):
+    """The mean of a slice's first pixels, from which sums are taken: near enough to the mean for float32."""
+    row = first + tl.arange(0, HEAD)
+    here = (row < last)[:, None] & known[None, :]
+    head = tl.load(x + row[:, None] * channels + c[None, :], mask=here, other=0.0).to(tl.float32)
+    return tl.sum(head, axis=0) / tl.minimum(last - first, HEAD).to(tl.float32)
+
+
 @triton.jit(do_not_specialize=["parts"])
 def sums_of_pixels(
     x,
@@ -23,7 +32,7 @@ def sums_of_pixels(
     PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """For each slice, part of its pixels and channel: the sums of x - s and (x - s)^2, s being the slice's first pixel.
+    """For each slice, part of its pixels and channel: the sums of x - s and (x - s)^2, s being `middle_of_slice`.
 
     sums: (slices, parts, 2, channels).
     """
@@ -34,7 +43,7 @@ def sums_of_pixels(
     each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
     begin = first + part * each
     end = tl.minimum(begin + each, last)
-    shift = tl.load(x + first * channels + c, mask=known, other=0.0).to(tl.float32)
+    shift = middle_of_slice(x, first, last, channels, c, known, 16)  # pyright: ignore[reportArgumentType]
     one = tl.zeros((PIXELS, CHANNELS), tl.float32)
     two = tl.zeros((PIXELS, CHANNELS), tl.float32)
     pixels = tl.arange(0, PIXELS)
@@ -73,9 +82,10 @@ def moments_of_sums(
     one = tl.sum(tl.load(of, mask=known[None, :], other=0.0), axis=0)
     two = tl.sum(tl.load(of + channels, mask=known[None, :], other=0.0), axis=0)
     number = (last - first).to(tl.float32)
-    shift = tl.load(x + first * channels + c, mask=known, other=0.0).to(tl.float32)
+    shift = middle_of_slice(x, first, last, channels, c, known, 16)  # pyright: ignore[reportArgumentType]
     off = one / number
-    biased = tl.maximum(two / number - off * off, 0.0)
+    biased = two / number - off * off
+    biased = tl.where(biased < 0, 0.0, biased)  # what is no number stays none
     to = g * channels + c
     tl.store(mean + to, shift + off, mask=known)
     tl.store(var + to, biased * (number / tl.maximum(number - 1.0, 1.0)), mask=known)

@@ -34,7 +34,7 @@ def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
     device = next(model.parameters()).device
     with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         model.train()
-        with computing(precision, device):
+        with computing(precision, device, timed=False):
             held = model(blank(model, domain, ROWS), [Slice(domain, ROWS)])
         del held
     return sum(kept.values()) // ROWS
@@ -71,17 +71,20 @@ def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> N
 
 
 @contextmanager
-def told_when_full(schedule: Schedule, device: torch.device) -> Iterator[None]:
-    """Within, running out of memory is told as what it is. Raises RunFailed then."""
+def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[None]:
+    """Within, running out of memory is told as what it is, with what was going on and what to do. Raises RunFailed."""
     try:
         yield
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        rows = max(sum(part.rows for part in group) for group in schedule.groups)
-        raise RunFailed(
-            f"out of memory on {device}, with {rows} images in the largest forward; use {GROUPS}, or {SMALLER}"
-        ) from error
+        raise RunFailed(f"out of memory on {device}, {what}; {instead}") from error
+
+
+def training(schedule: Schedule) -> tuple[str, str]:
+    """What goes on in training, and what takes less memory, for `told_when_full`."""
+    rows = max(sum(part.rows for part in group) for group in schedule.groups)
+    return f"with {rows} images in the largest forward", f"use {GROUPS}, or {SMALLER}"
 
 
 def _bytes_by_shape(model: UniversalModel, precision: str) -> dict[tuple[int, int], int]:

@@ -38,6 +38,8 @@ def choose_device(asked: str) -> torch.device:
     try:
         device = torch.device(asked)
         torch.empty(1, device=device)
+        if device.type == "cuda" and device.index is not None:
+            torch.cuda.set_device(device)  # kernels and pinned memory are the current device's
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise BadSetting(f"--device {asked}: not usable here ({reason}); use --device cpu, or auto") from None
@@ -57,20 +59,26 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 
 @contextmanager
-def computing(precision: str, device: torch.device) -> Iterator[None]:
+def computing(precision: str, device: torch.device, *, timed: bool = True) -> Iterator[None]:
     """Within, forwards run in this precision, and convolutions as `convolving` has them."""
-    with convolving(device), torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+    with (
+        convolving(device, timed=timed),
+        torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext(),
+    ):
         yield
 
 
-def convolving(device: torch.device) -> AbstractContextManager[object]:
+def convolving(device: torch.device, *, timed: bool = True) -> AbstractContextManager[object]:
     """Within, a GPU does each convolution in the fastest way that gives the same bits each time, and fp32 is not tf32.
 
-    Ways are timed when a shape is first seen, so another process may choose others, and round otherwise.
+    Ways are timed when a shape is first seen, so another process may choose others, and round otherwise. Not `timed`,
+    where a shape is seen once or twice, the way is cuDNN's guess.
     """
     if device.type != "cuda":
         return nullcontext()
-    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=False)
+    return torch.backends.cudnn.flags(
+        enabled=True, benchmark=timed, deterministic=True, allow_tf32=False, fp32_precision="ieee"
+    )
 
 
 def parameter_dtype(precision: str) -> torch.dtype:

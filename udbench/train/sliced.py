@@ -44,10 +44,10 @@ def can_fuse(norms: Sequence[nn.Module], x: Tensor) -> bool:
     kernels; everything else is called as it is.
     """
     return (
-        x.dim() > 2
+        all(is_plain(norm) and is_unhooked(norm) for norm in norms)
+        and x.dim() > 2
         and x.shape[2:].numel() > 1
         and (_is_dense(x) if on_cpu(x) else can_launch(x))
-        and all(is_plain(norm) and is_unhooked(norm) for norm in norms)
     )
 
 

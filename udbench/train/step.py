@@ -75,6 +75,10 @@ class Step:
             losses.update(means)
         return self.finish(losses)
 
+    def release(self) -> None:
+        """Give back the memory that recorded rounds hold. No round follows."""
+        self._captured = None
+
     def forward(
         self, images: Tensor, labels: Sequence[Tensor], group: Group, round: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
