@@ -14,6 +14,31 @@ import triton.language as tl
 
 
 @triton.jit
+def channels_here(place, channels, CHANNELS: tl.constexpr):
+    """The channels of a program at some place of the grid, and which of them there are."""
+    c = place * CHANNELS + tl.arange(0, CHANNELS)
+    return c, c < channels
+
+
+@triton.jit
+def pixels_here(starts, parts, PIXELS: tl.constexpr):
+    """The first pixel of this program's part of its slice, and the end."""
+    g = tl.program_id(2)
+    first, last = tl.load(starts + g), tl.load(starts + g + 1)
+    each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
+    begin = first + tl.program_id(0) * each
+    return begin, tl.minimum(begin + each, last)
+
+
+@triton.jit
+def both_sums(sums, g, c, known, channels, PARTS: tl.constexpr):
+    """The two sums of a slice, over its parts."""
+    of = sums + ((g * PARTS + tl.arange(0, PARTS)[:, None]) * 2) * channels + c[None, :]
+    one = tl.sum(tl.load(of, mask=known[None, :], other=0.0), axis=0)
+    return one, tl.sum(tl.load(of + channels, mask=known[None, :], other=0.0), axis=0)
+
+
+@triton.jit
 def middle_of_slice(x, first, last, channels, c, known, HEAD: tl.constexpr):
     """The mean of a slice's first pixels, from which sums are taken: near enough to the mean for float32."""
     row = first + tl.arange(0, HEAD)
@@ -37,12 +62,9 @@ def sums_of_pixels(
     sums: (slices, parts, 2, channels).
     """
     part, g = tl.program_id(0), tl.program_id(2)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
+    c, known = channels_here(tl.program_id(1), channels, CHANNELS)
+    begin, end = pixels_here(starts, parts, PIXELS)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
-    begin = first + part * each
-    end = tl.minimum(begin + each, last)
     shift = middle_of_slice(x, first, last, channels, c, known, 16)  # pyright: ignore[reportArgumentType]
     one = tl.zeros((PIXELS, CHANNELS), tl.float32)
     two = tl.zeros((PIXELS, CHANNELS), tl.float32)
@@ -74,13 +96,9 @@ def moments_of_sums(
 ):
     """From those sums each slice's mean, its unbiased variance and 1 / sqrt(variance + eps), (slices, channels)."""
     g = tl.program_id(1)
-    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
+    c, known = channels_here(tl.program_id(0), channels, CHANNELS)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    part = tl.arange(0, PARTS)
-    of = sums + ((g * PARTS + part[:, None]) * 2) * channels + c[None, :]
-    one = tl.sum(tl.load(of, mask=known[None, :], other=0.0), axis=0)
-    two = tl.sum(tl.load(of + channels, mask=known[None, :], other=0.0), axis=0)
+    one, two = both_sums(sums, g, c, known, channels, PARTS)
     number = (last - first).to(tl.float32)
     shift = middle_of_slice(x, first, last, channels, c, known, 16)  # pyright: ignore[reportArgumentType]
     off = one / number
@@ -108,13 +126,9 @@ def normalise_pixels(
     CHANNELS: tl.constexpr,
 ):
     """out = (x - mean) * scale * weight + bias, each slice with its own; weight_stride 0 where all share one."""
-    part, g = tl.program_id(0), tl.program_id(2)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
-    first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
-    begin = first + part * each
-    end = tl.minimum(begin + each, last)
+    g = tl.program_id(2)
+    c, known = channels_here(tl.program_id(1), channels, CHANNELS)
+    begin, end = pixels_here(starts, parts, PIXELS)
     at_mean = tl.load(mean + g * channels + c, mask=known, other=0.0)
     factor = tl.load(scale + g * channels + c, mask=known, other=0.0)
     factor *= tl.load(weight + g * weight_stride + c, mask=known, other=0.0)
@@ -143,12 +157,8 @@ def sums_of_gradients(
 ):
     """For each slice, part of its pixels and channel: the sums of the gradient and of gradient * (x - mean)."""
     part, g = tl.program_id(0), tl.program_id(2)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
-    first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
-    begin = first + part * each
-    end = tl.minimum(begin + each, last)
+    c, known = channels_here(tl.program_id(1), channels, CHANNELS)
+    begin, end = pixels_here(starts, parts, PIXELS)
     at_mean = tl.load(mean + g * channels + c, mask=known, other=0.0)
     one = tl.zeros((PIXELS, CHANNELS), tl.float32)
     two = tl.zeros((PIXELS, CHANNELS), tl.float32)
@@ -182,13 +192,9 @@ def gradients_of_sums(
     """From those sums each slice's gradients of weight and bias, the mean gradient (`level`), and by what the gradient
     of a pixel falls with its value (`slant`), (slices, channels) each."""
     g = tl.program_id(1)
-    c = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
+    c, known = channels_here(tl.program_id(0), channels, CHANNELS)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    part = tl.arange(0, PARTS)
-    of = sums + ((g * PARTS + part[:, None]) * 2) * channels + c[None, :]
-    one = tl.sum(tl.load(of, mask=known[None, :], other=0.0), axis=0)
-    two = tl.sum(tl.load(of + channels, mask=known[None, :], other=0.0), axis=0)
+    one, two = both_sums(sums, g, c, known, channels, PARTS)
     number = (last - first).to(tl.float32)
     to = g * channels + c
     factor = tl.load(scale + to, mask=known, other=0.0)
@@ -216,13 +222,9 @@ def gradient_of_pixels(
     CHANNELS: tl.constexpr,
 ):
     """back = weight * scale * (gradient - level - (x - mean) * slant)."""
-    part, g = tl.program_id(0), tl.program_id(2)
-    c = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    known = c < channels
-    first, last = tl.load(starts + g), tl.load(starts + g + 1)
-    each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
-    begin = first + part * each
-    end = tl.minimum(begin + each, last)
+    g = tl.program_id(2)
+    c, known = channels_here(tl.program_id(1), channels, CHANNELS)
+    begin, end = pixels_here(starts, parts, PIXELS)
     at_mean = tl.load(mean + g * channels + c, mask=known, other=0.0)
     factor = tl.load(scale + g * channels + c, mask=known, other=0.0)
     factor *= tl.load(weight + g * weight_stride + c, mask=known, other=0.0)
