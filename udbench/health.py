@@ -190,8 +190,7 @@ def _graphs(device: Any) -> Line:
         replay()
         _check_finite(loss)
     except Exception as error:
-        reason = f"{_told(error)}"
-        said = f"a small step cannot be captured: {reason}"
+        said = f"a small step cannot be captured: {_told(error)}"
         return Line(topic="torch", what=what, said=said, state="trouble", mend="leave --cuda-graphs out")
     return Line(topic="torch", what=what, said="a small step can be captured")
 

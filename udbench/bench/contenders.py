@@ -105,7 +105,7 @@ class Ceiling:
     `tests` images are scored in batches as large as ours.
     """
 
-    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed, tests: int | None = None) -> None:
+    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed, tests: int) -> None:
         config = job.config
         self.precision, self.device = config.precision, torch.device(config.device)
         dtype = parameter_dtype(config.precision)
@@ -126,8 +126,7 @@ class Ceiling:
         self.whole = nn.ModuleList([self.trunk, self.heads])
         self.optimizer = make_optimizer(self.whole, config.settings)
         self.images = sum(len(images) for images, _, _ in self.batches)
-        most = rows_at_once(config.settings.eval_batch_size, self.device)
-        self.at_once = most if tests is None else min(most, tests)
+        self.at_once = min(rows_at_once(config.settings.eval_batch_size, self.device), tests)
         self.tests = self._tests(self.at_once)
 
     def rounds(self, number: int) -> None:

@@ -11,7 +11,6 @@ import torch
 from udbench.bench.contenders import Ours
 from udbench.bench.timing import wait
 from udbench.train.optim import set_learning_rate
-from udbench.train.precision import convolving
 
 PARTS: tuple[str, ...] = ("feed", "forward", "backward", "reduce", "step")
 
@@ -34,8 +33,8 @@ def parts_of(ours: Ours, rounds: int) -> dict[str, tuple[float, ...]]:
                 images, labels = ours.feed.next(round, group, step.batch)
             with _clocked(spent, "forward", ours.device):
                 total, means = step.forward(images, labels, group, round)
-            with _clocked(spent, "backward", ours.device), convolving(ours.device):
-                total.backward()
+            with _clocked(spent, "backward", ours.device):
+                step.backward(total)
             losses.update(means)
         with _clocked(spent, "reduce", ours.device):
             step.finish(losses)

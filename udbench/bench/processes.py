@@ -244,7 +244,7 @@ class Contender:
         for group in ours.schedule.groups:
             images, labels = ours.feed.next(ours.at, group, step.batch)
             total, means = step.forward(images, labels, group, ours.at)
-            total.backward()
+            step.backward(total)
             losses.update(means)
         mark()
         meet(self.comm)

@@ -189,11 +189,11 @@ def check_graphs(device: str, processes: int) -> None:
     """
     import torch
 
-    from udbench.train.graphs import check_graphs as check
+    from udbench.train import graphs
 
     _check_alone(processes)
     named = device.partition(":")[0]
-    check(torch.device("cuda" if named in ("auto", "cuda") and torch.cuda.is_available() else "cpu"))
+    graphs.check_graphs(torch.device("cuda" if named in ("auto", "cuda") and torch.cuda.is_available() else "cpu"))
 
 
 def _check_rates(settings: RecipeSettings) -> None:
@@ -218,9 +218,9 @@ def make(ask: Ask) -> Job:
 
         check_compiler(device)
     if ask.cuda_graphs:
-        from udbench.train.graphs import check_graphs
+        from udbench.train import graphs
 
-        check_graphs(device)
+        graphs.check_graphs(device)
     config = configuration(ask, str(device), choose_precision(ask.precision, device))
     job = of_config(config, compile=ask.compile, cuda_graphs=ask.cuda_graphs)
     if ask.before is None:

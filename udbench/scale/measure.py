@@ -247,7 +247,7 @@ class Rounds:
         for group in groups:
             images, labels = step.feed.next(round, group, step.batch)
             total, _ = step.forward(images, labels, group, round)
-            total.backward()
+            step.backward(total)
         computed = self._now()
         forget_round(step.model)
         between = self._now()

@@ -74,7 +74,6 @@ class Feed:
         encoded = {name: d.images for name, d in self.data.items() if not isinstance(d.images, np.ndarray)}
         where = _place(sum(images.nbytes for images in arrays.values()), device)
         self._images = {name: _held(_as_tensor(images), where) for name, images in arrays.items()}
-        self._labels = {name: torch.from_numpy(np.array(self.data[name].labels)).to(device) for name in arrays}
         self._loader = Loader(encoded, workers, pin=device.type == "cuda") if encoded else None
         self._order = {
             name: (shuffled if name in arrays else block_shuffled)(len(domain.train_rows), seed, name)
@@ -110,7 +109,7 @@ class Feed:
         for part in group:
             picked = self._rows(part, round, batch[part.domain])
             images.append(self._augmented(part, round, batch[part.domain], picked))
-            labels.append(self._labels_at(part.domain, picked))
+            labels.append(sent(self.data[part.domain].labels[picked], self.device))
         return _channels_last(torch.cat(images) if len(images) > 1 else images[0]), labels
 
     def centres(self, domain: str, batches: Iterable[NDArray[np.int64]]) -> Iterator[Tensor]:
@@ -160,11 +159,6 @@ class Feed:
             return self._on_device(store[torch.from_numpy(views.rows).to(store.device)])
         assert self._loader is not None
         return self._on_device(self._loader.take(views))
-
-    def _labels_at(self, domain: str, rows: NDArray[np.int64]) -> Tensor:
-        if domain in self._labels:
-            return self._labels[domain][torch.from_numpy(rows).to(self.device)]
-        return torch.from_numpy(self.data[domain].labels[rows]).to(self.device)
 
     def _augmented(self, part: Slice, round: int, batch: int, picked: NDArray[np.int64]) -> Tensor:
         """Crops of the zero-padded whitened images, half of them mirrored where the domain allows: (n, H, W, C)."""

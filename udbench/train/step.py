@@ -69,9 +69,8 @@ class Step:
         for group, (images, labels) in zip(groups, batches, strict=True):
             total, means = self.forward(images, labels, group, round)
             last = group is groups[-1]
-            summing = self.comm.summing(self._shared, self._private) if last else nullcontext()
-            with summing, convolving(self.feed.device):
-                total.backward()
+            with self.comm.summing(self._shared, self._private) if last else nullcontext():
+                self.backward(total)
             losses.update(means)
         return self.finish(losses)
 
@@ -92,6 +91,11 @@ class Step:
                     total, means = self._losses(images, labels)
         parts = zip(group, means, strict=True)
         return total, {part.domain: mean.detach() * self._fraction(part) for part, mean in parts}
+
+    def backward(self, total: Tensor) -> None:
+        """Add the gradients of what `forward` gave to those that are there."""
+        with convolving(self.feed.device):
+            total.backward()
 
     def _losses(self, images: Tensor, labels: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The weighted sum of the losses of the slices that the route is set to, and each slice's mean loss."""
