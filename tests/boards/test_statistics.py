@@ -149,6 +149,12 @@ def test_mean_ranks_and_the_critical_difference_are_demsars() -> None:
     assert made.statistic * ties == pytest.approx(9.28, abs=0.01)
     assert made.alike == (("+m+cf", "+m", "+cf", "C4.5"),), "1.179 is less than 1.25"
     assert min(made.pairs.values()) == made.pairs["C4.5", "+m+cf"] > 0.05
+    # scikit-posthocs 0.17.1, posthoc_nemenyi_friedman
+    posthocs = {
+        ("C4.5", "+m"): 0.08867270928888271, ("C4.5", "+cf"): 0.9561771752218107, ("C4.5", "+m+cf"): 0.0741847950687442,
+        ("+m", "+cf"): 0.2592280701547286, ("+m", "+m+cf"): 0.999859449385133, ("+cf", "+m+cf"): 0.22669688602641525,
+    }  # fmt: skip
+    assert made.pairs == pytest.approx(posthocs, abs=1e-12)
 
 
 def test_bars_of_a_diagram_join_neighbours_that_are_not_told_apart() -> None:

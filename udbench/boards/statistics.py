@@ -1,7 +1,8 @@
-"""How sure a difference is: intervals, paired tests and ranks over domains. scipy and scikit-posthocs do the work."""
+"""How sure a difference is: intervals, paired tests and ranks over domains. scipy does the work."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -188,23 +189,29 @@ def critical_difference(errors: Mapping[str, Sequence[float]]) -> CriticalDiffer
     statistic, p = (0.0, 1.0) if equal else friedmanchisquare(*table.T)
     quantile = studentized_range.ppf(CONFIDENCE, methods, np.inf) / math.sqrt(2)
     critical = float(quantile * math.sqrt(methods * (methods + 1) / (6 * domains)))
+    ps = _nemenyi(mean, domains)
     return CriticalDifference(
         domains=domains,
         ranks=ranks,
         statistic=float(statistic),
         p=float(p),
         critical=critical,
-        pairs=_nemenyi(table, names),
+        pairs={(names[i], names[j]): float(ps[i, j]) for i, j in itertools.combinations(range(methods), 2)},
         alike=_alike(ranks, critical),
     )
 
 
-def _nemenyi(table: NDArray[np.float64], names: Sequence[str]) -> dict[tuple[str, str], float]:
-    from scikit_posthocs import posthoc_nemenyi_friedman
+def _nemenyi(mean_ranks: NDArray[np.float64], domains: int) -> NDArray[np.float64]:
+    """Nemenyi's two-sided p of each pair of mean ranks over so many domains, (methods, methods).
 
-    ps = np.asarray(posthoc_nemenyi_friedman(table))
-    pairs = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
-    return {(names[i], names[j]): float(ps[i, j]) for i, j in pairs}
+    Source: Demšar. Statistical comparisons of classifiers over multiple data sets. JMLR 2006, section 3.2.2.
+    """
+    from scipy.stats import studentized_range
+
+    methods = len(mean_ranks)
+    error = math.sqrt(methods * (methods + 1) / (6 * domains))
+    gaps = np.abs(mean_ranks[:, None] - mean_ranks[None, :])
+    return studentized_range.sf(math.sqrt(2) * gaps / error, methods, np.inf)
 
 
 def _alike(ranks: Mapping[str, float], critical: float) -> tuple[tuple[str, ...], ...]:
