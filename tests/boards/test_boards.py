@@ -93,6 +93,12 @@ def test_an_error_is_at_chance_only_where_there_are_images_enough_to_tell(
     assert against_chance(score) == said
 
 
+def test_images_that_are_told_in_several_draws_are_no_more_images() -> None:
+    labels, predicted = np.tile([0, 1, 2, 0, 1, 2], 8), np.tile([0, 1, 2, 0, 0, 0], 8)
+    score = score_domain("d", labels, predicted, np.array([5, 5, 5]), complete=True, draws=8)
+    assert against_chance(score, draws=8) == "cannot be told from chance with 6 images"
+
+
 def test_an_entry_is_a_copy_of_its_run_and_adding_it_again_changes_nothing(tmp_path: Path) -> None:
     run = written(tmp_path / "runs" / "0a1b2c3d")
     path = add_entry(tmp_path / "boards", run)

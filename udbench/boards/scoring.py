@@ -53,14 +53,15 @@ def score_domain(
     )
 
 
-def against_chance(score: DomainScore) -> str:
+def against_chance(score: DomainScore, draws: int = 1) -> str:
     """What a domain's images say of its error against chance, in a few words; empty where it is below.
 
     An error whose interval reaches chance is not shown to be below it. It is at chance only where the interval also
-    rules out that a quarter of what there is to learn was learnt; otherwise there are too few images to tell.
+    rules out that a quarter of what there is to learn was learnt; otherwise there are too few images to tell. With
+    several `draws` each image stands in the score as often.
     """
     if score.high < score.chance:
         return ""
     if score.low > (1 - LEARNT) * score.chance:
         return NOT_LEARNT
-    return f"cannot be told from chance with {score.n:,} images"
+    return f"cannot be told from chance with {score.n // draws:,} images"

@@ -247,10 +247,11 @@ def _about(ask: Ask) -> str:
 
 
 def _warn(result: RunResult) -> None:
+    from udbench.boards.predictions import draws_of
     from udbench.boards.scoring import against_chance
 
     for score in result.scores:
-        if verdict := against_chance(score):
+        if verdict := against_chance(score, draws_of(result)):
             output.note(
                 f"warning: '{score.domain}': {verdict} (error {score.error:.1f} %, 95 % interval {score.low:.1f} to "
                 f"{score.high:.1f}; always answering one class has {score.chance:.1f} %)"

@@ -91,12 +91,13 @@ def show_result(result: RunResult) -> None:
 
 def scores_table(result: RunResult) -> None:
     """The table of errors, a row a domain and their mean below."""
+    from udbench.boards.predictions import draws_of
     from udbench.boards.scoring import against_chance
 
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance", "")
     for score in result.scores:
         remarks = [
-            *([verdict] if (verdict := against_chance(score)) else []),
+            *([verdict] if (verdict := against_chance(score, draws_of(result))) else []),
             *([] if score.complete else [f"incomplete: {result.stores[score.domain].lacks}"]),
         ]
         table.add_row(
