@@ -16,8 +16,11 @@ Anything else that escapes is a bug of ours and shows its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterable, Sequence
+import json
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import PurePath
+from typing import cast
 
 
 class UdbenchError(Exception):
@@ -87,6 +90,23 @@ def plugin_failed(what: str, error: Exception) -> PluginFailed:
         f"{what}: its code failed with {type(error).__name__}: {error}; mend it or leave it out (--traceback shows "
         "where, `udbench check` tries a plugin)"
     )
+
+
+def shown(value: object) -> str:
+    """A value as --set and TOML write it: true, [1, 2], {key = "word"}; `none` where there is none."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | PurePath):
+        text = str(value)
+        return json.dumps(text, ensure_ascii=False) if "'" in text or not text.isprintable() else f"'{text}'"
+    if isinstance(value, Mapping):
+        table = cast("Mapping[object, object]", value)
+        return "{" + ", ".join(f"{key} = {shown(each)}" for key, each in table.items() if each is not None) + "}"
+    if isinstance(value, Iterable):
+        return "[" + ", ".join(map(shown, cast("Iterable[object]", value))) + "]"
+    return str(value)
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from udbench.errors import BadSetting, nearest
+from udbench.errors import BadSetting, nearest, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -107,7 +107,7 @@ def _explain(model: type[BaseModel], error: ValidationError, what: str) -> str:
         return f"{what}: '{name}' must be set"
     message = first["msg"].removeprefix("Value error, ")
     given = first["input"]
-    return f"{what}: {name} = {given!r}: {message}" if name else f"{what}: {message}"
+    return f"{what}: {name} = {shown(given)}: {message}" if name else f"{what}: {message}"
 
 
 def _where(place: Sequence[int | str]) -> list[str]:

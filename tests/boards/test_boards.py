@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from udbench.boards.entry import Entry, add_entry, board_folder, read_board
 from udbench.boards.ranking import _within_noise, mean_interval, rank, row_of
-from udbench.boards.scoring import at_chance, score_domain
+from udbench.boards.scoring import against_chance, score_domain
 from udbench.config import Transfer
 from udbench.errors import BadData, UdbenchError
 from udbench.results import RunResult, read_result
@@ -69,11 +69,34 @@ def test_draws_over_the_same_images_do_not_pass_for_more_images() -> None:
     assert none.low == 0 and none.high == pytest.approx(7.1, abs=0.1), "Wilson's for none of 50"
 
 
-def test_a_domain_whose_interval_reaches_chance_was_not_learnt() -> None:
-    labels = np.arange(100) % 2
-    for errors, reached in ((50, True), (45, True), (20, False)):
-        predicted = np.where(np.arange(100) < errors, 1 - labels, labels)
-        assert at_chance(score_domain("d", labels, predicted, np.array([5, 5]), complete=True)) is reached
+@pytest.mark.parametrize(
+    ("errors", "images", "classes", "said"),
+    [
+        (50, 100, 2, "at chance: not learnt"),
+        (45, 100, 2, "cannot be told from chance with 100 images"),
+        (20, 100, 2, ""),
+        (4_900, 10_000, 2, ""),
+        (4_950, 10_000, 2, "at chance: not learnt"),
+        (5_500, 10_000, 2, "at chance: not learnt"),
+        (2, 6, 3, "cannot be told from chance with 6 images"),
+        (4, 6, 3, "cannot be told from chance with 6 images"),
+        (6, 6, 3, "at chance: not learnt"),
+        (0, 2, 2, "cannot be told from chance with 2 images"),
+    ],
+)
+def test_an_error_is_at_chance_only_where_there_are_images_enough_to_tell(
+    errors: int, images: int, classes: int, said: str
+) -> None:
+    labels = np.arange(images) % classes
+    predicted = np.where(np.arange(images) < errors, (labels + 1) % classes, labels)
+    score = score_domain("d", labels, predicted, np.full(classes, 5), complete=True)
+    assert against_chance(score) == said
+
+
+def test_images_that_are_told_in_several_draws_are_no_more_images() -> None:
+    labels, predicted = np.tile([0, 1, 2, 0, 1, 2], 8), np.tile([0, 1, 2, 0, 0, 0], 8)
+    score = score_domain("d", labels, predicted, np.array([5, 5, 5]), complete=True, draws=8)
+    assert against_chance(score, draws=8) == "cannot be told from chance with 6 images"
 
 
 def test_an_entry_is_a_copy_of_its_run_and_adding_it_again_changes_nothing(tmp_path: Path) -> None:

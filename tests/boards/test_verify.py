@@ -148,7 +148,7 @@ TAMPERED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "chance": (field("chance", 99.0), "'left': chance is 99.0, recomputed 50.0"),
     "interval": (field("high", 16.0), "'left': high is 16.0, recomputed 36.0"),
     "balanced": (field("balanced_error", 1.0), "'left': balanced_error is 1.0, recomputed 15.0"),
-    "complete": (field("complete", False), "'left': complete is False, recomputed True"),
+    "complete": (field("complete", False), "'left': complete is false, recomputed true"),
     "score": (lambda d: d.update(score_value=1.0), "score_value is 1.0, recomputed 9.58"),
     "mean": (lambda d: d.update(mean_error=1.0), "mean_error 1.0 is not the mean of its scores"),
 }

@@ -26,6 +26,7 @@ def plugin(**hooks: object) -> SimpleNamespace:
     return SimpleNamespace(**{name: udbench.hookimpl(lambda items=items: items) for name, items in hooks.items()})
 
 
+PYTHON = re.compile(r"\{'|\('|\b(None|True|False|PosixPath)\b")
 LOW_RANK = udbench.Adapter(name="low-rank", attach=print, settings=Ranked, summary="\x1b[31m[red]low[/red]")
 
 
@@ -96,7 +97,24 @@ def test_settings_are_shown_with_what_they_are_if_not_set(cli: Call, with_plugin
 
 def test_everything_that_is_installed_can_be_shown(cli: Call, registry: Registry) -> None:
     for name in {name for kind in KINDS for name in registry.names(kind)}:
-        assert cli("show", name).out.count(f" {name} (plugin ") == len(cli("show", name, "--json").json)
+        said = cli("show", name).out
+        assert said.count(f" {name} (plugin ") == len(cli("show", name, "--json").json)
+        assert not PYTHON.search(said), "settings are shown as --set takes them"
+
+
+def test_a_study_is_shown_with_its_rows_as_set_takes_them(cli: Call, with_plugins: Callable[..., None]) -> None:
+    grid = {
+        "title": "Widths",
+        "arch": ["resnet38", "alexnet"],
+        "seeds": 3,
+        "set": {"rounds": 4, "milestones": [0.5, 0.75], "domain": {"mnist": {"flip": False}}},
+        "row": [{"adapter": "low-rank"}, {"adapter": "domain-bn", "set": {"lr": 0.1, "optimizer": "sgd"}}],
+    }
+    with_plugins(film=plugin(udbench_studies=[udbench.Study(name="widths", grid=grid)]))
+    lines = [" ".join(line.split()) for line in cli("show", "widths").out.splitlines()]
+    assert "arch resnet38, alexnet" in lines and "seeds 3" in lines
+    assert "set rounds=4 milestones=[0.5, 0.75] domain.mnist.flip=false" in lines
+    assert "2 domain-bn lr=0.1 optimizer=sgd" in lines
 
 
 WORDS = {

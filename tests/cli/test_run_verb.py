@@ -48,6 +48,14 @@ def test_a_dry_run_leaves_nothing(cli: Call, words: list[str]) -> None:
     assert not Path("runs").exists() and not Path("leaderboards").exists()
 
 
+def test_a_part_of_a_suite_is_named_as_what_it_is(cli: Call) -> None:
+    words = ["run", "--adapter", "domain-bn", "--arch", "resnet38", "--suite", "pocket", "--dry-run"]
+    said = cli(*words, "--domains", "words,glyphs")
+    assert said.code == 0 and "pocket: 2 of its 10 domains: glyphs, words\n" in said.err
+    assert "ten embedded domains" not in said.err
+    assert "pocket: ten embedded domains" in cli(*words).err
+
+
 def test_a_folder_that_holds_a_run_is_not_written_over(cli: Call, words: list[str]) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("mine")

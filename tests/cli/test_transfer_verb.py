@@ -153,7 +153,7 @@ def test_a_transfer_says_what_it_did_goes_on_and_writes_over_nothing(
 def test_nothing_trained_takes_a_few_images_of_each_class_several_times(cli: Call, mine: Path) -> None:
     said = cli("transfer", "mine", "folder:cubes", "--train", "none", "--shots", "2", "--draws", "3", *HERE)
     assert said.code == 0, said.err
-    assert "nothing trained: nearest of the means of 2 images a class, 3 draws" in said.out
+    assert "no weights trained: nearest of the means of 2 images a class, 3 draws" in said.out
     usual = cli("transfer", "mine", "folder:cubes", "--train", "none", *HERE, "--json").json
     assert usual["config"]["transfer"] | {"shots": 5, "draws": 10} == usual["config"]["transfer"]
     assert usual["scores"][0]["n"] == 10 * usual["stores"]["folder-cubes"]["num_test"] and usual["rounds"] == 0

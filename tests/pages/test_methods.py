@@ -73,7 +73,7 @@ def test_what_no_command_line_can_ask_for_says_why() -> None:
         ({"suite": "gone"}, "the suite 'gone' is not installed"),
         ({"domains": ["words", "gone"]}, "the domain 'gone' is not installed"),
         ({"adapter_settings": {"a.b": 1}}, "no words for adapter.a.b=1"),
-        ({"adapter_settings": {"a": None}}, "no words for adapter.a=None"),
+        ({"adapter_settings": {"a": None}}, "no words for adapter.a=none"),
     ):
         told = again(result(**changed), known)
         assert told.command == "" and why in told.remarks[0]

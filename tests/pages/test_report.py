@@ -40,7 +40,7 @@ def test_a_report_has_curves_errors_times_and_mistakes(run: Path, entries: Path,
     text, html = read(run, "report.html"), path.read_text()
     assert "other on toy , seed 0" in text
     assert "The board's best is domain-bn on toy , sharing deep : 20.2 % over 2 seeds" in text
-    assert "this run is +27.3 points from it" in text and "at chance: not learnt" in text
+    assert "this run is +27.3 points from it" in text and "cannot be told from chance with 20 images" in text
     assert html.count('<svg class="small"') == 4, "a loss, the errors, the learning rate, the speed"
     assert "training 1.0 s" in text and "first tenth of the log 8 images a second; the others 8" in text
     assert html.count("<img ") == 12, "six of each domain at most"

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from udbench.boards.statistics import CONFIDENCE, wilson
 from udbench.results import DomainScore
 
+LEARNT = 0.25
+NOT_LEARNT = "at chance: not learnt"
+
 
 def score_domain(
     domain: str,
@@ -50,6 +53,15 @@ def score_domain(
     )
 
 
-def at_chance(score: DomainScore) -> bool:
-    """Whether a domain was not learnt: its error's interval reaches that of always answering one class."""
-    return score.high >= score.chance
+def against_chance(score: DomainScore, draws: int = 1) -> str:
+    """What a domain's images say of its error against chance, in a few words; empty where it is below.
+
+    An error whose interval reaches chance is not shown to be below it. It is at chance only where the interval also
+    rules out that a quarter of what there is to learn was learnt; otherwise there are too few images to tell. With
+    several `draws` each image stands in the score as often.
+    """
+    if score.high < score.chance:
+        return ""
+    if score.low > (1 - LEARNT) * score.chance:
+        return NOT_LEARNT
+    return f"cannot be told from chance with {score.n // draws:,} images"

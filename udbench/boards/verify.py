@@ -15,7 +15,7 @@ from udbench.boards.marks import Mark, now
 from udbench.boards.predictions import Answers, draws_of, read_predictions
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, content_hash, hash_file
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import BadData, UdbenchError, shown
 from udbench.results import TOLERANCE, DomainScore, RunResult, parse_result, read_bytes
 
 Compute = Callable[[Mapping[str, float]], float]
@@ -192,7 +192,7 @@ def _of_store(result: RunResult, name: str, store: Store) -> list[str]:
         "lacks": (said.lacks, store.lacks),
     }
     return [
-        f"'{name}': the entry's store has {key} {theirs!r}, the store here {ours!r}"
+        f"'{name}': the entry's store has {key} {shown(theirs)}, the store here {shown(ours)}"
         for key, (theirs, ours) in facts.items()
         if theirs != ours
     ]
@@ -233,7 +233,7 @@ def _other_scores(result: RunResult, name: str, store: Store, answers: Answers) 
     draws = draws_of(result)
     made = score_domain(name, answers.label, answers.predicted, store.train_counts, store.complete, draws)
     return [
-        f"'{name}': {field} is {getattr(said, field)!r}, recomputed {getattr(made, field)!r}"
+        f"'{name}': {field} is {shown(getattr(said, field))}, recomputed {shown(getattr(made, field))}"
         for field in DomainScore.model_fields
         if field != "domain" and not _same(getattr(said, field), getattr(made, field))
     ]
@@ -250,7 +250,7 @@ def _of_score(result: RunResult, scores: Mapping[str, Compute]) -> tuple[list[st
         return [], [f"the score '{result.score}' failed here: {type(error).__name__}: {error}"]
     if _same(result.score_value, made):
         return [], []
-    return [f"score_value is {result.score_value!r}, recomputed {made!r}"], []
+    return [f"score_value is {shown(result.score_value)}, recomputed {made}"], []
 
 
 def _same(said: float, made: float) -> bool:

@@ -360,7 +360,7 @@ def _profile(job: Job, specs: object, path: Path) -> None:
     from udbench.bench.profile import profile
 
     dearest = profile(job, specs, path)  # pyright: ignore[reportArgumentType]
-    table = output.table("operator", ">calls", ">ms", ">%", title="the ten dearest operators of three rounds")
+    table = output.table("operator", ">calls", ">ms", ">%", title=f"the {len(dearest)} dearest operators")
     for each in dearest:
         table.add_row(*output.cells(each.name, each.calls, f"{each.milliseconds:.1f}", f"{each.percent:.1f}"))
     output.notes().print(table)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import output
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import BadSetting, UdbenchError, shown
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -235,7 +235,7 @@ def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[st
         given = changed.get(key, {})
         if not isinstance(given, dict):
             raise BadSetting(
-                f"--set {key}={given}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
+                f"--set {key}={shown(given)}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
             )
         found[key] = given
     return found

@@ -14,6 +14,7 @@ from udbench.cli import context, origins, output, preparing
 from udbench.errors import BadSetting
 
 if TYPE_CHECKING:
+    from udbench.cli.jobs import Ask
     from udbench.data.store import Store
     from udbench.reporters import Reporter
     from udbench.results import RunResult
@@ -148,8 +149,8 @@ def run(
             return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
             raise BadSetting("--launcher: torchrun has started this process already; leave it out")
-    if ask.suite.summary:
-        output.note(f"{ask.suite.name}: {ask.suite.summary}")
+    if about := _about(ask):
+        output.note(about)
     if dry_run:
         from udbench.cli.estimate import show
 
@@ -237,14 +238,23 @@ def _one(
     return result
 
 
+def _about(ask: Ask) -> str:
+    """What is trained on: the suite as it describes itself, or which part of it."""
+    suite, names = ask.suite, [domain.spec.name for domain in ask.domains]
+    if ask.part:
+        return f"{suite.name}: {len(names)} of its {len(suite.domains)} domains: {', '.join(names)}"
+    return f"{suite.name}: {suite.summary}" if suite.summary else ""
+
+
 def _warn(result: RunResult) -> None:
-    from udbench.boards.scoring import at_chance
+    from udbench.boards.predictions import draws_of
+    from udbench.boards.scoring import against_chance
 
     for score in result.scores:
-        if at_chance(score):
+        if verdict := against_chance(score, draws_of(result)):
             output.note(
-                f"warning: '{score.domain}' is at chance ({score.error:.1f} %, always answering one class has "
-                f"{score.chance:.1f} %): nothing was learnt there"
+                f"warning: '{score.domain}': {verdict} (error {score.error:.1f} %, 95 % interval {score.low:.1f} to "
+                f"{score.high:.1f}; always answering one class has {score.chance:.1f} %)"
             )
 
 

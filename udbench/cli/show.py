@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from udbench.cli import context, output
+from udbench.errors import shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,12 +91,13 @@ def show_result(result: RunResult) -> None:
 
 def scores_table(result: RunResult) -> None:
     """The table of errors, a row a domain and their mean below."""
-    from udbench.boards.scoring import at_chance
+    from udbench.boards.predictions import draws_of
+    from udbench.boards.scoring import against_chance
 
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance", "")
     for score in result.scores:
         remarks = [
-            *(["at chance: not learnt"] if at_chance(score) else []),
+            *([verdict] if (verdict := against_chance(score, draws_of(result))) else []),
             *([] if score.complete else [f"incomplete: {result.stores[score.domain].lacks}"]),
         ]
         table.add_row(
@@ -171,9 +173,45 @@ def _show_item(item: Item) -> None:
             from udbench.cli.fetching import bytes_text, prepare_command
 
             value = f"{bytes_text(value['size'])} from {value['origin']}: {prepare_command([item.name])}"
-        output.say(f"  {key:<12} {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+        if key == "grid" and isinstance(value, Mapping):
+            _show_grid(value)
+            continue
+        output.say(f"  {key:<12} {_text(value)}")
     if any(key in facts for key in _SETTINGS):
         _show_settings(item, facts)
+
+
+def _show_grid(grid: Mapping[str, Any]) -> None:
+    """A study's own keys, and its rows as a table of what each says for itself."""
+    rows = [row for row in grid.get("row", ()) if isinstance(row, Mapping)]
+    for key, value in grid.items():
+        if key != "row":
+            output.say(f"  {key:<12} {_text(value)}")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    if columns:
+        table = output.table("row", *columns)
+        for number, row in enumerate(rows, 1):
+            table.add_row(*output.cells(str(number), *(_text(row.get(key, "")) for key in columns)))
+        output.answers().print(table)
+
+
+def _text(value: Any) -> str:
+    """A fact as a person reads it: words as they are, settings as --set takes them."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return " ".join(_assignments(value))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return shown(value)
+
+
+def _assignments(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _assignments(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}={value if isinstance(value, str) else shown(value)}"
 
 
 def _measure_facts(of: Measure) -> dict[str, Any]:
@@ -185,7 +223,7 @@ def _show_measure(of: Measure) -> None:
     output.say(f"measure {of.name} (udbench)")
     for key, value in _measure_facts(of).items():
         if key not in ("kind", "name", "owner") and value != "":
-            output.say(f"  {key:<15} {value}")
+            output.say(f"  {key:<15} {_text(value)}")
 
 
 def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
@@ -196,13 +234,23 @@ def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
         if key not in facts:
             continue
         model: type[BaseModel] = RecipeSettings if item.kind == "recipes" else getattr(item.value, key)
-        prefix = _SETTINGS[key][item.kind]
-        for name, about in model.model_fields.items():
-            if name in facts[key]:
-                table.add_row(*output.cells(prefix + name, _shown(facts[key][name]), about.description or ""))
+        for cells in _settings(model, facts[key], _SETTINGS[key][item.kind]):
+            table.add_row(*output.cells(*cells))
     output.answers().print(table)
     if facts.get("continues"):
         output.say("all else is as the run has it that --from names")
+
+
+def _settings(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
+    """The name, value and meaning of each setting, those of a table within by its dotted name."""
+    for name, about in model.model_fields.items():
+        if name not in values:
+            continue
+        value, kind = values[name], about.annotation
+        if value and isinstance(value, Mapping) and hasattr(kind, "model_fields"):
+            yield from _settings(kind, value, f"{prefix}{name}.")  # pyright: ignore[reportArgumentType]
+        else:
+            yield prefix + name, _shown(value), about.description or ""
 
 
 def _defaults(model: type[BaseModel]) -> dict[str, Any]:
@@ -213,9 +261,9 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value in (None, {}) else str(value)
+    if value in (None, {}):
+        return ""
+    return value if isinstance(value, str) else shown(value)
 
 
 # The fields of an item that hold settings, and what stands before their names in --set, by the item's kind.

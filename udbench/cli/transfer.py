@@ -222,7 +222,7 @@ def _conclude(result: RunResult, source: RunResult) -> None:
     assert transfer is not None
     (score,) = result.scores
     what = {
-        "none": f"nothing trained: nearest of the means of {transfer.shots} images a class, {transfer.draws} draws",
+        "none": f"no weights trained: nearest of the means of {transfer.shots} images a class, {transfer.draws} draws",
         "head": "the head trained on the frozen trunk",
         "head+private": "the head and the domain's own parts of the trunk trained",
         "all": "everything trained",

@@ -13,6 +13,7 @@ from typing import Any
 from udbench.boards.ranking import Row
 from udbench.config import RecipeSettings, RunConfig
 from udbench.domains import Domain
+from udbench.errors import shown
 from udbench.results import RunResult
 from udbench.suites import Suite
 
@@ -156,7 +157,7 @@ def _difference(ours: Mapping[str, Any], base: Mapping[str, Any], above: str) ->
         if value == before and key in base:
             continue
         if not _KEY.fullmatch(key) or value is None:
-            raise _Untold(f"There is no command line to show: --set has no words for {above}{key}={value}.")
+            raise _Untold(f"There is no command line to show: --set has no words for {above}{key}={shown(value)}.")
         if isinstance(value, Mapping):
             found += _difference(value, before if isinstance(before, Mapping) else {}, f"{above}{key}.")
         else:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from udbench.boards.entry import board_folder, read_board
-from udbench.boards.predictions import Answers, load_predictions
+from udbench.boards.predictions import Answers, draws_of, load_predictions
 from udbench.boards.ranking import Row, Table, rank
-from udbench.boards.scoring import at_chance
+from udbench.boards.scoring import against_chance
 from udbench.errors import BadData, UdbenchError
 from udbench.files import atomic_write
 from udbench.pages import svg
@@ -107,7 +107,7 @@ def _scores(result: RunResult, best: _Best | None) -> list[dict[str, Any]]:
             "score": score,
             "figure": svg.interval(score.error, score.low, score.high, score.chance),
             "best": None if best is None else best.row.errors[score.domain],
-            "at_chance": at_chance(score),
+            "against_chance": against_chance(score, draws_of(result)),
             "lacks": result.stores[score.domain].lacks,
         }
         for score in result.scores

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from udbench.errors import BadSetting
+from udbench.errors import BadSetting, shown
 from udbench.settings import merged, validated
 
 MOST_SEEDS = 1000
@@ -270,7 +270,7 @@ def _refuse_strange(where: str, settings: Any, key: str = "") -> None:
                 raise BadSetting(f"{where}: set.{key} has a table in a list; write that into a recipe's TOML file")
             _refuse_strange(where, value, key)
     elif not isinstance(settings, str | int | float):
-        raise BadSetting(f"{where}: set.{key} = {settings}: a {type(settings).__name__}, which no setting takes")
+        raise BadSetting(f"{where}: set.{key} = {shown(settings)}: a {type(settings).__name__}, which no setting takes")
 
 
 def _part(name: str, row: Planned, domains: Sequence[str]) -> tuple[str, ...]:

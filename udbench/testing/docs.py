@@ -258,14 +258,15 @@ def _installed() -> set[str]:
     return {each.name for each in importlib.metadata.distributions()}
 
 
-UNTAUGHT = re.compile(r"^warning: '.*' is at chance \(|^prepared .* images in ")
+_CHANCE = r"(at chance: not learnt|cannot be told from chance with [\d,]+ images)"
+UNTAUGHT = re.compile(rf"^warning: '.*': {_CHANCE} \(|^prepared .* images in ")
 """Lines that only a run of few rounds says, or only the first run on a machine."""
 
 
 def shape(line: str) -> str:
     """A line of output less what differs from run to run: ids, figures, the width of columns, seconds that are told of
     what was slow, and whether anything was learnt in a test's few rounds."""
-    line = re.sub(r" at chance: not learnt *$| \([\d.]+ s\)$", "", line)
+    line = re.sub(rf" {_CHANCE} *$| \([\d.]+ s\)$", "", line)
     line = re.sub(r"\b[0-9a-f]{8}\b", "ID", line)
     line = re.sub(r"\d+(:\d\d)+|\d[\d,]*(\.\d+)?(e-?\d+)?", "#", line)
     return " ".join(re.sub(r"[─-]{3,}", "─", line).split())

@@ -137,8 +137,9 @@ def _obtain(name: str) -> str:
     return (
         f"Get {archive} from {where} and decathlon-1.0-devkit.tar.gz from the homepage, and put both into {FOLDER}/ as "
         f"they are, or unpacked: {FOLDER}/data/{name}/… (or {name}.tar), {FOLDER}/annotations/{name}_train.json and so "
-        f"on. With the labels of the test images, {FOLDER}/annotations/{name}_test.json, these are scored and the "
-        "validation images trained on too; without them the validation images are scored."
+        f"on. With the labels of the test images, {FOLDER}/annotations/{name}_test.json (from labels_test.zip in the "
+        "makers' repository srebuffi/residual_adapters), these are scored and the validation images trained on too; "
+        "without them the validation images are scored."
     )
 
 

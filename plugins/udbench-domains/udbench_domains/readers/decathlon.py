@@ -5,7 +5,9 @@ Its form is that which the makers' own code reads (srebuffi/residual_adapters: d
 utils_pytorch.py): decathlon-1.0-devkit.tar.gz holds decathlon-1.0/annotations/NAME_{train,val,test_stripped}.json;
 decathlon-1.0-data.tar.gz holds NAME.tar of nine domains, decathlon-1.0-data-imagenet.tar is ImageNet's; a "file_name"
 is data/NAME/…, a tar's member NAME/…. We take what leads to NAME/ for unimportant in both. No copy of the archives was
-at hand: that NAME_test.json, with the labels published since 2020, has the form of the others is assumed.
+at hand. NAME_test.json, with the labels, has the form of the others: the ten of the makers' labels_test.zip (in
+srebuffi/residual_adapters) are read, with as many images and classes as each domain has, and their categories are
+numbered one after another, so that a label is a category's number less the first one's, as in the makers' code.
 """
 
 from __future__ import annotations
