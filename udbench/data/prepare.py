@@ -68,7 +68,7 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
             if store := first_store(paths):
                 return store
             final = paths[-1]
-            source, listing = _listed(want)
+            source, listing = listed(want)
             way = sharding if want.form.sharded else packing
             needed = way.bytes_of(listing, want)
             with _room_for(final.parent, want, needed):
@@ -87,7 +87,7 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
     return Store(final)
 
 
-def _listed(want: Wanted) -> tuple[Source, Listing]:
+def listed(want: Wanted) -> tuple[Source, Listing]:
     spec = want.domain.spec
     with plugin_code(f"domain '{spec.name}', opened and its images listed"):
         try:

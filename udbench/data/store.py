@@ -186,18 +186,17 @@ def made_of(wanted: Wanted) -> dict[str, str]:
     return {"root": _root(wanted), **asdict(state_of(wanted))}
 
 
-def former_stores(wanted: Wanted) -> list[Path]:
-    """The stores of the same folder in the same form that are of another state of its files or code, the newest first.
-
-    Nothing uses them any more but finished runs on them.
-    """
-    found: list[tuple[float, Path]] = []
+def former_stores(wanted: Wanted) -> list[Store]:
+    """The whole stores of the same folder in the same form that are of another state of its files or code, the newest
+    first. Nothing uses them any more but what is done with finished runs on them."""
+    found: list[tuple[float, Store]] = []
     now, shape = made_of(wanted), wanted.form.shape()
     for path, facts in _kept_facts(wanted.domain.spec.name):
         source = facts["made_of"]
         if source["root"] == now["root"] and source != now and Form(**facts["form"]).shape() == shape:
-            found.append(((path / "store.json").stat().st_mtime, path))
-    return [path for _, path in sorted(found, reverse=True)]
+            with contextlib.suppress(BadData):
+                found.append(((path / "store.json").stat().st_mtime, Store(path)))
+    return [store for _, store in sorted(found, key=lambda each: each[0], reverse=True)]
 
 
 def stores_of(sha256: str, name: str = "") -> Iterator[Store]:
