@@ -100,6 +100,12 @@ def test_a_link_that_leads_to_another_folder_of_the_same_tree_makes_another_stat
     assert files_state(images) != before
 
 
+def test_a_cache_among_the_images_is_no_part_of_them(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UDBENCH_CACHE", str(images / "cache"))
+    store = made(images)
+    assert store.path.is_relative_to(images) and made(images).path == store.path
+
+
 def test_a_folder_that_cannot_be_read_or_is_not_there_has_a_state(tmp_path: Path) -> None:
     assert files_state(tmp_path / "nowhere") != files_state(tmp_path)
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")

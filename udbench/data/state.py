@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from udbench.data.locate import cache_root
 from udbench.domains import Domain, Source
 from udbench.errors import BadData
 
@@ -57,7 +58,7 @@ def source_state(domain: Domain, root: Path) -> SourceState:
 
 
 def files_state(root: Path) -> str:
-    """A digest of all files below a folder, links followed, none of them read.
+    """A digest of all files below a folder, links followed, none of them read. udbench's own cache is passed over.
 
     Files that were changed within the last tick of the clock are looked at again when it has passed: from then on no
     further change can go unseen.
@@ -77,12 +78,14 @@ def _walked(root: bytes) -> tuple[str, int]:
     through once, so that links in a circle end."""
     digest, newest = hashlib.sha256(), 0
     seen: dict[tuple[int, int], bytes] = {}
+    cache = _place(os.fsencode(cache_root()))
     todo = [(root, b"")]
     while todo:
         path, name = todo.pop()
         try:
-            found = os.stat(path)  # noqa: PTH116 (a path in bytes)
-            if (first := seen.setdefault((found.st_dev, found.st_ino), name)) != name:
+            if (place := _place(path)) == cache and name:
+                continue
+            if place is not None and (first := seen.setdefault(place, name)) != name:
                 digest.update(b"%b\0is %b\0" % (name, first))
                 continue
             with os.scandir(path) as entries:
@@ -105,6 +108,20 @@ def _walked(root: bytes) -> tuple[str, int]:
         digest.update(b"".join(lines))
         todo.extend(reversed(below))
     return digest.hexdigest(), newest
+
+
+def _place(folder: bytes) -> tuple[int, int] | None:
+    """What is the same of two paths that lead to one folder; None where there is none."""
+    try:
+        found = os.stat(folder)  # noqa: PTH116 (a path in bytes)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def file_state(path: Path) -> bytes:
+    """What tells a file from what it was before, or from another one. Raises OSError."""
+    return _line(os.fsencode(path), path.stat())
 
 
 def _line(name: bytes, found: os.stat_result) -> bytes:
