@@ -56,7 +56,12 @@ class Index:
 
 @runtime_checkable
 class Source(Protocol):
-    """A domain's images where they lie. Picklable, and safe to read in several processes at once."""
+    """A domain's images where they lie. Picklable, and safe to read in several processes at once.
+
+    A source whose images are files of their own may also have `file_of(i)`: the path of the one file that `read(i)`
+    depends on, or None. A preparation that was stopped then goes on with all images whose files have not changed since;
+    without it, only where no file of the domain has.
+    """
 
     @property
     def index(self) -> Index:

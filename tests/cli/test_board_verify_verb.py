@@ -125,6 +125,8 @@ def test_other_images_than_the_entrys_leave_it_as_it_is(cli: Call, bench: Bench,
         tmp_path / "images" / "left", {"train/a": 4, "train/b": 2, "test/a": 10, "test/b": 10}, size=(8, 8)
     )
     cli("data", "prepare", "small", "--set", "image_size=8", "--workers", "1")
+    assert "not checked" not in cli("board", "verify").out, "the store of the entry's images is still there"
+    shutil.rmtree(next(store.path for store in bench.stores if store.name == "left"))
     said = cli("board", "verify")
     assert said.code == 0 and "not checked: 'left': the store here" in said.out and "wrong:" not in said.out
     assert (BOARDS / "small" / "verified" / "a.json").exists() and "not again" in said.out
@@ -139,6 +141,8 @@ def test_an_entry_whose_score_cannot_be_computed_stops_no_other(cli: Call, bench
 
 
 def test_domains_that_are_not_installed_cannot_be_checked(cli: Call, bench: Bench) -> None:
+    assert "cannot be looked up" not in cli("board", "verify", "--no-plugin", "bench").out, "the store is there"
+    shutil.rmtree(next(store.path for store in bench.stores if store.name == "left"))
     said = cli("board", "verify", "--no-plugin", "bench")
     assert said.code == 0 and "'left' cannot be looked up here: no domain 'left'." in said.out
 

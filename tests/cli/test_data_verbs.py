@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from PIL import Image
 
 import udbench
 from udbench.cli import output
+from udbench.data.store import content_hash
 from udbench.testing.server import Server, closed_address, serving
 from udbench.testing.trees import write_class_folders
 
@@ -115,6 +117,43 @@ def test_verify_names_what_is_not_as_it_was_made(cli: Call, shells: str) -> None
     said = cli(*verify, "--json")
     assert said.code == 2 and not said.json[0]["ok"] and "images" in said.json[0]["problems"][0]
     assert "folder-shells" in said.err
+
+
+def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, shells: str) -> None:
+    sized = ("--domains", shells, "--set", "image_size=16")
+    (store,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
+    said = cli("data", "verify", *sized, "--source", "--workers", "1")
+    assert (said.code, said.out) == (0, "folder-shells: whole\n") and "compared folder-shells: 20 images in" in said.err
+    file = Path("shells") / "cone" / "003.png"
+    file.write_bytes((Path("shells") / "cone" / "004.png").read_bytes())
+    said = cli("data", "verify", *sized)
+    assert said.code == 2 and f"shells changed since {store['path']} was made of them" in said.out
+    assert "udbench data prepare" in said.err and "damaged" not in said.err
+    said = cli("data", "verify", *sized, "--source", "--workers", "1", "--json")
+    (found,) = said.json
+    assert said.code == 2 and not found["ok"] and len(found["problems"]) == 2
+    assert "1 image other than in the store: cone/003.png: other pixels" in found["problems"][1]
+    (after,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
+    assert after["path"] != store["path"] and after["sha256"] != store["sha256"]
+    assert cli("data", "verify", *sized).out == "folder-shells: whole\n"
+    said = cli("data", "status", *sized)
+    assert "Older stores" in said.out and f"rm -r {store['path']}" in said.out.replace("\n", " ")
+    assert cli("data", "status", *sized, "--json").json[0]["older"] == [store["path"]]
+
+
+def test_a_store_that_differs_from_images_that_did_not_change_is_found_by_reading_them(cli: Call, shells: str) -> None:
+    (made,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
+    folder = Path(made["path"])
+    facts, content = json.loads((folder / "store.json").read_text()), bytearray((folder / "images.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "images.npy").write_bytes(content)
+    facts["files_sha256"]["images.npy"] = hashlib.sha256(content).hexdigest()
+    (folder / "store.json").write_text(json.dumps({**facts, "sha256": content_hash(facts["files_sha256"])}))
+    verify = ("data", "verify", "--domains", shells, "--set", "image_size=16")
+    assert cli(*verify).out == "folder-shells: whole\n"
+    said = cli(*verify, "--source", "--workers", "1")
+    assert said.code == 2 and "1 image other than in the store" in said.out
+    assert "stores that differ from their images: folder-shells; delete their folders" in said.err
 
 
 def test_a_sheet_is_drawn(cli: Call, shells: str) -> None:

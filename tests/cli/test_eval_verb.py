@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import udbench
 from udbench.data.store import Store
@@ -52,7 +54,8 @@ def record(stores: Sequence[Store], **config: Any) -> Path:
             document[key] = value
     document["config"]["settings"] |= {"image_size": 8}
     for store in stores:
-        document["stores"][store.name] |= {"sha256": store.sha256, "damaged": len(store.damaged)}
+        counts = {"num_train": store.num_train, "num_test": store.num_test, "damaged": len(store.damaged)}
+        document["stores"][store.name] |= {"sha256": store.sha256, **counts}
     folder = Path("runs/mine")
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(document))
@@ -73,6 +76,21 @@ def test_other_images_than_the_runs_are_refused(cli: Call, bench: Bench, scored:
     said = cli("eval", "mine", "--device", "cpu")
     assert said.code == 2 and said.out == "" and scored == []
     assert "the images of 'right' here" in said.err and "are not those of run mine (sha256" in said.err
+
+
+def test_a_run_whose_images_changed_since_is_scored_on_its_own_or_not_at_all(
+    cli: Call, bench: Bench, scored: list[str], tmp_path: Path
+) -> None:
+    record(bench.stores)
+    for file in sorted((tmp_path / "images" / "left").rglob("*.png")):
+        Image.new("RGB", (8, 8), "blue").save(file)
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 0 and scored == [store.sha256 for store in bench.stores], said.err
+    scored.clear()
+    shutil.rmtree(bench.stores[0].path)
+    said = cli("eval", "mine", "--device", "cpu")
+    assert said.code == 2 and scored == [] and "the images of 'left' here" in said.err
+    assert "no store of those is left" in said.err
 
 
 def test_damaged_images_are_left_out_where_the_run_left_them_out(

@@ -21,7 +21,7 @@ from udbench.data import chunks
 from udbench.data.folders import ClassFolders
 from udbench.data.form import Form
 from udbench.data.prepare import Progress, prepare
-from udbench.data.store import store_path, verify_store
+from udbench.data.store import growing_path, verify_store
 from udbench.domains import Index
 from udbench.errors import BadData, UdbenchError
 from udbench.testing.stores import content, made, wanted
@@ -114,9 +114,7 @@ def test_a_stopped_preparation_leaves_no_process_and_goes_on_where_it_was(
         _, said = process.communicate(timeout=60)
     assert how != signal.SIGINT or (said.count("Traceback") == 1 and "KeyboardInterrupt" in said)
     want = wanted(images)
-    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [
-        store_path(want).with_suffix(".partial").name
-    ]
+    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [growing_path(want).name]
     monkeypatch.setattr(chunks, "CHUNK", 4)
     steps: list[Progress] = []
     store = prepare([want], workers=1, progress=steps.append)[0]
@@ -140,7 +138,7 @@ def test_two_processes_that_want_one_store_make_it_once(images: Path, cache: Pat
 
 def test_a_preparation_of_other_images_is_not_gone_on_with(images: Path) -> None:
     want = wanted(images)
-    partial = store_path(want).with_suffix(".partial")
+    partial = growing_path(want)
     partial.mkdir(parents=True)
     (partial / "listing").write_text("another")
     (partial / "done").mkdir()
@@ -169,11 +167,14 @@ def test_a_source_that_lists_its_images_in_another_order_can_go_on(
     expected = content(made(images))
     shutil.rmtree(cache)
     monkeypatch.setattr(chunks, "CHUNK", 4)
+    order: list[type[ClassFolders]] = [ClassFolders]
     want = wanted(images)
+    want = replace(want, domain=replace(want.domain, open=lambda root: order[-1](root)))
     with pytest.raises(KeyboardInterrupt):
         prepare([want], workers=1, progress=interrupt_after(12))
-    backwards = replace(want, domain=replace(want.domain, open=Backwards))
-    assert content(prepare([backwards], workers=1)[0]) == expected
+    order.append(Backwards)
+    steps: list[Progress] = []
+    assert content(prepare([want], workers=1, progress=steps.append)[0]) == expected and steps[0].done == 12
 
 
 @pytest.mark.parametrize("lost", ["growing.npy", "done/0-4.json"])
@@ -185,7 +186,7 @@ def test_what_did_not_reach_the_disk_is_done_again(
     monkeypatch.setattr(chunks, "CHUNK", 4)
     with pytest.raises(KeyboardInterrupt):
         prepare([wanted(images)], workers=1, progress=interrupt_after(12))
-    file = store_path(wanted(images)).with_suffix(".partial") / lost
+    file = growing_path(wanted(images)) / lost
     whole = bytearray(file.read_bytes())
     whole[130:200] = bytes(70)  # as a file system leaves it after a loss of power
     file.write_bytes(whole)
@@ -195,7 +196,9 @@ def test_what_did_not_reach_the_disk_is_done_again(
 
 
 def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path) -> None:
-    task = chunks.Task(folder=str(tmp_path), source_sha256="0" * 64, num_train=1, channels=3, height=6, width=8)
+    task = chunks.Task(
+        folder=str(tmp_path), source_sha256="0" * 64, files="", num_train=1, channels=3, height=6, width=8
+    )
     (tmp_path / "source.pickle").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "pwned").encode() + b"'\ntR.")
     with pytest.raises(UdbenchError, match="another process"):
         chunks.work(task, (0, 1))

@@ -47,17 +47,20 @@ def test_a_store_holds_what_its_images_are(images: Path) -> None:
 
 
 def test_a_prepared_domain_is_found_without_opening_its_source(images: Path) -> None:
+    opened: list[Path] = []
+
+    def once(root: Path) -> ClassFolders:
+        assert not opened, "the source was opened again"
+        opened.append(root)
+        return ClassFolders(root)
+
     want = wanted(images)
+    want = replace(want, domain=replace(want.domain, open=once))
     assert find_store(want) is None
     store = prepare([want], workers=1)[0]
-
-    def refuse(root: Path) -> ClassFolders:
-        raise AssertionError("the source was opened")
-
-    closed = replace(want, domain=replace(want.domain, open=refuse))
-    found = find_store(closed)
+    found = find_store(want)
     assert found is not None and found.path == store.path
-    assert prepare([closed], workers=1)[0].path == store.path
+    assert prepare([want], workers=1)[0].path == store.path
 
 
 @pytest.mark.parametrize(

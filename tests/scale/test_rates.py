@@ -105,9 +105,12 @@ def test_rates_are_measured_once_for_a_machine_and_a_network(
     assert len(measured) == 5, "another network: another rate, the same link"
     rates(anew=True, keep=False)
     assert len(json.loads((cache / "rates.json").read_text())["entries"]) == 3
-    monkeypatch.setattr(measuring, "environment", lambda job: type("Where", (), {"hardware": "new", "torch": "2"}))
-    rates()
-    assert len(measured) == 9, "another machine with the same cache"
+    where = measuring.environment(job)
+    for changed, expected in (({"hardware": "new"}, 9), ({"plugins": {"adapters": "9"}}, 10)):
+        other = where.model_copy(update=changed)
+        monkeypatch.setattr(measuring, "environment", lambda job, other=other: other)
+        rates()
+        assert len(measured) == expected, "another machine with the same cache, or another version of what is measured"
 
 
 def test_two_points_tell_rate_and_overhead() -> None:

@@ -134,7 +134,9 @@ def _finder(data: Path | None) -> Callable[[RunResult, str], Store | str]:
     def find(result: RunResult, name: str) -> Store | str:
         damaged = result.stores[name].damaged > 0
         settings = result.config.settings
-        key = (name, form_of(settings, name), damaged)
+        key = (name, form_of(settings, name), result.stores[name])
+        if key not in opened and (kept := preparing.kept_store(result, name)) is not None:
+            opened[key] = kept
         if key not in opened:
             try:
                 domain = context.registry().get(Domain, name)

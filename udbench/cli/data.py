@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from udbench.cli import context, fetching, output, preparing
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
+    from udbench.data.store import Store, Wanted
     from udbench.domains import Domain
 
 
@@ -82,6 +84,7 @@ def status(
         table.add_row(*output.cells(each.domain, domain.spec.num_classes, each.state, _detail(domain, each)))
     output.answers().print(table)
     _say_what_to_do(found, suite if suite or domains else context.DEFAULT_SUITE, data)
+    _say_older(found)
     return None
 
 
@@ -102,7 +105,7 @@ def prepare(
     """Download what can be, read every image once, resize it, and keep it where training reads it fast."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
-        members = preparing.available(members, data, recipe_settings)
+        members = preparing.available(members, data)
     stores = preparing.prepared(
         members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True
     )
@@ -134,27 +137,76 @@ def verify(
     suite: SuiteName = None,
     domains: DomainNames = None,
     data: DataFolder = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Read the images again, and compare them with what the stores hold.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
     skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Compute the hashes, counts and moments of prepared domains anew, and name what does not fit."""
-    from udbench.data.store import verify_store
-    from udbench.errors import BadData
+    """Compute the hashes, counts and moments of prepared domains anew, and name what does not fit.
+
+    A domain whose images changed since it was prepared is named as well; --source says which images did.
+    """
+    from udbench.data.store import former_stores, verify_store
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     found = preparing.statuses(members, data, recipe_settings, skip_damaged=skip_damaged)
-    problems = {each.domain: verify_store(each.store) for each in found if each.store}
+    stores: dict[str, tuple[Store, Wanted]] = {}
+    changed: dict[str, str] = {}
+    for each in found:
+        if each.wanted is None:
+            continue
+        if each.store is not None:
+            stores[each.domain] = each.store, each.wanted
+        elif former := former_stores(each.wanted):
+            stores[each.domain] = former[0], each.wanted
+            changed[each.domain] = _changed_text(*stores[each.domain])
+    damage = {name: verify_store(store) for name, (store, _) in stores.items()}
+    other = preparing.compared([pair for name, pair in stores.items() if not damage[name]], workers) if source else {}
+    problems = {
+        name: [*wrong, *([changed[name]] if name in changed else []), *other.get(name, [])]
+        for name, wrong in damage.items()
+    }
     if json:
         output.emit_json([{"name": name, "ok": not wrong, "problems": wrong} for name, wrong in problems.items()])
     else:
         for each in found:
             wrong = problems.get(each.domain)
             output.say(f"{each.domain}: {'not prepared' if wrong is None else '; '.join(wrong) or 'whole'}")
-    if any(problems.values()):
-        bad = ", ".join(name for name, wrong in problems.items() if wrong)
-        raise BadData(f"stores that are not as they were made: {bad}; delete their folders, they will be made anew")
+    _refuse(
+        {
+            "stores that are not as they were made": [name for name, wrong in damage.items() if wrong],
+            "stores that differ from their images": [n for n, wrong in other.items() if wrong and n not in changed],
+        },
+        list(changed),
+    )
+
+
+def _changed_text(store: Store, wanted: Wanted) -> str:
+    """How the source of a store is no longer what the store was made of."""
+    from udbench.data.store import made_of
+
+    if store.facts["made_of"]["files"] == made_of(wanted)["files"]:
+        return f"the code that reads '{store.name}' changed since {store.path} was made"
+    return f"files in {wanted.root} changed since {store.path} was made of them"
+
+
+def _refuse(bad: Mapping[str, Sequence[str]], changed: Sequence[str]) -> None:
+    """Raises BadData where stores are bad in some way, or made of what has changed since."""
+    from udbench.errors import BadData
+
+    parts = [
+        f"{what}: {', '.join(names)}; delete their folders, they will be made anew"
+        for what, names in bad.items()
+        if names
+    ]
+    if changed:
+        parts.append(f"changed since they were prepared: {', '.join(changed)}; udbench data prepare prepares them anew")
+    if parts:
+        raise BadData(". ".join(parts))
 
 
 @app.command()
@@ -178,7 +230,7 @@ def sheet(
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
-        members = preparing.available(members, data, recipe_settings)
+        members = preparing.available(members, data)
     for store in preparing.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):
         output.say(str(contact_sheet(store, out / f"{store.name}.png", classes=classes, seed=seed)))
 
@@ -226,6 +278,25 @@ def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | Non
         output.say(fetching.prepare_command(names if manual or suite is None else [], suite, data))
 
 
+def _say_older(found: Sequence[Status]) -> None:
+    """Below that: stores that were made before images or the code that reads them changed, which take room."""
+    if not (older := [store for each in found for store in _older(each)]):
+        return
+    size = fetching.bytes_text(sum(sum(store.facts["sizes"].values()) for store in older))
+    output.say()
+    output.paragraph(
+        f"Older stores, of images or code that changed since, take {size}. Only finished runs on them still use them "
+        "(eval, predict, export, board verify). To remove them:"
+    )
+    output.say(shlex.join(["rm", "-r", *(str(store.path) for store in older)]))
+
+
+def _older(status: Status) -> list[Store]:
+    from udbench.data.store import former_stores
+
+    return [] if status.wanted is None else former_stores(status.wanted)
+
+
 def _status_facts(status: Status, data: Path | None) -> dict[str, Any]:
     from udbench.data.locate import data_root
 
@@ -242,6 +313,7 @@ def _status_facts(status: Status, data: Path | None) -> dict[str, Any]:
             "command": fetching.prepare_command([status.domain], data=data),
         },
         "lacks": status.store.lacks if status.store else None,
+        "older": [str(store.path) for store in _older(status)],
     }
 
 

@@ -83,7 +83,7 @@ def ask(
         base[1]["domain"] = before.settings_of(names)
     recipe_name, recipe_settings, _, _ = context.load_recipe(recipe, chosen, names, settings, base)
     if available:
-        members = preparing.available(members, data, recipe_settings)
+        members = preparing.available(members, data)
         part = part or len(members) < len(names)
     return Ask(
         suite=chosen,

@@ -14,7 +14,7 @@ from udbench.machine import usable_cores
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
-    from udbench.data.store import Store
+    from udbench.data.store import Store, Wanted
     from udbench.domains import Domain
     from udbench.results import RunResult
 
@@ -25,22 +25,30 @@ def statuses(
     """Where each domain stands on this machine, its images in the form that the recipe asks for."""
     from udbench.data.form import form_of
     from udbench.data.locate import data_root
+    from udbench.data.state import SourceStates
     from udbench.data.status import status
 
-    root = data_root(data)
-    return [status(d, root, form_of(settings, d.spec.name), skip_damaged=skip_damaged) for d in domains]
+    root, states = data_root(data), SourceStates()
+    return [status(d, root, form_of(settings, d.spec.name), skip_damaged=skip_damaged, states=states) for d in domains]
 
 
-def available(domains: Sequence[Domain], data: Path | None, settings: RecipeSettings) -> tuple[Domain, ...]:
+def available(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
     """The domains whose images are here. Raises BadData when there are none."""
-    found = statuses(domains, data, settings)
-    here = tuple(d for d, each in zip(domains, found, strict=True) if each.here)
-    left = [each.domain for each in found if not each.here]
+    here = are_here(domains, data)
+    left = [domain.spec.name for domain in domains if domain not in here]
     if not here:
         raise BadData(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
     if left:
         output.note(f"left out, images not here: {', '.join(left)}")
     return here
+
+
+def are_here(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
+    """The domains whose images are here, or are made; no folder is gone through."""
+    from udbench.data.locate import data_root, domain_root
+
+    root = data_root(data)
+    return tuple(domain for domain in domains if domain_root(domain, root) is not None)
 
 
 def prepared(
@@ -57,10 +65,8 @@ def prepared(
     Raises BadData naming all domains whose images are not here.
     """
     from udbench.cli.fetching import fetch_missing
-    from udbench.data.form import form_of
-    from udbench.data.locate import data_root, domain_root
+    from udbench.data.locate import data_root
     from udbench.data.prepare import prepare
-    from udbench.data.store import Wanted
 
     root = data_root(data)
     found = statuses(domains, data, settings, skip_damaged=skip_damaged)
@@ -69,11 +75,7 @@ def prepared(
         found = statuses(domains, data, settings, skip_damaged=skip_damaged)
     if missing := [each for each in found if not each.here]:
         raise BadData(_missing(missing, root))
-    wanted = [
-        Wanted(domain=d, root=place, form=form_of(settings, d.spec.name), skip_damaged=skip_damaged)
-        for d in domains
-        if (place := domain_root(d, root)) is not None
-    ]
+    wanted = [each.wanted for each in found if each.wanted is not None]
     assert len(wanted) == len(domains)
     with progress(len([each for each in found if each.state != "prepared"])) as told:
         return prepare(wanted, workers=cores(workers), progress=told)
@@ -82,18 +84,56 @@ def prepared(
 def of_run(result: RunResult, data: Path | None) -> list[Store]:
     """The stores of a finished run's domains, in its order, which hold the very images that its record names.
 
-    Damaged images are left out where the run left some out. Raises BadData where images are not here, or are others.
+    Those that are still there are taken, whatever the images' folders hold by now; others are prepared again. Damaged
+    images are left out where the run left some out. Raises BadData where images are not here, or are others.
     """
-    _, domains, _ = context.resolve_domains(None, ",".join(result.domains))
-    damaged = any(store.damaged for store in result.stores.values())
-    stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
-    for store in stores:
-        if store.sha256 != (said := result.stores[store.name].sha256):
-            raise BadData(
-                f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
-                f"{store.sha256[:12]}…, its record says {said[:12]}…); --data names another folder of images"
-            )
-    return stores
+    here = {name: store for name in result.domains if (store := kept_store(result, name)) is not None}
+    if missing := [name for name in result.domains if name not in here]:
+        _, domains, _ = context.resolve_domains(None, ",".join(missing))
+        damaged = any(store.damaged for store in result.stores.values())
+        stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
+        for store in stores:
+            if store.sha256 != (said := result.stores[store.name].sha256):
+                raise BadData(
+                    f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
+                    f"{store.sha256[:12]}…, its record says {said[:12]}…), and no store of those is left; --data names "
+                    "another folder of images"
+                )
+        here |= {store.name: store for store in stores}
+    return [here[name] for name in result.domains]
+
+
+def kept_store(result: RunResult, name: str) -> Store | None:
+    """The store of the images that a run's record names for a domain, whatever its folder holds by now; None where
+    it is not here any more."""
+    from udbench.data.form import form_of
+    from udbench.data.store import stores_of
+
+    record, shape = result.stores[name], form_of(result.config.settings, name).shape()
+    facts = record.version, record.num_train, record.num_test, record.damaged
+    for store in stores_of(record.sha256, name):
+        found = store.spec.version, store.num_train, store.num_test, len(store.damaged)
+        if store.form.shape() == shape and found == facts:
+            return store
+    return None
+
+
+def compared(found: Sequence[tuple[Store, Wanted]], workers: int | None) -> dict[str, list[str]]:
+    """How each store differs from the images in its domain's folder, which are all read again, with progress."""
+    from udbench.data.compare import compare_with_source
+    from udbench.data.prepare import Progress
+    from udbench.processes import in_processes
+
+    differing: dict[str, list[str]] = {}
+    with progress(len(found), "comparing", "compared") as told, in_processes(cores(workers)) as processes:
+        for store, wanted in found:
+            name = store.name
+
+            def done(images: int, total: int, name: str = name) -> None:
+                told(Progress(domain=name, done=images, total=total))
+
+            differing[name] = compare_with_source(store, wanted, processes, done)
+    return differing
 
 
 def cores(workers: int | None) -> int:
@@ -117,8 +157,9 @@ def _missing(missing: Sequence[Status], root: Path | None) -> str:
 
 
 @contextmanager
-def progress(number: int) -> Iterator[Any]:
-    """Progress of a preparation: bars on a terminal, a line for each domain elsewhere."""
+def progress(number: int, doing: str = "preparing", did: str = "prepared") -> Iterator[Any]:
+    """Progress of a preparation, or of what else is done to many images: bars on a terminal, a line for each domain
+    elsewhere."""
     from udbench.data.prepare import Progress
 
     console = output.notes()
@@ -129,7 +170,7 @@ def progress(number: int) -> Iterator[Any]:
         from rich.progress import Progress as Bars
 
         columns = (
-            TextColumn("preparing {task.description}"),
+            TextColumn(f"{doing} {{task.description}}"),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TextColumn("images"),
@@ -154,6 +195,6 @@ def progress(number: int) -> Iterator[Any]:
             start = began.setdefault(step.domain, time.monotonic())
             if step.done == step.total:
                 took = time.monotonic() - start
-                output.note(f"prepared {step.domain}: {step.total:,} images in {took:.1f} s")
+                output.note(f"{did} {step.domain}: {step.total:,} images in {took:.1f} s")
 
         yield tell

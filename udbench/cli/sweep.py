@@ -242,8 +242,7 @@ def _on_board(board: Path, data: Path | None, available: bool) -> Known:
 def _of_available(ask: Ask, data: Path | None) -> Ask:
     from dataclasses import replace
 
-    found = preparing.statuses(ask.domains, data, ask.settings)
-    here = tuple(domain for domain, each in zip(ask.domains, found, strict=True) if each.here)
+    here = preparing.are_here(ask.domains, data)
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
 
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 import filelock
 
 from udbench.data.locate import cache_root
+from udbench.data.state import file_state
 from udbench.errors import BadData
 from udbench.files import explained, sync_folder
 
@@ -60,12 +61,11 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
 def unpacked(archive: Path, *, max_bytes: int, max_members: int) -> Path:
     """The folder, in the cache, of what an archive holds: unpacked by whoever asks first, and once.
 
-    The archive as it is now: one that was replaced is unpacked anew. Raises as `unpack` does.
+    The archive as it is now: one that was replaced, or written to, is unpacked anew. Raises as `unpack` does.
     """
     archive = Path(archive).resolve()
     try:
-        state = archive.stat()
-        mark = hashlib.sha256(f"{archive} {state.st_size} {state.st_mtime_ns}".encode(errors="surrogateescape"))
+        mark = hashlib.sha256(file_state(archive))
         folder = cache_root() / "unpacked" / f"{archive.name.partition('.tar')[0]}-{mark.hexdigest()[:16]}"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from udbench.data.handed import read_source
 from udbench.data.image import DamagedImage, to_pixels
+from udbench.data.state import rows_state
 from udbench.data.store import pixel_sums
 from udbench.domains import Source
 from udbench.errors import BadData, UdbenchError, plugin_failed
@@ -32,7 +33,8 @@ Encoded = bytes | NDArray[np.uint8]
 class Chunk:
     """What came of some rows: exact pixel sums of the training ones, and the rows that could not be read.
 
-    `crc32` is that of the pixels written, so that a note is believed only where they have reached the disk.
+    `crc32` is that of the pixels written, so that a note is believed only where they have reached the disk; `source` is
+    the state of the files that they were read from, before they were.
     """
 
     start: int
@@ -41,14 +43,17 @@ class Chunk:
     total: list[int]
     squares: list[int]
     damaged: dict[int, str]
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What a worker must know of the domain at hand. `source_sha256` is that of the pickled source in `folder`."""
+    """What a worker must know of the domain at hand. `source_sha256` is that of the pickled source in `folder`, and
+    `files` the state of all that it reads."""
 
     folder: str
     source_sha256: str
+    files: str
     num_train: int
     channels: int
     height: int
@@ -75,6 +80,7 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
     start, stop = span
     folder = Path(task.folder)
     source, rows = read_source(task.folder, task.source_sha256)
+    state = rows_state(source, rows[start:stop].tolist(), task.files)
     damaged: dict[int, str] = {}
     crc32, total, squares = 0, np.zeros(task.channels, np.int64), np.zeros(task.channels, np.int64)
     with (folder / GROWING).open("r+b") as file:
@@ -90,7 +96,15 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
                 bad = [row - first for row in damaged if row in wanted]
                 sums = pixel_sums(np.delete(block, bad, axis=0) if bad else block)
                 total, squares = total + sums[0], squares + sums[1]
-    chunk = Chunk(start=start, stop=stop, crc32=crc32, total=total.tolist(), squares=squares.tolist(), damaged=damaged)
+    chunk = Chunk(
+        start=start,
+        stop=stop,
+        crc32=crc32,
+        total=total.tolist(),
+        squares=squares.tolist(),
+        damaged=damaged,
+        source=state,
+    )
     _note(folder, start, stop).write_text(json.dumps(asdict(chunk)))
     return chunk
 

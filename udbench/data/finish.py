@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from udbench.data.listing import Listing, check_usable
 from udbench.data.split import text
-from udbench.data.store import FORMAT, Wanted
+from udbench.data.store import FORMAT, Wanted, made_of
 from udbench.domains import Source
 from udbench.errors import BadData
 from udbench.files import sync_folder
@@ -43,7 +44,9 @@ def facts_of(source: Source, listing: Listing, want: Wanted, damaged: Mapping[in
         "lacks": listing.lacks(spec),
         "damaged": [f"{listing.dropped[row]}: {reason}" for row, reason in sorted(damaged.items())],
         "source": "embedded" if want.domain.embedded else str(want.root),
+        "made_of": made_of(want),
         "numpy": np.__version__,
+        "pillow": PIL.__version__,
     }
 
 

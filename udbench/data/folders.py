@@ -61,9 +61,13 @@ class ClassFolders:
             split=np.array([split for _, _, split in rows]) if splits else None,
         )
 
+    def file_of(self, i: int) -> str:
+        """The path of image `i`."""
+        return f"{self.root}/{self.index.name[i]}"
+
     def read(self, i: int) -> bytes:
         """The bytes of image `i`'s file."""
-        with open(f"{self.root}/{self.index.name[i]}", "rb", buffering=0) as file:  # noqa: PTH123 (in half the time)
+        with open(self.file_of(i), "rb", buffering=0) as file:  # noqa: PTH123 (in half the time)
             return file.read()
 
 

@@ -18,7 +18,8 @@ from udbench.data.finish import columns, facts_of, save
 from udbench.data.handed import write_source
 from udbench.data.listing import Listing
 from udbench.data.pieces import complete, usable
-from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments
+from udbench.data.state import rows_state
+from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments, state_of
 from udbench.domains import Source
 from udbench.files import atomic_write
 from udbench.processes import Processes
@@ -61,9 +62,15 @@ def grow(
     done: Callable[[int], None],
 ) -> list[Path]:
     """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    files = state_of(want).files
+
+    def now(span: tuple[int, int]) -> str:
+        return rows_state(source, listing.rows[slice(*span)].tolist(), files)
+
     task = Task(
         folder=str(partial),
         source_sha256=write_source(partial, source, listing.rows),
+        files=files,
         num_train=listing.num_train,
         channels=want.domain.spec.channels,
         height=want.form.height,
@@ -71,7 +78,7 @@ def grow(
     )
     everything = spans(listing.num_train, len(listing.rows))
     with _Followed(partial / GROWING) as followed:
-        chunks = complete(partial, everything, noted, work, task, results, done, followed.reach)
+        chunks = complete(partial, everything, noted, now, work, task, results, done, followed.reach)
     return _finish(partial, source, listing, want, chunks, followed.sha256)
 
 

@@ -9,12 +9,17 @@ from typing import Any, Protocol, TypeVar
 
 from udbench.data.finish import without_damaged
 from udbench.data.listing import Listing
+from udbench.data.state import source_state
 from udbench.data.store import Wanted
+from udbench.errors import BadData
 from udbench.processes import Processes
 
 
 class Piece(Protocol):
-    """What came of rows `start` to `stop`: those that could not be read, with the reasons."""
+    """What came of rows `start` to `stop`: those that could not be read, with the reasons.
+
+    `source` is the state of the files that they were read from, before they were (`rows_state`).
+    """
 
     @property
     def start(self) -> int: ...
@@ -22,6 +27,8 @@ class Piece(Protocol):
     def stop(self) -> int: ...
     @property
     def damaged(self) -> dict[int, str]: ...
+    @property
+    def source(self) -> str: ...
 
 
 Made = TypeVar("Made", bound=Piece)
@@ -33,18 +40,24 @@ def complete(
     partial: Path,
     spans: Sequence[Span],
     noted: Callable[[Path, Span], Made | None],
+    source: Callable[[Span], str],
     work: Callable[[Task, Span], Made | None],
     task: Task,
     results: Processes,
     done: Callable[[int], None],
     seen: Callable[[Made], None] = lambda _: None,
 ) -> list[Made]:
-    """The pieces of all spans, which begin with (start, stop), in their order; those without a note are made.
+    """The pieces of all spans, which begin with (start, stop), in their order.
 
+    Those are made that have no note, or one of another state of their files than `source` says they have now.
     `done` is told how many images are, of those that were there at first and after each piece; `seen` gets each piece
     as soon as it is there, in whichever order.
     """
-    made = {span[:2]: piece for span in spans if (piece := noted(partial, span))}
+    made = {
+        span[:2]: piece
+        for span in spans
+        if (piece := noted(partial, span)) and piece.source and piece.source == source(span)
+    }
     images = sum(piece.stop - piece.start for piece in made.values())
     done(images)
     for piece in made.values():
@@ -65,10 +78,20 @@ def usable(
     """The listing without damaged images, and what is wrong with each of those.
 
     Raises BadData where they may not be left out; their pieces are done again the next time, when they may be mended.
+    Raises BadData as well where the source is not as it was when it was listed.
     """
+    _check_unchanged(want)
     damaged = {row: reason for piece in pieces for row, reason in piece.damaged.items()}
     if damaged and not want.skip_damaged:
         for piece in pieces:
             if piece.damaged:
                 forget(partial, piece)
     return without_damaged(listing, damaged, want), damaged
+
+
+def _check_unchanged(want: Wanted) -> None:
+    if source_state(want.domain, want.root) != want.state:
+        raise BadData(
+            f"'{want.domain.spec.name}': files in {want.root} changed while its images were prepared; prepare them "
+            "again when nothing writes there. What was made of files that did not change is kept"
+        )

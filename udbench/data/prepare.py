@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filelock
@@ -14,7 +14,7 @@ from udbench.data import packing, sharding
 from udbench.data.finish import seal
 from udbench.data.handed import SOURCE
 from udbench.data.listing import Listing, list_images
-from udbench.data.store import Store, Wanted, first_store, store_paths
+from udbench.data.store import Store, Wanted, first_store, growing_path, state_of, store_paths, with_state
 from udbench.domains import Source
 from udbench.errors import BadData, plugin_code
 from udbench.files import DiskFull, atomic_write, explained
@@ -37,9 +37,10 @@ def prepare(
 ) -> list[Store]:
     """The wanted stores, in order; those that are not there are made, by so many processes.
 
-    A preparation that was killed goes on where it was. Two processes that want one store make it once. Raises
-    BadData for sources that cannot be used and for damaged images (unless `skip_damaged`), all of them named;
-    UdbenchError for a disk that is full or cannot be written.
+    A preparation that was killed goes on where it was, but for images whose files have changed since. Two processes
+    that want one store make it once. Raises BadData for sources that cannot be used, for those that change meanwhile,
+    and for damaged images (unless `skip_damaged`), all of them named; UdbenchError for a disk that is full or cannot be
+    written.
     """
     with in_processes(workers) as processes:
         return prepare_in(processes, wanted, progress)
@@ -53,21 +54,25 @@ def prepare_in(
 
 
 def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progress], None]) -> Store:
-    paths = store_paths(want)
-    if store := first_store(paths):
+    known = with_state(want)
+    if store := first_store(store_paths(known)):
         return store
-    final = paths[-1]
-    lock = final.with_suffix(".lock")
-    with _explained(final):
-        final.parent.mkdir(parents=True, exist_ok=True)
+    growing = growing_path(want)
+    lock = growing.with_suffix(".lock")
+    with _explained(growing):
+        growing.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock):
+            # what was found out before others were prepared, or waited for, may be old
+            want = known if want.state is None else with_state(replace(want, state=None))
+            paths = store_paths(want)
             if store := first_store(paths):
                 return store
-            source, listing = _listed(want)
+            final = paths[-1]
+            source, listing = listed(want)
             way = sharding if want.form.sharded else packing
             needed = way.bytes_of(listing, want)
             with _room_for(final.parent, want, needed):
-                partial = _partial_folder(final, listing, want)
+                partial = _partial_folder(growing, listing, want)
                 _check_room(partial, needed - way.begun(partial))
                 total = len(listing.rows)
                 name = want.domain.spec.name
@@ -82,7 +87,7 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
     return Store(final)
 
 
-def _listed(want: Wanted) -> tuple[Source, Listing]:
+def listed(want: Wanted) -> tuple[Source, Listing]:
     spec = want.domain.spec
     with plugin_code(f"domain '{spec.name}', opened and its images listed"):
         try:
@@ -117,9 +122,12 @@ def _room_for(folder: Path, want: Wanted, needed: int) -> Iterator[None]:
         ) from error
 
 
-def _partial_folder(final: Path, listing: Listing, want: Wanted) -> Path:
-    """The folder in which a store grows, as an earlier attempt left it if that had the same images in mind."""
-    partial, mark = final.with_suffix(".partial"), listing.fingerprint()
+def _partial_folder(partial: Path, listing: Listing, want: Wanted) -> Path:
+    """The folder in which a store grows, as an earlier attempt left it if that had the same images in mind.
+
+    Whether what it made of them still holds, each piece says itself.
+    """
+    mark = f"{listing.fingerprint()} {state_of(want).code}"
     way = sharding if want.form.sharded else packing
     with contextlib.suppress(OSError, ValueError):
         if (partial / LISTING).read_text() == mark and way.goes_on(partial, listing, want):

@@ -20,7 +20,8 @@ from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
 from udbench.data.pieces import complete, usable
 from udbench.data.shards import index_name, tar_name
-from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums
+from udbench.data.state import rows_state
+from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums, state_of
 from udbench.data.tars import TarWriter
 from udbench.data.view import scale_of
 from udbench.domains import Source
@@ -38,10 +39,11 @@ Span = tuple[int, int, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardTask:
-    """What a worker must know of the domain at hand."""
+    """What a worker must know of the domain at hand: `files` is the state of all that the source reads."""
 
     folder: str
     source_sha256: str
+    files: str
     num_train: int
     channels: int
     form: Form
@@ -49,7 +51,10 @@ class ShardTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """What came of some rows: the files, exact pixel sums of the training images, and rows that could not be read."""
+    """What came of some rows: the files, exact pixel sums of the training images, and rows that could not be read.
+
+    `source` is the state of the files that they were read from, before they were.
+    """
 
     start: int
     stop: int
@@ -61,6 +66,7 @@ class Shard:
     squares: list[int]
     pixels: int
     damaged: dict[int, str]
+    source: str
 
 
 def bytes_of(listing: Listing, want: Wanted) -> int:
@@ -93,15 +99,22 @@ def grow(
     done: Callable[[int], None],
 ) -> list[Path]:
     """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    files = state_of(want).files
+
+    def now(span: Span) -> str:
+        return rows_state(source, listing.rows[slice(*span[:2])].tolist(), files)
+
     task = ShardTask(
         folder=str(partial),
         source_sha256=write_source(partial, source, listing.rows),
+        files=files,
         num_train=listing.num_train,
         channels=want.domain.spec.channels,
         form=want.form,
     )
     everything = spans(listing.num_train, len(listing.rows))
-    return _finish(partial, source, listing, want, complete(partial, everything, noted, work, task, results, done))
+    shards = complete(partial, everything, noted, now, work, task, results, done)
+    return _finish(partial, source, listing, want, shards)
 
 
 def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shards: Sequence[Shard]) -> list[Path]:
@@ -148,6 +161,7 @@ def work(task: ShardTask, span: Span) -> Shard | None:
     start, stop, tar = span
     folder = Path(task.folder)
     source, rows = read_source(task.folder, task.source_sha256)
+    state = rows_state(source, rows[start:stop].tolist(), task.files)
     shard: Shard | None = None
     written = _Written(np.zeros(task.channels, np.int64), np.zeros(task.channels, np.int64))
     with contextlib.suppress(_Stopped), writing(folder / tar) as temporary:
@@ -168,6 +182,7 @@ def work(task: ShardTask, span: Span) -> Shard | None:
             squares=written.squares.tolist(),
             pixels=written.pixels,
             damaged=written.damaged,
+            source=state,
         )
     if shard is not None:
         atomic_write(_note(folder, tar), json.dumps(asdict(shard)))

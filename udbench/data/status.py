@@ -8,6 +8,7 @@ from typing import Literal
 
 from udbench.data.form import Form
 from udbench.data.locate import domain_root, folder_name
+from udbench.data.state import SourceStates
 from udbench.data.store import Store, Wanted, find_store, store_path
 from udbench.domains import Domain, Download
 
@@ -22,7 +23,8 @@ class Status:
     "prepared": its store is there. "ready": its images are there, or it makes its own, and will be prepared.
     "downloadable": `download` fetches its images. "manual": a person has to. `path` is the store's folder or that
     of the images, None where there is neither; `instructions` then say how to get the images by hand, and `folder`
-    is the name of the folder in the data folder where they belong.
+    is the name of the folder in the data folder where they belong. `wanted` is the store that was looked for,
+    None where there are no images to make it of.
     """
 
     domain: str
@@ -32,6 +34,7 @@ class Status:
     folder: str = ""
     store: Store | None = None
     download: Download | None = None
+    wanted: Wanted | None = None
 
     @property
     def here(self) -> bool:
@@ -39,8 +42,18 @@ class Status:
         return self.state in HERE
 
 
-def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool = False) -> Status:
-    """The status of a domain in a form of its images, with the data folder as `locate.data_root` gives it."""
+def status(
+    domain: Domain,
+    data: Path | None,
+    form: Form,
+    *,
+    skip_damaged: bool = False,
+    states: SourceStates | None = None,
+) -> Status:
+    """The status of a domain in a form of its images, with the data folder as `locate.data_root` gives it.
+
+    `states` keeps what was found out of folders that several domains lie in.
+    """
     name, root = domain.spec.name, domain_root(domain, data)
     if root is None:
         state = "manual" if domain.download is None else "downloadable"
@@ -52,10 +65,11 @@ def status(domain: Domain, data: Path | None, form: Form, *, skip_damaged: bool 
             folder=folder_name(domain),
             download=domain.download,
         )
-    want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged)
+    state = (states or SourceStates()).of(domain, root)
+    want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged, state=state)
     if store := find_store(want):
-        return Status(domain=name, state="prepared", path=store.path, store=store)
-    return Status(domain=name, state="ready", path=store_path(want) if domain.embedded else root)
+        return Status(domain=name, state="prepared", path=store.path, store=store, wanted=want)
+    return Status(domain=name, state="ready", path=store_path(want) if domain.embedded else root, wanted=want)
 
 
 def by_hand(domain: Domain) -> str:

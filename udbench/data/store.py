@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,25 @@ from udbench.data.image import decode
 from udbench.data.locate import cache_root
 from udbench.data.shards import Shards
 from udbench.data.split import RULE, Names
+from udbench.data.state import SourceState, source_state
 from udbench.domains import Domain, DomainSpec
 from udbench.errors import BadData, RunFailed
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """A store that somebody wants: a domain, the folder of its images, and the form in which to keep them."""
+    """A store that somebody wants: a domain, the folder of its images, and the form in which to keep them.
+
+    `state` is what the folder and the code that reads it are; where it is None it is found out when it is needed.
+    """
 
     domain: Domain
     root: Path
     form: Form
     skip_damaged: bool = False
+    state: SourceState | None = None
 
 
 class Store:
@@ -70,14 +75,20 @@ class Store:
     def check_unchanged(self) -> None:
         """Raises RunFailed when a file is no longer the one that was opened."""
         now = self._states()
-        if changed := [file for file, state in self._opened.items() if now[file] != state]:
+        if changed := [file for file, state in self._opened.items() if self._is_changed(file, state, now[file])]:
             raise RunFailed(
                 f"store {self.path}: {changed[0]} was changed while it was being read, so the images of '{self.name}' "
                 "are not those that the run began with. See what writes there; `udbench data verify` tells what is "
                 "damaged"
             )
 
-    def _states(self) -> dict[str, tuple[int, int, int] | None]:
+    def _is_changed(self, file: str, opened: _State | None, now: _State | None) -> bool:
+        if opened is None or now is None or opened[:-1] != now[:-1]:
+            return opened != now
+        # its time of change alone also moves when it gets a second name or other permissions, as backups do
+        return opened != now and hash_file(self.path / file) != self.facts["files_sha256"][file]
+
+    def _states(self) -> dict[str, _State | None]:
         """What tells a file from one that took its place, or was written to."""
         return {file: _state(self.path / file) for file in self.facts["sizes"]}
 
@@ -117,12 +128,16 @@ class Store:
         return np.bincount(self.labels[: self.num_train], minlength=self.spec.num_classes)
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+# inode, size, time of the last write, time of the last change
+_State = tuple[int, int, int, int]
+
+
+def _state(path: Path) -> _State | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def find_store(wanted: Wanted) -> Store | None:
@@ -139,23 +154,83 @@ def first_store(paths: Sequence[Path]) -> Store | None:
 
 
 def store_path(wanted: Wanted) -> Path:
-    """Where a store lies: named by a hash of all that shapes it, the state of the source's folders included."""
+    """Where a store lies: named by a hash of all that shapes it, the state of the source's files included."""
     return store_paths(wanted)[-1]
 
 
 def store_paths(wanted: Wanted) -> list[Path]:
-    """Where the stores lie that serve, the wanted one last. Goes through the source's folders once."""
+    """Where the stores lie that serve, the wanted one last."""
+    state = asdict(state_of(wanted))
+    every = (False, True) if wanted.skip_damaged else (False,)
+    return [_place(wanted, {**_shape(wanted), **state, "skip_damaged": skip}) for skip in every]
+
+
+def growing_path(wanted: Wanted) -> Path:
+    """The folder in which a store grows: one for all states of its source, as what was made of images that have not
+    changed since is not made again."""
+    return _place(wanted, {**_shape(wanted), "skip_damaged": wanted.skip_damaged}).with_suffix(".partial")
+
+
+def state_of(wanted: Wanted) -> SourceState:
+    """The state of the source: the one that is known, else as it is now."""
+    return wanted.state or source_state(wanted.domain, wanted.root)
+
+
+def with_state(wanted: Wanted) -> Wanted:
+    """The same with the state of its source, found out now where it is not known."""
+    return replace(wanted, state=state_of(wanted))
+
+
+def made_of(wanted: Wanted) -> dict[str, str]:
+    """What a store says of its source: the folder ("" where the images are made), and the state that it was in."""
+    return {"root": _root(wanted), **asdict(state_of(wanted))}
+
+
+def former_stores(wanted: Wanted) -> list[Store]:
+    """The whole stores of the same folder in the same form that are of another state of its files or code, the newest
+    first. Nothing uses them any more but what is done with finished runs on them."""
+    found: list[tuple[float, Store]] = []
+    now, shape = made_of(wanted), wanted.form.shape()
+    for path, facts in _kept_facts(wanted.domain.spec.name):
+        source = facts["made_of"]
+        if source["root"] == now["root"] and source != now and Form(**facts["form"]).shape() == shape:
+            with contextlib.suppress(BadData):
+                found.append(((path / "store.json").stat().st_mtime, Store(path)))
+    return [store for _, store in sorted(found, key=lambda each: each[0], reverse=True)]
+
+
+def stores_of(sha256: str, name: str = "") -> Iterator[Store]:
+    """The whole stores on this machine whose images and labels have this sha256: of a domain, or of any."""
+    for path, facts in _kept_facts(name):
+        if facts["sha256"] == sha256:
+            with contextlib.suppress(BadData):
+                yield Store(path)
+
+
+def _kept_facts(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders of finished stores of a domain ("" of any), with their facts; those of other formats are left out."""
+    for path in sorted((cache_root() / "stores").glob("*/store.json")):
+        folder = path.parent
+        if folder.name.startswith(f"{name}-" if name else "") and folder.suffix != ".partial":
+            with contextlib.suppress(BadData):
+                facts = _read_facts(folder)
+                if name in ("", facts["spec"]["name"]):
+                    yield folder, facts
+
+
+def _shape(wanted: Wanted) -> dict[str, Any]:
+    """What shapes a store besides the state of its source."""
     spec = wanted.domain.spec
-    shaped: dict[str, Any] = {"format": FORMAT, "split": RULE, "spec": asdict(spec), **wanted.form.shape()}
-    if not wanted.domain.embedded:
-        shaped["root"] = str(Path(wanted.root).resolve())
-        shaped["folders"] = list(_folder_states(Path(wanted.root)))
-    paths: list[Path] = []
-    for skip_damaged in (False, True) if wanted.skip_damaged else (False,):
-        text = json.dumps({**shaped, "skip_damaged": skip_damaged}, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        paths.append(cache_root() / "stores" / f"{spec.name}-{digest[:16]}")
-    return paths
+    return {"format": FORMAT, "split": RULE, "spec": asdict(spec), "root": _root(wanted), **wanted.form.shape()}
+
+
+def _root(wanted: Wanted) -> str:
+    return "" if wanted.domain.embedded else str(Path(wanted.root).resolve())
+
+
+def _place(wanted: Wanted, facts: Mapping[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return cache_root() / "stores" / f"{wanted.domain.spec.name}-{digest[:16]}"
 
 
 def verify_store(store: Store) -> list[str]:
@@ -265,17 +340,3 @@ def _read_facts(path: Path) -> dict[str, Any]:
     if older:
         raise BadData(f"store {path} has format {facts['format']}, older than {FORMAT}; delete the folder")
     return facts
-
-
-def _folder_states(root: Path) -> Iterator[str]:
-    """Every folder below the root with its time of change, which moves when files are added, removed or renamed."""
-    seen: set[tuple[int, int]] = set()
-    for folder, below, _ in os.walk(root, followlinks=True):
-        state = Path(folder).stat()
-        if (place := (state.st_dev, state.st_ino)) in seen:
-            below.clear()
-            continue
-        seen.add(place)
-        below.sort()
-        below[:] = [name for name in below if not name.startswith(".")]
-        yield f"{os.path.relpath(folder, root)} {state.st_mtime_ns}"

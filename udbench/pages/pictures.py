@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from markupsafe import Markup
@@ -14,8 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from udbench.boards.predictions import Answers
-from udbench.data.locate import cache_root
-from udbench.data.store import Store
+from udbench.data.store import Store, stores_of
 from udbench.errors import UdbenchError
 
 SIZE = 96
@@ -44,28 +41,12 @@ class Stores:
 
     def __init__(self) -> None:
         self._opened: dict[str, Store | None] = {}
-        self._paths: dict[str, Path] | None = None
 
     def find(self, sha256: str) -> Store | None:
         """The store of these very images, if it is here and whole."""
         if sha256 not in self._opened:
-            self._opened[sha256] = self._open(sha256)
+            self._opened[sha256] = next(stores_of(sha256), None)
         return self._opened[sha256]
-
-    def _open(self, sha256: str) -> Store | None:
-        if self._paths is None:
-            self._paths = {}
-            for path in sorted((cache_root() / "stores").glob("*/store.json")):
-                try:
-                    self._paths.setdefault(str(json.loads(path.read_text())["sha256"]), path.parent)
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # no store; whoever needs it is told that it is not here
-        if sha256 not in self._paths:
-            return None
-        try:
-            return Store(self._paths[sha256])
-        except UdbenchError:
-            return None
 
 
 def sheet(store: Store) -> list[Picture]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from udbench.data.store import Store
+from udbench.errors import BadData
 from udbench.files import atomic_write
 from udbench.reporters import Listener, Nobody
 from udbench.results import RunResult, read_result
@@ -58,8 +59,11 @@ def execute(
     comm = comm or Comm()
     with writing_to(Path(folder), resume=resume) if comm.first else nullcontext(Path(folder)) as folder:
         id = comm.tell(id_for(folder, job.config) if comm.first else None)
+        _check_images_agree(stores, comm)
         if comm.tell((folder / "result.json").exists()):
-            return comm.tell(read_result(folder / "result.json") if comm.first else None)
+            finished = comm.tell(read_result(folder / "result.json") if comm.first else None)
+            _check_images_of(finished, stores, folder)
+            return finished
         if is_independent(job.config):
 
             def train_alone(part: Job, store: Store, own: Path, told: Listener) -> RunResult:
@@ -71,6 +75,27 @@ def execute(
         device, dtype = torch.device(config.device), parameter_dtype(config.precision)
         with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
             return _execute(id, job, stores, folder, listener, feed, rows, comm)
+
+
+def _check_images_agree(stores: Sequence[Store], comm: Comm) -> None:
+    """Raises BadData, in all processes, where they do not have the same images."""
+    first, *others = comm.gather({store.name: store.sha256 for store in stores})
+    for rank, own in enumerate(others, 1):
+        if differing := [name for name, sha256 in own.items() if sha256 != first[name]]:
+            raise BadData(
+                f"process {rank} has other images of '{differing[0]}' than process 0: the folder was changed while "
+                "they started, or differs from host to host; see that all have the same images, and start again"
+            )
+
+
+def _check_images_of(result: RunResult, stores: Sequence[Store], folder: Path) -> None:
+    """Raises BadData where a result is not of these images."""
+    for store in stores:
+        if result.stores[store.name].sha256 != store.sha256:
+            raise BadData(
+                f"{folder}: this run is finished, and the images of '{store.name}' were others then; name another "
+                "--out folder to train on those that are there now"
+            )
 
 
 def _execute(

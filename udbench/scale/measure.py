@@ -128,6 +128,8 @@ class Measured:
         return {
             "hardware": where.hardware,
             "torch": where.torch,
+            "udbench": where.udbench,
+            "plugins": where.plugins,
             "device": torch.device(config.device).type,
             "precision": config.precision,
             "threads": seat.threads,
@@ -140,7 +142,7 @@ class Measured:
             "optimizer": config.settings.optimizer,
             "group": config.group,
             "domains": {
-                name: [given.num_classes, given.height, given.width, work.rows[name]]
+                name: [given.num_classes, given.height, given.width, work.rows[name], work.operations[name]]
                 for name, given in work.inputs.items()
             },
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,5 +24,7 @@ def made(root: Path, workers: int = 1, **changed: Any) -> Store:
 
 
 def content(store: Store) -> dict[str, bytes]:
-    """The bytes of a store's files, by name."""
-    return {path.name: path.read_bytes() for path in store.path.iterdir()}
+    """The bytes of a store's files, by name, but for what its facts say of the state of its source."""
+    facts = {key: value for key, value in store.facts.items() if key != "made_of"}
+    files = {path.name: path.read_bytes() for path in store.path.iterdir()}
+    return {**files, "store.json": json.dumps(facts, indent=1).encode()}

@@ -96,7 +96,8 @@ class TimmSettings(BaseModel):
                 return given
             raise ValueError(f"weights = {weights!r}: there is no such file")
         try:
-            found = _sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+            now = path.stat()
+            found = _sha256(path, (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_dev, now.st_ino))
         except OSError as error:
             raise ValueError(f"{weights} cannot be read: {error.strerror or error}") from None
         if given not in ("", found):
@@ -105,7 +106,7 @@ class TimmSettings(BaseModel):
 
 
 @lru_cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Of a file, computed once while its size and time of change stay."""
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    """Of a file, computed once while its state stays."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

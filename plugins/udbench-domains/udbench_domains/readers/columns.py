@@ -37,11 +37,21 @@ class Large:
     class_names: Sequence[str]
     parts: Sequence[Places]
 
+    def file_of(self, i: int) -> str | None:
+        """The path of image `i`, or None where it lies in a tar."""
+        part, i = self._place(i)
+        return part.where(i) if isinstance(part, InFolders) else None
+
     def read(self, i: int) -> bytes:
         """The bytes of image `i`'s file."""
+        part, i = self._place(i)
+        return part.read(i)
+
+    def _place(self, i: int) -> tuple[Places, int]:
+        """The part of the index that image `i` is in, and its position there."""
         for part in self.parts:
             if i < len(part):
-                return part.read(i)
+                return part, i
             i -= len(part)
         raise IndexError(i)
 

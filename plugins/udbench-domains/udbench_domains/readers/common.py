@@ -38,9 +38,13 @@ class Files:
     class_names: Sequence[str]
     paths: NDArray[np.str_]
 
+    def file_of(self, i: int) -> Path:
+        """The path of image `i`."""
+        return self.root / str(self.paths[i])
+
     def read(self, i: int) -> bytes:
         """The bytes of image `i`'s file."""
-        return (self.root / str(self.paths[i])).read_bytes()
+        return self.file_of(i).read_bytes()
 
 
 def files(domain: str, root: Path, rows: Iterable[Row], classes: Sequence[str]) -> Files:

@@ -1,0 +1,151 @@
+"""A store compared with the images that it was made of: every one is read again."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from udbench.data.chunks import spans
+from udbench.data.handed import read_source, write_source
+from udbench.data.image import to_pixels
+from udbench.data.listing import Listing
+from udbench.data.prepare import listed
+from udbench.data.sharding import kept_form
+from udbench.data.split import text
+from udbench.data.store import Store, Wanted
+from udbench.domains import Source
+from udbench.errors import BadData, UdbenchError, plugin_failed
+from udbench.processes import Processes, stopped
+
+NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Task:
+    """What a worker needs: the store, and the pickled source in `folder` with, for each image of both, its row there;
+    `rows` are those images' rows in the store."""
+
+    store: str
+    folder: str
+    source_sha256: str
+    rows: NDArray[np.int64]
+
+
+def compare_with_source(store: Store, want: Wanted, results: Processes, done: Callable[[int, int], None]) -> list[str]:
+    """How the images, labels and names of a store differ from those in its domain's folder, a sentence for each kind.
+
+    `done(images, total)` is called as images are compared. Raises BadData for a source that cannot be opened.
+    """
+    source, listing = listed(want)
+    there = {text(name): row for row, name in enumerate(listing.names.tolist())}
+    here = {text(name): row for row, name in enumerate(store.names.tolist())}
+    both = [name for name in here if name in there]
+    lines = [
+        _line(store, "not in the folder", [name for name in here if name not in there]),
+        _line(store, "not in the store", [name for name in there if name not in here and not _left_out(store, name)]),
+        *_of_facts(store, listing, source, here, there, both),
+    ]
+    rows = np.array([here[name] for name in both], dtype=np.int64)
+    if differing := _differing(store, source, listing.rows[[there[name] for name in both]], rows, results, done):
+        names = [f"{text(store.names[row])}: {reason}" for row, reason in sorted(differing.items())]
+        made = str(store.facts["pillow"])
+        other = f"; the store was made with Pillow {made}, and this is {PIL.__version__}"
+        lines.append(_line(store, "other than in the store", names, "" if made == PIL.__version__ else other))
+    return [line for line in lines if line]
+
+
+def _of_facts(
+    store: Store,
+    listing: Listing,
+    source: Source,
+    here: Mapping[str, int],
+    there: Mapping[str, int],
+    both: list[str],
+) -> list[str]:
+    """What is known of images without reading them: which class each is of, and which side of the split it is on."""
+    classes = tuple(str(name) for name in source.class_names)
+
+    def labelled(name: str) -> tuple[str, str]:
+        return store.class_names[store.labels[here[name]]], classes[listing.labels[there[name]]]
+
+    moved = [n for n in both if (here[n] < store.num_train) != (there[n] < listing.num_train)]
+    other = [
+        f"{n}: {now} in the folder, {then} in the store" for n in both for then, now in [labelled(n)] if now != then
+    ]
+    lines = [_line(store, "of another class", other), _line(store, "on the other side of the split", moved)]
+    if classes != store.class_names:
+        lines.append(f"{store.path}: its list of classes is not the one of the folder")
+    return lines
+
+
+def _line(store: Store, what: str, names: list[str], more: str = "") -> str:
+    if not names:
+        return ""
+    rest = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    some = "; ".join([*names[:NAMED], *rest])
+    return f"{store.path}: {len(names):,} image{'s' if len(names) > 1 else ''} {what}: {some}{more}"
+
+
+def _left_out(store: Store, name: str) -> bool:
+    return any(each.startswith(f"{name}: ") for each in store.damaged)
+
+
+def _differing(
+    store: Store,
+    source: Source,
+    source_rows: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    results: Processes,
+    done: Callable[[int, int], None],
+) -> dict[int, str]:
+    """The rows of a store whose images are others in the source, and how."""
+    found: dict[int, str] = {}
+    with tempfile.TemporaryDirectory(prefix="udbench-") as folder:
+        digest = write_source(Path(folder), source, source_rows)
+        task = _Task(store=str(store.path), folder=folder, source_sha256=digest, rows=rows)
+        images = 0
+        work = results(functools.partial(_compared, task), spans(0, len(rows)), lost="try again with --workers 1")
+        for count, differing in work:
+            found |= differing
+            images += count
+            done(images, len(rows))
+    return found
+
+
+def _compared(task: _Task, span: tuple[int, int]) -> tuple[int, dict[int, str]]:
+    """How many images were compared, in whichever process, and those that differ."""
+    store = Store(Path(task.store))
+    source, rows = read_source(task.folder, task.source_sha256)
+    found: dict[int, str] = {}
+    for place in range(*span):
+        if stopped():  # and nobody waits for what was found
+            break
+        row = int(task.rows[place])
+        try:
+            same = _is_same(store, row, source.read(int(rows[place])))
+        except BadData as error:
+            found[row] = str(error)
+        except OSError as error:
+            found[row] = error.strerror or str(error)
+        except UdbenchError:
+            raise
+        except Exception as error:
+            raise plugin_failed(f"a domain that was asked for image {row}", error) from error
+        else:
+            if not same:
+                found[row] = "other bytes" if store.form.storage == "files" else "other pixels"
+    return span[1] - span[0], found
+
+
+def _is_same(store: Store, row: int, data: bytes | NDArray[np.uint8]) -> bool:
+    form = store.form
+    if not form.sharded:
+        return np.array_equal(store.images[row], to_pixels(data, store.channels, form.height, form.width))
+    return store.shards.read(row) == kept_form(data, store.channels, form)[0]
