@@ -16,6 +16,7 @@ BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, SOI, *range(0xD0, 0xD8)})
 # Where coded data end: at 0xFF and what is neither a stuffed zero, nor a restart marker, nor more filling.
+_RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 # Zero bytes in a row: in coded data they stand for whole blocks of which every coefficient is the same.
@@ -56,7 +57,6 @@ class _Layout:
     process: int = 0
     blocks: dict[int, int] = field(default_factory=dict[int, int])
     scans: list[_Scan] = field(default_factory=list[_Scan])
-    end: int = 0
 
 
 def what_is_missing(data: bytes, image: Image.Image) -> str:
@@ -78,7 +78,7 @@ def what_is_missing(data: bytes, image: Image.Image) -> str:
         return f"the JPEG's data are zeros from byte {at:,} on: something was not written"
     if progressive and _lacks_scans(layout):
         return _CUT_SHORT
-    if cut and layout.end and _depends_on_what_follows(data, layout.end, image):
+    if cut and layout.scans and _depends_on_what_follows(data, layout.scans[-1], image):
         return _CUT_SHORT
     return ""
 
@@ -133,9 +133,7 @@ def _layout(data: bytes) -> _Layout | None:
     try:
         for marker, start, stop in _segments(data):
             body = data[start + 4 : stop]
-            if marker == EOI:
-                found.end = start
-            elif marker in _FRAMES:
+            if marker in _FRAMES:
                 found.process = marker
                 found.blocks = {
                     body[6 + 3 * i]: (body[7 + 3 * i] >> 4) * (body[7 + 3 * i] & 15) for i in range(body[5])
@@ -214,8 +212,12 @@ def _lacks_scans(layout: _Layout) -> bool:
     return any(any(bits) for bits in left.values())
 
 
-def _depends_on_what_follows(data: bytes, end: int, image: Image.Image) -> bool:
-    """Whether other data behind those of a picture change it: then it has not got all of its own."""
-    longer = b"".join([data[:end], _NOISE, data[end:]])
+def _depends_on_what_follows(data: bytes, scan: _Scan, image: Image.Image) -> bool:
+    """Whether other data behind those of a picture change it: then it has not got all of its own.
+
+    With the restart marker that would come next: a decoder that waits for one passes over all that is none.
+    """
+    restarts = len(_RESTART.findall(data, scan.start, scan.stop))
+    longer = b"".join([data[: scan.stop], _NOISE, bytes([0xFF, 0xD0 + restarts % 8]), _NOISE, data[scan.stop :]])
     with Image.open(io.BytesIO(longer), formats=("JPEG",)) as other:
         return other.tobytes() != image.tobytes()
