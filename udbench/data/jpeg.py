@@ -15,8 +15,8 @@ SOI, EOI, SOS, DHT, APP0, APP14, APP15, COMMENT = 0xD8, 0xD9, 0xDA, 0xC4, 0xE0, 
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, SOI, *range(0xD0, 0xD8)})
-# Where coded data end: at 0xFF and what is neither a stuffed zero, nor a restart marker, nor more filling.
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+# Where coded data end: at 0xFF and what is neither a stuffed zero, nor a restart marker, nor more filling.
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 # Zero bytes in a row: in coded data they stand for whole blocks of which every coefficient is the same.
