@@ -162,7 +162,7 @@ def tiled_tiff(side: int) -> bytes:
 # name: the file's bytes, and what is said of it
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty.png": (b"", "the file is empty"),
-    "text.png": (b"Not a picture.\n", r"not an image \(BMP, GIF, JPEG"),
+    "text.png": (b"Not a picture.\n", r"not an image \((AVIF, )?BMP, GIF, JPEG"),
     "drawing.png": (b'<svg xmlns="http://www.w3.org/2000/svg" width="8" height="6"/>', "not an image"),
     "postscript.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n", "not an image"),
     "targa.png": (saved(PICTURE, "TGA"), "not an image"),

@@ -52,7 +52,9 @@ def test_exif_orientation_is_applied() -> None:
 
 def test_transparency_is_laid_on_white() -> None:
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
-    assert (to_pixels(encoded(clear), 3, 8, 8) == 255).all()
+    clear.putpixel((0, 0), (0, 0, 0, 255))
+    pixels = to_pixels(encoded(clear), 3, 8, 8)
+    assert (pixels[0, 0] == 0).all() and pixels.sum() == 63 * 3 * 255
     palette = Image.new("P", (8, 8), 0)
     palette.putpalette([0, 0, 0] + [255] * 765)
     assert (to_pixels(encoded(palette, transparency=0), 3, 8, 8) == 255).all()

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import lru_cache
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+)
 
+from udbench.data import jpeg, png, tiff
+from udbench.data.tiff import SIXTEEN_BITS, Greys
 from udbench.errors import BadData
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
 # Pillow knows more, of which some hand the file to other programs (EPS to Ghostscript) or take any bytes for theirs.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "PPM", "TIFF", "WEBP", "BMP", "GIF", *(("AVIF",) if find_spec("PIL._avif") else ()))
+_NAMES = ", ".join(sorted({"PPM": "PNM", "WEBP": "WebP"}.get(name, name) for name in FORMATS))
 _AT_ONCE = 1 << 22
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class DamagedImage(BadData):
@@ -27,10 +47,11 @@ class DamagedImage(BadData):
 def to_pixels(data: bytes | NDArray[np.uint8], channels: int, height: int, width: int) -> NDArray[np.uint8]:
     """An image as (height, width, channels) uint8: bilinear with antialiasing, aspect not kept.
 
-    `channels` is 1 (grey) or 3 (RGB; grey becomes three equal channels). EXIF orientation is applied, 16 bits
-    are scaled to 8, transparency is laid on white, of an animation the first frame is taken, and of a file of
-    several pages the first. Raises DamagedImage: empty, cut short, no image of FORMATS, above 100 million pixels
-    or 65,535 on a side, or with pixels of no agreed range (floating-point, or whole numbers of 32 bits).
+    `channels` is 1 (grey) or 3 (RGB; grey becomes three equal channels). EXIF orientation is applied where it can be
+    read, values are scaled to 8 bits by their own number of bits, transparency is laid on white (an alpha channel that
+    is 0 throughout says nothing), of an animation the first frame is taken, and of a file of several pages the first.
+    Raises DamagedImage: empty, cut short, no image of FORMATS, above 100 million pixels or 65,535 on a side, with
+    pixels of no agreed range (floating-point, signed, or of 32 bits), or of a kind that would be read wrongly.
     """
     image = decode(data, channels)
     if image.size != (width, height):
@@ -48,39 +69,87 @@ def decode_file(data: bytes, channels: int) -> tuple[Image.Image, str]:
     if not data:
         raise DamagedImage("the file is empty")
     try:
-        with _quietly(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image)
-            suffix = _suffix(image.format or "bin")
-            image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return _in_mode(image, channels), suffix
-    except UnidentifiedImageError:
-        raise DamagedImage("not an image (BMP, GIF, JPEG, PNG, PNM, TIFF, WebP), or damaged where it begins") from None
-    except Image.DecompressionBombError:
-        raise DamagedImage(f"it states more than {MAX_PIXELS:,} pixels") from None
+        return _decoded(data, channels)
     except DamagedImage:
         raise
     except Exception as error:
         # What decoders trip over in a broken file has no common base: TypeError, NotImplementedError, struct.error ...
-        raise DamagedImage(_reason(error)) from error
+        reason = _reason(error, data)
+        try:
+            bare = _without_metadata(data)
+            if bare != data and not _is_bomb(error):
+                return _decoded(bare, channels)
+        except Exception as without:
+            raise DamagedImage(reason) from without
+        raise DamagedImage(reason) from error
+
+
+def _decoded(data: bytes, channels: int) -> tuple[Image.Image, str]:
+    # Pillow's warnings are of odd metadata and large pictures: what matters of them is an error of ours
+    with warnings.catch_warnings(action="ignore"), _opened(data) as image:
+        _check_size(image)
+        if wrong := _misread(data, image):
+            raise DamagedImage(f"{wrong}; convert the image, such as to PNG of 8 bits")
+        image.load()
+        if missing := _lost(data, image):
+            raise DamagedImage(missing)
+        range_of = tiff.greys(image) if isinstance(image, TiffImagePlugin.TiffImageFile) else SIXTEEN_BITS
+        return _upright(_in_mode(image, channels, range_of), image), _suffix(image.format or "bin")
+
+
+def _opened(data: bytes) -> Image.Image:
+    """An image of which only the header has been read."""
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if isinstance(image, BmpImagePlugin.BmpImageFile) and image.mode == "1" and data[28] != 1:
+        # Pillow takes one of two colours, black and white, for one of 1 bit, and reads its palette whole if told so.
+        image = Image.open(io.BytesIO(data[:46] + bytes(4) + data[50:]), formats=("BMP",))
+    return image
+
+
+def _misread(data: bytes, image: Image.Image) -> str:
+    """Why Pillow would give other pixels than those of the file, in words; empty where it gives the right ones."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return tiff.misread(image)
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        return png.misread(data, image)
+    return ""
+
+
+def _lost(data: bytes, image: Image.Image) -> str:
+    """What an image lacks that was loaded, in words; empty where it is whole."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return jpeg.what_is_missing(data, image)
+    return tiff.lost(image) if isinstance(image, TiffImagePlugin.TiffImageFile) else ""
+
+
+def _without_metadata(data: bytes) -> bytes:
+    """The same file without what cannot harm its pixels if it is broken, where that can be told apart."""
+    if data.startswith(png.MAGIC):
+        return png.without_metadata(data)
+    return jpeg.without_metadata(data) if data.startswith(b"\xff\xd8") else data
+
+
+def _is_bomb(error: Exception) -> bool:
+    """Whether a file was refused since what is packed in it is huge."""
+    return isinstance(error, Image.DecompressionBombError) or "too large" in str(error)
 
 
 def _suffix(kind: str) -> str:
     return {"jpeg": "jpg", "mpo": "jpg", "tiff": "tif"}.get(kind.lower(), kind.lower())
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, data: bytes) -> str:
     """What a decoder says; some of Pillow's say it in bytes."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it states more than {MAX_PIXELS:,} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        if data.startswith((b"II*\0", b"MM\0*")) and (kind := tiff.unread(data)):
+            return f"{kind}, which cannot be read; convert the image to 8 or 16 bits"
+        if data.startswith(b"\xff\xd8") and (bits := jpeg.precision(data)) > 8:
+            return f"the JPEG has {bits} bits, which cannot be read; convert the image to 8 bits"
+        return f"not an image ({_NAMES}), or damaged where it begins"
     said = error.args[0] if error.args else ""
     return (said.decode("latin-1") if isinstance(said, bytes) else str(error)) or type(error).__name__
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without Pillow's warnings about odd metadata and large pictures: what matters of them is an error of ours."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _check_size(image: Image.Image) -> None:
@@ -96,10 +165,36 @@ def _check_size(image: Image.Image) -> None:
             raise DamagedImage(f"tiles of {width}x{height} pixels are more than {MAX_PIXELS:,}")
 
 
-def _in_mode(image: Image.Image, channels: int) -> Image.Image:
+def _upright(image: Image.Image, file: Image.Image) -> Image.Image:
+    """An image turned as its file's EXIF says; metadata that cannot be read say nothing. Pillow turns a TIFF itself."""
+    try:
+        turn = _TURNS.get(_number(file.getexif().get(_ORIENTATION)))
+    except Exception:
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _number(said: object) -> int:
+    """An orientation, also where it is kept as bytes or as text."""
+    if isinstance(said, bytes):
+        said = said.decode("latin-1")
+    if isinstance(said, str):
+        first = said[:1]
+        return int(first) if first in tuple("12345678") else ord(first or "\1")
+    return said if isinstance(said, int) else 1
+
+
+def _in_mode(image: Image.Image, channels: int, range_of: Greys = SIXTEEN_BITS) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _eight_bits(image)
-    if "A" in image.mode or "transparency" in image.info:
+        image = _eight_bits(image, range_of)
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode[:-1] + "A")
+    elif image.mode == "LAB":
+        image = image.convert("RGB")
+    alpha = "A" in image.getbands()
+    if alpha and image.getchannel("A").getextrema() == (0, 0):
+        image = image.convert("L" if image.mode == "LA" else "RGB")
+    elif alpha or "transparency" in image.info:
         image = _on_white(image)
     mode = "L" if channels == 1 else "RGB"
     return image if image.mode == mode else image.convert(mode)
@@ -116,14 +211,22 @@ def _on_white(image: Image.Image) -> Image.Image:
     return flat
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as 8-bit: 65,535 becomes 255. A value that stands for transparency becomes an alpha channel."""
+def _eight_bits(image: Image.Image, range_of: Greys) -> Image.Image:
+    """Grey of more than 8 bits as 8-bit. A value that stands for transparency becomes an alpha channel."""
     # Pillow opens 16-bit PNG and PNM as 32 bits in some versions; in other formats those are numbers of any size.
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise DamagedImage("pixels of 32 bits have no agreed range; convert the image to 8 or 16 bits")
     values = np.asarray(image)
-    grey = Image.fromarray((values // 257 + (values % 257 > 128)).astype(np.uint8))
+    grey = Image.fromarray(_scaled(range_of)[values])
     clear = image.info.get("transparency")
     if clear is not None:
         grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
     return grey
+
+
+@lru_cache(maxsize=8)
+def _scaled(range_of: Greys) -> NDArray[np.uint8]:
+    """The 8 bits of each value that a grey may have."""
+    values = np.arange(range_of.most + 1)
+    scaled = ((values * 255 + range_of.most // 2) // range_of.most).astype(np.uint8)
+    return scaled[::-1].copy() if range_of.inverted else scaled
