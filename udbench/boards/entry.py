@@ -51,9 +51,11 @@ def add_entry(root: Path, run: Path) -> Path:
     """Put a run's result and predictions on their board; return the entry's path.
 
     The predictions are written first and the record last, so half an entry is never seen. The same run again
-    is no change. Raises BadData when the run was not scored on test images or its files do not fit together,
-    UdbenchError when another entry has its id.
+    is no change. Raises BadData when the run was not scored on test images, its files do not fit together or its
+    predictions cannot be, UdbenchError when another entry has its id.
     """
+    from udbench.boards.predictions import read_predictions
+
     result = read_result(run / "result.json")
     if result.split != "test":
         raise BadData(f"{run}: boards take test scores only, and this run was scored on '{result.split}'")
@@ -61,6 +63,7 @@ def add_entry(root: Path, run: Path) -> Path:
     content = read_capped(predictions)
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
         raise BadData(f"{predictions} is not the file that result.json was made from; run it again")
+    read_predictions(content, result, str(predictions))
     path = board_folder(root, result) / f"{result.id}.json"
     if path.exists():
         if read_result(path) == result:

@@ -41,7 +41,7 @@ def submit(
     trained = TrainedRun(run, device=device, data=folder)
     names = asked_of(trained.domains, partial=partial)
     found = answers(trained, folder, names, lambda name, images: typer.echo(f"{name}: {images:,} images", err=True))
-    _write(out, json.dumps(found))
+    _write(out, json.dumps(found, allow_nan=False))
     typer.echo(f"{len(found):,} answers in {len(names)} domain{'s' if len(names) > 1 else ''}: {ascii(str(out))[1:-1]}")
 
 
