@@ -119,6 +119,13 @@ def check_writable(folder: Path, remedy: str) -> None:
         raise type(made := explained(error, folder))(f"{made}; {remedy}") from error
 
 
+def check_file_writable(path: Path, remedy: str) -> None:
+    """The same for a file that is to be written, in the place of one that is there. Raises NotWritten."""
+    if Path(path).is_dir():
+        raise NotWritten(f"{path}: cannot be written: it is a folder; {remedy}")
+    check_writable(Path(path).parent, remedy)
+
+
 def sync_folder(folder: Path) -> None:
     """Make what was renamed in a folder outlast a loss of power."""
     handle = os.open(folder, os.O_RDONLY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,13 +39,19 @@ class Refused:
 
 
 def board_folder(root: Path, result: RunResult) -> Path:
-    """Where a result belongs: its suite's folder; for another set of domains, one named by a hash of them."""
-    if reserved := {*result.suite.split("/")} & RESERVED:
-        raise BadData(f"a suite cannot be called '{result.suite}': '{min(reserved)}' is a folder of every board")
-    if result.suite == "custom" or result.config.part_of_suite:
-        digest = hashlib.sha256("\n".join(result.domains).encode()).hexdigest()[:12]
-        return root / result.suite / (digest if result.suite == "custom" else f"part-{digest}")
-    return root / result.suite
+    """Where a result belongs on the boards below `root`."""
+    return folder_of(root, result.suite, result.domains, part=result.config.part_of_suite)
+
+
+def folder_of(root: Path, suite: str, domains: Sequence[str], *, part: bool) -> Path:
+    """Where runs of these domains belong: their suite's folder; for another set of domains, one named by a hash of
+    them."""
+    if reserved := {*suite.split("/")} & RESERVED:
+        raise BadData(f"a suite cannot be called '{suite}': '{min(reserved)}' is a folder of every board")
+    if suite == "custom" or part:
+        digest = hashlib.sha256("\n".join(domains).encode()).hexdigest()[:12]
+        return root / suite / (digest if suite == "custom" else f"part-{digest}")
+    return root / suite
 
 
 def add_entry(root: Path, run: Path) -> Path:

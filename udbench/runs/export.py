@@ -20,7 +20,7 @@ import udbench
 from udbench.data.form import view_of
 from udbench.data.store import hash_file
 from udbench.errors import BadData, UdbenchError
-from udbench.files import json_text, writing_folder
+from udbench.files import check_writable, json_text, writing_folder
 from udbench.results import RunResult
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
@@ -42,6 +42,7 @@ def check_export(job: Job, out: Path, format: Format) -> None:
     """Refuse at once what cannot be exported, or not there. Raises UdbenchError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadData(f"{out} exists already; remove it, or give another folder with --out")
+    check_writable(out.parent, "give another folder with --out")
     if job.adapter.evaluation == "batch":
         raise UdbenchError(
             f"adapter '{job.adapter.name}' normalises test images with the moments of their batch, so its answer for "
