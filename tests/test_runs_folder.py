@@ -39,8 +39,8 @@ def test_what_killed_processes_left_does_not_hold_up_the_next(tmp_path: Path) ->
     (tmp_path / "run" / ".export-abc.part").mkdir(parents=True)
     (tmp_path / "run" / ".export-abc.part" / "weights.safetensors").write_text("half")
     (tmp_path / "run" / ".result.json-abc.part").write_text("half")
-    with writing_to(tmp_path / "run", resume=True) as folder:
-        left = {path.name for path in folder.iterdir()}
+    with writing_to(tmp_path / "run", resume=True) as held:
+        left = {path.name for path in held.path.iterdir()}
     assert left == {".lock", ".export-abc.part"}, "the folder may be that of an export that goes on"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -276,6 +276,18 @@ class RunConfig(_Frozen):
 
     def identity(self, *, seed: bool = True) -> str:
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
+        return hashlib.sha256(json.dumps(self._shaping(seed=seed), sort_keys=True).encode()).hexdigest()
+
+    def unlike(self, other: RunConfig, *, seed: bool = True) -> str:
+        """How this configuration differs from another in what shapes the numbers, in words ("settings.rounds is 2, not
+        12"); empty where their identities are the same."""
+        own, theirs = (dict(_flat(config._shaping(seed=seed))) for config in (self, other))
+        differing = [key for key in {**own, **theirs} if own.get(key) != theirs.get(key)]
+        told = [f"{key} is {_told(own.get(key))}, not {_told(theirs.get(key))}" for key in differing[:_MOST_TOLD]]
+        more = len(differing) - len(told)
+        return "; ".join([*told, *([f"and {more} more"] if more else [])])
+
+    def _shaping(self, *, seed: bool) -> dict[str, Any]:
         apart: dict[str, Any] = {
             "device": True,
             "group": True,
@@ -284,5 +296,20 @@ class RunConfig(_Frozen):
             "seed": not seed,
             "settings": {"checkpoint_rounds", "checkpoint_minutes", "eval_every"},
         }
-        kept = self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
+
+
+_MOST_TOLD = 3
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below a mapping with where it stands ("settings.domain.mnist.flip")."""
+    if isinstance(value, Mapping) and value:
+        for key, each in cast("Mapping[str, Any]", value).items():
+            yield from _flat(each, f"{name}.{key}" if name else key)
+    elif value is not None and value != {}:
+        yield name, value
+
+
+def _told(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value) if isinstance(value, bool | list) else str(value)

@@ -7,7 +7,9 @@ UdbenchError                the user's mistake: one clear sentence, exit code 2
 │   └── DamagedImage        one image that cannot be decoded
 ├── BadPlugin               a plugin that breaks its contract
 │   └── PluginFailed        a plugin whose code failed while it was at work
-├── DiskFull, Unreachable   no room to write, no way to fetch
+├── NotWritten              a file or folder that cannot be written
+│   └── DiskFull            no room to write
+├── Unreachable             no way to fetch
 └── RunFailed               the run itself failed (a loss that is not finite): exit code 1
 
 Anything else that escapes is a bug of ours and shows its traceback.
@@ -62,6 +64,10 @@ class BadPlugin(UdbenchError):
 
 class PluginFailed(BadPlugin):
     """An error that escaped from a plugin's code, which is its cause."""
+
+
+class NotWritten(UdbenchError):
+    """A file or folder that cannot be written."""
 
 
 class RunFailed(UdbenchError):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
+import math
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
-from udbench.errors import UdbenchError
+from udbench.errors import NotWritten, RunFailed
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class DiskFull(UdbenchError):
+class DiskFull(NotWritten):
     """There is no room left where something was to be written."""
 
 
@@ -25,7 +28,7 @@ class DiskFull(UdbenchError):
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write into; it takes the path's place when the block ends well.
 
-    Leaves what was there and raises DiskFull, or UdbenchError when the folder cannot be written.
+    Leaves what was there and raises DiskFull, or NotWritten when the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -49,7 +52,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a whole file, or leave what was there. Raises DiskFull, or UdbenchError where nothing can be written."""
+    """Write a whole file, or leave what was there. Raises DiskFull, or NotWritten where nothing can be written."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -82,7 +85,7 @@ def write_new(path: Path, content: str) -> bool:
 def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename) -> Iterator[Path]:
     """A temporary folder beside `path` to write into; `put(folder, path)` gives it its name when the block ends well.
 
-    Leaves nothing otherwise. Raises DiskFull, or UdbenchError when nothing can be written there.
+    Leaves nothing otherwise. Raises DiskFull, or NotWritten when nothing can be written there.
     """
     path = Path(path)
     try:
@@ -102,6 +105,27 @@ def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def check_writable(folder: Path, remedy: str) -> None:
+    """Try at once what is to be written into a folder later, and leave nothing. The folder need not be there yet.
+
+    Raises NotWritten, whose sentence `remedy` ends ("choose another with --board DIR").
+    """
+    folder = Path(folder)
+    try:
+        nearest = next(path for path in (folder, *folder.parents, Path()) if os.path.lexists(path))
+        with tempfile.TemporaryDirectory(dir=nearest, prefix=".udbench-", suffix=".part"):
+            pass
+    except OSError as error:
+        raise type(made := explained(error, folder))(f"{made}; {remedy}") from error
+
+
+def check_file_writable(path: Path, remedy: str) -> None:
+    """The same for a file that is to be written, in the place of one that is there. Raises NotWritten."""
+    if Path(path).is_dir():
+        raise NotWritten(f"{path}: cannot be written: it is a folder; {remedy}")
+    check_writable(Path(path).parent, remedy)
+
+
 def sync_folder(folder: Path) -> None:
     """Make what was renamed in a folder outlast a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
@@ -111,11 +135,40 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def explained(error: OSError, path: Path) -> UdbenchError:
+def json_text(document: object, what: str, **how: Any) -> str:
+    """A document as JSON, `how` as json.dumps takes it; `what` is what errors call it.
+
+    Raises RunFailed for a number that is not finite, which JSON has no form for and which is no figure.
+    """
+    try:
+        return json.dumps(document, allow_nan=False, **how)
+    except ValueError:
+        place = next(_not_finite(document, ""), None)
+        if place is None:
+            raise
+        raise RunFailed(
+            f"{what} cannot be written: {place} is not finite, which is no figure; please report this, with the command"
+        ) from None
+
+
+def _not_finite(value: object, place: str) -> Iterator[str]:
+    """Where numbers stand in a document that are not finite, with what they are."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{place} = {value}" if place else f"{value}"
+    elif isinstance(value, Mapping):
+        for key, each in cast("Mapping[object, object]", value).items():
+            yield from _not_finite(each, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(cast("list[object]", value)):
+            yield from _not_finite(each, f"{place}[{number}]")
+
+
+def explained(error: OSError, path: Path) -> NotWritten:
     """An operating system's refusal in words."""
     if error.errno in FULL:
         return DiskFull(f"{path}: the disk is full; free some space, or choose a folder on another disk")
-    return UdbenchError(f"{path}: cannot be written: {error.strerror or error}")
+    return NotWritten(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def _umask() -> int:

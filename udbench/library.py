@@ -58,7 +58,7 @@ def run(
     BadData where images are not here, RunFailed for a loss that is not finite. On Ctrl-C what is there is saved, and
     the same call with `out` and `resume=True` goes on.
     """
-    from udbench.cli import jobs, origins, preparing
+    from udbench.cli import entries, jobs, origins, preparing
 
     place = None if data is None else Path(data)
     ask = jobs.ask(
@@ -80,12 +80,15 @@ def run(
         source=None if source is None else str(source),
     )
     jobs.check(ask)
+    on_board = None if board is None or ask.settings.eval_on != "test" else Path(board)
+    if on_board is not None:
+        names = [domain.spec.name for domain in ask.domains]
+        entries.check(on_board, ask.suite.name, names, part=ask.part, remedy="give another folder as `board`, or none")
     stores = preparing.prepared(ask.domains, place, ask.settings, workers=workers, skip_damaged=skip_damaged)
     if ask.before is not None:
         origins.check_images(ask.before, stores, kept=ask.kept)
     job = jobs.make(ask)
     # torch is imported only now
-    from udbench.boards.entry import add_entry
     from udbench.reporters import Nobody
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
@@ -93,9 +96,11 @@ def run(
     runs = Path("runs")
     folder = Path(out) if out is not None else (find_run(runs, job.config) if resume else None) or new_folder(runs)
     told = listener or Nobody()
+    if on_board is not None:
+        entries.check_id(on_board, folder, job.config.suite, job.config.domains, part=ask.part)
     result = execute(job, stores, folder, told, resume=resume, workers=preparing.cores(workers))
-    if board is not None and result.split == "test":
-        add_entry(Path(board), folder)
+    if on_board is not None:
+        entries.added(on_board, folder)
     return result
 
 

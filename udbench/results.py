@@ -87,6 +87,24 @@ class Environment(_Record):
     platform: str
 
 
+class Start(Environment):
+    """One start of a run: where and with what the rounds `first` to `last`, counted from 1, were done.
+
+    `last` is below `first` where it trained none and only scored. `network` is the domain whose network it was, where
+    networks share nothing.
+    """
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=0)
+    network: str = ""
+
+    @property
+    def rounds(self) -> str:
+        """Which rounds, in words."""
+        said = f"rounds {self.first:,} to {self.last:,}" if self.last >= self.first else "scoring"
+        return f"{self.network}, {said}" if self.network else said
+
+
 TrainedOn = Literal["train", "train+val"]
 
 SAID_TWICE = ("suite", "suite_version", "domains", "score", "arch", "adapter", "sharing", "recipe", "seed")
@@ -99,7 +117,8 @@ class RunResult(_Record):
     `trained_on`: all images that are not test images ("train+val"), or those less the part that the recipe's
     `val_fraction` keeps for validation ("train"). `checkpoint`: which weights were scored; the only rule there is
     takes the last round's, so none was chosen by its error. Whether data were complete stands with each score.
-    Schema 1 had neither of the two; they follow from its configuration.
+    Schema 1 had neither of the two; they follow from its configuration. `starts`: a run that was stopped has one for
+    each time that it went on, and `environment` is the last; older records have none.
     """
 
     schema_: int = Field(SCHEMA, alias="schema")
@@ -129,6 +148,7 @@ class RunResult(_Record):
     weights_sha256: str
     config: RunConfig
     environment: Environment
+    starts: tuple[Start, ...] = ()
     stores: dict[str, StoreRecord]
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
@@ -158,13 +178,50 @@ class RunResult(_Record):
         """Whether every domain had all its images and classes."""
         return all(score.complete for score in self.scores)
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Where a run's starts differ in what they were made with: each, in words; else nothing."""
+        facts = [_facts(start) for start in self.starts]
+        names = [name for each in facts[:1] for name in each if any(other[name] != each[name] for other in facts)]
+        if not names:
+            return ()
+        alike: list[tuple[Start, str]] = []
+        for start, each in zip(self.starts, facts, strict=True):
+            what = ", ".join(each[name] for name in names)
+            if alike and (alike[-1][0].network, alike[-1][1]) == (start.network, what):
+                alike[-1] = (alike[-1][0].model_copy(update={"last": start.last}), what)
+            else:
+                alike.append((start, what))
+        lost = self.starts[0].first - 1
+        return (
+            *([f"rounds 1 to {lost:,}: not recorded"] if lost else []),
+            *(f"{start.rounds}: {what}" for start, what in alike),
+        )
+
     def document(self) -> dict[str, Any]:
         """The record as plain JSON values, keys as in the file."""
         return self.model_dump(mode="json", by_alias=True)
 
     def dumps(self) -> str:
         """The file's text."""
-        return json.dumps(self.document(), indent=1) + "\n"
+        return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
+
+
+def _facts(start: Start) -> dict[str, str]:
+    """What a start was made with, a fact each, in words."""
+    plugins = ", ".join(f"{name} {version}" for name, version in sorted(start.plugins.items()))
+    return {
+        "udbench": f"udbench {start.udbench}",
+        "python": f"Python {start.python}",
+        "torch": f"torch {start.torch}",
+        "numpy": f"numpy {start.numpy}",
+        "plugins": plugins or "no plugins",
+        "hardware": start.hardware,
+        "device": start.device,
+        "threads": f"{start.threads} threads",
+        "world": f"{start.world} process{'' if start.world == 1 else 'es'}",
+        "platform": start.platform,
+    }
 
 
 def trained_on(val_fraction: float) -> TrainedOn:

@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from udbench.boards.entry import Entry, add_entry, board_folder, read_board
 from udbench.boards.ranking import _within_noise, mean_interval, rank, row_of
 from udbench.boards.scoring import against_chance, score_domain
+from udbench.boards.statistics import wilson_of
 from udbench.config import Transfer
 from udbench.errors import BadData, UdbenchError
 from udbench.results import RunResult, read_result
-from udbench.testing.records import made_result
+from udbench.testing.records import made_result, with_predictions
 
 
 def written(folder: Path, **changed: object) -> Path:
     """A run's folder whose result and predictions fit together."""
     folder.mkdir(parents=True)
-    (folder / "predictions.npz").write_bytes(b"predictions of " + folder.name.encode())
-    digest = hashlib.sha256((folder / "predictions.npz").read_bytes()).hexdigest()
-    result = made_result(folder.name, predictions_sha256=digest, **changed)
+    result, predictions = with_predictions(made_result(folder.name, **changed))
+    (folder / "predictions.npz").write_bytes(predictions)
     (folder / "result.json").write_text(result.dumps())
     return folder
 
@@ -129,6 +129,20 @@ def test_what_does_not_belong_on_a_board_is_refused(tmp_path: Path) -> None:
         add_entry(tmp_path, run)
 
 
+def test_predictions_that_cannot_be_are_refused_at_every_door_of_a_board(tmp_path: Path) -> None:
+    """Also where a run writes its own entry, as `board add --from` and `board verify` refuse others'."""
+    run = written(tmp_path / "ruined")
+    arrays = dict(np.load(run / "predictions.npz"))
+    arrays["left.log_probability"][3] = np.nan
+    np.savez(run / "predictions.npz", **arrays)
+    digest = hashlib.sha256((run / "predictions.npz").read_bytes()).hexdigest()
+    result = made_result("ruined", predictions_sha256=digest)
+    (run / "result.json").write_text(result.dumps())
+    with pytest.raises(BadData, match=r"'left' has log-probabilities that are none \(NaN"):
+        add_entry(tmp_path / "boards", run)
+    assert not (tmp_path / "boards").exists()
+
+
 def test_other_domains_have_a_board_of_their_own() -> None:
     whole = made_result()
     part = whole.model_copy(update={"config": whole.config.model_copy(update={"part_of_suite": True})})
@@ -225,6 +239,37 @@ def test_rows_within_noise_are_tied() -> None:
     close = [entry("a", (10.0, 20.0)), entry("b", (10.5, 20.5), adapter="b"), entry("c", (30.0, 20.0), adapter="c")]
     (table,) = rank(close)
     assert [row.tied for row in table.rows] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("errors", "n", "apart"),
+    [(4, 20, False), (4, 50, False), (4, 500, False), (5, 20, True), (6, 50, True), (6, 500, True), (56, 70, True)],
+)
+def test_a_row_without_errors_is_apart_from_others_by_newcombes_interval(errors: int, n: int, apart: bool) -> None:
+    """Wald's interval has width 0 there, and 0 of 20 against 1 of 20 would be told apart. 0 of 4 has Fisher's p 0.11
+    and more."""
+
+    def row(id: str, number: int) -> Entry:
+        labels = np.zeros(n, int)
+        told = score_domain("left", labels, (np.arange(n) < number).astype(int), np.array([1, 1]), True)
+        scores = (told, told.model_copy(update={"domain": "right"}))
+        made = made_result(id, scores=scores, mean_error=told.error, adapter=id)
+        one = {"domains": ("left",), "scores": (told,), "stores": {"left": made.stores["left"]}}
+        return Entry(path=Path(f"{id}.json"), result=made.model_copy(update=one), standing="reported")
+
+    (table,) = rank([row("none", 0), row("some", errors)])
+    first, second = table.rows
+    assert second.tied is not apart and second.at_best == (2 if apart else 1)
+    interval = mean_interval(first)
+    assert first.noise > 0 and interval.low == 0 and interval.high == pytest.approx(first.result.scores[0].high)
+
+
+def test_newcombes_interval_is_as_he_prints_it() -> None:
+    """His table II (1998), method 10: 56/70 - 48/80 has 0.0524 to 0.3339, and 9/10 - 3/10 has 0.1705 to 0.8090."""
+    for (a, m), (b, n), low in (((56, 70), (48, 80), 0.0524), ((9, 10), (3, 10), 0.1705)):
+        behind, ahead = wilson_of(a / m, m), wilson_of(b / n, n)
+        reach = np.hypot(a / m - behind[0], ahead[1] - b / n)
+        assert a / m - b / n - reach == pytest.approx(low, abs=1e-4)
 
 
 @pytest.mark.parametrize("change", [{"store": "other"}, {"suite_version": "2"}, {"domains": ("right", "left")}])

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from udbench import Launcher, Report, Task, UdbenchError, hookimpl
 from udbench.cli.launching import without_launching
-from udbench.testing.pretend import pretend
+from udbench.testing.pretend import pretend, write_result
 
 Call = Callable[..., Any]
 
@@ -94,6 +94,7 @@ def test_a_run_that_is_made_meanwhile_or_is_in_work_is_not_started(cli: Call, ru
         "time.sleep(0.3)"
     )
     words = ["sweep", "toys.toml", "--seeds", "2", "--launcher", "local", "--set", "launcher.cores=1", "--json"]
+    words.append("--no-board")
     cli(*words, "--set", "rounds=4")
     (own,) = Path("sweeps/toys").glob("own-*/seed-1")
     (own / "result.json").rename(own / "was.json")
@@ -180,14 +181,6 @@ def states(said: Any) -> list[str]:
     return [run["state"] for run in said.json["runs"]]
 
 
-def result_of(task: Task, runs: Path) -> None:
-    """What the run of a task would leave."""
-    options = dict(zip(task.words, task.words[1:], strict=False))
-    text = (runs / "result.json").read_text().replace("ADAPTER", options["--adapter"])
-    task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / "result.json").write_text(text.replace("ARCH", options["--arch"]).replace('"SEED"', "0"))
-
-
 def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     cli: Call, queue: Queue, runs: Path
 ) -> None:
@@ -215,7 +208,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     said = cli(*words)
     assert states(said) == ["queued", "queued"] and len(queue.tasks) == 3, "what failed is tried again"
     for task in queue.tasks[::2]:
-        result_of(task, runs)
+        write_result(task.folder, task.words, ("handwriting", "walkers"), id=str(len(task.words)) + task.words[2])
     queue.states.clear()
     assert states(cli("sweep", "toys.toml", "--status", "--json")) == ["done", "done"]
     assert "2 of them done" in cli(*words).err and len(queue.tasks) == 3

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from udbench.boards import entry
+from udbench.boards.entry import folder_of
+from udbench.files import DiskFull
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
@@ -35,10 +39,10 @@ def test_a_run_ends_on_its_board_and_json_is_all_that_is_answered(
     result = cli(*words, "--json").json
     assert len(left) == 1, "the other processes are left in peace"
     assert result["suite"] == "custom" and result["domains"] == ["folder-cones", "folder-rings"]
-    (entry,) = Path("leaderboards/custom").glob("*/*.json")
-    assert entry.stem == result["id"] and entry.with_suffix(".npz").is_file()
+    (written,) = Path("leaderboards/custom").glob("*/*.json")
+    assert written.stem == result["id"] and written.with_suffix(".npz").is_file()
     assert cli("show", result["id"], "--json").json == result
-    (table,) = cli("board", "show", f"custom/{entry.parent.name}", "--json").json
+    (table,) = cli("board", "show", f"custom/{written.parent.name}", "--json").json
     assert table["rows"][0]["entries"] == [result["id"]]
 
 
@@ -65,3 +69,47 @@ def test_a_folder_that_holds_a_run_is_not_written_over(cli: Call, words: list[st
     said = cli(*words, "--out", "mine/notes.txt/run")
     assert said.code == 2 and "a run cannot write to mine/notes.txt/run: Not a directory" in said.err
     assert "--out" in said.err and "Traceback" not in said.err
+
+
+def test_a_board_that_cannot_be_written_is_refused_before_anything_is_read_or_trained(
+    cli: Call, words: list[str]
+) -> None:
+    """As root may write anywhere, a file stands in the way."""
+    Path("taken").write_text("")
+    for board in ("taken", "taken/boards", "/proc/nope"):
+        said = cli(*words, "--board", board)
+        assert said.code == 2 and said.err.startswith(f"error: {board}/custom/") and "Traceback" not in said.err
+        assert said.err.endswith("; choose another folder with --board DIR, or write to none with --no-board\n")
+    Path("leaderboards").write_text("")
+    assert "leaderboards/custom/" in cli(*words).err
+    assert {path.name for path in Path().iterdir()} == {"cones", "rings", "taken", "leaderboards"}
+
+
+def test_an_id_that_is_another_entrys_is_told_before_training(cli: Call, words: list[str]) -> None:
+    folder = folder_of(Path("leaderboards"), "custom", ["folder-cones", "folder-rings"], part=False)
+    folder.mkdir(parents=True)
+    (folder / "one.json").write_text("{}")
+    said = cli(*words, "--out", "runs/one")
+    assert said.code == 2 and f"{folder / 'one.json'} is another run's entry" in said.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_a_run_whose_entry_cannot_be_written_is_complete_and_says_how_it_is_added(
+    cli: Call, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = entry.add_entry
+    monkeypatch.setattr(entry, "add_entry", lambda root, run: (_ for _ in ()).throw(DiskFull("x: the disk is full")))
+    said = cli(*words, "--out", "my run")
+    assert said.code == 1 and "the run in my run is complete, but its entry could not be added: x: the disk" in said.err
+    command = said.err.splitlines()[-1].partition("once that is mended: ")[2]
+    assert command == "udbench board add 'my run' --board leaderboards" and Path("my run/result.json").exists()
+    monkeypatch.setattr(entry, "add_entry", add)
+    assert cli(*shlex.split(command)[1:]).code == 0
+
+
+@pytest.mark.slow
+def test_a_run_whose_last_update_ruined_it_ends_with_1_and_is_on_no_board(cli: Call, words: list[str]) -> None:
+    said = cli(*words, "--set", "lr=1e30", "--set", "rounds=1", "--out", "ruined")
+    assert said.code == 1 and "not finite" in said.err and "Traceback" not in said.err and said.out == ""
+    assert not list(Path("leaderboards").rglob("*.json")) and not Path("ruined/result.json").exists()

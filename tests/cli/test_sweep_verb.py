@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from udbench import Study, hookimpl
+from udbench import Recipe, Study, hookimpl
 from udbench.cli import sweep as verb
 from udbench.cli import sweeping
+from udbench.testing.pretend import write_result
 from udbench.testing.records import made_result
 
 Call = Callable[..., Any]
@@ -51,14 +52,8 @@ class Made:
         self.calls.append(options)
         if reason := self.fail(options):
             return reason
-        adapter, seed = options["--adapter"], int(options["--seed"])
-        text = made_result("0a1b2c3d", (10.0 + 2 * seed, 20.0), adapter=adapter, seed=seed).dumps()
-        document = json.loads(text.replace('"left"', '"handwriting"').replace('"right"', '"walkers"'))
-        for where in (document, document["config"]):
-            where.update(arch=options["--arch"], sharing=options["--sharing"])
-        folder = Path(options["--out"])
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result.json").write_text(json.dumps(document))
+        errors = (10.0 + 2 * int(options["--seed"]), 20.0)
+        write_result(Path(options["--out"]), words, ("handwriting", "walkers"), errors, f"{len(self.calls):08x}")
         return ""
 
 
@@ -195,14 +190,14 @@ def test_other_settings_are_other_runs(cli: Call, made: Made) -> None:
 
 @pytest.mark.parametrize("content", ["{", '{"schema": 9}', "[]"])
 def test_a_result_that_cannot_be_read_is_left_as_it_is_and_told(cli: Call, made: Made, content: str) -> None:
-    cli("sweep", study())
+    cli("sweep", study(), "--no-board")
     (path,) = Path("sweeps/toys").glob("own-*/seed-0/result.json")
     path.write_text(content)
-    said = cli("sweep", study())
+    said = cli("sweep", study(), "--no-board")
     assert said.code == 1 and f"failed: own, seed 0: {path}" in said.err and "own (1 failed)" in said.out
     assert "Remove this file" in said.err and path.read_text() == content and len(made.calls) == 2
     path.unlink()
-    assert cli("sweep", study()).code == 0 and len(made.calls) == 3
+    assert cli("sweep", study(), "--no-board").code == 0 and len(made.calls) == 3
 
 
 @pytest.mark.parametrize(
@@ -299,7 +294,7 @@ def test_what_error_costs_in_parameters_is_printed_and_drawn(
     cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
-    said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg")
+    said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg", "--no-board")
     assert said.code == 0 and said.err.splitlines()[-1] == "figure: figures/error.svg"
     assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
     assert "the change of the mean error in points for each doubling" in " ".join(said.out.split())
@@ -375,3 +370,92 @@ def test_no_room_for_the_reason_is_told(cli: Call, made: Made) -> None:
     made.fail = lambda options: "reason"
     said = cli("sweep", study())
     assert said.code == 2 and "cannot be written" in said.err
+
+
+RECIPE = "rounds = {}\nimage_size = 16\nbatch_size = 4\nlr = 0.01\n"
+
+
+def with_recipe_file(rounds: int, more: str = "") -> str:
+    Path("mine.toml").write_text(RECIPE.format(rounds) + more)
+    return study(STUDY.replace('recipe = "pocket"', 'recipe = "./mine.toml"').replace("rounds = 4, ", ""))
+
+
+@pytest.mark.parametrize(
+    ("rounds", "more", "differing"),
+    [
+        (12, "", "settings.rounds is 2, not 12"),
+        (2, "weight_decay = 0.3\n", "settings.weight_decay is 0.0001, not 0.3"),
+        (2, "private_gradient = 'mean'\n", "settings.private_gradient is own, not mean"),
+    ],
+)
+def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_not_averaged(
+    cli: Call, made: Made, rounds: int, more: str, differing: str
+) -> None:
+    """A run's folder is named by the recipe's name: 2 rounds and 12 were once "n=2, 58.3 ± 11.8"."""
+    assert cli("sweep", with_recipe_file(2), "--no-board").code == 0
+    said = cli("sweep", with_recipe_file(rounds, more), "--seeds", "2", "--no-board", "--json")
+    assert said.code == 1 and len(made.calls) == 4
+    assert [(row["n"], row["of"], row["state"]) for row in said.json["rows"]] == [(1, 2, "1 failed")] * 2
+    assert [row["mean_error"] for row in said.json["rows"]] == [16.0, 16.0], "of the new runs alone"
+    (own,) = Path("sweeps/toys").glob("own-*/seed-0")
+    (line,) = [line for line in said.err.splitlines() if line.startswith("failed: own, seed 0: ")]
+    assert f"{own} holds a run that was not made as its row asks for now: {differing}" in line
+    assert "move that folder away, and the next sweep makes the run anew" in line
+    own.rename("away")
+    assert cli("sweep", "toys.toml", "--seeds", "2", "--no-board").err.count("[1/1] own, seed 0") == 1
+    assert (own / "result.json").exists()
+    Path("mine.toml").unlink()
+    said = cli("sweep", "toys.toml", "--status", "--no-board")
+    assert (
+        said.code == 1 and "what its row asks for cannot be looked up: --recipe ./mine.toml: no such file" in said.err
+    )
+
+
+def test_a_recipe_of_a_plugin_that_changed_counts_as_another(
+    cli: Call, made: Made, with_plugins: Callable[..., None]
+) -> None:
+    def installed(rounds: int) -> None:
+        recipe = Recipe(name="theirs", settings={"rounds": rounds, "image_size": 16, "batch_size": 4})
+        with_plugins(mine=SimpleNamespace(udbench_recipes=hookimpl(lambda: [recipe])))
+
+    file = study(STUDY.replace('recipe = "pocket"', 'recipe = "theirs"').replace("rounds = 4, ", ""))
+    installed(3)
+    assert cli("sweep", file, "--no-board").code == 0
+    installed(4)
+    said = cli("sweep", file, "--status", "--no-board")
+    assert said.code == 1 and said.err.count("settings.rounds is 3, not 4") == 2
+
+
+def test_precision_that_is_asked_for_is_part_of_what_a_row_asks(cli: Call, made: Made) -> None:
+    assert cli("sweep", study(), "--no-board").code == 0
+    assert cli("sweep", "toys.toml", "--status", "--no-board").code == 0, "auto takes either"
+    said = cli("sweep", "toys.toml", "--status", "--no-board", "--precision", "bf16")
+    assert said.code == 1 and "precision is fp32, not bf16" in said.err
+
+
+def test_a_board_that_cannot_be_written_is_refused_before_anything_runs(cli: Call, made: Made) -> None:
+    Path("taken").write_text("")
+    for words, place in ((["--board", "taken/b"], "taken/b"), (["--no-board", "--out", "taken/o"], "taken/o")):
+        said = cli("sweep", study(), *words)
+        assert said.code == 2 and f"{place}: cannot be written: Not a directory; " in said.err and not made.calls
+
+
+def test_entries_that_a_board_lacks_are_added_of_runs_that_are_done(cli: Call, made: Made) -> None:
+    assert cli("sweep", study(), "--no-board").code == 0 and not Path("leaderboards").exists()
+    said = cli("sweep", "toys.toml", "--board", "other")
+    assert said.code == 0 and said.err.count("(its entry was missing)") == 2 and len(made.calls) == 2
+    assert len(list(Path("other").rglob("*.json"))) == len(list(Path("other").rglob("*.npz"))) == 2
+    again = cli("sweep", "toys.toml", "--board", "other")
+    assert again.code == 0 and "missing" not in again.err
+    assert "missing" not in cli("sweep", "toys.toml", "--status", "--board", "third").err
+    assert not Path("third").exists()
+
+
+def test_an_entry_that_cannot_be_added_fails_the_sweep_and_says_how_it_is_added(cli: Call, made: Made) -> None:
+    assert cli("sweep", study(), "--no-board").code == 0
+    (own,) = Path("sweeps/toys").glob("own-*/seed-0")
+    (own / "predictions.npz").unlink()
+    said = cli("sweep", "toys.toml")
+    assert said.code == 1 and f"the run in {own} is complete, but its entry could not be added" in said.err
+    assert f"udbench board add {own} --board leaderboards" in said.err
+    assert len(list(Path("leaderboards").rglob("*.json"))) == 1, "the others are added"

@@ -12,7 +12,7 @@ from udbench.errors import BadData
 from udbench.pages import report
 from udbench.pages.methods import Known
 from udbench.pages.report import write_report
-from udbench.results import read_result
+from udbench.results import Start, read_result
 
 Read = Callable[[Path, str], str]
 
@@ -45,6 +45,19 @@ def test_a_report_has_curves_errors_times_and_mistakes(run: Path, entries: Path,
     assert "training 1.0 s" in text and "first tenth of the log 8 images a second; the others 8" in text
     assert html.count("<img ") == 12, "six of each domain at most"
     assert path.read_bytes() == write_report(run, entries, Known(), "0").read_bytes()
+
+
+def test_a_run_that_went_on_elsewhere_says_so_in_its_report(run: Path, entries: Path, read: Read) -> None:
+    write_report(run, entries, Known(), "0")
+    assert "went on in another environment" not in read(run, "report.html")
+    result = read_result(run / "result.json")
+    made = result.environment.model_dump()
+    starts = (Start(**made, first=1, last=2), Start(**{**made, "torch": "3 <b>"}, first=3, last=3))
+    (run / "result.json").write_text(result.model_copy(update={"starts": starts}).dumps())
+    write_report(run, entries, Known(), "0")
+    text = read(run, "report.html")
+    assert "went on in another environment" in text
+    assert "rounds 1 to 2: torch 2" in text and "rounds 3 to 3: torch 3 &lt;b&gt;" in (run / "report.html").read_text()
 
 
 def test_pictures_are_bounded_in_number_and_size(

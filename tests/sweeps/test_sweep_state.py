@@ -15,7 +15,7 @@ from udbench.errors import UdbenchError
 from udbench.published import PublishedTable
 from udbench.results import RunResult, trained_on
 from udbench.sweeps.grid import Plan, expand
-from udbench.sweeps.state import Run, forget_failure, note_failure, run_of, runs_of, wait_until_free
+from udbench.sweeps.state import Lookup, Run, forget_failure, note_failure, run_of, runs_of, wait_until_free
 from udbench.sweeps.table import study_table
 from udbench.testing.records import made_result
 
@@ -255,3 +255,50 @@ def test_other_budgets_are_told_with_the_rows_that_had_them(tmp_path: Path) -> N
     assert "trained for 3 rounds of 16 at 64x64 px, sgd, lr 0.1 (fp32 on h): own" in said
     assert "trained for 3 rounds of 4 at 16x32 px, sgd, lr 0.01 (fp32 on h): shared" in said
     assert "same images" not in said, "images of another size are other files, and asked for"
+
+
+@pytest.mark.parametrize(
+    ("older", "said"),
+    [
+        ({"store": "older"}, "it has other images of left, right"),
+        ({"precision": "bf16"}, "precision is bf16, not fp32"),
+        ({"weight_decay": 0.3}, "settings.weight_decay is 0.3, not 0.0001"),
+    ],
+)
+def test_seeds_of_a_row_are_one_method_on_the_same_images_and_the_newest_counts(
+    tmp_path: Path, older: dict[str, Any], said: str
+) -> None:
+    made = plan()
+    first, second, *_ = runs_of(made, tmp_path)
+    before = result(first, (50.0, 50.0), **({"store": older["store"]} if "store" in older else {}))
+    if "precision" in older:
+        before = before.model_copy(update={"config": before.config.model_copy(update=older)})
+    if "weight_decay" in older:
+        before = with_settings(before, **older)
+    put(first, before)
+    put(second, result(second, (10.0, 20.0), finished="2026-01-02T00:00:00+00:00"))
+    runs = runs_of(made, tmp_path)
+    assert states(runs) == ["failed", "done", "missing", "missing"]
+    assert f"{first.folder} holds a run that differs from that of seed 1, which is newer: {said}. It" in runs[0].reason
+    row = study_table(made, runs, None).rows[0]
+    assert (row.n, row.mean, row.state) == (1, 15.0, "1 failed")
+
+
+def test_an_entry_of_a_board_on_other_images_is_no_run_of_this_study(tmp_path: Path) -> None:
+    made = plan()
+    first, second, *_ = runs_of(made, tmp_path)
+    put(second, result(second, finished="2026-01-02T00:00:00+00:00"))
+    entry = tmp_path / "entry.json"
+    lookup = Lookup(known=lambda row, seed: (entry, result(first, store="theirs")) if row is made.rows[0] else None)
+    assert states(runs_of(made, tmp_path, lookup)) == ["missing", "done", "missing", "missing"]
+
+
+def test_what_differs_from_what_a_row_asks_for_now_is_told(tmp_path: Path) -> None:
+    made = plan(seeds=1)
+    own, shared = runs_of(made, tmp_path)
+    put(own, result(own))
+    put(shared, result(shared))
+    lookup = Lookup(unlike=lambda row, seed, _: "settings.rounds is 2, not 12" if row is made.rows[0] else "")
+    runs = runs_of(made, tmp_path, lookup)
+    assert states(runs) == ["failed", "done"] and str(own.folder) in runs[0].reason
+    assert "not made as its row asks for now: settings.rounds is 2, not 12." in runs[0].reason

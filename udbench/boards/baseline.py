@@ -5,7 +5,6 @@ Source: Rebuffi, Bilen, Vedaldi. Learning multiple visual domains with residual 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.boards.ranking import Row, Table
 from udbench.errors import BadData, BadSetting
-from udbench.files import write_new
+from udbench.files import json_text, write_new
 
 SCHEMA = 1
 FOLDER = "baselines"
@@ -86,7 +85,7 @@ def add_baseline(
             if before.model_copy(update={"version": baseline.version}) == baseline:
                 return folder / FOLDER / f"{before.version}.json", before
         path = folder / FOLDER / f"{baseline.version}.json"
-        if write_new(path, json.dumps(baseline.model_dump(mode="json", by_alias=True), indent=1) + "\n"):
+        if write_new(path, json_text(baseline.model_dump(mode="json", by_alias=True), str(path), indent=1) + "\n"):
             return path, baseline
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,22 +39,30 @@ class Refused:
 
 
 def board_folder(root: Path, result: RunResult) -> Path:
-    """Where a result belongs: its suite's folder; for another set of domains, one named by a hash of them."""
-    if reserved := {*result.suite.split("/")} & RESERVED:
-        raise BadData(f"a suite cannot be called '{result.suite}': '{min(reserved)}' is a folder of every board")
-    if result.suite == "custom" or result.config.part_of_suite:
-        digest = hashlib.sha256("\n".join(result.domains).encode()).hexdigest()[:12]
-        return root / result.suite / (digest if result.suite == "custom" else f"part-{digest}")
-    return root / result.suite
+    """Where a result belongs on the boards below `root`."""
+    return folder_of(root, result.suite, result.domains, part=result.config.part_of_suite)
+
+
+def folder_of(root: Path, suite: str, domains: Sequence[str], *, part: bool) -> Path:
+    """Where runs of these domains belong: their suite's folder; for another set of domains, one named by a hash of
+    them."""
+    if reserved := {*suite.split("/")} & RESERVED:
+        raise BadData(f"a suite cannot be called '{suite}': '{min(reserved)}' is a folder of every board")
+    if suite == "custom" or part:
+        digest = hashlib.sha256("\n".join(domains).encode()).hexdigest()[:12]
+        return root / suite / (digest if suite == "custom" else f"part-{digest}")
+    return root / suite
 
 
 def add_entry(root: Path, run: Path) -> Path:
     """Put a run's result and predictions on their board; return the entry's path.
 
     The predictions are written first and the record last, so half an entry is never seen. The same run again
-    is no change. Raises BadData when the run was not scored on test images or its files do not fit together,
-    UdbenchError when another entry has its id.
+    is no change. Raises BadData when the run was not scored on test images, its files do not fit together or its
+    predictions cannot be, UdbenchError when another entry has its id.
     """
+    from udbench.boards.predictions import read_predictions
+
     result = read_result(run / "result.json")
     if result.split != "test":
         raise BadData(f"{run}: boards take test scores only, and this run was scored on '{result.split}'")
@@ -61,6 +70,7 @@ def add_entry(root: Path, run: Path) -> Path:
     content = read_capped(predictions)
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
         raise BadData(f"{predictions} is not the file that result.json was made from; run it again")
+    read_predictions(content, result, str(predictions))
     path = board_folder(root, result) / f"{result.id}.json"
     if path.exists():
         if read_result(path) == result:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.errors import BadData
-from udbench.files import atomic_write
+from udbench.files import atomic_write, json_text
 from udbench.results import RunResult
 
 SCHEMA = 1
@@ -81,7 +80,7 @@ def mark_path(entry: Path) -> Path:
 def write_mark(entry: Path, mark: Mark) -> Path:
     """Keep a mark, in the place of an earlier one."""
     path = mark_path(entry)
-    atomic_write(path, json.dumps(mark.model_dump(mode="json", by_alias=True), indent=1) + "\n")
+    atomic_write(path, json_text(mark.model_dump(mode="json", by_alias=True), str(path), indent=1) + "\n")
     return path
 
 

@@ -110,7 +110,8 @@ MEASURES: tuple[Measure, ...] = (
         name="noise",
         unit="points",
         lower_is_better=True,
-        definition="Half of a 95 % interval of the mean error that comes from the number of test images alone. The "
+        definition="Half of a 95 % interval of the mean error that comes from the number of test images alone, by the "
+        "domains' Wilson intervals, so that it is not 0 where nothing was told wrongly. The "
         "same images told in several draws are no more images.",
     ),
 )

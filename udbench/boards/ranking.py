@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from udbench.boards.entry import Entry
 from udbench.results import RunResult
 
-Z = 1.96
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -21,7 +19,7 @@ class Row:
     rank that noise leaves open: one more than the rows that are ahead of it by more. Of two entries of one seed the
     verified one counts, and of those that are alike the one that was finished first. Errors in percent, over seeds:
     `mean_error` the mean, `spread` the standard deviation (None for one seed), `noise` half of a 95 % interval from the
-    number of test images. `errors` are the domains' means.
+    number of test images, which reaches `below` and `above` the mean. `errors` are the domains' means.
     """
 
     rank: int
@@ -31,6 +29,8 @@ class Row:
     mean_error: float
     spread: float | None
     noise: float
+    below: float
+    above: float
     errors: dict[str, float]
 
     @property
@@ -119,11 +119,11 @@ def _far(rows: Sequence[Row]) -> list[int]:
     means = [row.mean_error for row in rows]
     fewest = min((row.seeds for row in rows if row.spread is not None), default=0)
     student = _student(fewest - 1) if fewest else 0.0
-    reach = [row.noise**2 + student**2 * (row.spread or 0) ** 2 / row.seeds for row in rows]
-    widest = max(reach)
+    seeds = [student**2 * (row.spread or 0) ** 2 / row.seeds for row in rows]
+    widest = max(row.above**2 + own for row, own in zip(rows, seeds, strict=True))
     return [
-        bisect_left(means, row.mean_error - math.sqrt(own + widest) * (1 + 1e-9), 0, place)
-        for place, (row, own) in enumerate(zip(rows, reach, strict=True))
+        bisect_left(means, row.mean_error - math.sqrt(row.below**2 + own + widest) * (1 + 1e-9), 0, place)
+        for place, (row, own) in enumerate(zip(rows, seeds, strict=True))
     ]
 
 
@@ -138,7 +138,8 @@ def row_of(entries: Sequence[Entry]) -> Row:
         / len(means)
         for name in domains
     }
-    variance = sum(_variance(entries, name, error) for name, error in errors.items()) / len(domains) ** 2
+    reaches = [_reach(entries, name, error) for name, error in errors.items()]
+    below, above = (math.hypot(*side) / len(domains) for side in zip(*reaches, strict=True))
     return Row(
         rank=0,
         tied=False,
@@ -146,20 +147,25 @@ def row_of(entries: Sequence[Entry]) -> Row:
         entries=tuple(entries),
         mean_error=mean,
         spread=spread,
-        noise=Z * math.sqrt(variance),
+        noise=(below + above) / 2,
+        below=below,
+        above=above,
         errors=errors,
     )
 
 
-def _variance(entries: Sequence[Entry], domain: str, error: float) -> float:
-    """Of a domain's error, from its test images: binomial, or by the record's own interval where the same images were
-    told in several draws, which are no more images."""
+def _reach(entries: Sequence[Entry], domain: str, error: float) -> tuple[float, float]:
+    """How far Wilson's interval of a domain's error reaches below and above it: of its test images, or the record's own
+    where the same images were told in several draws, which are no more images."""
     from udbench.boards.predictions import draws_of
+    from udbench.boards.statistics import wilson_of
 
     scores = [score for entry in entries for score in entry.result.scores if score.domain == domain]
     if draws_of(entries[0].result) == 1:
-        return error * (100 - error) / scores[0].n
-    return sum(((score.high - score.low) / (2 * Z)) ** 2 for score in scores) / len(scores)
+        low, high = (100 * end for end in wilson_of(error / 100, scores[0].n))
+        return error - low, high - error
+    below, above = ([score.error - score.low for score in scores], [score.high - score.error for score in scores])
+    return math.hypot(*below) / len(below) ** 0.5, math.hypot(*above) / len(above) ** 0.5
 
 
 def mean_interval(row: Row) -> Interval:
@@ -168,7 +174,7 @@ def mean_interval(row: Row) -> Interval:
 
     seeds = over_seeds([entry.result.mean_error for entry in row.entries])
     if seeds.low is None or seeds.high is None:
-        low, high = row.mean_error - row.noise, row.mean_error + row.noise
+        low, high = row.mean_error - row.below, row.mean_error + row.above
     else:
         low, high = seeds.low, seeds.high
     return Interval(low=max(0.0, low), high=min(100.0, high), of_seeds=seeds.low is not None)
@@ -177,11 +183,15 @@ def mean_interval(row: Row) -> Interval:
 def _within_noise(ahead: Row, behind: Row) -> bool:
     """Whether two mean errors differ by less than the test images (and, with several seeds, the seeds) can tell.
 
-    From the records alone, as if the two were scored on different images; `compare` pairs the images and tells more
+    The difference's interval from the images is Newcombe's, of the Wilson intervals of its two sides. From the records
+    alone, as if the two were scored on different images; `compare` pairs the images and tells more
     apart.
+
+    Source: Newcombe. Interval estimation for the difference between independent proportions. Statistics in Medicine
+    1998, method 10.
     """
     gap = behind.mean_error - ahead.mean_error
-    images = math.hypot(ahead.noise, behind.noise)
+    images = math.hypot(ahead.above, behind.below)
     several = [(row.spread, row.seeds) for row in (ahead, behind) if row.spread is not None]
     if gap <= images or not several:
         return gap <= images
@@ -217,6 +227,7 @@ def remarks(row: Row) -> list[str]:
     result = row.result
     said = sorted({entry.remark for entry in row.entries if entry.remark})
     said += [] if row.complete else ["incomplete data"]
+    said += ["trained in several environments"] if any(entry.result.environments for entry in row.entries) else []
     said += ["mixed batches"] if result.config.settings.batch == "mixed" else []
     if moved := result.config.transfer:
         said.append(f"train {moved.train}, from run {moved.run} on {len(moved.domains)} domains")

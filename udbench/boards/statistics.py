@@ -65,6 +65,16 @@ def wilson(errors: float, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def wilson_of(rate: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a rate, 0 to 1, over `n` images, which several seeds may share."""
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    centre = rate + z**2 / (2 * n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return max(0.0, (centre - half) / (1 + z**2 / n)), min(1.0, (centre + half) / (1 + z**2 / n))
+
+
 def over_seeds(values: Sequence[float]) -> Seeds:
     """Mean, standard deviation and Student's interval of one figure per seed."""
     n, mean = len(values), float(np.mean(values))

@@ -89,6 +89,7 @@ def bench(
     """
     from udbench.cli import jobs
     from udbench.errors import BadSetting
+    from udbench.files import check_file_writable
 
     wanted = _contenders(only) if what == "step" else ()
     _check(what, only, profile, plot, workers, worlds, against)
@@ -96,8 +97,10 @@ def bench(
         return _startup(turns, json=json)
     if what == "images":
         return _images(turns, workers, json=json)
-    if profile is not None and profile.suffix != ".json":
-        raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+    if profile is not None:
+        if profile.suffix != ".json":
+            raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+        check_file_writable(profile, "give another file with --profile")
     if what == "methods":
         bench_methods.adapters(against)
     ask = jobs.ask(
@@ -160,11 +163,13 @@ def _check(
         if value is not None and what != part:
             raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")
     if plot is not None:
+        from udbench.files import check_file_writable
         from udbench.plots import need_matplotlib
 
         need_matplotlib()
         if plot.suffix != ".svg":
             raise BadSetting(f"--plot {plot}: name an .svg file")
+        check_file_writable(plot, "give another file with --plot")
 
 
 def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: bool) -> None:

@@ -41,6 +41,7 @@ def build(
     import udbench
     from udbench.cli.board import published
     from udbench.errors import BadSetting
+    from udbench.files import check_writable
     from udbench.pages.site import Asked
     from udbench.pages.site import build as built
 
@@ -50,6 +51,7 @@ def build(
         raise BadSetting(f"--runs {missing[0]}: there is no such folder")
     if markdown:
         return _markdown(board, check=check, json=json)
+    check_writable(out.parent, "give another folder with --out")
     asked = Asked(
         root=board,
         known=known(),

@@ -121,9 +121,13 @@ def _choices(whole: Comparison) -> list[Choice]:
 
 def _check_plot(plot: Path | None) -> None:
     from udbench.errors import BadSetting
+    from udbench.files import check_file_writable
 
-    if plot is not None and plot.suffix != ".svg":
+    if plot is None:
+        return
+    if plot.suffix != ".svg":
         raise BadSetting(f"--plot {plot}: figures are SVG files; give a name that ends in .svg")
+    check_file_writable(plot, "give another file with --plot")
 
 
 def _write_plot(path: Path, whole: Comparison, choices: Sequence[Choice]) -> None:

@@ -52,10 +52,12 @@ def verify(
     import udbench
     from udbench.boards.changes import changes_since
     from udbench.boards.entry import read_board
+    from udbench.boards.marks import FOLDER
     from udbench.boards.verify import Here, verify_entry, with_copies
     from udbench.cli import board_again
     from udbench.cli.board_add import suites
     from udbench.errors import BadSetting, RunFailed
+    from udbench.files import check_writable
 
     if since is not None and (what or weights or reproduce):
         raise BadSetting("--since chooses the entries itself; leave entries, --weights and --reproduce out")
@@ -69,6 +71,9 @@ def verify(
     if (run is not None or reproduce) and len(paths) != 1:
         raise BadSetting(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
     scores = {item.name: item.value.compute for item in context.registry().items("scores")}
+    if not check:
+        for folder in dict.fromkeys(path.parent for path in paths):
+            check_writable(folder / FOLDER, "marks are kept there; --check writes none")
     if run is not None or reproduce:
         board_again.make_ready(paths[0], data, reproduce=reproduce)
     here = Here(find=_finder(data), scores=scores, suites=suites(), udbench=udbench.__version__)

@@ -227,8 +227,10 @@ def sheet(
 ) -> None:
     """Draw a contact sheet of each domain, class names under the pictures."""
     from udbench.data.sheet import contact_sheet
+    from udbench.files import check_writable
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
+    check_writable(out, "give another folder with --out")
     if available:
         members = preparing.available(members, data)
     for store in preparing.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):

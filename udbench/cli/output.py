@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import unicodedata
@@ -82,7 +81,9 @@ def emit_json(document: object) -> None:
     """The one JSON document of an answer. What JSON has no form for (a path, a plugin's own object) is its text."""
     if process():
         return
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=True, default=str) + "\n")
+    from udbench.files import json_text
+
+    sys.stdout.write(json_text(document, "the answer", indent=1, ensure_ascii=True, default=str) + "\n")
 
 
 def clean(text: str) -> str:

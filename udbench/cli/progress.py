@@ -16,7 +16,7 @@ from rich.text import Text
 
 from udbench.cli import output
 from udbench.errors import UdbenchError
-from udbench.files import atomic_write, explained
+from udbench.files import atomic_write, explained, json_text
 from udbench.reporters import Listener, Step
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ class LogFile:
 
     def __init__(self, folder: Path) -> None:
         self._top = self._path = folder / "log.jsonl"
+        self._waiting: list[str] = []
 
     def started(self, about: Mapping[str, Any]) -> None:
         self._path = Path(about["folder"]) / "log.jsonl"
+        self._waiting.clear()
         atomic_write(self._path, "".join(_kept(self._path, int(about["start"]))))
         self._write("started", dict(about))
 
@@ -91,11 +93,18 @@ class LogFile:
         self._write("finished", {"mean_error": result["mean_error"], "seconds": result["seconds"]})
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
+        self._waiting.append(json_text({"event": event, **fields}, str(self._path)) + "\n")
         try:
             with self._path.open("a") as file:
-                file.write(json.dumps({"event": event, **fields}) + "\n")
+                file.write("".join(self._waiting))
+        except FileNotFoundError:  # the folder was removed; the next checkpoint makes it again
+            if len(self._waiting) == 1:
+                output.note(f"{self._path.parent} was removed while the run is at work; the next checkpoint makes it "
+                            "again, and its log goes on from here")  # fmt: skip
+            return
         except OSError as error:
             raise explained(error, self._path) from error
+        self._waiting.clear()
 
 
 def _kept(path: Path, start: int) -> list[str]:

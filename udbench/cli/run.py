@@ -114,7 +114,7 @@ def run(
 
     For example: udbench run --adapter domain-bn --arch resnet38
     """
-    from udbench.cli import jobs, launching
+    from udbench.cli import entries, jobs, launching
     from udbench.reporters import Reporter
 
     place, settings = launching.choose(launcher, settings or [])
@@ -139,6 +139,9 @@ def run(
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
     started = int(os.environ.get("WORLD_SIZE", "1"))
     jobs.check(ask, max(processes, started))
+    on_board = not no_board and ask.settings.eval_on == "test"
+    if on_board and not dry_run:
+        entries.check(board, ask.suite.name, [domain.spec.name for domain in ask.domains], part=ask.part)
     if max(processes, started) > 1 or place:
         if dry_run:
             leave = "--launcher" if launcher else "--processes"
@@ -177,7 +180,7 @@ def run(
             reporters,
             resume,
             board,
-            no_board,
+            on_board,
             workers,
             json,
         )
@@ -197,19 +200,21 @@ def _one(
     reporters: Sequence[Reporter],
     resume: bool,
     board: Path,
-    no_board: bool,
+    on_board: bool,
     workers: int | None,
     json: bool,
 ) -> RunResult:
     """One seed: run it, show its errors, put it on its board."""
-    from udbench.boards.entry import add_entry
-    from udbench.cli import report
+    from udbench.cli import entries, report
     from udbench.cli.progress import Listeners, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
     folder = comm.tell(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
+    if on_board:
+        config = job.config
+        entries.check_id(board, folder, config.suite, config.domains, part=config.part_of_suite)
     screen = Screen(output.notes())
     watching = [screen, LogFile(folder)] if comm.first else []
     told = {reporter.name: reporter.open(folder) for reporter in reporters} if comm.first else {}
@@ -231,9 +236,9 @@ def _one(
     say = output.note if json else output.say
     page = report.written(folder, board)
     say(f"result  {folder / 'result.json'}" + (f"     report  {page}" if page else ""))
-    if no_board or result.split != "test":
+    if not on_board:
         return result
-    path = add_entry(board, folder)
+    path = entries.added(board, folder)
     say(f"board   {path}   {_place(path, board)}")
     return result
 

@@ -86,6 +86,10 @@ def show_result(result: RunResult) -> None:
         f"{result.seconds:.0f} s of training, {result.images_per_second:.0f} images/s on {environment.hardware}, "
         f"{environment.device}, {result.config.precision}, {environment.threads} threads, torch {environment.torch}"
     )
+    if result.environments:
+        output.say("it was stopped and went on in another environment:")
+        for line in result.environments:
+            output.say(f"  {line}")
     output.say(f"finished {result.finished}, id {result.id}, suite {result.suite} version {result.suite_version}")
 
 

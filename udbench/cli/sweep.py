@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,10 +13,11 @@ from udbench.cli import context, output, preparing
 
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
+    from udbench.config import RunConfig
     from udbench.published import PublishedTable
     from udbench.results import RunResult
     from udbench.sweeps.grid import Plan, Planned
-    from udbench.sweeps.state import Known, Run
+    from udbench.sweeps.state import Lookup, Run
     from udbench.sweeps.table import StudyTable
 
 SWEEPS = Path("sweeps")
@@ -83,7 +84,8 @@ def sweep(
     """
     if plot is not None:
         _check_plot(plot)
-    from udbench.cli import jobs, launching, queues, sweeping
+    from udbench.cli import entries, jobs, launching, queues, sweeping
+    from udbench.files import check_writable
     from udbench.sweeps.handed import told_by
     from udbench.sweeps.state import runs_of
 
@@ -93,11 +95,14 @@ def sweep(
     plan = _plan(study, seeds, settings, domains, source)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
-    known = _on_board(board, data, available) if not no_board else lambda row, seed: None
-    stopped = False
+    lookup = _lookup(None if no_board else board, data, available, precision)
+    stopped, unwritten = False, 0
     if status:
-        queued = queues.in_queues(root, runs_of(plan, root, known), strict=False)
+        queued = queues.in_queues(root, runs_of(plan, root, lookup), strict=False)
     else:
+        check_writable(root, "give another folder with --out")
+        if not no_board:
+            check_writable(board, entries.BOARD)
         common = [
             *(["--available"] if available else []),
             *(["--data", str(data)] if data else []),
@@ -109,10 +114,12 @@ def sweep(
         without = [word for name in context.disabled() for word in ("--no-plugin", name)]
         verb = sweeping.Verb(words=(*without, "run"), common=tuple(common), processes=processes)
         with sweeping.stopped_by_signals(), queues.only_one(chosen, root):
-            queued, stopped = sweeping.run_missing(plan, root, verb, known, chosen)
+            queued, stopped = sweeping.run_missing(plan, root, verb, lookup, chosen)
     from udbench.sweeps.table import study_table
 
-    runs = told_by(queued, runs_of(plan, root, known), root)
+    runs = told_by(queued, runs_of(plan, root, lookup), root)
+    if not status and not no_board and not stopped:
+        unwritten = entries.add_missing(board, [run.folder for run in runs if run.state == "done" and not run.entry])
     table = study_table(plan, runs, published, citation)
     if json:
         output.emit_json(_document(table, runs))
@@ -126,18 +133,20 @@ def sweep(
             output.note(f"failed: {sweeping.name_of(run)}: {run.reason.splitlines()[0]}")
     if plot is not None:
         _draw(table, plot)
-    if failed or stopped:
+    if failed or stopped or unwritten:
         raise typer.Exit(130 if stopped else 1)
 
 
 def _check_plot(path: Path) -> None:
     """Refuse a figure that cannot be, before the hours of its runs."""
     from udbench.errors import BadSetting
+    from udbench.files import check_file_writable
     from udbench.plots import need_matplotlib
 
     if path.suffix != ".svg":
         raise BadSetting(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
     need_matplotlib()
+    check_file_writable(path, "give another file with --plot")
 
 
 def _draw(table: StudyTable, path: Path) -> None:
@@ -211,19 +220,29 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     return table, whole.citation
 
 
-def _on_board(board: Path, data: Path | None, available: bool) -> Known:
-    """What finds a run's entry on a board: one of the very same configuration, on whatever machine it was run."""
+def _lookup(board: Path | None, data: Path | None, available: bool, precision: str) -> Lookup:
+    """What finds a run's entry on a board, one of the very same configuration on whatever machine it was run, and says
+    how a result differs from what its row asks for now."""
     from udbench.boards.entry import Entry, read_board
     from udbench.cli import jobs
     from udbench.cli.sweeping import ask_of
     from udbench.errors import UdbenchError
+    from udbench.sweeps.state import Lookup
 
     entries: dict[str, list[Entry]] = {}
 
+    def asked(row: Planned, seed: int) -> Ask:
+        ask = ask_of(row, seed)
+        return _of_available(ask, data) if available else ask
+
+    def configured(ask: Ask, made: RunConfig) -> RunConfig:
+        return jobs.configuration(ask, made.device, made.precision if precision == "auto" else precision)
+
     def known(row: Planned, seed: int) -> tuple[Path, RunResult] | None:
+        if board is None:
+            return None
         try:
-            ask = ask_of(row, seed)
-            ask = _of_available(ask, data) if available else ask
+            ask = asked(row, seed)
         except UdbenchError:  # told when it is run
             return None
         suite = ask.suite.name
@@ -232,16 +251,26 @@ def _on_board(board: Path, data: Path | None, available: bool) -> Known:
             entries[suite] = [entry for folder in sorted(folders) for entry in read_board(folder)[0]]
         for entry in entries[suite]:
             made = entry.result.config
-            if jobs.configuration(ask, made.device, made.precision).identity() == made.identity():
+            if configured(ask, made).identity() == made.identity():
                 return entry.path, entry.result
         return None
 
-    return known
+    def unlike(row: Planned, seed: int, result: RunResult) -> str:
+        """A run of fewer of the row's domains, whose images alone were here, is said beside the table."""
+        made = result.config
+        try:
+            ask = ask_of(row, seed)
+            here = tuple(domain for domain in ask.domains if domain.spec.name in made.domains)
+            if here and len(here) < len(ask.domains):
+                ask = replace(ask, domains=here, part=made.part_of_suite)
+            return made.unlike(configured(ask, made))
+        except UdbenchError as error:
+            return f"what its row asks for cannot be looked up: {str(error).splitlines()[0]}"
+
+    return Lookup(known=known, unlike=unlike)
 
 
 def _of_available(ask: Ask, data: Path | None) -> Ask:
-    from dataclasses import replace
-
     here = preparing.are_here(ask.domains, data)
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.cli.launching import Chosen
     from udbench.sweeps.grid import Plan, Planned
-    from udbench.sweeps.state import Known, Run
+    from udbench.sweeps.state import Lookup, Run
 
 GRACE = 60.0
 STOPPED = "stopped; the same command goes on with it"
@@ -51,31 +51,35 @@ def name_of(run: Run) -> str:
 
 
 def run_missing(
-    plan: Plan, root: Path, verb: Verb, known: Known, chosen: Chosen | None
+    plan: Plan, root: Path, verb: Verb, lookup: Lookup, chosen: Chosen | None
 ) -> tuple[Sequence[Report], bool]:
     """Run what is missing, by a launcher if one is chosen: what waits in queues then, and whether a run was stopped."""
     from udbench.sweeps.handed import told_by
     from udbench.sweeps.state import runs_of
 
-    found = runs_of(plan, root, known)
+    found = runs_of(plan, root, lookup)
     queued = [each for each in queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
     runs = told_by(queued, found, root)
-    todo = [run for run in runs if run.state not in ("done", "queued", "running")]
+    open_ = [run for run in runs if run.state not in ("done", "queued", "running")]
+    in_the_way = [run for run in open_ if run.state == "failed" and (run.folder / "result.json").exists()]
+    todo = [run for run in open_ if run not in in_the_way]
     on_board = sum(run.entry is not None for run in runs)
     elsewhere = f", {on_board} of those on the board" if on_board else ""
     done = sum(run.state == "done" for run in runs)
     output.note(f"{plan.name}: {len(runs)} runs in {root}, {done} of them done{elsewhere}")
-    if waiting := len(runs) - done - len(todo):
+    for run in in_the_way:
+        output.note(f"error: {name_of(run)}: {run.reason}")
+    if waiting := len(runs) - done - len(open_):
         output.note(f"{waiting} of them are queued or running already; --status shows how they stand")
     queues.forget(root, todo)
     if chosen is None:
-        _one_by_one(todo, verb)
+        _one_by_one(todo, verb, lookup)
         return queued, False
-    added, stopped = _launch(chosen, root, todo, verb) if todo else ([], False)
+    added, stopped = _launch(chosen, root, todo, verb, lookup) if todo else ([], False)
     return [*queued, *added], stopped
 
 
-def _one_by_one(todo: Sequence[Run], verb: Verb) -> None:
+def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
     from udbench.sweeps.state import note_failure, wait_until_free
 
     for number, run in enumerate(todo, 1):
@@ -83,18 +87,18 @@ def _one_by_one(todo: Sequence[Run], verb: Verb) -> None:
         if not wait_until_free(run.folder, 0):
             output.note("  another process is at work on it, perhaps of a sweep that was killed; waiting for it")
             wait_until_free(run.folder, GRACE)
-        if _is_to_run(run, "  ") and (reason := _child(verb.task(run).command)):
+        if _is_to_run(run, "  ", lookup) and (reason := _child(verb.task(run).command)):
             note_failure(run.folder, reason)
 
 
-def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb) -> tuple[list[Report], bool]:
+def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup: Lookup) -> tuple[list[Report], bool]:
     """Start runs by a launcher, and tell of them: what it queued, by folders, and whether one was stopped."""
     from udbench.sweeps.state import note_failure
 
     begun = {name_of(run): run for run in todo}
     queued: dict[str, Report] = {}
     stopped = False
-    reports = launching.started(chosen, _tasks(todo, verb), root / chosen.item.name)
+    reports = launching.started(chosen, _tasks(todo, verb, lookup), root / chosen.item.name)
     with _answer_kept(), queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
         for report in reports:
             folder = begun[report.task].folder
@@ -109,24 +113,24 @@ def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb) -> tupl
     return [replace(report, task=key) for key, report in queued.items()], stopped
 
 
-def _tasks(todo: Sequence[Run], verb: Verb) -> Iterator[Task]:
+def _tasks(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> Iterator[Task]:
     """What is to be started, each looked at when there is room for it."""
     from udbench.sweeps.state import wait_until_free
 
     for run in todo:
         if not wait_until_free(run.folder, 0):
             output.note(f"{name_of(run)}: another process is at work on it, and it is left to that")
-        elif _is_to_run(run, f"{name_of(run)}: "):
+        elif _is_to_run(run, f"{name_of(run)}: ", lookup):
             yield verb.task(run)
 
 
-def _is_to_run(run: Run, before: str) -> bool:
+def _is_to_run(run: Run, before: str, lookup: Lookup) -> bool:
     """Whether a run is still to be made and can be. What is found otherwise is told, and kept where it is a failure."""
     from udbench.sweeps.state import forget_failure, note_failure, run_of
 
     if (run.folder / "result.json").exists():
         # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.
-        run = run_of(run.row, run.seed, run.folder)
+        run = run_of(run.row, run.seed, run.folder, lookup)
         output.note(f"{before}done meanwhile" if run.state == "done" else f"error: {run.reason}")
         return False
     forget_failure(run.folder)

@@ -60,15 +60,20 @@ def transfer(
     For example: udbench transfer runs/4f1c0a9b mnist --train head
     """
     source, job, member = _job(run, domain, train, _few(train, shots, draws), settings or [], seed, device)
-    from udbench.boards.entry import add_entry
+    from udbench.cli import entries
     from udbench.cli.progress import Listeners, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
     config = job.config
+    on_board = not no_board and config.settings.eval_on == "test"
+    if on_board:
+        entries.check(board, config.suite, config.domains, part=False)
     stores = preparing.prepared((member,), data, config.settings, workers=workers, skip_damaged=skip_damaged)
     folder = out or (find_run(Path("runs"), config) if resume else None) or new_folder(Path("runs"))
+    if on_board:
+        entries.check_id(board, folder, config.suite, config.domains, part=False)
     screen = Screen(output.notes())
     try:
         result = execute(
@@ -88,8 +93,8 @@ def transfer(
         _conclude(result, source)
     say = output.note if json else output.say
     say(f"result  {folder / 'result.json'}")
-    if not no_board and result.split == "test":
-        path = add_entry(board, folder)
+    if on_board:
+        path = entries.added(board, folder)
         say(f"board   {path}   (udbench board show {path.parent.relative_to(board)})")
 
 

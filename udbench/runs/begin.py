@@ -16,6 +16,7 @@ from udbench.errors import BadData, BadSetting
 from udbench.results import read_result
 from udbench.runs.job import Job
 from udbench.runs.trained import load, read_domains
+from udbench.train.checkpoint import check_loaded
 from udbench.train.feed import Feed
 from udbench.train.model import UniversalModel
 from udbench.train.norms import recalibrate
@@ -98,6 +99,7 @@ def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[s
             )
         state[name] = found[of[0]] if len(of) == 1 else _mean([found[o] for o in of])
     model.load_state_dict(state)
+    check_loaded(weights, model)
     check_weights(source, sha256)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from udbench.data.store import Store
-from udbench.errors import BadData
+from udbench.errors import BadData, NotWritten, RunFailed
 from udbench.files import atomic_write
 from udbench.reporters import Listener, Nobody
 from udbench.results import RunResult, read_result
@@ -19,7 +19,7 @@ from udbench.runs.begin import begin, trunk_for
 from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.independent import independent, is_independent
 from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
-from udbench.runs.record import predictions_file, record
+from udbench.runs.record import begun_with, predictions_file, record, score_value
 from udbench.runs.rounds import deals_for, legs_for, schedule_of
 from udbench.runs.trained import write_domains
 from udbench.runs.transfer import nearest_means
@@ -27,6 +27,7 @@ from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate, rows_at_once
 from udbench.train.feed import Feed
+from udbench.train.finite import check_finite
 from udbench.train.frozen import Trainable
 from udbench.train.legs import Leg, leg_at
 from udbench.train.loop import train
@@ -54,27 +55,44 @@ def execute(
     `workers` processes decode images that are kept encoded (0: this one does). With `resume` a run that has a
     checkpoint there goes on, and one that has a result is left as it is. Several processes (`comm`) do one run
     together; the first of them alone writes and speaks. Raises BadData when the folder holds something and `resume`
-    is off, is another run's, or another process works in it.
+    is off, is another run's or of other images, or another process works in it; RunFailed where the run fails in its
+    middle, or its folder can be written to no more.
     """
-    comm = comm or Comm()
-    with writing_to(Path(folder), resume=resume) if comm.first else nullcontext(Path(folder)) as folder:
+    comm, folder = comm or Comm(), Path(folder)
+    with writing_to(folder, resume=resume) if comm.first else nullcontext() as held, _at_work():
         id = comm.tell(id_for(folder, job.config) if comm.first else None)
         _check_images_agree(stores, comm)
         if comm.tell((folder / "result.json").exists()):
             finished = comm.tell(read_result(folder / "result.json") if comm.first else None)
             _check_images_of(finished, stores, folder)
             return finished
+
+        def keep() -> None:
+            """Where somebody removed the folder meanwhile, it is made again with what it was given at the start."""
+            if held is not None and held.make_again():
+                write_config(folder, id, job.config)
+                write_domains(folder, stores)
+
         if is_independent(job.config):
 
             def train_alone(part: Job, store: Store, own: Path, told: Listener) -> RunResult:
                 return execute(part, [store], own, told, resume=True, workers=workers, comm=comm)
 
-            return independent(id, job, stores, folder, listener, train_alone, comm)
+            return independent(id, job, stores, folder, listener, train_alone, keep, comm)
         data, rows = prepare_data(stores, job.config.settings)
         config = job.config
         device, dtype = torch.device(config.device), parameter_dtype(config.precision)
         with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
-            return _execute(id, job, stores, folder, listener, feed, rows, comm)
+            return _execute(id, job, stores, folder, keep, listener, feed, rows, comm)
+
+
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    """Within, a run is at work: a place that cannot be written to any more is no mistake in what was asked for."""
+    try:
+        yield
+    except NotWritten as error:
+        raise RunFailed(f"{error}. What was saved stays, and the same command with --resume goes on with it") from error
 
 
 def _check_images_agree(stores: Sequence[Store], comm: Comm) -> None:
@@ -93,15 +111,24 @@ def _check_images_of(result: RunResult, stores: Sequence[Store], folder: Path) -
     for store in stores:
         if result.stores[store.name].sha256 != store.sha256:
             raise BadData(
-                f"{folder}: this run is finished, and the images of '{store.name}' were others then; name another "
-                "--out folder to train on those that are there now"
+                f"{folder}: this run was finished on other images of '{store.name}' than those that are there now; "
+                "bring those back, or begin anew in another folder with --out"
             )
 
 
 def _execute(
-    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, feed: Feed, rows: Rows, comm: Comm
+    id: str,
+    job: Job,
+    stores: Sequence[Store],
+    folder: Path,
+    keep: Callable[[], None],
+    listener: Listener,
+    feed: Feed,
+    rows: Rows,
+    comm: Comm,
 ) -> RunResult:
     config, settings = job.config, job.config.settings
+    score_value(job, dict.fromkeys(config.domains, 50.0))  # a formula that fails would do so behind the last round
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     checkpoints = Checkpoints(folder, config.identity(), {store.name: store.sha256 for store in stores})
     begun = comm.tell(checkpoints.any)
@@ -121,7 +148,7 @@ def _execute(
     start, optimizer, trouble = Progress(), None, ""
     if begun and comm.first:
         start, optimizer, trouble = checkpoints.load(model, optimizer_at)
-    start = comm.tell(start)
+    start = begun_with(comm.tell(start), job, comm.size)
     optimizer = optimizer or optimizer_at(start.round)
     if begun:
         comm.start_alike(model, optimizer)
@@ -131,15 +158,16 @@ def _execute(
         write_domains(folder, stores)
         listener.started({**_about(job, model, start, folder, comm, legs), "trouble": trouble})
 
-    def scored() -> dict[str, Predictions]:
+    def scored(at: int) -> dict[str, Predictions]:
         comm.come_home(model)
+        check_finite(model, f"after round {at}")
         at_once = rows_at_once(settings.eval_batch_size, feed.device)
         what = f"scoring test images, at most {at_once} in a forward"
         with told_when_full(feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"):
             return evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch, comm=comm)
 
     def score(at: int) -> None:
-        seen = scored()
+        seen = scored(at)
         if comm.first:
             listener.scored(at, settings.eval_on, {name: found.error for name, found in seen.items()})
 
@@ -148,7 +176,9 @@ def _execute(
             for store in stores:
                 store.check_unchanged()
             comm.come_home(model, optimizer)
+            check_finite(model, f"after round {progress.round}")
             if comm.first:
+                keep()
                 ended = progress.round == leg.stop and leg is not legs[-1]
                 checkpoints.save(model, None if ended else optimizer, progress)
 
@@ -171,18 +201,19 @@ def _execute(
         return end
 
     if config.transfer is not None and config.transfer.train == "none":
-        end, predictions = Progress(), {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
+        end, predictions = start, {config.domains[0]: nearest_means(model, feed, stores[0], config, settings)}
     else:
         end = start
         for leg in legs:
             if leg.stop > end.round or leg is legs[-1]:
                 optimizer = optimizer if end is start else optimizer_at(end.round)
                 end = train_leg(leg, optimizer, end)
-        predictions = scored()
+        predictions = scored(end.round)
     for store in stores:
         store.check_unchanged()
     if not comm.first:
         return comm.tell(None)
+    keep()
     save_weights(folder / "weights.safetensors", model)
     atomic_write(folder / "predictions.npz", predictions_file(predictions))
     result = record(id, job, stores, folder, model, predictions, end, world=comm.size)
@@ -196,6 +227,7 @@ def _about(
     job: Job, model: UniversalModel, start: Progress, folder: Path, comm: Comm, legs: Sequence[Leg]
 ) -> dict[str, Any]:
     count = count_parameters(model)
+    now = start.starts[-1]
     return {
         "folder": str(folder),
         "adapter": job.config.adapter,
@@ -206,8 +238,9 @@ def _about(
         "private": sum(count.private.values()),
         "precision": job.config.precision,
         "device": job.config.device,
-        "threads": torch.get_num_threads(),
-        "processes": comm.size,
+        "threads": now["threads"],
+        "processes": now["world"],
+        **{name: now[name] for name in ("udbench", "python", "torch", "numpy", "hardware", "platform")},
         "group": job.config.group,
         "batch": job.config.settings.batch,
         "compile": job.config.compile,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 import os
 import warnings
 from collections.abc import Callable
@@ -21,7 +20,7 @@ import udbench
 from udbench.data.form import view_of
 from udbench.data.store import hash_file
 from udbench.errors import BadData, UdbenchError
-from udbench.files import writing_folder
+from udbench.files import check_writable, json_text, writing_folder
 from udbench.results import RunResult
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
@@ -43,6 +42,7 @@ def check_export(job: Job, out: Path, format: Format) -> None:
     """Refuse at once what cannot be exported, or not there. Raises UdbenchError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadData(f"{out} exists already; remove it, or give another folder with --out")
+    check_writable(out.parent, "give another folder with --out")
     if job.adapter.evaluation == "batch":
         raise UdbenchError(
             f"adapter '{job.adapter.name}' normalises test images with the moments of their batch, so its answer for "
@@ -88,7 +88,7 @@ def export(
         _write(folder / "weights.safetensors", save(tensors))
         files = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
         document = _document(job, result, domain, facts, folded, measured, network.dtype, files)
-        _write(folder / "export.json", (json.dumps(document, indent=1) + "\n").encode())
+        _write(folder / "export.json", (json_text(document, "export.json", indent=1) + "\n").encode())
     return document
 
 
@@ -161,7 +161,13 @@ def _difference(
     worst, largest = 0.0, 1.0
     for image in images.split(1):
         (logits,) = model(network.white(image), [Slice(domain, 1)])
-        expected, found = (F.log_softmax(each.double(), dim=1) for each in (logits, made(image)))
+        answer = made(image)
+        for whose, each in (("the run's network", logits), ("the exported network", answer)):
+            if not each.isfinite().all():
+                raise UdbenchError(
+                    f"{whose} answers an image of noise with logits that are not finite, so nothing was written"
+                )
+        expected, found = (F.log_softmax(each.double(), dim=1) for each in (logits, answer))
         worst = max(worst, float((expected - found).abs().max()))
         largest = max(largest, float(expected.abs().max()))
         if not worst <= (allowed := TOLERANCE[network.dtype] * largest):

@@ -14,7 +14,7 @@ import filelock
 import tomli_w
 
 from udbench.config import RunConfig
-from udbench.errors import BadData
+from udbench.errors import BadData, RunFailed
 from udbench.files import FULL, atomic_write, explained
 from udbench.settings import validated
 
@@ -42,8 +42,51 @@ def find_run(runs: Path, config: RunConfig) -> Path | None:
     return max(found)[1] if found else None
 
 
+class Held:
+    """A run's folder, which this process alone writes to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _locked(path)
+        self._mark = _mark(path / LOCK)
+
+    @property
+    def there(self) -> bool:
+        """Whether the folder is still the one that this process holds; somebody may have removed it."""
+        return _mark(self.path / LOCK) == self._mark
+
+    def make_again(self) -> bool:
+        """Make the folder again where somebody removed it; whether that was needed.
+
+        Raises RunFailed where it cannot be made, or another run writes there by now.
+        """
+        if self.there:
+            return False
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            before, self._lock = self._lock, _locked(self.path)
+        except (BadData, OSError) as error:
+            raise RunFailed(
+                f"{self.path} was removed while the run was at work, and cannot be made again: {error}"
+            ) from error
+        before.release()
+        self._mark = _mark(self.path / LOCK)
+        return True
+
+    def let_go(self) -> None:
+        """Let others write to the folder; where nothing came of it, it goes."""
+        if self.there:
+            # While it is still held: whoever opened it before then sees that it is gone. Behind the release it might
+            # be the lock of the next.
+            with contextlib.suppress(OSError):
+                (self.path / LOCK).unlink()
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+
 @contextmanager
-def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
+def writing_to(folder: Path, *, resume: bool) -> Iterator[Held]:
     """Within, the folder is there and this process alone writes to it.
 
     Raises BadData when it holds something and `resume` is off, another run writes to it, or it cannot be made or
@@ -53,19 +96,22 @@ def writing_to(folder: Path, *, resume: bool) -> Iterator[Path]:
         if folder.exists() and (not folder.is_dir() or (not resume and any(folder.iterdir()))):
             raise BadData(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _locked(folder)
+        held = Held(folder)
     try:
         with _refusals_told(folder):
             _clear(folder)
-        yield folder
+        yield held
     finally:
-        # While it is still held: whoever opened it before then sees that it is gone. Behind the release it might be
-        # the lock of the next.
-        with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()
-        lock.release()
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # nothing came of it
+        held.let_go()
+
+
+def _mark(lock: Path) -> tuple[int, int] | None:
+    """Which file a lock is, None where there is none. While it is held its number is given to no other file."""
+    try:
+        found = lock.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _locked(folder: Path) -> filelock.BaseFileLock:
@@ -103,10 +149,10 @@ def id_for(folder: Path, config: RunConfig) -> str:
     """
     if (folder / "config.toml").exists():
         id, before = read_config(folder)
-        if before.identity() != config.identity():
+        if differing := before.unlike(config):
             raise BadData(
-                f"{folder} belongs to a run with another configuration; give the same options to go on with it, "
-                "or another folder with --out"
+                f"{folder} belongs to a run with another configuration ({differing}); give the same options to go on "
+                "with it, or another folder with --out"
             )
         return id
     return folder.name if folder.parent.name == "runs" else secrets.token_hex(4)

@@ -11,7 +11,7 @@ import numpy as np
 
 from udbench.config import RunConfig
 from udbench.data.store import Store
-from udbench.errors import BadData
+from udbench.errors import BadData, RunFailed
 from udbench.files import atomic_write
 from udbench.reporters import Listener, Step
 from udbench.results import RunResult
@@ -39,12 +39,20 @@ def alone(config: RunConfig, domain: str) -> RunConfig:
 
 
 def independent(
-    id: str, job: Job, stores: Sequence[Store], folder: Path, listener: Listener, train: Alone, comm: Comm
+    id: str,
+    job: Job,
+    stores: Sequence[Store],
+    folder: Path,
+    listener: Listener,
+    train: Alone,
+    keep: Callable[[], None],
+    comm: Comm,
 ) -> RunResult:
     """Train a network for each domain in `folder`/domains/NAME, a run of its own each, and record them as one.
 
     Parameters, seconds and images are summed. What is done already is not done again, so each domain may be
-    resumed by itself. Several processes share the rows of each network in its turn.
+    resumed by itself. Several processes share the rows of each network in its turn. `keep` makes the folder again
+    where somebody removed it. Raises RunFailed where a network that was done is lost with it.
     """
     if comm.first:
         write_config(folder, id, job.config)
@@ -56,6 +64,12 @@ def independent(
         results.append(train(part, store, folder / DOMAINS / store.name, told))
     if not comm.first:
         return comm.tell(None)
+    keep()
+    if lost := [store.name for store in stores if not (folder / DOMAINS / store.name / "result.json").exists()]:
+        raise RunFailed(
+            f"{folder} was removed while the run was at work, and with it the networks of {', '.join(lost)}; the same "
+            f"command with --resume --out {folder} trains them again"
+        )
     model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
     predictions: dict[str, Predictions] = {}
     for store in stores:
@@ -68,6 +82,12 @@ def independent(
     images = round(sum(result.seconds * result.images_per_second for result in results))
     end = Progress(round=max(result.rounds for result in results), seconds=seconds, images=images)
     combined = record(id, job, stores, folder, model, predictions, end, world=comm.size)
+    starts = [
+        start.model_copy(update={"network": store.name})
+        for store, result in zip(stores, results, strict=True)
+        for start in result.starts
+    ]
+    combined = combined.model_copy(update={"starts": tuple(starts)})
     atomic_write(folder / "result.json", combined.dumps())
     listener.finished(combined.document())
     return comm.tell(combined)

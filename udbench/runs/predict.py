@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from udbench.config import RecipeSettings
 from udbench.data.image import DamagedImage
 from udbench.data.seen import seen
-from udbench.errors import BadData
+from udbench.errors import BadData, RunFailed
 from udbench.runs.job import Job
 from udbench.runs.trained import DomainFacts
 from udbench.train.feed import DomainData, Feed
@@ -35,7 +35,7 @@ def predict(
     """Probabilities of a domain's classes, (N, classes), for its images (N, H, W, channels).
 
     Where the adapter normalises with the moments of a test batch, these images are the batch. Raises BadData for
-    a batch of one.
+    a batch of one, RunFailed where a logit is not finite.
     """
     by_batch = job.adapter.evaluation == "batch"
     if by_batch and len(images) < 2:
@@ -52,7 +52,13 @@ def predict(
         for part, views in zip(parts, feed.centres(domain, parts), strict=True):
             with computing(config.precision, device, timed=False):
                 (logits,) = model(views, [Slice(domain, len(part))])
-            found.append(F.softmax(logits.double(), dim=1).cpu().numpy())
+            logits = logits.double().cpu()
+            if not logits.isfinite().all():
+                raise RunFailed(
+                    f"the network's logits for images of '{domain}' are not finite, so they name no class; it computes "
+                    f"in {config.precision}"
+                )
+            found.append(F.softmax(logits, dim=1).numpy())
     return np.concatenate(found)
 
 

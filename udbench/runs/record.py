@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import io
+import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from numpy.typing import NDArray
 import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, hash_file
-from udbench.errors import plugin_code
-from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord, trained_on
+from udbench.errors import BadPlugin, plugin_code
+from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, Start, StoreRecord, trained_on
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
@@ -42,8 +44,6 @@ def record(
     errors = {score.domain: score.error for score in scores}
     count = count_parameters(model)
     private = sum(count.private.values())
-    with plugin_code(f"score '{job.score.name}', of the errors of {config.suite}"):
-        value = job.score.compute(errors)
     return RunResult(
         schema=SCHEMA,
         id=id,
@@ -60,7 +60,7 @@ def record(
         scores=scores,
         mean_error=sum(errors.values()) / len(errors),
         score=job.score.name,
-        score_value=value,
+        score_value=score_value(job, errors),
         params=Parameters(shared=count.shared, private=private, ratio=count.ratio, bits=stored_bits(model)),
         flops=count_flops(model),
         seconds=end.seconds,
@@ -71,6 +71,7 @@ def record(
         weights_sha256=hash_file(folder / "weights.safetensors"),
         config=config,
         environment=environment(job, world),
+        starts=_starts(end),
         stores={
             store.name: StoreRecord(
                 sha256=store.sha256,
@@ -83,6 +84,29 @@ def record(
             for store in stores
         },
     )
+
+
+def begun_with(start: Progress, job: Job, world: int = 1) -> Progress:
+    """How far a run is, with this start of it; those before that left no round are no part of it."""
+    before = [each for each in start.starts if each["first"] <= start.round]
+    now = {**environment(job, world).model_dump(mode="json"), "first": start.round + 1}
+    return replace(start, starts=(*before, now))
+
+
+def _starts(end: Progress) -> tuple[Start, ...]:
+    lasts = [*(each["first"] - 1 for each in end.starts[1:]), end.round][: len(end.starts)]
+    return tuple(Start.model_validate({**each, "last": last}) for each, last in zip(end.starts, lasts, strict=True))
+
+
+def score_value(job: Job, errors: Mapping[str, float]) -> float:
+    """What a job's score makes of its domains' errors. Raises PluginFailed, and BadPlugin for no finite number."""
+    what = f"score '{job.score.name}', of the errors of {job.config.suite}"
+    with plugin_code(what):
+        value = job.score.compute(errors)
+        finite = math.isfinite(value)
+    if not finite:
+        raise BadPlugin(f"{what}: it makes {value} of {dict(errors)}, which is no figure; mend it or choose another")
+    return value
 
 
 def score_all(

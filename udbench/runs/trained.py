@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from udbench.data.store import Store, hash_file
 from udbench.errors import BadData
-from udbench.files import atomic_write
+from udbench.files import atomic_write, json_text
 from udbench.results import RunResult
 from udbench.runs.job import Job, build, inputs_of
 from udbench.train.checkpoint import load_weights
@@ -68,7 +68,8 @@ def facts_of(stores: Sequence[Store]) -> dict[str, DomainFacts]:
 def write_domains(folder: Path, stores: Sequence[Store]) -> None:
     """Keep in a run's folder what it takes to use its network without the stores: domains.json."""
     domains = {name: facts.model_dump(mode="json") for name, facts in facts_of(stores).items()}
-    atomic_write(folder / FILE, json.dumps({"schema": SCHEMA, "domains": domains}, indent=1) + "\n")
+    document = {"schema": SCHEMA, "domains": domains}
+    atomic_write(folder / FILE, json_text(document, str(folder / FILE), indent=1) + "\n")
 
 
 def read_domains(folder: Path) -> dict[str, DomainFacts]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.store import Store
+from udbench.errors import RunFailed
 from udbench.train.draws import draws
 from udbench.train.evaluate import Predictions
 from udbench.train.feed import Feed
@@ -27,7 +28,8 @@ def nearest_means(
     """Each test image's class by the nearest of the classes' means, of `shots` training images each, in so many draws.
 
     Features are the trunk's maps, averaged over positions and of length 1; nearest is by angle. The predictions of
-    all draws stand one after another; the log-probability is that of a softmax over the cosines.
+    all draws stand one after another; the log-probability is that of a softmax over the cosines. Raises RunFailed
+    where a feature is not finite.
     """
     assert config.transfer is not None
     (domain,) = config.domains
@@ -82,4 +84,10 @@ def _features(model: UniversalModel, feed: Feed, domain: str, rows: NDArray[np.i
         with computing(precision, feed.device), model.route.using([Slice(domain, len(batch))]):
             maps = model.trunk(images)
         found.append(F.normalize(maps.float().flatten(2).mean(2) if maps.dim() > 2 else maps.float(), dim=1).cpu())
-    return torch.cat(found)
+    features = torch.cat(found)
+    if ruined := int((~features.isfinite().all(1)).sum()):
+        raise RunFailed(
+            f"the features of {ruined} of {len(rows)} images of '{domain}' are not finite, so they are near no class; "
+            "take another run's network"
+        )
+    return features

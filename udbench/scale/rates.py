@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.data.locate import cache_root
 from udbench.errors import BadSetting
-from udbench.files import atomic_write
+from udbench.files import atomic_write, json_text
 from udbench.settings import validated
 
 FILE, FORMAT = "rates.json", 1
@@ -114,7 +114,8 @@ class KeptRates:
         own = _plain(key)
         self._entries = [e for e in self._read() if (e["kind"], e["key"]) != (kind, own)]
         self._entries.append({"kind": kind, "key": own, "rates": rates.model_dump(), "measured": now})
-        atomic_write(self.path, json.dumps({"format": FORMAT, "entries": self._entries}, indent=1) + "\n")
+        document = {"format": FORMAT, "entries": self._entries}
+        atomic_write(self.path, json_text(document, str(self.path), indent=1) + "\n")
         return now
 
     def _read(self) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""Where each run of a study stands, read from its folder alone."""
+"""Where each run of a study stands, read from its folder and compared with what its row asks for now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -31,15 +31,36 @@ class Run:
 
 
 Known = Callable[[Planned, int], tuple[Path, RunResult] | None]
+Unlike = Callable[[Planned, int, RunResult], str]
 
 
-def runs_of(plan: Plan, root: Path, known: Known = lambda row, seed: None) -> list[Run]:
-    """The runs of a study below a folder, in the study's order. `known` tells of a run's result elsewhere."""
-    return [run_of(row, seed, root / row.folder(seed), known) for row in plan.rows for seed in row.seeds]
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a study's runs are looked up with: `known` finds a run's result elsewhere, and `unlike` says how a result's
+    configuration differs from the one that its row asks for now, which depends on files and plugins that may have
+    changed since; empty where it does not."""
+
+    known: Known = lambda row, seed: None
+    unlike: Unlike = lambda row, seed, result: ""
 
 
-def run_of(row: Planned, seed: int, folder: Path, known: Known = lambda row, seed: None) -> Run:
-    """How the run in a folder stands. A result that cannot be read, or is another run's, counts as a failure."""
+def runs_of(plan: Plan, root: Path, lookup: Lookup | None = None) -> list[Run]:
+    """The runs of a study below a folder, in the study's order.
+
+    All runs that a row counts are one method on the same images: those that differ from the newest count as failed.
+    """
+    lookup = lookup or Lookup()
+    return [
+        run
+        for row in plan.rows
+        for run in _of_one_method([run_of(row, seed, root / row.folder(seed), lookup) for seed in row.seeds], lookup)
+    ]
+
+
+def run_of(row: Planned, seed: int, folder: Path, lookup: Lookup | None = None) -> Run:
+    """How the run in a folder stands. A result that cannot be read, is another run's or of another configuration than
+    its row asks for now, counts as a failure."""
+    lookup = lookup or Lookup()
     if (folder / "result.json").is_file():
         try:
             result = read_result(folder / "result.json")
@@ -48,8 +69,11 @@ def run_of(row: Planned, seed: int, folder: Path, known: Known = lambda row, see
         if strange := _not_its(result, row, seed):
             reason = f"{folder / 'result.json'}: of another run, with {strange}. {_REMOVE}"
             return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason)
+        if differing := lookup.unlike(row, seed, result):
+            reason = f"{folder} holds a run that was not made as its row asks for now: {differing}. {_MOVE}"
+            return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason)
         return Run(row=row, seed=seed, folder=folder, state="done", result=result)
-    if found := known(row, seed):
+    if found := lookup.known(row, seed):
         entry, result = found
         return Run(row=row, seed=seed, folder=folder, state="done", result=result, entry=entry)
     if _reason_file(folder).is_file():
@@ -86,6 +110,45 @@ def forget_failure(folder: Path) -> None:
 
 
 _REMOVE = "Remove this file, and the next sweep makes it anew"
+_MOVE = (
+    "It is left out of the table; move that folder away, and the next sweep makes the run anew, or bring back what was "
+    "changed (a recipe's file, a study's --out, a plugin)"
+)
+
+
+def _of_one_method(runs: Sequence[Run], lookup: Lookup) -> list[Run]:
+    """The runs of a row, without those whose results are of another method or other images than the newest one's."""
+    newest = max(
+        (run for run in runs if run.result is not None),
+        key=lambda run: (run.result.finished if run.result else "", run.seed),
+        default=None,
+    )
+    if newest is None or newest.result is None:
+        return list(runs)
+    told = [(run, _apart(run.result, newest.result) if run.result is not None else "") for run in runs]
+    return [_left_out(run, f"that of seed {newest.seed}, which is newer: {differing}", lookup) if differing else run
+            for run, differing in told]  # fmt: skip
+
+
+def _left_out(run: Run, why: str, lookup: Lookup) -> Run:
+    """A run that its row cannot count: an entry of a board is no run of this folder, which is still to be made."""
+    if run.entry is not None:
+        return run_of(run.row, run.seed, run.folder, Lookup(unlike=lookup.unlike))
+    reason = f"{run.folder} holds a run that differs from {why}. {_MOVE}"
+    return replace(run, state="failed", result=None, reason=reason)
+
+
+def _apart(result: RunResult, newest: RunResult) -> str:
+    """How a result of a row differs from the newest in more than its seed, empty where it does not.
+
+    Domains whose images were not here (--available) are said beside the table, and are no other method.
+    """
+    same = {"domains": newest.config.domains, "part_of_suite": newest.config.part_of_suite}
+    if differing := result.config.model_copy(update=same).unlike(newest.config, seed=False):
+        return differing
+    both = [name for name in result.domains if name in newest.stores]
+    images = [name for name in both if result.stores[name].sha256 != newest.stores[name].sha256]
+    return f"it has other images of {', '.join(images)}" if images else ""
 
 
 def _not_its(result: RunResult, row: Planned, seed: int) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
 from udbench.config import RunConfig
 from udbench.results import SAID_TWICE, SCHEMA, DomainScore, Environment, Parameters, RunResult, StoreRecord
 
@@ -88,3 +94,22 @@ def made_result(
         "stores": {name: StoreRecord(sha256=f"{store}-{name}", version="1", num_train=9, num_test=9) for name in names},
     }
     return RunResult.model_validate({**fields, **changed})
+
+
+def with_predictions(result: RunResult) -> tuple[RunResult, bytes]:
+    """The result with the sha256 of predictions that its scores count right, and those predictions."""
+    content = made_predictions(result.scores)
+    return result.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()}), content
+
+
+def made_predictions(scores: Sequence[DomainScore]) -> bytes:
+    """The bytes of a predictions.npz with as many wrong answers as scores count, those of the first images."""
+    arrays: dict[str, np.ndarray] = {}
+    for score in scores:
+        wrong = np.arange(score.n) < score.errors
+        arrays[f"{score.domain}.label"] = np.zeros(score.n, np.int32)
+        arrays[f"{score.domain}.predicted"] = wrong.astype(np.int32)
+        arrays[f"{score.domain}.log_probability"] = np.where(wrong, -2.0, -0.1).astype(np.float32)
+    memory = io.BytesIO()
+    np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]
+    return memory.getvalue()

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save
 
 from udbench.errors import BadData
 from udbench.files import writing
+from udbench.train.finite import not_finite
 from udbench.train.model import UniversalModel
 from udbench.train.owned import owned_names
 
@@ -24,11 +25,13 @@ HEADER = b"udbench checkpoint 1 sha256="
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a run is: rounds done, seconds spent training, images seen."""
+    """How far a run is: rounds done, seconds spent training, images seen. `starts`: what each of its starts was made
+    with, and the `first` round that it did."""
 
     round: int = 0
     seconds: float = 0.0
     images: int = 0
+    starts: tuple[Mapping[str, Any], ...] = ()
 
 
 class Checkpoints:
@@ -56,6 +59,7 @@ class Checkpoints:
             "round": progress.round,
             "seconds": progress.seconds,
             "images_seen": progress.images,
+            "starts": [dict(start) for start in progress.starts],
             "model": model.state_dict(),
             "optimizer": None if optimizer is None else optimizer.state_dict(),
         }
@@ -108,7 +112,14 @@ class Checkpoints:
             )
         try:
             model.load_state_dict(state["model"])
-            progress = Progress(round=state["round"], seconds=state["seconds"], images=state["images_seen"])
+            if ruined := not_finite(model):
+                raise _Damaged(path, ruined)
+            progress = Progress(
+                round=state["round"],
+                seconds=state["seconds"],
+                images=state["images_seen"],
+                starts=tuple(state.get("starts", ())),
+            )
             optimizer = optimizer_at(progress.round)
             if state["optimizer"] is not None:
                 optimizer.load_state_dict(state["optimizer"])
@@ -159,10 +170,11 @@ def load_weights_of(path: Path, model: UniversalModel, domain: str) -> None:
         model.load_state_dict(found, strict=False)
     except RuntimeError as error:
         raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
+    check_loaded(path, model)
 
 
 def load_weights(path: Path, model: UniversalModel) -> None:
-    """Bring a model to the weights in a file. Raises BadData: missing, damaged, or another network's."""
+    """Bring a model to the weights in a file. Raises BadData: missing, damaged, not finite, or another network's."""
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError:
@@ -171,3 +183,13 @@ def load_weights(path: Path, model: UniversalModel) -> None:
         raise BadData(f"{path} is damaged: {error}") from None
     except RuntimeError as error:
         raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
+    check_loaded(path, model)
+
+
+def check_loaded(path: Path, model: UniversalModel) -> None:
+    """Raises BadData where a file brought a model weights that are not finite."""
+    if ruined := not_finite(model):
+        raise BadData(
+            f"{path} holds a network that its training ruined: {ruined}. Nothing can be made of it; run it again with "
+            "a lower learning rate (--set lr=…)"
+        )

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from udbench.errors import RunFailed
 from udbench.train.comm import Comm
 from udbench.train.draws import draws
 from udbench.train.feed import Feed, sent
+from udbench.train.finite import REMEDY
 from udbench.train.model import UniversalModel
 from udbench.train.precision import computing
 from udbench.train.route import Slice
@@ -41,11 +43,15 @@ Batch = tuple[Part, ...]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the network said of a domain's images at these places of its list: a class, and its label's probability."""
+    """What the network said of a domain's images at these places of its list: a class, and its label's probability.
+
+    `finite` says of which images all logits are: of the others the class means nothing.
+    """
 
     places: NDArray[np.int64]
     predicted: NDArray[np.int64]
     log_probability: NDArray[np.float64]
+    finite: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ def evaluate(
     images, `eval_batch_size` of them in a fixed order, and the last one is filled up with images from the start of
     the order, which are not counted again; a domain with fewer images is one batch. Otherwise an image's result does
     not depend on its neighbours, and batches run on from one domain to the next of the same image shape. Several
-    processes share the batches, and all get all predictions.
+    processes share the batches, and all get all predictions. Raises RunFailed where a logit is not finite.
     """
     comm = comm or Comm()
     training = model.training
@@ -98,7 +104,7 @@ def evaluate(
         said = comm.gather(_said(model, feed, rows, labels, mine, precision, progress))
     finally:
         model.train(training)
-    return {name: _predictions(labels[name], [each[name] for each in said if name in each]) for name in rows}
+    return {name: _predictions(name, labels[name], [each[name] for each in said if name in each]) for name in rows}
 
 
 def rows_at_once(asked: int, device: torch.device) -> int:
@@ -117,7 +123,7 @@ def _said(
     progress: Callable[[str], None] | None,
 ) -> dict[str, Said]:
     """What the network says of the images of some batches. It stays on the device until all is there."""
-    found: dict[str, list[tuple[NDArray[np.int64], Tensor, Tensor]]] = {}
+    found: dict[str, list[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]] = {}
     views = feed.scored([(part.name, rows[part.name][part.order]) for part in batch] for batch in batches)
     for batch, images in zip(batches, views, strict=True):
         for part in batch:
@@ -127,20 +133,29 @@ def _said(
             logits = model(images, [Slice(part.name, len(part.order)) for part in batch])
         for part, own in zip(batch, logits, strict=True):
             counted = part.order[: part.counted]
-            logp = F.log_softmax(own[: part.counted].double(), dim=1)
+            own = own[: part.counted].double()
+            logp = F.log_softmax(own, dim=1)
             label = sent(labels[part.name][counted], feed.device)
-            found.setdefault(part.name, []).append((counted, logp.argmax(1), logp.gather(1, label[:, None])[:, 0]))
+            found.setdefault(part.name, []).append(
+                (counted, logp.argmax(1), logp.gather(1, label[:, None])[:, 0], own.isfinite().all(1))
+            )
     return {
         name: Said(
-            np.concatenate([places for places, _, _ in parts]),
-            torch.cat([predicted for _, predicted, _ in parts]).cpu().numpy(),
-            torch.cat([own for _, _, own in parts]).cpu().numpy(),
+            np.concatenate([places for places, *_ in parts]),
+            torch.cat([predicted for _, predicted, _, _ in parts]).cpu().numpy(),
+            torch.cat([own for _, _, own, _ in parts]).cpu().numpy(),
+            torch.cat([finite for *_, finite in parts]).cpu().numpy(),
         )
         for name, parts in found.items()
     }
 
 
-def _predictions(labels: NDArray[np.int64], said: Sequence[Said]) -> Predictions:
+def _predictions(name: str, labels: NDArray[np.int64], said: Sequence[Said]) -> Predictions:
+    if ruined := sum(int((~each.finite).sum()) for each in said):
+        raise RunFailed(
+            f"the logits of {ruined} of {len(labels)} images of '{name}' are not finite, so they name no class and "
+            f"cannot be scored. {REMEDY}"
+        )
     predicted, own = np.full(len(labels), -1, dtype=np.int32), np.empty(len(labels), dtype=np.float32)
     for each in said:
         predicted[each.places], own[each.places] = each.predicted, each.log_probability

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ from udbench.errors import RunFailed
 from udbench.reporters import Listener
 from udbench.reporters import Step as Report
 from udbench.train.checkpoint import Progress
+from udbench.train.finite import REMEDY
 from udbench.train.legs import Leg
 from udbench.train.norms import recalibrate
 from udbench.train.optim import set_learning_rate
@@ -78,7 +80,7 @@ def train(
         )
 
     def progress() -> Progress:
-        return Progress(round=at, seconds=time.monotonic() - began, images=images)
+        return replace(start, round=at, seconds=time.monotonic() - began, images=images)
 
     def keep() -> None:
         nonlocal saved
@@ -140,8 +142,7 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the loss of '{name}' is {loss} in round {at - len(table) + back + 1}; training cannot go on. "
-                    "Lower the learning rate (--set lr=…) or the warm-up's (--set warmup_lr=…), lengthen the warm-up "
-                    "(--set warmup_rounds=…), or use --precision fp32"
+                    f"{REMEDY}"
                 )
     return dict(zip(names, table[-1], strict=True))
 

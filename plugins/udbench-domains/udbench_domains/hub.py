@@ -166,7 +166,7 @@ def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot |
 def _record(folder: Path, facts: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{SOURCE}"
-    part.write_text(json.dumps(facts, indent=1))
+    part.write_text(json.dumps(facts, indent=1, allow_nan=False))
     part.replace(folder / SOURCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -38,10 +39,11 @@ def submit(
     from udbench_domains.submission.answers import answers, asked_of
 
     folder = _data_folder(data)
+    _check_writable(out)
     trained = TrainedRun(run, device=device, data=folder)
     names = asked_of(trained.domains, partial=partial)
     found = answers(trained, folder, names, lambda name, images: typer.echo(f"{name}: {images:,} images", err=True))
-    _write(out, json.dumps(found))
+    _write(out, json.dumps(found, allow_nan=False))
     typer.echo(f"{len(found):,} answers in {len(names)} domain{'s' if len(names) > 1 else ''}: {ascii(str(out))[1:-1]}")
 
 
@@ -50,6 +52,20 @@ def _data_folder(given: Path | None) -> Path:
     if named is None:
         raise BadSetting("the test images are needed; name the folder that holds visual-decathlon/ by --data DIR")
     return named.expanduser()
+
+
+def _check_writable(path: Path) -> None:
+    """Try at once what is to be written once all images are classified."""
+    growing = path.with_name(f".{path.name}.part")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        growing.touch()
+        growing.unlink()
+    except OSError as error:
+        raise UdbenchError(
+            f"{path}: cannot be written: {error.strerror or error}; give another file with --out"
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -82,7 +82,7 @@ def make_words(
         assert ready == job.total
         digest = _write_lists(job, top)
         note = _note(job, digest, found)
-        (partial / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        (partial / NOTE).write_text(json.dumps(note, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return Made(folder=out, words=len(words), images=job.total, fonts=found)
 
 

@@ -1,0 +1,55 @@
+"""Whether a network's numbers are finite: a ruined one still names a class for every image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from udbench.errors import RunFailed
+from udbench.train.owned import Owned
+
+REMEDY = (
+    "Lower the learning rate (--set lr=…) or the warm-up's (--set warmup_lr=…), lengthen the warm-up "
+    "(--set warmup_rounds=…), or use --precision fp32"
+)
+
+
+def check_finite(model: nn.Module, when: str) -> None:
+    """Raises RunFailed where a weight or a running statistic of a model is not finite; `when` says since when
+    ("after round 7")."""
+    if found := not_finite(model):
+        raise RunFailed(f"{found} {when}, so the network can be neither kept nor scored. {REMEDY}")
+
+
+def not_finite(model: nn.Module) -> str:
+    """What of a model is not finite, in words; empty where all is. Waits for the device once.
+
+    A buffer may hold -inf, as masks of attention do.
+    """
+    weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    tensors = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if isinstance(tensor, Tensor) and tensor.is_floating_point()
+    }
+    if not tensors:
+        return ""
+    right = [
+        (tensor.isfinite() if name in weights else ~(tensor.isnan() | tensor.isposinf())).all()
+        for name, tensor in tensors.items()
+    ]
+    wrong = [name for name, fine in zip(tensors, torch.stack(right).tolist(), strict=True) if not fine]
+    if not wrong:
+        return ""
+    more = f", with {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    kind = "weight" if wrong[0] in weights else "running statistic"
+    return f"the {kind} '{wrong[0]}'{_owner(model, wrong[0])} is not finite{more}"
+
+
+def _owner(model: nn.Module, name: str) -> str:
+    for path, module in model.named_modules():
+        if isinstance(module, Owned):
+            for domain in module:
+                if name.startswith(f"{path}.{domain}." if path else f"{domain}."):
+                    return f" of domain '{domain}'"
+    return ""
