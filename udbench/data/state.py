@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import stat
+import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -83,28 +84,29 @@ def _walked(root: bytes) -> tuple[str, int]:
     while todo:
         path, name = todo.pop()
         try:
-            if (place := _place(path)) == cache and name:
+            if (place := _place(path)) is not None and place == cache and name:
                 continue
             if place is not None and (first := seen.setdefault(place, name)) != name:
-                digest.update(b"%b\0is %b\0" % (name, first))
+                digest.update(b"%b\0=%b\0" % (name, first))
                 continue
             with os.scandir(path) as entries:
                 listed = sorted((e for e in entries if not e.name.startswith(b".")), key=lambda e: e.name)
         except OSError as error:
-            digest.update(b"%b\0error %d\0" % (name, error.errno or 0))
+            digest.update(_unread(name, error))
             continue
-        lines, below = [b"%b\0folder\0" % name], list[tuple[bytes, bytes]]()
+        lines, below = [b"%b\0d" % name], list[tuple[bytes, bytes]]()
         for entry in listed:
             try:
                 found = entry.stat()
             except OSError as error:
-                lines.append(b"%b\0error %d\0" % (entry.name, error.errno or 0))
+                lines.append(_unread(entry.name, error))
                 continue
             if stat.S_ISDIR(found.st_mode):
                 below.append((entry.path, b"%b/%b" % (name, entry.name)))
                 continue
             lines.append(_line(entry.name, found))
-            newest = max(newest, found.st_ctime_ns)
+            if found.st_ctime_ns > newest:
+                newest = found.st_ctime_ns
         digest.update(b"".join(lines))
         todo.extend(reversed(below))
     return digest.hexdigest(), newest
@@ -124,9 +126,16 @@ def file_state(path: Path) -> bytes:
     return _line(os.fsencode(path), path.stat())
 
 
+# size, times of the last write and of the last change, inode
+_NUMBERS = struct.Struct("<qqqQ")
+
+
 def _line(name: bytes, found: os.stat_result) -> bytes:
-    times = found.st_mtime_ns, found.st_ctime_ns
-    return b"%b\0%d %d %d %d\0" % (name, found.st_size, *times, found.st_ino)
+    return name + b"\0f" + _NUMBERS.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _unread(name: bytes, error: OSError) -> bytes:
+    return b"%b\0!%d\0" % (name, error.errno or 0)
 
 
 @runtime_checkable
@@ -153,10 +162,11 @@ def rows_state(source: Source, rows: Iterable[int], whole: str) -> str:
         try:
             found = os.stat(path)  # noqa: PTH116 (a path in bytes)
         except OSError as error:
-            lines.append(b"%b\0error %d\0" % (path, error.errno or 0))
+            lines.append(_unread(path, error))
             continue
         lines.append(_line(path, found))
-        newest = max(newest, found.st_ctime_ns)
+        if found.st_ctime_ns > newest:
+            newest = found.st_ctime_ns
     if now - TICK_NS < newest:
         return ""
     return hashlib.sha256(b"".join(lines)).hexdigest()
@@ -231,7 +241,7 @@ def _package_state(package: Path) -> str:
             else:
                 digest.update(_line(name, path.stat()))
         except OSError as error:
-            digest.update(b"%b\0error %d\0" % (name, error.errno or 0))
+            digest.update(_unread(name, error))
     return digest.hexdigest()
 
 
