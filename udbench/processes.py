@@ -1,22 +1,38 @@
-"""Work in several processes: as many as asked for, and none left behind."""
+"""Work in several processes: as many as asked for, none left behind, and none waited for without a limit."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection
-from typing import Protocol, TypeVar
+from multiprocessing import connection, spawn
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from udbench.errors import UdbenchError
+from udbench.errors import BadSetting, UdbenchError
 
 IN_FLIGHT = 3
+TIMEOUT = "UDBENCH_TIMEOUT"
+SECONDS = 600.0
+LOOK_SECONDS, GRACE_SECONDS = 2.0, 20.0
+
+# How a worker ends that finds itself running the user's script again, and the first words of its name.
+UNGUARDED, NAME = 66, "udbench worker"
+GUARD = (
+    "this script was run again by a process that it had started: put what it does below "
+    '`if __name__ == "__main__":`, so that such a process can import what stands above'
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,34 +44,202 @@ class Processes(Protocol):
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item], *, lost: str) -> Iterator[Result]: ...
 
 
+def time_limit() -> float:
+    """Seconds that a process waits for another that does nothing: $UDBENCH_TIMEOUT. Raises BadSetting."""
+    said = os.environ.get(TIMEOUT, "")
+    try:
+        seconds = float(said or SECONDS)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise BadSetting(f"{TIMEOUT}={said}: give seconds, such as 600")
+    return seconds
+
+
+def refuse_if_imported() -> None:
+    """To be called before work begins that starts processes: where this process was started by another and is still
+    reading the user's script, that script has no guard. Raises UdbenchError; a worker of ours ends, and the process
+    that started it says so.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):
+        if process.name.startswith(NAME):
+            os._exit(UNGUARDED)
+        raise UdbenchError(GUARD)
+
+
+class Spawning(SpawnContext):
+    """Starts fresh processes, which do not run the user's script again unless they are to find in it what they do.
+
+    `children` are those that were started.
+    """
+
+    def __init__(self, *, with_script: bool = False) -> None:
+        super().__init__()
+        self.with_script = with_script
+        self.children: list[BaseProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> BaseProcess:  # type: ignore[override]
+        kind = SpawnProcess if self.with_script else _WithoutScript
+        process = kind(*args, **options)
+        process.name = f"{NAME} {len(self.children) + 1}"
+        self.children.append(process)
+        return process
+
+    def kill(self) -> None:
+        """End those that are left."""
+        for child in self.children:
+            with contextlib.suppress(ValueError, AttributeError):  # closed, or not started
+                child.kill()
+
+
+class _WithoutScript(SpawnProcess):
+    """A process that is not told where the user's script lies."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _SCRIPT_HIDDEN:
+            told, mine = spawn.get_preparation_data, threading.get_ident()
+
+            def untold(name: str) -> dict[str, Any]:
+                script = ("init_main_from_path", "init_main_from_name") if threading.get_ident() == mine else ()
+                return {key: value for key, value in told(name).items() if key not in script}
+
+            spawn.get_preparation_data = untold
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                spawn.get_preparation_data = told
+
+
+_SCRIPT_HIDDEN = threading.Lock()
+
+
+class Idle:
+    """For how long processes have done nothing: they do something while they use a core. Where no system tells, they
+    do nothing from the last `heard` on."""
+
+    def __init__(self, pids: Callable[[], Iterable[int | None]]) -> None:
+        self._pids = pids
+        self._since, self._used = time.monotonic(), -1.0
+
+    def heard(self) -> None:
+        """Something came of them."""
+        self._since = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        used = sum(_core_seconds(pid) for pid in self._pids() if pid is not None)
+        if used != self._used:
+            self._since, self._used = time.monotonic(), used
+        return time.monotonic() - self._since
+
+
+def _core_seconds(pid: int) -> float:
+    """What a process has used of the cores, in ticks; 0 where nobody tells."""
+    try:
+        # behind the name, which may hold spaces and brackets, user and system time are the 12th and 13th field
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return float(fields[11]) + float(fields[12])
+
+
 @contextmanager
 def in_processes(workers: int) -> Iterator[Processes]:
     """A function that does work in so many processes, once after another for as many kinds of work as wanted.
 
     What is called and what it is given are pickled. With one worker, or one item, the work is done in this
-    process. Processes start when first needed. However the block ends, they have ended too; should this process
-    be killed, they end by themselves. Raises UdbenchError, with `lost`, when one of them is killed.
+    process. Processes start when first needed, and read the user's script only where something of it is called. However
+    the block ends, they have ended too; should this process be killed, they end by themselves. Raises UdbenchError,
+    with `lost`, when one of them is killed, or when all have done nothing for $UDBENCH_TIMEOUT seconds; and where the
+    script that they must read has no `if __name__ == "__main__"`.
     """
-    context = multiprocessing.get_context("spawn")
-    started: list[tuple[ProcessPoolExecutor, ctypes.c_bool]] = []
+    refuse_if_imported()
+    pools: dict[bool, _Pool] = {}
 
     def results(function: Callable[[Item], Result], items: Iterable[Item], *, lost: str) -> Iterator[Result]:
         todo = list(items)
         if workers == 1 or len(todo) < 2:
             return map(function, todo)
-        if not started:
-            # a byte without a lock: on a busy machine, one that sleeps with the lock would hold up all that ask
-            stop = context.RawValue(ctypes.c_bool, False)
-            executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(stop,))
-            started.append((executor, stop))
-        return _there(started[0][0], function, todo, IN_FLIGHT * workers, lost)
+        script = _is_of_script(function, todo[0])
+        pool = pools.get(script) or pools.setdefault(script, _Pool(workers, with_script=script))
+        return pool.results(function, todo, lost)
 
     try:
         yield results
     finally:
-        for executor, stop in started:
-            stop.value = True
-            executor.shutdown(wait=True, cancel_futures=True)
+        for pool in pools.values():
+            pool.close()
+
+
+def _is_of_script(*things: object) -> bool:
+    """Whether something of the user's script must be there to unpickle these."""
+    try:
+        return b"__main__" in pickle.dumps(things)
+    except Exception:  # whoever hands them on says what is wrong with them
+        return True
+
+
+class _Pool:
+    def __init__(self, workers: int, *, with_script: bool) -> None:
+        self._context = Spawning(with_script=with_script)
+        # a byte without a lock: on a busy machine, one that sleeps with the lock would hold up all that ask
+        self._stop = self._context.RawValue(ctypes.c_bool, False)
+        self._at_once = IN_FLIGHT * workers
+        self._executor = ProcessPoolExecutor(
+            workers, mp_context=self._context, initializer=_begin, initargs=(self._stop,)
+        )
+
+    def results(self, function: Callable[[Item], Result], todo: Sequence[Item], lost: str) -> Iterator[Result]:
+        waiting: set[Future[Result]] = set()
+        rest = iter(todo)
+        limit = time_limit()
+        idle = Idle(lambda: [child.pid for child in self._context.children])
+        try:
+            while True:
+                for item in rest:
+                    with _interrupts_held():  # each call may start a process
+                        waiting.add(self._executor.submit(function, item))
+                    if len(waiting) >= self._at_once:
+                        break
+                if not waiting:
+                    return
+                finished, waiting = wait(waiting, timeout=min(LOOK_SECONDS, limit / 4), return_when=FIRST_COMPLETED)
+                if finished:
+                    idle.heard()
+                elif idle.seconds > limit:
+                    raise UdbenchError(self._stuck(limit, lost))
+                for future in finished:
+                    yield future.result()
+        except BrokenProcessPool:
+            raise UdbenchError(self._broken(lost)) from None
+
+    def _stuck(self, limit: float, lost: str) -> str:
+        pids = ", ".join(str(child.pid) for child in self._context.children if child.is_alive())
+        self._context.kill()
+        return (
+            f"the processes that did the work (of number {pids}) have done nothing for {limit:g} s and were ended; "
+            f"{lost}, or have them waited for longer with {TIMEOUT}=SECONDS"
+        )
+
+    def _broken(self, lost: str) -> str:
+        for child in self._context.children:
+            child.join(GRACE_SECONDS)
+        if any(child.exitcode == UNGUARDED for child in self._context.children):
+            return GUARD
+        return f"a process that did the work was killed, perhaps for want of memory; {lost}"
+
+    def close(self) -> None:
+        """End the processes: those that do not end when told so are killed."""
+        self._stop.value = True
+        late = threading.Timer(GRACE_SECONDS, self._context.kill)
+        late.daemon = True
+        late.start()
+        try:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        finally:
+            late.cancel()
 
 
 def stopped() -> bool:
@@ -74,27 +258,6 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _there(
-    executor: ProcessPoolExecutor, function: Callable[[Item], Result], todo: list[Item], at_once: int, lost: str
-) -> Iterator[Result]:
-    waiting: set[Future[Result]] = set()
-    rest = iter(todo)
-    try:
-        while True:
-            for item in rest:
-                with _interrupts_held():  # each call may start a process
-                    waiting.add(executor.submit(function, item))
-                if len(waiting) >= at_once:
-                    break
-            if not waiting:
-                return
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool:
-        raise UdbenchError(f"a process that did the work was killed, perhaps for want of memory; {lost}") from None
 
 
 _stop: ctypes.c_bool | None = None

@@ -28,14 +28,18 @@ class Fake:
 
     shape = (4, 6, 3)
 
-    def __init__(self, offset: int, broken: int | None = None, deadly: int | None = None) -> None:
-        self.offset, self.broken, self.deadly = offset, broken, deadly
+    def __init__(
+        self, offset: int, broken: int | None = None, deadly: int | None = None, hung: int | None = None
+    ) -> None:
+        self.offset, self.broken, self.deadly, self.hung = offset, broken, deadly, hung
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
         if row == self.broken:
             raise BadData(f"image {row}: broken")
         if row == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
+        if row == self.hung:
+            os.kill(os.getpid(), signal.SIGSTOP)
         window = np.array(draw if draw is not None else [0] * 4)
         block = np.full(self.shape, self.offset + row % 100, dtype=np.uint8)
         block[0, :4, 0] = (window * 255).astype(np.uint8)
@@ -149,3 +153,27 @@ def test_a_process_that_is_killed_is_told_of() -> None:
         loader.expect([views])
         loader.take(views)
     loader.close()
+
+
+def test_a_process_that_hangs_is_told_of_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UDBENCH_TIMEOUT", "1")
+    before = multiprocessing.active_children()
+    loader = Loader({"a": Fake(0, hung=3)}, 1)
+    views = Views("a", np.arange(10))
+    loader.expect([views])
+    with pytest.raises(UdbenchError, match=r"no process has decoded the next 16 images in 1 s: .*UDBENCH_TIMEOUT"):
+        loader.take(views)
+    loader.close()
+    assert multiprocessing.active_children() == before
+
+
+def test_no_piece_goes_through_shared_memory(monkeypatch: pytest.MonkeyPatch, expected: list[torch.Tensor]) -> None:
+    """A container has 64 MB of it, and less is left."""
+
+    def full(*_: object) -> None:
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", full)
+    with feed(2) as made:
+        assert same(rounds(made, range(8)), expected)

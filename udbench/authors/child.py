@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
 
+from udbench.processes import Spawning
+
 Tell = Callable[[Any], None]
 
 
@@ -35,7 +37,7 @@ def told(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
     seconds, and Ended when the process is gone before its work is done. However this ends, the process has ended, and
     those that it started.
     """
-    context = multiprocessing.get_context("spawn")
+    context = Spawning()
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(theirs, work, args), daemon=False)
     process.start()

@@ -11,6 +11,7 @@ from udbench.boards.entry import RESERVED
 from udbench.errors import BadData, BadSetting
 
 ENDINGS = (".json", ".npz")
+SECONDS = 120
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,8 +66,10 @@ _WORDS = {"M": "was changed", "D": "was removed", "T": "became another kind of f
 def _git(folder: Path, *words: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False
+            ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False, timeout=SECONDS
         )
+    except subprocess.TimeoutExpired:
+        raise BadSetting(f"--since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
     except OSError as error:
         raise BadSetting(f"--since: git cannot be run: {error.strerror or error}") from None
     if done.returncode:

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import filelock
-
-from udbench.data.locate import cache_root
+from udbench.data.locate import CACHE, cache_root
+from udbench.data.locks import alone
 from udbench.data.state import file_state
 from udbench.errors import BadData
 from udbench.files import explained, sync_folder
@@ -67,8 +66,8 @@ def unpacked(archive: Path, *, max_bytes: int, max_members: int) -> Path:
     try:
         mark = hashlib.sha256(file_state(archive))
         folder = cache_root() / "unpacked" / f"{archive.name.partition('.tar')[0]}-{mark.hexdigest()[:16]}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):
+        lock = folder.with_name(f".{folder.name}.lock")
+        with alone(lock, f"unpacks {archive}", f"choose a folder on a local disk with ${CACHE}"):
             if not folder.is_dir():
                 unpack(archive, folder, max_bytes=max_bytes, max_members=max_members)
     except OSError as error:

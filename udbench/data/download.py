@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import filelock
-
 from udbench.data.fetch import Tell
-from udbench.data.locate import domain_root, folder_name, images_root
+from udbench.data.locate import DATA, domain_root, folder_name, images_root
+from udbench.data.locks import alone
 from udbench.domains import Domain
 from udbench.errors import UdbenchError
 from udbench.files import explained, sync_folder
@@ -25,9 +24,8 @@ def download(domain: Domain, data: Path | None, tell: Tell) -> Path:
     final = images_root(data) / folder_name(domain)
     partial = final.with_name(final.name + ".partial")
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
         lock = final.with_name(f".{final.name}.lock")
-        with filelock.FileLock(lock):
+        with alone(lock, f"downloads '{domain.spec.name}'", f"choose a folder on a local disk with --data or ${DATA}"):
             if (there := domain_root(domain, data)) is not None:
                 return there
             partial.mkdir(exist_ok=True)
@@ -41,8 +39,6 @@ def download(domain: Domain, data: Path | None, tell: Tell) -> Path:
                 _take_away_empty(final)
             partial.rename(final)
             sync_folder(final.parent)
-            # whoever waits for this lock finds the images, so that it may go
-            lock.unlink(missing_ok=True)
     except OSError as error:
         raise explained(error, Path(error.filename or final)) from error
     return final

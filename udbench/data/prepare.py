@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import filelock
-
 from udbench.data import packing, sharding
 from udbench.data.finish import seal
 from udbench.data.handed import SOURCE
 from udbench.data.listing import Listing, list_images
+from udbench.data.locate import CACHE
+from udbench.data.locks import alone
 from udbench.data.store import Store, Wanted, first_store, growing_path, state_of, store_paths, with_state
 from udbench.domains import Source
 from udbench.errors import BadData, plugin_code
@@ -21,6 +21,7 @@ from udbench.files import DiskFull, atomic_write, explained
 from udbench.processes import Processes, in_processes
 
 LISTING = "listing"
+ELSEWHERE = f"choose a folder on a local disk with ${CACHE}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,31 +60,27 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
         return store
     growing = growing_path(want)
     lock = growing.with_suffix(".lock")
-    with _explained(growing):
-        growing.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock):
-            # what was found out before others were prepared, or waited for, may be old
-            want = known if want.state is None else with_state(replace(want, state=None))
-            paths = store_paths(want)
-            if store := first_store(paths):
-                return store
-            final = paths[-1]
-            source, listing = listed(want)
-            way = sharding if want.form.sharded else packing
-            needed = way.bytes_of(listing, want)
-            with _room_for(final.parent, want, needed):
-                partial = _partial_folder(growing, listing, want)
-                _check_room(partial, needed - way.begun(partial))
-                total = len(listing.rows)
-                name = want.domain.spec.name
+    with _explained(growing), alone(lock, f"prepares '{want.domain.spec.name}'", ELSEWHERE):
+        # what was found out before others were prepared, or waited for, may be old
+        want = known if want.state is None else with_state(replace(want, state=None))
+        paths = store_paths(want)
+        if store := first_store(paths):
+            return store
+        final = paths[-1]
+        source, listing = listed(want)
+        way = sharding if want.form.sharded else packing
+        needed = way.bytes_of(listing, want)
+        with _room_for(final.parent, want, needed):
+            partial = _partial_folder(growing, listing, want)
+            _check_room(partial, needed - way.begun(partial))
+            total = len(listing.rows)
+            name = want.domain.spec.name
 
-                def done(images: int) -> None:
-                    progress(Progress(domain=name, done=images, total=total))
+            def done(images: int) -> None:
+                progress(Progress(domain=name, done=images, total=total))
 
-                leftovers = way.grow(partial, source, listing, want, results, done)
-                seal(partial, final, [*leftovers, partial / SOURCE, partial / LISTING])
-            # whoever waits for this lock finds the store, so that it may go
-            lock.unlink(missing_ok=True)
+            leftovers = way.grow(partial, source, listing, want, results, done)
+            seal(partial, final, [*leftovers, partial / SOURCE, partial / LISTING])
     return Store(final)
 
 

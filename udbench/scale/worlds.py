@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 from udbench.errors import RunFailed, UdbenchError
+from udbench.processes import LOOK_SECONDS, TIMEOUT, Idle, Spawning, time_limit
 from udbench.train.comm import Comm, join
 from udbench.train.precision import choose_device
 
@@ -27,11 +28,12 @@ class World:
     """So many processes of so many threads, each with an object that `make(comm, *args)` has made there.
 
     `make` and `args` are pickled. `ask` calls a method of that object in all of them. Processes have ended when the
-    block has; should this process be killed, they end by themselves.
+    block has; should this process be killed, they end by themselves. Raises RunFailed for one that dies, and where
+    all have done nothing for $UDBENCH_TIMEOUT seconds.
     """
 
     def __init__(self, processes: int, threads: int, device: str, make: Callable[..., object], *args: Any) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = Spawning()
         port = _free_port()
         self._pipes: list[Any] = []
         self._processes: list[Any] = []
@@ -74,8 +76,17 @@ class World:
 
     def _answers(self) -> list[Any]:
         told: dict[int, Any] = {}
+        limit = time_limit()
+        idle = Idle(lambda: [process.pid for process in self._processes])
         while len(told) < len(self._pipes):
-            ready = connection.wait([pipe for rank, pipe in enumerate(self._pipes) if rank not in told])
+            missing = [pipe for rank, pipe in enumerate(self._pipes) if rank not in told]
+            ready = connection.wait(missing, timeout=min(LOOK_SECONDS, limit / 4))
+            if not ready and idle.seconds > limit:
+                silent = ", ".join(str(rank) for rank in range(len(self._pipes)) if rank not in told)
+                raise RunFailed(
+                    f"process {silent} of {len(self._pipes)} has done nothing for {limit:g} s; the figures are lost "
+                    f"({TIMEOUT}=SECONDS has it waited for longer)"
+                )
             for rank in [rank for rank, pipe in enumerate(self._pipes) if pipe in ready]:
                 try:
                     told[rank] = _unpacked(self._pipes[rank].recv())

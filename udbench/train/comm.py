@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from udbench.errors import BadSetting, RunFailed
+from udbench.errors import RunFailed
+from udbench.processes import time_limit
 from udbench.train.norms import SliceNorm
 from udbench.train.overlap import Sums
 from udbench.train.owned import owned_names, owned_parameters
@@ -24,7 +25,6 @@ from udbench.train.schedule import Deal
 from udbench.train.synced import syncing
 
 WISHES = ("stop", "save")
-TIMEOUT = 600.0
 
 
 class Comm:
@@ -50,7 +50,7 @@ class Comm:
         self.deal, self._groups = deal, {}
         for domain, ranks in deal.members.items():
             if len(ranks) > 1:
-                group = dist.new_group(list(ranks))
+                group = dist.new_group(list(ranks), timeout=timedelta(seconds=time_limit()))
                 if self.rank in ranks:
                     self._groups[domain] = group
 
@@ -251,21 +251,10 @@ def join(device: torch.device, *, one_gpu: bool = False) -> Comm:
         return Comm(device=device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" and not one_gpu else "gloo"
     try:
-        dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
+        dist.init_process_group(backend, timeout=timedelta(seconds=time_limit()))
     except (RuntimeError, ValueError) as error:
         raise RunFailed(f"process {rank()} of {size} did not meet the others: {str(error).splitlines()[0]}") from error
     return Comm(dist.get_rank(), size, device)
-
-
-def _timeout() -> float:
-    said = os.environ.get("UDBENCH_TIMEOUT", "")
-    try:
-        seconds = float(said or TIMEOUT)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise BadSetting(f"UDBENCH_TIMEOUT={said}: give seconds, such as 600")
-    return seconds
 
 
 def _owned_tensors(model: nn.Module, domain: str) -> list[Tensor]:

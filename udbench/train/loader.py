@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_start_method
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from udbench.errors import BadData, UdbenchError
+from udbench.processes import TIMEOUT, Spawning, time_limit
 
 PIECE, AHEAD = 16, 8
 
@@ -53,14 +55,17 @@ class Loader:
     """Decodes views in `workers` processes, in the order in which they were announced; with 0, in this process.
 
     What is announced with `expect` is decoded ahead, `take` gives it in turn. A process holds at most a few pieces
-    of 16 images that nobody has asked for yet, so memory does not grow with the number of images.
+    of 16 images that nobody has asked for yet, so memory does not grow with the number of images. Pieces come through
+    pipes: shared memory may be too small for them (64 MB in a container), which no process notices in time. A process
+    that does not decode a piece in $UDBENCH_TIMEOUT seconds is given up.
     """
 
     def __init__(self, images: Mapping[str, Encoded], workers: int, *, pin: bool = False) -> None:
         self._decode = _Decoding(dict(images))
+        self._pin = pin
         self._announced: Iterator[Views] = iter(())
         self._started: deque[Views] = deque()
-        self._pieces: Iterator[Tensor | str] = iter(())
+        self._pieces: Iterator[NDArray[np.uint8] | str] = iter(())
         self._loader: DataLoader[Any] | None = None
         if workers:
             with _quietly():
@@ -68,10 +73,13 @@ class Loader:
                     self._decode,
                     sampler=_Announced(self),
                     batch_size=None,
+                    collate_fn=_as_it_is,
                     num_workers=workers,
                     prefetch_factor=AHEAD,
                     persistent_workers=True,
-                    pin_memory=pin,
+                    timeout=time_limit(),
+                    # a process that is forked has the script already; another does not need it
+                    multiprocessing_context=None if get_start_method() == "fork" else Spawning(),
                     worker_init_fn=_begin,
                     generator=torch.Generator(),
                 )
@@ -87,18 +95,21 @@ class Loader:
 
     def take(self, views: Views) -> Tensor:
         """The views that come next, (n, height, width, channels) uint8. Raises BadData, UdbenchError."""
-        found: list[Tensor] = []
+        block: Tensor | None = None
         count = 0
         while count < len(views.rows):
             with _told():
                 piece = next(self._pieces)
             if isinstance(piece, str):
                 raise BadData(piece)
-            found.append(piece)
+            if block is None:
+                block = torch.empty((len(views.rows), *piece.shape[1:]), dtype=torch.uint8, pin_memory=self._pin)
+            block.numpy()[count : count + len(piece)] = piece
             count += len(piece)
         begun = self._started.popleft()
         assert begun.domain == views.domain and np.array_equal(begun.rows, views.rows), "not what was announced"
-        return torch.cat(found) if len(found) > 1 else found[0]
+        assert block is not None, "views are of some images"
+        return block
 
     def next_pieces(self) -> Iterator[Views]:
         """What is to be decoded, as it is handed out."""
@@ -107,8 +118,12 @@ class Loader:
             yield from views.pieces()
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, whatever they do."""
+        workers = getattr(self._pieces, "_workers", ())  # no public way of DataLoader's leads to them
         self._pieces, self._loader = iter(()), None
+        for worker in workers:
+            worker.kill()
+            worker.join()
 
 
 class _Announced(Sampler[Views]):
@@ -125,17 +140,21 @@ class _Decoding(Dataset[Any]):
     def __init__(self, images: Mapping[str, Encoded]) -> None:
         self._images = images
 
-    def __getitem__(self, piece: Views) -> Tensor | str:
+    def __getitem__(self, piece: Views) -> NDArray[np.uint8] | str:
         images = self._images[piece.domain]
-        block = torch.empty((len(piece.rows), *images.shape), dtype=torch.uint8)
-        into = block.numpy()
+        block = np.empty((len(piece.rows), *images.shape), dtype=np.uint8)
         for place, row in enumerate(piece.rows.tolist()):
             draw = None if piece.draws is None else piece.draws[place].tolist()
             try:
-                into[place] = images.pixels(row, draw)
+                block[place] = images.pixels(row, draw)
             except BadData as error:
                 return str(error)
         return block
+
+
+def _as_it_is(piece: Any) -> Any:
+    """Instead of what DataLoader does: it would make a tensor of a piece, which needs shared memory."""
+    return piece
 
 
 def _begin(_number: int) -> None:
@@ -150,6 +169,11 @@ def _told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if "DataLoader timed out" in str(error):
+            raise UdbenchError(
+                f"no process has decoded the next {PIECE} images in {time_limit():g} s: one of them hangs, or the disk "
+                f"does; look at both, or wait longer with {TIMEOUT}=SECONDS"
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
         raise UdbenchError(
