@@ -280,3 +280,24 @@ def test_the_core_names_no_dataset_method_or_network() -> None:
 def test_the_public_names_are_those_that_are_promised() -> None:
     assert sorted(udbench.__all__) == udbench.__all__
     assert all(hasattr(udbench, name) for name in udbench.__all__)
+
+
+KEYS = {"config.py", "boards/sizes.py", "sweeps/grid.py", "sweeps/capacity.py", "pages/methods.py", "scale/rates.py"}
+"""Where json.dumps makes a key or a word of settings, which are finite, and no document."""
+
+
+def test_no_json_is_written_that_holds_nan() -> None:
+    """NaN is no JSON: what is written says so to json.dumps, or goes through files.json_text."""
+    core = {path.relative_to(HOUSE).as_posix(): path for path in MODULES}
+    read = {name: path for name, path in core.items() if not name.startswith(("data/", "testing/", "authors/"))}
+    read |= {str(path): path for path in (HOUSE.parent / "plugins").glob("udbench-domains/udbench_*/**/*.py")}
+    found = [
+        f"{name}:{node.lineno}"
+        for name, path in read.items()
+        if name not in {*KEYS, "results.py"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "json.dumps"
+        and ("allow_nan", "False") not in [(word.arg, ast.unparse(word.value)) for word in node.keywords]
+    ]
+    assert found == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from udbench import hookimpl
-from udbench.testing.records import made_result
+from udbench.testing.records import made_result, with_predictions
 
 Call = Callable[..., Any]
 
@@ -61,8 +60,8 @@ def ours(cli: Call, tmp_path: Path) -> None:
     """An entry of ours on the board of the same suite."""
     folder = tmp_path / "runs" / "0a1b2c3d"
     folder.mkdir(parents=True)
-    (folder / "predictions.npz").write_bytes(b"p")
-    made = made_result("0a1b2c3d", (30.0, 40.0), predictions_sha256=hashlib.sha256(b"p").hexdigest())
+    made, predictions = with_predictions(made_result("0a1b2c3d", (30.0, 40.0)))
+    (folder / "predictions.npz").write_bytes(predictions)
     (folder / "result.json").write_text(made.dumps())
     assert cli("board", "add", "0a1b2c3d").code == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from udbench.results import Parameters
-from udbench.testing.records import made_result
+from udbench.testing.records import made_result, with_predictions
 
 Call = Callable[..., Any]
 
@@ -19,9 +18,9 @@ Call = Callable[..., Any]
 def run_folder(id: str, *args: Any, **changed: Any) -> Path:
     folder = Path("runs") / id
     folder.mkdir(parents=True)
-    (folder / "predictions.npz").write_bytes(id.encode())
-    digest = hashlib.sha256(id.encode()).hexdigest()
-    (folder / "result.json").write_text(made_result(id, *args, predictions_sha256=digest, **changed).dumps())
+    result, predictions = with_predictions(made_result(id, *args, **changed))
+    (folder / "predictions.npz").write_bytes(predictions)
+    (folder / "result.json").write_text(result.dumps())
     return folder
 
 
@@ -122,8 +121,7 @@ def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -
     names: dict[str, str] = {}
     for id, made in (("p", part), ("c", custom)):
         folder = run_folder(id)
-        digest = hashlib.sha256(id.encode()).hexdigest()
-        made = made.model_copy(update={"id": id, "predictions_sha256": digest})
+        made, _ = with_predictions(made.model_copy(update={"id": id}))
         (folder / "result.json").write_text(made.dumps())
         added = Path(cli("board", "add", id).out.strip())
         assert added.is_file()

@@ -44,6 +44,7 @@ class Made:
         self.calls: list[dict[str, str]] = []
         self.commands: list[list[str]] = []
         self.fail: Callable[[dict[str, str]], str] = lambda options: ""
+        self.domains = ("handwriting", "walkers")
 
     def __call__(self, command: Sequence[str]) -> str:
         self.commands.append(list(command))
@@ -53,7 +54,7 @@ class Made:
         if reason := self.fail(options):
             return reason
         errors = (10.0 + 2 * int(options["--seed"]), 20.0)
-        write_result(Path(options["--out"]), words, ("handwriting", "walkers"), errors, f"{len(self.calls):08x}")
+        write_result(Path(options["--out"]), words, self.domains, errors, f"{len(self.calls):08x}")
         return ""
 
 
@@ -459,3 +460,24 @@ def test_an_entry_that_cannot_be_added_fails_the_sweep_and_says_how_it_is_added(
     assert said.code == 1 and f"the run in {own} is complete, but its entry could not be added" in said.err
     assert f"udbench board add {own} --board leaderboards" in said.err
     assert len(list(Path("leaderboards").rglob("*.json"))) == 1, "the others are added"
+
+
+def test_results_of_other_images_than_those_that_are_here_are_told_and_an_entry_of_them_is_no_run(
+    cli: Call, made: Made
+) -> None:
+    """A folder's name says little: images of one's own may be others by now, or on another machine."""
+    from udbench.testing.trees import write_class_folders
+
+    for name in ("cones", "rings"):
+        write_class_folders(Path(name), {"small": 5, "large": 5})
+    file = study(STUDY.replace('["handwriting", "walkers"]', '["folder:cones", "folder:rings"]'))
+    made.domains = ("folder-cones", "folder-rings")
+    assert cli("sweep", file, "--board", "b").code == 0 and len(made.calls) == 2
+    Path("sweeps").rename("before")
+    assert "0 of them done" in cli("sweep", file, "--board", "b", "--out", "new").err, "not prepared here"
+    assert cli("sweep", file, "--status", "--no-board", "--out", "new").code == 0
+    prepared = cli("data", "prepare", "--domains", "folder:cones", "--recipe", "pocket", "--set", "image_size=16",
+                   "--workers", "1")  # fmt: skip
+    assert prepared.code == 0
+    said = cli("sweep", file, "--status", "--no-board", "--out", "new")
+    assert said.code == 1 and said.err.count("it has other images of folder-cones than those that are here") == 2

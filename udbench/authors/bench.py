@@ -102,13 +102,13 @@ def compare_groupings(arch: Architecture, adapter: Adapter, data: Sequence[Domai
         raise Broken("a round leaves gradients that are finite and not all 0", f"their norm is {whole}", _HINT)
     for name, gradient in gradients.items():
         other = other_gradients.get(name)
-        if other is None or (gradient - other).norm() > CLOSE * max(float(gradient.norm()), 1e-3 * whole):
+        if other is None or not (gradient - other).norm() <= CLOSE * max(float(gradient.norm()), 1e-3 * whole):
             _differ(f"the gradient of '{name}'", gradient, other)
     for name, buffer in buffers.items():
         if not torch.allclose(buffer.double(), other_buffers[name].double(), rtol=CLOSE, atol=CLOSE):
             _differ(f"the buffer '{name}'", buffer, other_buffers[name])
     for name, output in outputs.items():
-        if abs(output.log_probability - other_outputs[name].log_probability).max() > 1e-6:
+        if not abs(output.log_probability - other_outputs[name].log_probability).max() <= 1e-6:
             _differ(f"what is said of the test images of '{name}'")
 
 

@@ -14,6 +14,7 @@ from udbench.cli import context, output, preparing
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.config import RunConfig
+    from udbench.data.store import Store
     from udbench.published import PublishedTable
     from udbench.results import RunResult
     from udbench.sweeps.grid import Plan, Planned
@@ -222,7 +223,7 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
 
 def _lookup(board: Path | None, data: Path | None, available: bool, precision: str) -> Lookup:
     """What finds a run's entry on a board, one of the very same configuration on whatever machine it was run, and says
-    how a result differs from what its row asks for now."""
+    how a result differs from what its row asks for now: in its configuration, or in images whose store is here."""
     from udbench.boards.entry import Entry, read_board
     from udbench.cli import jobs
     from udbench.cli.sweeping import ask_of
@@ -234,6 +235,22 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
     def asked(row: Planned, seed: int) -> Ask:
         ask = ask_of(row, seed)
         return _of_available(ask, data) if available else ask
+
+    stores: dict[tuple[str, tuple[str, ...]], dict[str, Store | None]] = {}
+
+    def images(ask: Ask, row: Planned, made: RunResult) -> str:
+        """How a result's images differ from those here. A name alone says little of a folder of one's own: until that
+        is prepared, entries of others are of other images."""
+        key = (row.label, tuple(domain.spec.name for domain in ask.domains))
+        if key not in stores:
+            found = preparing.statuses(ask.domains, data, ask.settings)
+            stores[key] = {each.domain: each.store for each in found}
+        others = [name for name, store in stores[key].items() if store and store.sha256 != made.stores[name].sha256]
+        return f"it has other images of {', '.join(others)} than those that are here" if others else ""
+
+    def unprepared(ask: Ask, row: Planned) -> bool:
+        here = stores[row.label, tuple(domain.spec.name for domain in ask.domains)]
+        return any(domain.root is not None and here[domain.spec.name] is None for domain in ask.domains)
 
     def configured(ask: Ask, made: RunConfig) -> RunConfig:
         return jobs.configuration(ask, made.device, made.precision if precision == "auto" else precision)
@@ -251,8 +268,8 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
             entries[suite] = [entry for folder in sorted(folders) for entry in read_board(folder)[0]]
         for entry in entries[suite]:
             made = entry.result.config
-            if configured(ask, made).identity() == made.identity():
-                return entry.path, entry.result
+            if configured(ask, made).identity() == made.identity() and not images(ask, row, entry.result):
+                return None if unprepared(ask, row) else (entry.path, entry.result)
         return None
 
     def unlike(row: Planned, seed: int, result: RunResult) -> str:
@@ -263,7 +280,7 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
             here = tuple(domain for domain in ask.domains if domain.spec.name in made.domains)
             if here and len(here) < len(ask.domains):
                 ask = replace(ask, domains=here, part=made.part_of_suite)
-            return made.unlike(configured(ask, made))
+            return made.unlike(configured(ask, made)) or images(ask, row, result)
         except UdbenchError as error:
             return f"what its row asks for cannot be looked up: {str(error).splitlines()[0]}"
 

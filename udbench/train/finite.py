@@ -41,9 +41,9 @@ def not_finite(model: nn.Module) -> str:
     wrong = [name for name, fine in zip(tensors, torch.stack(right).tolist(), strict=True) if not fine]
     if not wrong:
         return ""
-    more = f", with {len(wrong) - 1} more" if len(wrong) > 1 else ""
     kind = "weight" if wrong[0] in weights else "running statistic"
-    return f"the {kind} '{wrong[0]}'{_owner(model, wrong[0])} is not finite{more}"
+    others = {1: "is", 2: "and another tensor are"}.get(len(wrong), f"and {len(wrong) - 1} other tensors are")
+    return f"the {kind} '{wrong[0]}'{_owner(model, wrong[0])} {others} not finite"
 
 
 def _owner(model: nn.Module, name: str) -> str:
