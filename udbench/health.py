@@ -295,8 +295,8 @@ def _load_all(tell: Tell, disabled: tuple[str, ...]) -> None:
 
     def loading(owner: plugins.Owner) -> None:
         took()
-        tell({"loading": owner.name})
-        last.append((owner.name, time.perf_counter()))
+        tell({"loading": owner.choice})
+        last.append((owner.choice, time.perf_counter()))
 
     try:
         plugins.load(disabled, loading=loading)
@@ -309,25 +309,25 @@ def _plugin_lines(registry: Registry, seconds: dict[str, float], data: Path | No
     for owner in registry.owners:
         brings = registry.brought_by(owner)
         counted = ", ".join(f"{len(names)} {kind}" for kind, names in brings.items())
-        causes = [failure.cause for failure in registry.failures if failure.plugin == owner.name]
-        took = seconds.get(owner.name, 0.0)
+        causes = registry.failures_of(owner)
+        took = seconds.get(owner.choice, 0.0)
         about = f"{owner.distribution} {owner.version}".strip()
         if causes:
             yield Line(
                 topic="plugins",
-                what=owner.name,
+                what=owner.choice,
                 said=f"{about}: {'; '.join(causes)}" + (f"; brings {counted}" if counted else ""),
                 state="trouble",
-                mend=f"udbench check {owner.name} says more; update or uninstall it, or --no-plugin {owner.name}",
+                mend=f"udbench check {owner.choice} says more; update or uninstall it, or --no-plugin {owner.choice}",
             )
         else:
             slow = took > SLOW_LOAD
             yield Line(
                 topic="plugins",
-                what=owner.name,
+                what=owner.choice,
                 said=f"{about}: {counted}" + (f"; takes {took:.1f} s to load" if slow else ""),
                 state="trouble" if slow else "good",
-                mend=f"udbench check {owner.name} says what it imports too early" if slow else "",
+                mend=f"udbench check {owner.choice} says what it imports too early" if slow else "",
             )
     for clash in registry.clashes():
         yield Line(topic="plugins", what="clash", said=clash, state="trouble", mend="leave one of them out")

@@ -69,7 +69,7 @@ def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
     def tell(owner: Owner) -> None:
         output.note(
             f"plugin '{owner}' has been loading for {SLOW:g} s and is waited for; to go on without it: Ctrl-C, and "
-            f"--no-plugin {owner.name} or {DISABLE}={owner.name}; what it waits for: udbench check {owner.name}"
+            f"--no-plugin {owner.choice} or {DISABLE}={owner.choice}; what it waits for: udbench check {owner.choice}"
         )
 
     def settle() -> None:
