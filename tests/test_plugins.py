@@ -186,7 +186,7 @@ def test_a_name_that_two_distributions_have_must_be_said_whole_to_leave_one_out(
     for number, name in enumerate(("my-film", "your-film")):
         recipes(site, f"film_of_{number}", f"film-{number}")
         install(site, name, "film", f"film_of_{number}", at=number)
-    with pytest.raises(UdbenchError, match="'film' .* say which: my-film:film, your-film:film"):
+    with pytest.raises(UdbenchError, match=r"'film' .* say which: my-film:film, your-film:film"):
         load(["film"])
     for word in ("my-film", "my-film:film"):
         registry = load([word])
@@ -211,7 +211,7 @@ def test_the_newcomer_is_to_be_left_out_and_not_who_had_the_name_before(site: Pa
 def test_the_projects_own_distributions_are_known() -> None:
     packages = Path(__file__).parents[1] / "plugins"
     own = {folder.name for folder in packages.iterdir() if folder.is_dir()} - {"udbench-example"}
-    assert FIRST_PARTY == {"udbench", *own}
+    assert {"udbench", *own} == FIRST_PARTY
 
 
 MODULES = {

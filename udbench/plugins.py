@@ -34,9 +34,9 @@ def load(
 
     `disabled` leaves plugins out, by the name of the entry point, of the distribution, or both
     ("udbench-film:film"), as does $UDBENCH_DISABLE (names separated by commas). `extra` adds plugins that are not
-    installed: {name: module or object}. `chosen` says which are loaded, and `loading` hears of each before it is. A plugin that cannot be
-    loaded, or part of it, is in the registry's `failures`. Raises UdbenchError when a name in `disabled` is no
-    plugin's, or means those of several distributions.
+    installed: {name: module or object}. `chosen` says which are loaded, and `loading` hears of each before it is. A
+    plugin that cannot be loaded, or part of it, is in the registry's `failures`. Raises UdbenchError when a name in
+    `disabled` is no plugin's, or means those of several distributions.
     """
     registry = Registry()
     manager = pluggy.PluginManager(GROUP)

@@ -124,7 +124,7 @@ def progress(number: int) -> Iterator[Any]:
     console = output.notes()
     if not number:
         yield None
-    elif console.is_terminal:
+    elif output.is_live(console):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 

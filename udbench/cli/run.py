@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +135,7 @@ def run(
         source=source,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = _started()
     jobs.check(ask, max(processes, started))
     if max(processes, started) > 1 or place:
         if dry_run:
@@ -147,7 +146,10 @@ def run(
             assert place is not None
             return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
-            raise BadSetting("--launcher: torchrun has started this process already; leave it out")
+            raise BadSetting(
+                f"--launcher: torchrun has started this process already, by WORLD_SIZE={started} in the environment; "
+                "leave --launcher out, or unset WORLD_SIZE"
+            )
     if ask.suite.summary:
         output.note(f"{ask.suite.name}: {ask.suite.summary}")
     if dry_run:
@@ -268,6 +270,16 @@ def _place(path: Path, board: Path) -> str:
 def _ordinal(number: int) -> str:
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
+
+
+def _started() -> int:
+    """How many processes were started for this run already."""
+    from udbench.machine import world
+
+    try:
+        return world().size
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
 
 
 def _with_seed(job: Job, seed: int) -> Job:

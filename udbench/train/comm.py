@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from udbench.errors import BadSetting, RunFailed
+from udbench.machine import world
 from udbench.train.norms import SliceNorm
 from udbench.train.overlap import Sums
 from udbench.train.owned import owned_names, owned_parameters
@@ -231,30 +232,26 @@ class Comm:
             ) from error
 
 
-def world_size() -> int:
-    """How many processes torchrun started for this run; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """The number of this process among them."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def join(device: torch.device, *, one_gpu: bool = False) -> Comm:
     """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come.
 
     `one_gpu` says that several processes share a GPU, which NCCL refuses: gloo then carries what they say.
     """
-    size = world_size()
-    if size == 1:
+    try:
+        here = world()
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+    if here.size == 1:
         return Comm(device=device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" and not one_gpu else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=_timeout()))
     except (RuntimeError, ValueError) as error:
-        raise RunFailed(f"process {rank()} of {size} did not meet the others: {str(error).splitlines()[0]}") from error
-    return Comm(dist.get_rank(), size, device)
+        raise RunFailed(
+            f"process {here.rank} of {here.size} did not meet the others: {str(error).splitlines()[0]}. If this is to "
+            "be one process, unset RANK and WORLD_SIZE"
+        ) from error
+    return Comm(dist.get_rank(), here.size, device)
 
 
 def _timeout() -> float:
