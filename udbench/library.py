@@ -52,13 +52,13 @@ def run(
     one below runs/ if not given; it then holds result.json, weights and predictions. `board` is a folder of boards to
     write the result to; none if not given. `source` is the run that this one goes on from (--from); without it,
     `adapter` and `arch` are needed. `listener` is told how it goes (udbench.Listener); progress of preparing
-    images goes to standard error.
+    images, and warnings, go to standard error.
 
     Errors are in percent. Raises UdbenchError, whose text is what the command line would say: UnknownName, BadSetting,
     BadData where images are not here, RunFailed for a loss that is not finite. On Ctrl-C what is there is saved, and
     the same call with `out` and `resume=True` goes on.
     """
-    from udbench.cli import jobs, origins, preparing
+    from udbench.cli import jobs, origins, output, preparing
 
     place = None if data is None else Path(data)
     ask = jobs.ask(
@@ -80,6 +80,8 @@ def run(
         source=None if source is None else str(source),
     )
     jobs.check(ask)
+    for remark in jobs.remarks(ask):
+        output.note(f"warning: {remark}")
     stores = preparing.prepared(ask.domains, place, ask.settings, workers=workers, skip_damaged=skip_damaged)
     if ask.before is not None:
         origins.check_images(ask.before, stores, kept=ask.kept)

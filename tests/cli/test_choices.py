@@ -124,6 +124,33 @@ def test_settings_that_will_not_do(
     assert message in str(caught.value)
 
 
+def asked(*words: str) -> list[str]:
+    from udbench.cli import jobs
+
+    return jobs.remarks(jobs.ask(suite="few", adapter="domain-bn", arch="resnet38", settings=words))
+
+
+def test_a_rate_that_is_never_reached_and_a_batch_of_one_are_said() -> None:
+    assert asked() == []
+    (said,) = asked("warmup_rounds=9")
+    assert said.startswith("warmup_rounds=9 for 9 rounds: lr=0.1 is never reached")
+    assert asked("warmup_rounds=8") == asked("warmup_rounds=9", "warmup_lr=0.1") == []
+    (said,) = asked("warmup_rounds=5", 'phases=[{rounds=20}, {rounds=3, train="head"}]')
+    assert said.startswith("warmup_rounds=5 for 3 rounds of a phase")
+    (said,) = asked("domain.gtsrb.batch_size=1")
+    assert said.startswith("batch_size=1 for gtsrb: batch norms take their mean and variance from a single image")
+
+
+def test_none_takes_back_what_a_recipe_says_of_all_domains_or_of_one() -> None:
+    settings = context.load_recipe(None, TEN, TEN.domains, ["domain.mnist.pad=none", "image_size=none"])[1]
+    assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.size_of("mnist")) == (
+        8,
+        False,
+        (64, 64),
+    )
+    assert context.load_recipe(None, TEN, TEN.domains, ["domain=none"])[1].domain == {}
+
+
 def test_an_item_without_settings_takes_none() -> None:
     assert context.item_settings(None, {}, "adapter 'x'") is None
     with pytest.raises(BadSetting, match="adapter 'x' takes no settings; leave 'rank' away"):

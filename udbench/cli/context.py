@@ -219,8 +219,9 @@ def load_recipe(
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     for key in apart:
         changed.pop(key, None)
-    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'")
-    if strange := sorted(set(changed.get("domain", {})) - set(domains)):
+    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
+    own = changed.get("domain")
+    if strange := sorted(set(own if isinstance(own, Mapping) else ()) - set(domains)):
         raise BadSetting(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
     return name, settings, apart["adapter"], apart["arch"]
 
@@ -249,7 +250,7 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
         if given:
             raise BadSetting(f"{what} takes no settings; leave '{next(iter(given))}' away")
         return None
-    return validated(model, given, what)
+    return validated(model, given, what, unsets=True)
 
 
 @contextmanager

@@ -174,6 +174,26 @@ def check(ask: Ask, processes: int = 1) -> None:
         )
 
 
+def remarks(ask: Ask) -> list[str]:
+    """What can be run as it is asked for, and is hardly meant, a sentence each."""
+    settings, names = ask.settings, [domain.spec.name for domain in ask.domains]
+    found: list[str] = []
+    legs = legs_of(settings, names, ask.old)
+    short = [leg.rounds for leg in legs if settings.warmup(leg.rounds) >= leg.rounds]
+    if short and settings.warmup_lr != settings.lr:
+        rounds = min(short)
+        found.append(
+            f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(legs) > 1 else ''}: "
+            f"lr={settings.lr:g} is never reached, and all of them are trained at warmup_lr={settings.warmup_lr:g}"
+        )
+    if alone := [name for name in names if settings.batch_of(name) == 1]:
+        found.append(
+            f"batch_size=1 for {', '.join(alone)}: batch norms take their mean and variance from a single image; "
+            "set batch_size=2 or more unless the network has none"
+        )
+    return found
+
+
 def _check_alone(processes: int) -> None:
     if processes > 1:
         raise BadSetting(

@@ -152,6 +152,8 @@ def run(
             )
     if ask.suite.summary:
         output.note(f"{ask.suite.name}: {ask.suite.summary}")
+    for remark in jobs.remarks(ask):
+        output.note(f"warning: {remark}")
     if dry_run:
         from udbench.cli.estimate import show
 

@@ -126,6 +126,10 @@ def sweep(
             output.note(f"failed: {sweeping.name_of(run)}: {run.reason.splitlines()[0]}")
     if plot is not None:
         _draw(table, plot)
+    if status and (wrong := sweeping.refusals(runs)):
+        for text in wrong:
+            output.error(text)
+        raise typer.Exit(2)
     if failed or stopped:
         raise typer.Exit(130 if stopped else 1)
 

@@ -183,7 +183,7 @@ def _config(
 
     before = source.config
     given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})
-    settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer")
+    settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer", unsets=True)
     if settings.norm.recalibrate and train != "all":
         raise BadSetting(
             f"--set norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and --train {train} keeps the "

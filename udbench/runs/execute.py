@@ -22,6 +22,7 @@ from udbench.runs.record import predictions_file, record
 from udbench.runs.rounds import deals_for, legs_for, schedule_of
 from udbench.runs.trained import write_domains
 from udbench.runs.transfer import nearest_means
+from udbench.train.batches import check_batches
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate, rows_at_once
@@ -87,6 +88,7 @@ def _execute(
         begin(job, model, feed)
     for leg in legs:
         trainable.set(leg.train)
+        check_batches(model, settings, leg.domains, config.precision)
         check_memory(model, schedule_of(job, model, leg, deals[leg], comm.rank), config.precision)
 
     def optimizer_at(round: int) -> torch.optim.Optimizer:
