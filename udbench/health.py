@@ -234,8 +234,14 @@ def _places(data: Path | None) -> Iterator[Line]:
         yield Line(
             topic="places", what="data", said=f"no folder is named (--data, ${DATA}); embedded domains need none"
         )
+        return
+    try:
+        number = sum(1 for place in root.iterdir() if place.is_dir())
+    except OSError as error:
+        said, mend = f"{root} cannot be read: {error.strerror or error}", "mend its permissions, or name another folder"
+        yield Line(topic="places", what="data", said=said, state="stops", mend=mend)
     else:
-        yield Line(topic="places", what="data", said=f"{root}, {sum(1 for p in root.iterdir() if p.is_dir())} folders")
+        yield Line(topic="places", what="data", said=f"{root}, {number} folders")
 
 
 def _writable(what: str, folder: Path, mend: str) -> Line:
@@ -353,7 +359,13 @@ def _images(registry: Registry, data: Path | None) -> Iterator[Line]:
     except UdbenchError:
         return
     domains: list[Domain] = [item.value for item in registry.items("domains")]
-    here = [domain.spec.name for domain in domains if domain_root(domain, root) is not None]
+    here: list[str] = []
+    for domain in domains:
+        try:
+            if domain_root(domain, root) is not None:
+                here.append(domain.spec.name)
+        except UdbenchError as error:
+            yield Line(topic="images", what=domain.spec.name, said=str(error), state="trouble")
     yield Line(
         topic="images",
         what="domains",

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from udbench import hookspecs
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture
-from udbench.domains import Domain
+from udbench.domains import OF_FOLDERS, Domain
 from udbench.errors import UdbenchError, UnknownName
 from udbench.launchers import Launcher
 from udbench.recipes import Recipe
@@ -149,6 +149,10 @@ class Registry:
             raise UdbenchError(
                 f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
                 f"and {letters}, and starts with a letter or digit"
+            )
+        if kind == "domains" and name.startswith(OF_FOLDERS):
+            raise UdbenchError(
+                f"{expected.hook} brought the domain '{name}'; names that begin with {OF_FOLDERS} are those of folders"
             )
         if not isinstance(summary := cast(object, expected.summary(value)), str):
             raise UdbenchError(f"{expected.hook} brought '{name}' with a {type(summary).__name__} as its summary")

@@ -55,7 +55,7 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
         ("few", "mnist,svhn", BadSetting, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
         (None, "mnist,mnist", BadSetting, "'mnist' is named twice"),
         (None, " , ", BadSetting, "no domain is named"),
-        (None, "folder:", BadData, "no images in class folders"),
+        (None, "folder:", BadSetting, "'folder:': no path stands behind it"),
         (None, "folder:nowhere", BadData, "no such folder"),
     ],
 )
@@ -72,8 +72,13 @@ def test_domains_that_will_not_do(
 def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
     for place in ("here", "there"):
         write_class_folders(tmp_path / place / "shells", {"cone": 2, "spiral": 2})
-    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+    said = "here/shells and .*there/shells are two folders and would both be 'folder-shells'; .*folder:NAME=PATH"
+    with pytest.raises(BadSetting, match=said):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/there/shells")
+    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+        chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/here/../here/shells,mnist")
+    _, names, _ = chosen(None, f"folder:{tmp_path}/here/shells,folder:theirs={tmp_path}/there/shells")
+    assert names == ["folder-shells", "folder-theirs"]
 
 
 def test_a_recipe_is_the_suites_own_with_the_settings_laid_over() -> None:

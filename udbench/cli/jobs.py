@@ -53,7 +53,7 @@ def ask(
     adapter: str | None,
     arch: str | None,
     suite: str | None = None,
-    domains: str | None = None,
+    domains: str | Sequence[str] | None = None,
     sharing: str | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
@@ -243,6 +243,7 @@ def make(ask: Ask) -> Job:
         graphs.check_graphs(device)
     config = configuration(ask, str(device), choose_precision(ask.precision, device))
     job = of_config(config, compile=ask.compile, cuda_graphs=ask.cuda_graphs)
+    job = replace(job, folders=folders_of(ask.domains))
     if ask.before is None:
         return job
     made = None if ask.kept else of_config(ask.before.config.model_copy(update={"device": str(device)}))
@@ -303,6 +304,11 @@ def of_config(config: RunConfig, *, compile: bool = False, cuda_graphs: bool = F
         score=registry.get(Score, config.score),
         plugins={owner.distribution: owner.version for owner in registry.owners},
     )
+
+
+def folders_of(domains: Sequence[Domain]) -> dict[str, Path]:
+    """The folders of domains that lie in folders of their own."""
+    return {domain.spec.name: domain.root for domain in domains if domain.root is not None}
 
 
 def _items(

@@ -38,7 +38,10 @@ def run(
         str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
-        str | None, typer.Option(help="Domains by name, or folder:PATH for class folders of your own; commas between.")
+        str | None,
+        typer.Option(
+            help="Domains by name, folder:PATH or folder:NAME=PATH for class folders of your own; commas between."
+        ),
     ] = None,
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")

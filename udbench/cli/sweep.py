@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -168,15 +168,23 @@ def _plan(
     else:
         found = context.registry().get(Study, study)
         name, grid = found.name, found.grid
-    only = None if domains is None else [word.strip() for word in domains.split(",") if word.strip()]
+    only = None if domains is None else [str(each) for each in context.references(domains)]
     if only is not None and not only:
         raise BadSetting("--domains: no domain is named; give names with commas between")
     plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
+    plan = replace(plan, rows=tuple(_referring(row) for row in plan.rows))
     if domains is not None:
         for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
             context.resolve_domains(suite, domains)
     _check_source(plan, source)
     return plan
+
+
+def _referring(row: Planned) -> Planned:
+    """A row whose domains can stand with commas between."""
+    if row.domains is None:
+        return row
+    return replace(row, domains=tuple(str(each) for each in context.references(row.domains)))
 
 
 def _check_source(plan: Plan, source: str | None) -> None:
@@ -244,8 +252,6 @@ def _on_board(board: Path, data: Path | None, available: bool) -> Known:
 
 
 def _of_available(ask: Ask, data: Path | None) -> Ask:
-    from dataclasses import replace
-
     found = preparing.statuses(ask.domains, data, ask.settings)
     here = tuple(domain for domain, each in zip(ask.domains, found, strict=True) if each.here)
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask

@@ -197,7 +197,7 @@ def ask_of(row: Planned, seed: int) -> Ask:
 
     return jobs.ask(
         suite=row.suite,
-        domains=",".join(row.domains) if row.domains else None,
+        domains=row.domains or None,
         adapter=row.adapter,
         arch=row.arch,
         sharing=row.sharing,

@@ -105,7 +105,7 @@ def _execute(
     by_batch = job.adapter.evaluation == "batch"
     if comm.first:
         write_config(folder, id, config)
-        write_domains(folder, stores)
+        write_domains(folder, stores, job.folders)
         listener.started({**_about(job, model, start, folder, comm, legs), "trouble": trouble})
 
     def scored() -> dict[str, Predictions]:
