@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -49,6 +49,30 @@ def test_words_that_are_no_assignments_say_so(word: str) -> None:
         parse_assignments([word])
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "rounds=4\nlr=9",
+        "rounds=5 # five",
+        "rounds=5\n# five",
+        "nesterov=true # yes",
+        "image_size=[32, 16] # pixels",
+        "note='a' # b",
+        "note=bare\nword",
+        "note=bare\rword",
+        "norm={recalibrate=1} # x",
+    ],
+)
+def test_text_behind_a_value_is_refused_and_not_dropped(word: str) -> None:
+    with pytest.raises(BadSetting, match="there is text behind the value"):
+        parse_assignments([word])
+
+
+def test_what_only_looks_like_text_behind_a_value_is_part_of_it() -> None:
+    words = ["a=[1,\n2]", "b='x # y'", "c=x # y", 'd="""one\ntwo"""', "e=\t7 "]
+    assert parse_assignments(words) == {"a": [1, 2], "b": "x # y", "c": "x # y", "d": "one\ntwo", "e": 7}
+
+
 @pytest.mark.parametrize("words", [["norm=1", "norm.recalibrate=2"], ["norm.recalibrate=2", "norm=1"]])
 def test_a_key_cannot_be_a_value_and_a_table(words: list[str]) -> None:
     with pytest.raises(BadSetting, match="norm"):
@@ -81,6 +105,17 @@ def test_no_word_whatsoever_breaks_the_reader(word: str) -> None:
         ({"milestones": [0.9, 0.5]}, "milestones are rising parts"),
         ({"nesterov": True, "momentum": 0}, "needs momentum above 0"),
         ({"val_fraction": 1.0}, "val_fraction"),
+        ({"rounds": True}, "rounds = true: Input should be a number"),
+        ({"lr": True}, "lr = true: Input should be a number"),
+        ({"nesterov": 1}, "nesterov = 1: Input should be true or false"),
+        ({"milestones": [0.5, True]}, "milestones.1 = true: Input should be a number"),
+        ({"norm": {"recalibrate": True}}, "norm.recalibrate = true"),
+        ({"domain": {"a": {"pad": False}}}, "domain.a.pad = false"),
+        ({"domain": {"a": {"flip": 0}}}, "domain.a.flip = 0: Input should be true or false"),
+        ({"milestones": "0.5,0.75"}, "; a list is written milestones=[0.5,0.75]"),
+        ({"milestones": 0.5}, "; a list is written milestones=[0.5]"),
+        ({"image_size": "32,16"}, "; a list is written image_size=[32,16]"),
+        ({"domain": {"a": {"image_size": "32, 16"}}}, "; a list is written domain.a.image_size=[32,16]"),
     ],
 )
 def test_settings_that_do_not_fit_are_named_in_one_message(given_settings: dict, message: str) -> None:
@@ -113,6 +148,82 @@ def test_no_setting_of_a_plugin_is_infinite_or_no_number(word: str, says: str) -
     with pytest.raises(BadSetting) as caught:
         validated(OfAPlugin, parse_assignments([word]), "adapter 'film'")
     assert str(caught.value) == f"adapter 'film': {says}: must be a finite number"
+
+
+class AnothersPlugin(BaseModel):
+    """Settings that take true, false, numbers, words and lists."""
+
+    rank: int = 4
+    scale: float | None = 2.0
+    bias: bool = True
+    either: int | bool = 1
+    norm: Literal["bn", "none"] = "bn"
+    note: str = "text"
+    names: tuple[str, ...] = ()
+    inner: OfAPlugin = OfAPlugin()
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("rank=true", "rank = true: Input should be a number"),
+        ("scale=false", "scale = false: Input should be a number"),
+        ("bias=1", "bias = 1: Input should be true or false"),
+        ("inner.scale=true", "inner.scale = true: Input should be a number"),
+        ("inner.several=[1.0,true]", "inner.several.1 = true: Input should be a number"),
+        ("names=a,b", 'names = \'a,b\': Input should be a valid tuple; a list is written names=["a","b"]'),
+    ],
+)
+def test_settings_of_a_plugin_tell_true_from_one(word: str, says: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        validated(AnothersPlugin, parse_assignments([word]), "adapter 'film'")
+    assert str(caught.value) == f"adapter 'film': {says}"
+    assert validated(AnothersPlugin, parse_assignments(["either=true"]), "x").either is True
+
+
+@pytest.mark.parametrize("none", ["none", "None", "null"])
+def test_none_takes_a_setting_back_to_its_default_or_is_one_of_its_values(none: str) -> None:
+    before = {"rank": 8, "scale": 3.0, "bias": False, "norm": "bn", "note": "x", "names": ["a"], "inner": {"scale": 2}}
+    words = [f"{key}={none}" for key in ("rank", "scale", "bias", "names", "inner.scale")]
+    found = validated(AnothersPlugin, merged(before, parse_assignments(words)), "x", unsets=True)
+    assert (found.rank, found.bias, found.names, found.inner.scale) == (4, True, (), 1.0)
+    assert found.scale is None, "which it takes"
+    assert found.norm == "bn" and found.note == "x"
+    words = ["norm=none", f"note={none}", f"inner={none}"]
+    found = validated(AnothersPlugin, merged(before, parse_assignments(words)), "x", unsets=True)
+    assert (found.norm, found.note, found.inner.scale) == ("none", none, 1.0)
+
+
+def test_none_unsets_what_a_recipe_says() -> None:
+    recipe = {"rounds": 5, "pad": 3, "milestones": [0.2], "domain": {"a": {"pad": 1, "flip": False}, "b": {"pad": 2}}}
+    words = ["pad=none", "milestones=none", "domain.a.pad=none", "domain.b=none"]
+    found = validated(RecipeSettings, merged(recipe, parse_assignments(words)), "recipe 'r'", unsets=True)
+    assert (found.pad, found.milestones) == (None, (0.5, 0.75, 0.9))
+    assert found.domain.keys() == {"a"} and (found.domain["a"].pad, found.domain["a"].flip) == (None, False)
+    assert validated(RecipeSettings, {**recipe, "pad": None, "milestones": None}, "r", unsets=True).milestones == (
+        0.5,
+        0.75,
+        0.9,
+    )
+    assert validated(RecipeSettings, {**recipe, "domain": "none"}, "r", unsets=True).domain == {}
+    with pytest.raises(BadSetting, match="'rounds' must be set"):
+        validated(RecipeSettings, merged(recipe, {"rounds": "none"}), "recipe 'r'", unsets=True)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_file(tmp_path: Path) -> None:
+    """Windows' editors write one."""
+    from udbench.scale.rates import read_machine
+    from udbench.sweeps.grid import read_study
+
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbfrounds = 3\n")
+    assert read_recipe_file(path) == read_study(path) == {"rounds": 3}
+    with pytest.raises(BadSetting, match="'name' must be set"):
+        read_machine(path)
+    path.write_bytes("rounds = 3\n".encode("utf-16"))
+    for read in (read_recipe_file, read_study, read_machine):
+        with pytest.raises(BadSetting, match=r"r\.toml: not readable as TOML"):
+            read(path)
 
 
 def test_a_recipe_without_rounds_says_that_they_must_be_set() -> None:

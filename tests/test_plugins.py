@@ -16,6 +16,7 @@ from udbench.errors import UdbenchError, UnknownName
 from udbench.hookspecs import hookimpl
 from udbench.plugins import load
 from udbench.recipes import Recipe
+from udbench.registry import FIRST_PARTY
 from udbench.suites import Suite
 
 
@@ -31,7 +32,7 @@ def recipe(name: str) -> Recipe:
 
 
 def causes(**plugins: object) -> dict[str, str]:
-    return {failure.plugin: failure.cause for failure in load(extra=plugins).failures}
+    return {failure.owner.name: failure.cause for failure in load(extra=plugins).failures}
 
 
 def test_everything_first_party_loads_and_names_its_owner() -> None:
@@ -82,7 +83,7 @@ def half() -> object:
 )
 def test_a_broken_plugin_is_named_with_its_cause_and_the_rest_go_on(broken: object, cause: str) -> None:
     registry = load(extra={"film": broken, "good": plugin(udbench_recipes=[recipe("mine-too")])})
-    assert [failure.plugin for failure in registry.failures] == ["film"]
+    assert [failure.owner.name for failure in registry.failures] == ["film"]
     assert cause in registry.failures[0].cause
     assert registry.get(Recipe, "mine-too") and registry.get(Adapter, "domain-bn")
 
@@ -96,14 +97,14 @@ def test_a_name_that_two_plugins_bring_is_neithers_and_both_are_named() -> None:
     registry = load(
         extra={"one": plugin(udbench_recipes=[recipe("same")]), "two": plugin(udbench_recipes=[recipe("same")])}
     )
-    with pytest.raises(UdbenchError, match="brought by one and two; leave one out with --no-plugin two"):
+    with pytest.raises(UdbenchError, match="by one and two; leave all but one out: --no-plugin one or --no-plugin two"):
         registry.get(Recipe, "same")
     assert load(["two"], {"one": plugin(udbench_recipes=[recipe("same")]), "two": plugin()}).get(Recipe, "same")
 
 
 def test_a_stranger_cannot_take_the_place_of_a_first_party_name() -> None:
     registry = load(extra={"aaa": plugin(udbench_recipes=[recipe("short")])})
-    with pytest.raises(UdbenchError, match=r"aaa and builtin \(udbench"):
+    with pytest.raises(UdbenchError, match=r"aaa and builtin \(udbench .*\); leave the newcomer out: --no-plugin aaa$"):
         registry.get(Recipe, "short")
 
 
@@ -127,6 +128,90 @@ def test_a_plugin_is_left_out_by_its_own_or_its_distributions_name(name: str, mo
 def test_leaving_out_what_is_not_there_is_a_mistake() -> None:
     with pytest.raises(UdbenchError, match="no plugin 'adaptres' to leave out"):
         load(["adaptres"])
+
+
+def install(site: Path, distribution: str, entry: str, module: str, *, at: float) -> None:
+    """What pip leaves of a distribution that brings one plugin."""
+    info = site / f"{distribution.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[udbench]\n{entry} = {module}\n")
+    os.utime(info, (at, at))
+
+
+def recipes(site: Path, module: str, *names: str) -> None:
+    """A module that brings recipes."""
+    (site / f"{module}.py").write_text(
+        "import udbench\n@udbench.hookimpl\ndef udbench_recipes():\n"
+        f"    return [udbench.Recipe(name=name, settings={{'rounds': 1}}) for name in {names!r}]\n"
+    )
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of installed packages."""
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_what_a_renamed_package_left_behind_is_blamed_and_not_its_successor(site: Path) -> None:
+    """Both have the same entry point; the old one names a module that is gone."""
+    recipes(site, "renamed_module", "mine-one")
+    install(site, "my-new", "mine", "renamed_module", at=2000)
+    install(site, "my-old", "mine", "module_that_is_gone", at=1000)
+    registry = load()
+    (failure,) = registry.failures
+    assert failure.owner.distribution == "my-old"
+    assert "'my-old' is damaged, or was left behind" in failure.cause and "pip uninstall my-old" in failure.cause
+    assert registry.item("recipes", "mine-one").owner.distribution == "my-new"
+    found = {owner.distribution: registry.failures_of(owner) for owner in registry.owners}
+    assert found["my-new"] == [] and len(found["my-old"]) == 1
+    assert "plugin 'mine (my-old 1.0)' did not load" in registry.notes()[0]
+
+
+@pytest.mark.parametrize("names", [("my-new", "my-old"), ("a-old", "b-new"), ("b-old", "a-new")])
+def test_of_two_that_name_one_module_the_one_installed_earlier_is_blamed(site: Path, names: tuple[str, str]) -> None:
+    old, new = sorted(names, key=lambda name: "new" in name)
+    recipes(site, f"same_{new[0]}_module", "mine-one")
+    install(site, old, "mine", f"same_{new[0]}_module", at=1000)
+    install(site, new, "mine", f"same_{new[0]}_module", at=2000)
+    registry = load()
+    (failure,) = registry.failures
+    assert failure.owner.distribution == old and f"pip uninstall {old}" in failure.cause
+    assert registry.item("recipes", "mine-one").owner.distribution == new
+    assert load([f"{old}:mine"]).failures == [] and load([old]).failures == []
+
+
+def test_a_name_that_two_distributions_have_must_be_said_whole_to_leave_one_out(site: Path) -> None:
+    for number, name in enumerate(("my-film", "your-film")):
+        recipes(site, f"film_of_{number}", f"film-{number}")
+        install(site, name, "film", f"film_of_{number}", at=number)
+    with pytest.raises(UdbenchError, match=r"'film' .* say which: my-film:film, your-film:film"):
+        load(["film"])
+    for word in ("my-film", "my-film:film"):
+        registry = load([word])
+        assert "film-0" not in registry.names("recipes") and "film-1" in registry.names("recipes")
+    assert {owner.choice for owner in load().owners} >= {"my-film:film", "your-film:film", "adapters"}
+
+
+def test_the_newcomer_is_to_be_left_out_and_not_who_had_the_name_before(site: Path) -> None:
+    recipes(site, "early_module", "dots")
+    recipes(site, "late_module", "dots", "short")
+    install(site, "z-early", "film", "early_module", at=1000)
+    install(site, "a-late", "film", "late_module", at=2000)
+    registry = load()
+    for name, before in (("dots", "film (z-early 1.0)"), ("short", "builtin (udbench ")):
+        with pytest.raises(UdbenchError) as caught:
+            registry.get(Recipe, name)
+        assert before in str(caught.value) and "film (a-late 1.0)" in str(caught.value)
+        assert str(caught.value).endswith("leave the newcomer out: --no-plugin a-late:film")
+    assert load(["a-late:film"]).get(Recipe, "dots") and load(["a-late:film"]).get(Recipe, "short")
+
+
+def test_the_projects_own_distributions_are_known() -> None:
+    packages = Path(__file__).parents[1] / "plugins"
+    own = {folder.name for folder in packages.iterdir() if folder.is_dir()} - {"udbench-example"}
+    assert {"udbench", *own} == FIRST_PARTY
 
 
 MODULES = {
@@ -191,7 +276,7 @@ def test_plugins_that_break_at_import_are_listed_with_their_causes(installed: di
 def test_other_verbs_go_on_and_name_those_plugins_only_where_it_matters(installed: dict[str, str]) -> None:
     done = udbench(installed, "list", "adapters", "--json")
     assert done.returncode == 0 and '"domain-bn"' in done.stdout
-    assert "plugin 'imports' did not load" in done.stderr
+    assert "plugin 'imports (imports-plugin 1.0)' did not load" in done.stderr
     assert udbench(installed, "--no-plugin", "imports", "list", "archs").stderr.count("did not load") == 3
 
 

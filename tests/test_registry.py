@@ -67,7 +67,10 @@ def test_an_unknown_name_says_what_there_is(registry: Registry) -> None:
 
 def test_a_name_that_two_bring_is_refused_with_both_and_a_way_out(registry: Registry) -> None:
     registry.add("recipes", Recipe(name="dots"), OTHER)
-    said = "recipe 'dots' is brought by film (udbench-film 1.0) and other; leave one out with --no-plugin other"
+    said = (
+        "recipe 'dots' is brought by film (udbench-film 1.0) and other; leave all but one out: --no-plugin film or "
+        "--no-plugin other"
+    )
     with pytest.raises(UdbenchError) as caught:
         registry.get(Recipe, "dots")
     assert str(caught.value) == said and list(registry.clashes()) == [said]
@@ -112,8 +115,10 @@ def test_what_failed_is_told_where_a_name_is_not_found(registry: Registry) -> No
     assert registry.notes() == []
     from udbench.registry import Failure
 
-    registry.failures.append(Failure(plugin="film", cause="No module named 'einops'"))
-    with pytest.raises(UnknownName, match=r"\(plugin 'film' did not load: No module named 'einops'"):
+    registry.failures.append(Failure(owner=FILM, cause="No module named 'einops'"))
+    with pytest.raises(
+        UnknownName, match=r"\(plugin 'film \(udbench-film 1.0\)' did not load: No module named 'einops'"
+    ):
         registry.get(Adapter, "film")
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+OF_FOLDERS = "folder-"
+"""What the names of users' own folders begin with, and no plugin's domain, so that none passes for one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainSpec:

@@ -234,8 +234,14 @@ def _places(data: Path | None) -> Iterator[Line]:
         yield Line(
             topic="places", what="data", said=f"no folder is named (--data, ${DATA}); embedded domains need none"
         )
+        return
+    try:
+        number = sum(1 for place in root.iterdir() if place.is_dir())
+    except OSError as error:
+        said, mend = f"{root} cannot be read: {error.strerror or error}", "mend its permissions, or name another folder"
+        yield Line(topic="places", what="data", said=said, state="stops", mend=mend)
     else:
-        yield Line(topic="places", what="data", said=f"{root}, {sum(1 for p in root.iterdir() if p.is_dir())} folders")
+        yield Line(topic="places", what="data", said=f"{root}, {number} folders")
 
 
 def _writable(what: str, folder: Path, mend: str) -> Line:
@@ -295,8 +301,8 @@ def _load_all(tell: Tell, disabled: tuple[str, ...]) -> None:
 
     def loading(owner: plugins.Owner) -> None:
         took()
-        tell({"loading": owner.name})
-        last.append((owner.name, time.perf_counter()))
+        tell({"loading": owner.choice})
+        last.append((owner.choice, time.perf_counter()))
 
     try:
         plugins.load(disabled, loading=loading)
@@ -309,25 +315,25 @@ def _plugin_lines(registry: Registry, seconds: dict[str, float], data: Path | No
     for owner in registry.owners:
         brings = registry.brought_by(owner)
         counted = ", ".join(f"{len(names)} {kind}" for kind, names in brings.items())
-        causes = [failure.cause for failure in registry.failures if failure.plugin == owner.name]
-        took = seconds.get(owner.name, 0.0)
+        causes = registry.failures_of(owner)
+        took = seconds.get(owner.choice, 0.0)
         about = f"{owner.distribution} {owner.version}".strip()
         if causes:
             yield Line(
                 topic="plugins",
-                what=owner.name,
+                what=owner.choice,
                 said=f"{about}: {'; '.join(causes)}" + (f"; brings {counted}" if counted else ""),
                 state="trouble",
-                mend=f"udbench check {owner.name} says more; update or uninstall it, or --no-plugin {owner.name}",
+                mend=f"udbench check {owner.choice} says more; update or uninstall it, or --no-plugin {owner.choice}",
             )
         else:
             slow = took > SLOW_LOAD
             yield Line(
                 topic="plugins",
-                what=owner.name,
+                what=owner.choice,
                 said=f"{about}: {counted}" + (f"; takes {took:.1f} s to load" if slow else ""),
                 state="trouble" if slow else "good",
-                mend=f"udbench check {owner.name} says what it imports too early" if slow else "",
+                mend=f"udbench check {owner.choice} says what it imports too early" if slow else "",
             )
     for clash in registry.clashes():
         yield Line(topic="plugins", what="clash", said=clash, state="trouble", mend="leave one of them out")
@@ -353,7 +359,13 @@ def _images(registry: Registry, data: Path | None) -> Iterator[Line]:
     except UdbenchError:
         return
     domains: list[Domain] = [item.value for item in registry.items("domains")]
-    here = [domain.spec.name for domain in domains if domain_root(domain, root) is not None]
+    here: list[str] = []
+    for domain in domains:
+        try:
+            if domain_root(domain, root) is not None:
+                here.append(domain.spec.name)
+        except UdbenchError as error:
+            yield Line(topic="images", what=domain.spec.name, said=str(error), state="trouble")
     yield Line(
         topic="images",
         what="domains",

@@ -19,7 +19,7 @@ def run(
     adapter: str | None = None,
     arch: str | None = None,
     suite: str | None = None,
-    domains: Sequence[str] | None = None,
+    domains: str | Sequence[str] | None = None,
     available: bool = False,
     sharing: str | None = None,
     source: str | Path | None = None,
@@ -47,23 +47,24 @@ def run(
         {score.domain: score.error for score in result.scores}
 
     Arguments are those of `udbench run` and mean the same; the same ones give the same weights and predictions.
-    `domains` are names, or "folder:PATH". `settings` is what --set says, as a nested mapping: the recipe's keys, and
-    tables "adapter", "arch" and "domain" ({"domain": {"mnist": {"flip": False}}}). `out` is the run's folder, a new
-    one below runs/ if not given; it then holds result.json, weights and predictions. `board` is a folder of boards to
-    write the result to; none if not given. `source` is the run that this one goes on from (--from); without it,
-    `adapter` and `arch` are needed. `listener` is told how it goes (udbench.Listener); progress of preparing
-    images goes to standard error.
+    `domains` are names, "folder:PATH" or "folder:NAME=PATH", in a list or in one text with commas between. `settings`
+    is what --set says, as a nested mapping: the recipe's keys, and tables "adapter", "arch" and "domain" ({"domain":
+    {"mnist": {"flip": False}}}); None takes a setting back to its default. `out` is the run's folder, a new one below
+    runs/ if not given; it then holds result.json, weights and predictions. `board` is a folder of boards to write the
+    result to; none if not given. `source` is the run that this one goes on from (--from); without it, `adapter` and
+    `arch` are needed. `listener` is told how it goes (udbench.Listener); progress of preparing images, and warnings,
+    go to standard error.
 
     Errors are in percent. Raises UdbenchError, whose text is what the command line would say: UnknownName, BadSetting,
     BadData where images are not here, RunFailed for a loss that is not finite. On Ctrl-C what is there is saved, and
     the same call with `out` and `resume=True` goes on.
     """
-    from udbench.cli import entries, jobs, origins, preparing
+    from udbench.cli import entries, jobs, origins, output, preparing
 
     place = None if data is None else Path(data)
     ask = jobs.ask(
         suite=suite,
-        domains=None if domains is None else ",".join(domains),
+        domains=domains,
         adapter=adapter,
         arch=arch,
         sharing=sharing,
@@ -84,6 +85,8 @@ def run(
     if on_board is not None:
         names = [domain.spec.name for domain in ask.domains]
         entries.check(on_board, ask.suite.name, names, part=ask.part, remedy="give another folder as `board`, or none")
+    for remark in jobs.remarks(ask):
+        output.note(f"warning: {remark}")
     stores = preparing.prepared(ask.domains, place, ask.settings, workers=workers, skip_damaged=skip_damaged)
     if ask.before is not None:
         origins.check_images(ask.before, stores, kept=ask.kept)

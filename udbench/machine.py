@@ -1,8 +1,9 @@
-"""What this machine has for this process: cores and memory."""
+"""What this machine has for this process: cores, memory, and the other processes that were started with it."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,54 @@ class Memory:
 
     free: int
     whole: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Which process of how many this one is."""
+
+    rank: int = 0
+    size: int = 1
+
+
+WORLD_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def world() -> World:
+    """This process among those that torchrun, or who sets its variables, started for one run; alone where $WORLD_SIZE
+    is not set, or 1.
+
+    Raises ValueError where the environment contradicts itself.
+    """
+    size = _variable("WORLD_SIZE", "1")
+    if size == 1:
+        return World()
+    rank = _variable("RANK", "")
+    if not rank < size:
+        raise ValueError(_unclear("RANK", str(rank), f"a number below WORLD_SIZE={size}"))
+    return World(rank, size)
+
+
+def leave_world() -> None:
+    """Be alone from now on, and the processes that this one starts too, whatever the environment says."""
+    for name in WORLD_VARIABLES:
+        os.environ.pop(name, None)
+
+
+def _variable(name: str, default: str) -> int:
+    """A variable of the environment as a number: one or more for a size, zero or more for a rank."""
+    given = os.environ.get(name, "").strip() or default
+    least = 1 if name.endswith("SIZE") else 0
+    if not re.fullmatch("[0-9]{1,9}", given) or int(given) < least:
+        raise ValueError(_unclear(name, given, f"a number from {least} on"))
+    return int(given)
+
+
+def _unclear(name: str, given: str, wanted: str) -> str:
+    return (
+        f"{name}={given!r:.80} in the environment: {wanted} is expected, as torchrun sets it; unset RANK and "
+        "WORLD_SIZE to run in one process, or start the processes by torchrun"
+    )
 
 
 def usable_cores() -> int:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from udbench import hookspecs
 from udbench.adapters import Adapter
 from udbench.architectures import Architecture
-from udbench.domains import Domain
+from udbench.domains import OF_FOLDERS, Domain
 from udbench.errors import UdbenchError, UnknownName
 from udbench.launchers import Launcher
 from udbench.recipes import Recipe
@@ -31,6 +31,11 @@ NAME = re.compile(r"(?=.{1,64}$)[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*)*")
 DOMAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FAMILY = "/*"
 """What the name of a family of architectures ends in."""
+
+FIRST_PARTY = frozenset(
+    f"udbench{name}" for name in ("", "-adapters", "-architectures", "-domains", "-pocket", "-reporters", "-slurm")
+)
+"""The distributions of this project."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +76,30 @@ assert {kind.hook for kind in KINDS.values()} == {name for name in vars(hookspec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """The plugin that brought an item: its entry point's name, its distribution and version."""
+    """The plugin that brought an item: its entry point's name, its distribution and version.
+
+    `shared` says that another distribution has an entry point of the same name. `installed` is when the distribution
+    was installed, in seconds, 0 where nobody knows.
+    """
 
     name: str
     distribution: str
     version: str
+    shared: bool = field(default=False, compare=False)
+    installed: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         return self.name if self.distribution == self.name else f"{self.name} ({self.distribution} {self.version})"
+
+    @property
+    def choice(self) -> str:
+        """The word that means this plugin alone, for --no-plugin and `udbench check`."""
+        return f"{self.distribution}:{self.name}" if self.shared else self.name
+
+    @property
+    def choices(self) -> frozenset[str]:
+        """All words that mean this plugin: its name, its distribution, and both."""
+        return frozenset({self.name, self.distribution, f"{self.distribution}:{self.name}"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +120,7 @@ class Item:
 class Failure:
     """Something of a plugin that could not be taken, and why."""
 
-    plugin: str
+    owner: Owner
     cause: str
 
 
@@ -128,6 +149,10 @@ class Registry:
             raise UdbenchError(
                 f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
                 f"and {letters}, and starts with a letter or digit"
+            )
+        if kind == "domains" and name.startswith(OF_FOLDERS):
+            raise UdbenchError(
+                f"{expected.hook} brought the domain '{name}'; names that begin with {OF_FOLDERS} are those of folders"
             )
         if not isinstance(summary := cast(object, expected.summary(value)), str):
             raise UdbenchError(f"{expected.hook} brought '{name}' with a {type(summary).__name__} as its summary")
@@ -199,7 +224,11 @@ class Registry:
 
     def notes(self) -> list[str]:
         """A line for each plugin that failed, for messages about names that were not found."""
-        return [f"(plugin '{f.plugin}' did not load: {f.cause}; see udbench list plugins)" for f in self.failures]
+        return [f"(plugin '{f.owner}' did not load: {f.cause}; see udbench list plugins)" for f in self.failures]
+
+    def failures_of(self, owner: Owner) -> list[str]:
+        """Why something of one plugin could not be taken."""
+        return [failure.cause for failure in self.failures if failure.owner == owner]
 
     def clashes(self) -> Iterable[str]:
         """A sentence for each name that several plugins bring."""
@@ -232,11 +261,24 @@ class Registry:
         )
 
     def _clash(self, holders: list[Item]) -> str:
-        owners = " and ".join(str(holder.owner) for holder in holders)
-        return (
-            f"{KINDS[holders[0].kind].word} '{holders[0].name}' is brought by {owners}; "
-            f"leave one out with --no-plugin {holders[-1].owner.name}"
-        )
+        owners = [holder.owner for holder in holders]
+        newcomers = _newcomers(owners)
+        if len(newcomers) == len(owners):
+            way_out = f"leave all but one out: {' or '.join(f'--no-plugin {owner.choice}' for owner in owners)}"
+        else:
+            way_out = f"leave the newcomer out: {' '.join(f'--no-plugin {owner.choice}' for owner in newcomers)}"
+        what, both = f"{KINDS[holders[0].kind].word} '{holders[0].name}'", " and ".join(map(str, owners))
+        return f"{what} is brought by {both}; {way_out}"
+
+
+def _newcomers(owners: list[Owner]) -> list[Owner]:
+    """Of plugins that bring one name, those that came later: all but this project's own, else all but the one that was
+    installed first. All of them where nobody knows."""
+    ours = [owner for owner in owners if owner.distribution in FIRST_PARTY]
+    if not ours:
+        first = min(owner.installed for owner in owners)
+        ours = [owner for owner in owners if owner.installed == first]
+    return [owner for owner in owners if owner not in ours] if len(ours) == 1 else owners
 
 
 def _prefix(family: str) -> str:

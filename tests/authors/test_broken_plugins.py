@@ -128,7 +128,7 @@ def test_a_plugin_for_another_contract_is_told_so_before_its_code_is_imported(
 ) -> None:
     install(site, "other", "raise AttributeError('what is not there yet')", contract=declared)
     registry = load()
-    (failure,) = [each for each in registry.failures if each.plugin == "other"]
+    (failure,) = [each for each in registry.failures if each.owner.name == "other"]
     assert re.search(said, failure.cause) and "other_broken" not in sys.modules
 
 

@@ -55,7 +55,7 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
         ("few", "mnist,svhn", BadSetting, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
         (None, "mnist,mnist", BadSetting, "'mnist' is named twice"),
         (None, " , ", BadSetting, "no domain is named"),
-        (None, "folder:", BadData, "no images in class folders"),
+        (None, "folder:", BadSetting, "'folder:': no path stands behind it"),
         (None, "folder:nowhere", BadData, "no such folder"),
     ],
 )
@@ -72,8 +72,13 @@ def test_domains_that_will_not_do(
 def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
     for place in ("here", "there"):
         write_class_folders(tmp_path / place / "shells", {"cone": 2, "spiral": 2})
-    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+    said = "here/shells and .*there/shells are two folders and would both be 'folder-shells'; .*folder:NAME=PATH"
+    with pytest.raises(BadSetting, match=said):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/there/shells")
+    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+        chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/here/../here/shells,mnist")
+    _, names, _ = chosen(None, f"folder:{tmp_path}/here/shells,folder:theirs={tmp_path}/there/shells")
+    assert names == ["folder-shells", "folder-theirs"]
 
 
 def test_a_recipe_is_the_suites_own_with_the_settings_laid_over() -> None:
@@ -122,6 +127,33 @@ def test_settings_that_will_not_do(
     with pytest.raises((BadSetting, UnknownName)) as caught:
         context.load_recipe(recipe, TEN, TEN.domains, words)
     assert message in str(caught.value)
+
+
+def asked(*words: str) -> list[str]:
+    from udbench.cli import jobs
+
+    return jobs.remarks(jobs.ask(suite="few", adapter="domain-bn", arch="resnet38", settings=words))
+
+
+def test_a_rate_that_is_never_reached_and_a_batch_of_one_are_said() -> None:
+    assert asked() == []
+    (said,) = asked("warmup_rounds=9")
+    assert said.startswith("warmup_rounds=9 for 9 rounds: lr=0.1 is never reached")
+    assert asked("warmup_rounds=8") == asked("warmup_rounds=9", "warmup_lr=0.1") == []
+    (said,) = asked("warmup_rounds=5", 'phases=[{rounds=20}, {rounds=3, train="head"}]')
+    assert said.startswith("warmup_rounds=5 for 3 rounds of a phase")
+    (said,) = asked("domain.gtsrb.batch_size=1")
+    assert said.startswith("batch_size=1 for gtsrb: batch norms take their mean and variance from a single image")
+
+
+def test_none_takes_back_what_a_recipe_says_of_all_domains_or_of_one() -> None:
+    settings = context.load_recipe(None, TEN, TEN.domains, ["domain.mnist.pad=none", "image_size=none"])[1]
+    assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.size_of("mnist")) == (
+        8,
+        False,
+        (64, 64),
+    )
+    assert context.load_recipe(None, TEN, TEN.domains, ["domain=none"])[1].domain == {}
 
 
 def test_an_item_without_settings_takes_none() -> None:

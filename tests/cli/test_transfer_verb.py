@@ -229,8 +229,8 @@ def test_a_domain_that_cannot_be_taken_is_refused(cli: Call, made: Path, domain:
 
 
 def test_a_name_that_no_board_can_have_is_refused_before_it_trains(cli: Call, made: Path) -> None:
-    write_class_folders(Path("c" * 60), {"small": 3, "large": 3})
-    assert "is too long a name for the board transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 60}")
+    write_class_folders(Path("c" * 57), {"small": 3, "large": 3})
+    assert "is too long a name for the board transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 57}")
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def loaded(target: Target) -> tuple[list[Finding], list[Item], Registry]:
 def _failures(own: Registry) -> list[Finding]:
     return [
         Finding(
-            subject=f"plugin '{failure.plugin}'",
+            subject=f"plugin '{failure.owner.name}'",
             check=LOADS,
             outcome="failed",
             expected="its module is imported, its hooks return lists of items of their kind, each under a good name",

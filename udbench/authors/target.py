@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from udbench.errors import BadData, UnknownName
+from udbench.errors import BadData, BadSetting, UnknownName
 from udbench.files import atomic_write
 from udbench.plugins import CONTRACTS, GROUP, declared, installed, owner_of
 from udbench.registry import Owner
@@ -63,11 +63,19 @@ def target_of(plugin: str, scratch: Path) -> Target:
 
 
 def installed_target(name: str) -> Target:
-    """The installed plugin of that name: its distribution's, or its entry point's. Raises UnknownName."""
+    """The installed plugin of that name: its distribution's, its entry point's, or both ("udbench-film:film").
+
+    Raises UnknownName, and BadSetting for an entry point's name that several distributions have.
+    """
     found = [(owner_of(entry), entry) for entry in installed()]
     chosen = [pair for pair in found if pair[0].distribution == name] or [
-        pair for pair in found if pair[0].name == name
+        pair for pair in found if name in pair[0].choices
     ]
+    if len(several := {owner.distribution for owner, _ in chosen}) > 1:
+        raise BadSetting(
+            f"plugin '{name}' may be any of {' and '.join(str(owner) for owner, _ in chosen)}; name its distribution: "
+            f"{', '.join(sorted(several))}"
+        )
     if not chosen:
         known = {each for owner, _ in found for each in (owner.name, owner.distribution)}
         raise UnknownName("plugin", name, known, ["(a package's folder is given as a path, such as ./my-plugin)"])

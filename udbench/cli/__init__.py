@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
-import io
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,9 +13,13 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from udbench.cli import context, output
+from udbench.cli import context, output, streams
 from udbench.cli.verbs import VERBS
 from udbench.errors import UdbenchError
+from udbench.machine import leave_world
+
+BROKEN_PIPE = 141
+"""As of a command that the signal for it ends."""
 
 
 class Made(Mapping[str, Any]):
@@ -125,30 +129,60 @@ def _leave_quickly() -> None:
 
 
 def main(arguments: context.Names | None = None) -> None:
-    """Run the command line and leave with its exit code: 0 done, 1 the run failed, 2 the user's mistake, 130 Ctrl-C."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    """Run the command line and leave with its exit code.
+
+    0 done, 1 the run failed or its answer could not be written, 2 the user's mistake, 130 Ctrl-C, 141 whoever read
+    standard output has gone.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     context.words = tuple(words)
     if arguments is None:
         atexit.register(_leave_quickly)
+    answers = streams.guard()
+    if not _takes_part(words):
+        leave_world()
     try:
-        try:
-            app(hoisted(words))
-        finally:
-            sys.stdout.flush()
+        app(hoisted(words))
+        code: Any = 0
     except UdbenchError as error:
         if "--traceback" in words:
             import traceback
 
             traceback.print_exc()
         output.error(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader has gone. Python flushes once more on its way out, which must not fail aloud.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        code = error.exit_code
+    except SystemExit as left:
+        code = left.code
+    sys.stdout.flush()
+    if not code and answers is not None and answers.lost is not None:
+        code = _tell_lost(answers.lost)
+    sys.exit(code)
+
+
+def _takes_part(words: context.Names) -> bool:
+    """Whether a command may be one process of several: `run`, and a plugin's verb that torchrun itself started."""
+    verb = _verb_of(words)
+    return verb == "run" or (verb not in VERBS and "TORCHELASTIC_RUN_ID" in os.environ)
+
+
+def _verb_of(words: context.Names) -> str:
+    rest = iter(words)
+    for word in rest:
+        if word == "--no-plugin":
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def _tell_lost(error: OSError) -> int:
+    """Say that an answer could not be written, and the exit code for it. A reader that has gone wants no more."""
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    closed = error.errno == errno.EBADF
+    why = "is closed" if closed else f"cannot be written: {error.strerror or error}"
+    output.error(f"standard output {why}, so the answer is lost; what was asked for is done")
+    return 1
 
 
 def hoisted(words: context.Names) -> context.Names:

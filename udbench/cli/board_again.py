@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,8 +36,11 @@ def run_folder(name: str) -> Run:
     return Run(path.parent, read_result(path).id)
 
 
-def make_ready(path: Path, data: Path | None, *, reproduce: bool) -> None:
+def make_ready(
+    path: Path, data: Path | None, run: Run | None, moved: str | None, *, reproduce: bool
+) -> Mapping[str, str]:
     """Prepare the images of an entry whose network is to be evaluated or trained, so that it is checked by them, too.
+    Where its folders are: as the run's record says, or as `moved` does.
 
     Raises BadSetting for an entry of which that cannot be done, BadData where its images are not here or are others.
     """
@@ -46,7 +49,7 @@ def make_ready(path: Path, data: Path | None, *, reproduce: bool) -> None:
     try:
         result = read_result(path)
     except BadData:
-        return  # which the check of the entry says
+        return {}  # which the check of the entry says
     before, origin = result.config.transfer, result.config.origin
     if before is not None and reproduce:
         raise BadSetting(
@@ -60,10 +63,12 @@ def make_ready(path: Path, data: Path | None, *, reproduce: bool) -> None:
             f"{path}: it went on from run {origin.run}, whose weights a training needs; use udbench run --from on that "
             "run, and compare"
         )
-    preparing.of_run(result, data)
+    places = preparing.places_of(result, None if run is None else run.folder, moved)
+    preparing.of_run(result, data, places)
+    return places
 
 
-def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> Finding:
+def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[str, str], device: str) -> Finding:
     """A finding, and what the weights of a run say of the entry's images. Raises BadData where they cannot be asked:
     other weights than the entry's, or images that are damaged, which says nothing of the entry."""
     from udbench.boards.again import told_otherwise, weights_problems
@@ -80,7 +85,7 @@ def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> 
         raise BadData(f"{path}: no such weights")
     if (found := hash_file(path)) != result.weights_sha256:
         raise BadData(f"{path} are not the weights of entry {result.id}: its record names another sha256")
-    job, stores = _prepared(result, data, device)
+    job, stores = _prepared(result, data, places, device)
     again = predict_again(job, stores, run.folder, preparing.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
     problems = weights_problems(result, otherwise, again.shared, again.private)
@@ -91,7 +96,9 @@ def with_weights(finding: Finding, run: Run, data: Path | None, device: str) -> 
     return replace(_with(replace(finding, mark=mark), problems), notes=(*finding.notes, note))
 
 
-def with_training(finding: Finding, data: Path | None, device: str, out: Path | None) -> Finding:
+def with_training(
+    finding: Finding, data: Path | None, places: Mapping[str, str], device: str, out: Path | None
+) -> Finding:
     """A finding, and what a new training from the entry's configuration came to."""
     from udbench.boards.again import retrained, retrained_text
     from udbench.cli.progress import Listeners, LogFile, Screen
@@ -102,7 +109,7 @@ def with_training(finding: Finding, data: Path | None, device: str, out: Path | 
     if result is None or finding.problems:
         output.note("it was not trained again: what else was checked comes first")
         return finding
-    job, stores = _prepared(result, data, device)
+    job, stores = _prepared(result, data, places, device)
     folder = out or new_folder(Path("runs"))
     screen = Screen(output.notes())
     try:
@@ -121,18 +128,21 @@ def _with(finding: Finding, problems: Sequence[str]) -> Finding:
     return replace(finding, problems=(*finding.problems, *problems), mark=None)
 
 
-def _prepared(result: RunResult, data: Path | None, device: str) -> tuple[Job, Sequence[Store]]:
+def _prepared(
+    result: RunResult, data: Path | None, places: Mapping[str, str], device: str
+) -> tuple[Job, Sequence[Store]]:
     """What it takes to run an entry's network here, on the very images that it names."""
     from udbench.cli import jobs
     from udbench.data.store import verify_store
     from udbench.train.precision import choose_device
 
     config = result.config.model_copy(update={"device": str(choose_device(device))})
-    stores = preparing.of_run(result, data)
+    stores = preparing.of_run(result, data, places)
     for store in stores:
         if damage := verify_store(store):
             raise BadData(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
-    return jobs.of_config(config), stores
+    folders = jobs.folders_of(preparing.domains_of(result, places))
+    return replace(jobs.of_config(config), folders=folders), stores
 
 
 def _means_of_seeds(path: Path, result: RunResult) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +39,7 @@ def verify(
     data: Annotated[
         Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
     ] = None,
+    domains: preparing.Moved = None,
     device: Annotated[str, typer.Option(help="--weights, --reproduce: auto, cpu, cuda, cuda:1 …")] = "auto",
     board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -63,6 +64,10 @@ def verify(
         raise BadSetting("--since chooses the entries itself; leave entries, --weights and --reproduce out")
     if out is not None and not reproduce:
         raise BadSetting("--out is where --reproduce trains; give both, or neither")
+    if domains is not None and weights is None and not reproduce:
+        raise BadSetting(
+            "--domains says where the folders of --weights or --reproduce are; give one of them, or neither"
+        )
     changes = None if since is None else changes_since(board, since)
     run = None if weights is None else board_again.run_folder(weights)
     if run is not None and not what:
@@ -74,16 +79,17 @@ def verify(
     if not check:
         for folder in dict.fromkeys(path.parent for path in paths):
             check_writable(folder / FOLDER, "marks are kept there; --check writes none")
+    places: Mapping[str, str] = {}
     if run is not None or reproduce:
-        board_again.make_ready(paths[0], data, reproduce=reproduce)
-    here = Here(find=_finder(data), scores=scores, suites=suites(), udbench=udbench.__version__)
+        places = board_again.make_ready(paths[0], data, run, domains, reproduce=reproduce)
+    here = Here(find=_finder(data, places), scores=scores, suites=suites(), udbench=udbench.__version__)
     findings = [verify_entry(board, path, here) for path in paths]
     folders = {path.parent for path in paths}
     findings = with_copies(findings, [entry for folder in folders for entry in read_board(folder)[0]])
     if run is not None:
-        findings = [board_again.with_weights(finding, run, data, device) for finding in findings]
+        findings = [board_again.with_weights(finding, run, data, places, device) for finding in findings]
     if reproduce:
-        findings = [board_again.with_training(finding, data, device, out) for finding in findings]
+        findings = [board_again.with_training(finding, data, places, device, out) for finding in findings]
     marks = [_kept(finding, write=not check) for finding in findings]
     problems = list(changes.problems) if changes else []
     if json:
@@ -128,10 +134,9 @@ def _entries(board: Path, what: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def _finder(data: Path | None) -> Callable[[RunResult, str], Store | str]:
-    """Finds the stores of entries on this machine; each is opened once."""
+def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult, str], Store | str]:
+    """Finds the stores of entries on this machine; each is opened once. `places` are those of folders."""
     from udbench.data.form import form_of
-    from udbench.domains import Domain
     from udbench.errors import UdbenchError
 
     opened: dict[tuple[Any, ...], Store | str] = {}
@@ -144,7 +149,7 @@ def _finder(data: Path | None) -> Callable[[RunResult, str], Store | str]:
             opened[key] = kept
         if key not in opened:
             try:
-                domain = context.registry().get(Domain, name)
+                _, (domain,), _ = context.resolve_domains(None, [name], places)
                 (found,) = preparing.statuses([domain], data, settings, skip_damaged=damaged)
             except UdbenchError as error:
                 opened[key] = f"'{name}' cannot be looked up here: {str(error).splitlines()[0]}"

@@ -17,6 +17,7 @@ from udbench.errors import BadSetting, UdbenchError, shown
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
+    from udbench.data.reference import Reference
     from udbench.domains import Domain
     from udbench.registry import Owner, Registry
     from udbench.suites import Suite
@@ -69,7 +70,7 @@ def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
     def tell(owner: Owner) -> None:
         output.note(
             f"plugin '{owner}' has been loading for {SLOW:g} s and is waited for; to go on without it: Ctrl-C, and "
-            f"--no-plugin {owner.name} or {DISABLE}={owner.name}; what it waits for: udbench check {owner.name}"
+            f"--no-plugin {owner.choice} or {DISABLE}={owner.choice}; what it waits for: udbench check {owner.choice}"
         )
 
     def settle() -> None:
@@ -136,10 +137,14 @@ def command(name: str, target: str, summary: str | None = None) -> Any:
     return typer.main.get_command(found)
 
 
-def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tuple[Domain, ...], bool]:
+def resolve_domains(
+    suite: str | None, domains: str | Sequence[str | Reference] | None, places: Mapping[str, str] | None = None
+) -> tuple[Suite, tuple[Domain, ...], bool]:
     """The suite, its domains in order, and whether they are only a part of it.
 
-    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it.
+    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it. They are references
+    with commas between, or a list of them. `places` are the folders of domains that are no plugin's and are
+    referred to by their names alone.
     """
     from udbench.domains import Domain
     from udbench.suites import Suite
@@ -148,12 +153,12 @@ def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tupl
     if domains is None:
         chosen = known.get(Suite, suite or DEFAULT_SUITE)
         return chosen, tuple(known.get(Domain, name) for name in chosen.domains), False
-    members = tuple(_domain(word.strip()) for word in domains.split(",") if word.strip())
+    members = tuple(_domain(reference, places or {}) for reference in references(domains))
     names = [member.spec.name for member in members]
     if not members:
         raise BadSetting("--domains: no domain is named; give names with commas between (udbench list domains)")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadSetting(f"--domains: '{twice[0]}' is named twice; each domain of a run needs a name of its own")
+        raise BadSetting(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
     if suite is None:
         made = Suite(
             name=CUSTOM_SUITE,
@@ -172,14 +177,49 @@ def resolve_domains(suite: str | None, domains: str | None) -> tuple[Suite, tupl
     return chosen, ordered, len(ordered) < len(chosen.domains)
 
 
-def _domain(word: str) -> Domain:
-    from udbench.domains import Domain
+def references(domains: str | Sequence[str | Reference]) -> builtins.list[Reference]:
+    """References as a command line has them, with commas between, or as Python has them, in a list."""
+    from udbench.data.reference import Reference, parse_reference, parse_references
 
-    if word.startswith("folder:"):
+    if isinstance(domains, str):
+        return parse_references(domains)
+    return [each if isinstance(each, Reference) else parse_reference(each) for each in domains]
+
+
+def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
+    from udbench.data.reference import short_name
+    from udbench.domains import OF_FOLDERS, Domain
+    from udbench.errors import BadData
+
+    name = reference.name
+    if reference.scheme:
         from udbench.data.folders import folder_domain
 
-        return folder_domain(Path(word.removeprefix("folder:")))
-    return registry().get(Domain, word)
+        return folder_domain(Path(reference.place), name)
+    if not name.startswith(OF_FOLDERS) or name in registry().names("domains"):
+        return registry().get(Domain, name)
+    if name not in places:
+        raise BadData(
+            f"'{name}' is a folder of somebody's own, and nothing says where it is here; "
+            f"--domains folder:{short_name(name)}=PATH says it"
+        )
+    from udbench.data.folders import folder_domain
+
+    try:
+        return folder_domain(Path(places[name]), name)
+    except BadData as error:
+        raise BadData(
+            f"'{name}' was in {places[name]} when the run was made: {error}\nWhere it has moved, "
+            f"--domains folder:{short_name(name)}=PATH says where it is now"
+        ) from None
+
+
+def _named_twice(members: Sequence[Domain]) -> str:
+    name, roots = members[0].spec.name, dict.fromkeys(member.root and member.root.resolve() for member in members)
+    if len(roots) == 1:
+        return f"'{name}' is named twice; each domain of a run needs a name of its own"
+    listed = " and ".join(str(root) for root in roots)
+    return f"{listed} are two folders and would both be '{name}'; give one another name: folder:NAME=PATH"
 
 
 def load_recipe(
@@ -219,8 +259,9 @@ def load_recipe(
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     for key in apart:
         changed.pop(key, None)
-    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'")
-    if strange := sorted(set(changed.get("domain", {})) - set(domains)):
+    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
+    own = changed.get("domain")
+    if strange := sorted(set(own if isinstance(own, Mapping) else ()) - set(domains)):
         raise BadSetting(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
     return name, settings, apart["adapter"], apart["arch"]
 
@@ -249,7 +290,7 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
         if given:
             raise BadSetting(f"{what} takes no settings; leave '{next(iter(given))}' away")
         return None
-    return validated(model, given, what)
+    return validated(model, given, what, unsets=True)
 
 
 @contextmanager

@@ -51,7 +51,9 @@ app = typer.Typer(
 SuiteName = Annotated[
     str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites).", show_default="pocket")
 ]
-DomainNames = Annotated[str | None, typer.Option("--domains", help="Domains by name or folder:PATH, commas between.")]
+DomainNames = Annotated[
+    str | None, typer.Option("--domains", help="Domains by name, folder:PATH or folder:NAME=PATH; commas between.")
+]
 DataFolder = Annotated[
     Path | None, typer.Option("--data", help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
 ]

@@ -24,6 +24,7 @@ def eval_(
             help="How test images are put into batches, for adapters that look at them.", show_default="as the run"
         ),
     ] = None,
+    domains: preparing.Moved = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -59,7 +60,8 @@ def eval_(
         "eval",
     )
     config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
-    scores = rescore(jobs.of_config(config), preparing.of_run(result, data), folder, preparing.cores(None))
+    stores = preparing.of_run(result, data, preparing.places_of(result, folder, domains))
+    scores = rescore(jobs.of_config(config), stores, folder, preparing.cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")

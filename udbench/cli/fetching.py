@@ -100,7 +100,7 @@ def _failures(failed: dict[str, str], lacking: Sequence[Status], root: Path | No
 def _progress() -> Iterator[Callable[[str, int, str], _Begun]]:
     """What is called with a domain, its bytes and their origin, for a context in which bytes are told."""
     console = output.notes()
-    if not console.is_terminal:
+    if not output.is_live(console):
         yield _plain
         return
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn

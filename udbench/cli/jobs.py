@@ -53,7 +53,7 @@ def ask(
     adapter: str | None,
     arch: str | None,
     suite: str | None = None,
-    domains: str | None = None,
+    domains: str | Sequence[str] | None = None,
     sharing: str | None = None,
     recipe: str | None = None,
     settings: Sequence[str] | Mapping[str, Any] = (),
@@ -174,6 +174,26 @@ def check(ask: Ask, processes: int = 1) -> None:
         )
 
 
+def remarks(ask: Ask) -> list[str]:
+    """What can be run as it is asked for, and is hardly meant, a sentence each."""
+    settings, names = ask.settings, [domain.spec.name for domain in ask.domains]
+    found: list[str] = []
+    legs = legs_of(settings, names, ask.old)
+    short = [leg.rounds for leg in legs if settings.warmup(leg.rounds) >= leg.rounds]
+    if short and settings.warmup_lr != settings.lr:
+        rounds = min(short)
+        found.append(
+            f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(legs) > 1 else ''}: "
+            f"lr={settings.lr:g} is never reached, and all of them are trained at warmup_lr={settings.warmup_lr:g}"
+        )
+    if alone := [name for name in names if settings.batch_of(name) == 1]:
+        found.append(
+            f"batch_size=1 for {', '.join(alone)}: batch norms take their mean and variance from a single image; "
+            "set batch_size=2 or more unless the network has none"
+        )
+    return found
+
+
 def _check_alone(processes: int) -> None:
     if processes > 1:
         raise BadSetting(
@@ -223,6 +243,7 @@ def make(ask: Ask) -> Job:
         graphs.check_graphs(device)
     config = configuration(ask, str(device), choose_precision(ask.precision, device))
     job = of_config(config, compile=ask.compile, cuda_graphs=ask.cuda_graphs)
+    job = replace(job, folders=folders_of(ask.domains))
     if ask.before is None:
         return job
     made = None if ask.kept else of_config(ask.before.config.model_copy(update={"device": str(device)}))
@@ -283,6 +304,11 @@ def of_config(config: RunConfig, *, compile: bool = False, cuda_graphs: bool = F
         score=registry.get(Score, config.score),
         plugins={owner.distribution: owner.version for owner in registry.owners},
     )
+
+
+def folders_of(domains: Sequence[Domain]) -> dict[str, Path]:
+    """The folders of domains that lie in folders of their own."""
+    return {domain.spec.name: domain.root for domain in domains if domain.root is not None}
 
 
 def _items(

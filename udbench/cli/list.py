@@ -38,11 +38,11 @@ def list_(
         output.note(line)
     if json:
         return output.emit_json(
-            [{"name": item.name, "owner": item.owner.name, "summary": item.summary} for item in items]
+            [{"name": item.name, "owner": item.owner.choice, "summary": item.summary} for item in items]
         )
     table = output.table("name", "plugin", "summary")
     for item in items:
-        table.add_row(*output.cells(item.name, item.owner.name, item.summary))
+        table.add_row(*output.cells(item.name, item.owner.choice, item.summary))
     if items:
         output.answers().print(table)
     else:
@@ -64,7 +64,7 @@ def _plugins(registry: Registry, pattern: str, *, json: bool) -> None:
                     "version": owner.version,
                     "summary": "; ".join(f"{kind}: {', '.join(names)}" for kind, names in brings.items()),
                     "brings": brings,
-                    "failures": [failure.cause for failure in registry.failures if failure.plugin == owner.name],
+                    "failures": registry.failures_of(owner),
                 }
             )
     if json:

@@ -57,12 +57,15 @@ def find(word: str) -> Before:
 
 
 def domains(
-    before: Before, suite: str | None, named: str | None, *, kept: bool
+    before: Before, suite: str | None, named: str | Sequence[str] | None, *, kept: bool
 ) -> tuple[Suite, tuple[Domain, ...], bool]:
     """The suite, the domains and whether they are a part of it: with `kept`, the run's own and then the new ones.
 
-    Raises BadSetting where none is new.
+    Folders of the run are where its record says, or where `named` says that they are now. Raises BadSetting where no
+    domain is new.
     """
+    from udbench.runs.folder import read_folders
+
     old = before.config.domains if kept else ()
     if named is None:
         raise BadSetting("--from: say which domains are new, with --domains (udbench list domains)")
@@ -71,7 +74,6 @@ def domains(
         whole, _, _ = context.resolve_domains(before.config.suite, None)
         if {domain.spec.name for domain in given} <= set(whole.domains):
             suite = before.config.suite
-    words = [word.strip() for word in named.split(",") if word.strip()]
     _, given, _ = context.resolve_domains(suite, named)
     names = [domain.spec.name for domain in given]
     if not set(names) - set(old):
@@ -79,7 +81,7 @@ def domains(
             f"--from {before.folder}: that run was trained on {', '.join(old)}; name a domain that it never saw"
         )
     left = [name for name in old if name not in names]
-    return context.resolve_domains(suite, ",".join([*left, *words]))
+    return context.resolve_domains(suite, [*left, *context.references(named)], read_folders(before.folder))
 
 
 def origin(before: Before, *, kept: bool) -> Origin:

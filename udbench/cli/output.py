@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from udbench.machine import world
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,15 @@ def notes() -> Console:
 
 def process() -> int:
     """The number of this process among those that torchrun started for one run; only the first one, 0, speaks."""
-    return int(os.environ.get("RANK", "0")) if os.environ.get("WORLD_SIZE", "1") != "1" else 0
+    try:
+        return world().rank
+    except ValueError:  # which is told where the run begins
+        return 0
+
+
+def is_live(console: Console) -> bool:
+    """Whether a console is a terminal whose cursor can be moved. $FORCE_COLOR asks for colours, not for that."""
+    return console.file.isatty() and not console.is_dumb_terminal
 
 
 def note(text: str) -> None:

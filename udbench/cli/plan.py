@@ -32,7 +32,10 @@ def plan(
         str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
-        str | None, typer.Option(help="Domains by name, or folder:PATH for class folders of your own; commas between.")
+        str | None,
+        typer.Option(
+            help="Domains by name, folder:PATH or folder:NAME=PATH for class folders of your own; commas between."
+        ),
     ] = None,
     sharing: Annotated[str, typer.Option(help="deep, full, or partial:A-B for the stages to share.")] = "deep",
     recipe: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,14 @@ from udbench.cli import output
 
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files.", show_default=False)],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE…",
+            help="Image files; folders, of which all images below are taken; - for paths on standard input.",
+            show_default=False,
+        ),
+    ],
     domain: Annotated[
         str | None, typer.Option(help="Whose classes to name.", show_default="the run's, if it has one only")
     ] = None,
@@ -26,27 +34,29 @@ def predict(
 ) -> None:
     """Name the classes of image files, the most probable first, by a run's network for one of its domains.
 
-    For example: udbench predict 4f1c0a9b photo.png --domain mnist
+    A folder's images are taken in the order of their paths. Paths on standard input stand one a line, or with a zero
+    byte behind each (find -print0). For example: udbench predict 4f1c0a9b photo.png --domain mnist
     """
+    import numpy as np
+
     from udbench.cli import jobs, trained
-    from udbench.runs.predict import predict as classify
-    from udbench.runs.predict import read_images
+    from udbench.runs.predict import image_files, predict_files
     from udbench.runs.trained import load
     from udbench.train.precision import choose_device, multiplies_bf16
 
     found = trained.find(run, domain, data)
     facts, config = found.facts[found.domain], found.config
-    pixels = read_images(images, config.settings, found.domain, facts.channels)
+    paths = image_files(images, sys.stdin.buffer)
     place = choose_device(device)
     precision = config.precision
     if precision == "bf16" and not multiplies_bf16(place):
         output.note(f"in fp32, since this {place.type} does not multiply bf16, in which the run was scored")
         precision = "fp32"
     job = jobs.of_config(config.model_copy(update={"device": str(place), "precision": precision}))
-    if job.adapter.evaluation == "batch" and len(images) > 1:
-        output.note(f"{job.adapter.name} normalises with the moments of these {len(images)} images as one batch")
+    if job.adapter.evaluation == "batch" and len(paths) > 1:
+        output.note(f"{job.adapter.name} normalises with the moments of these {len(paths)} images as one batch")
     model = load(job, found.folder, found.facts, found.result)
-    probabilities = classify(job, model, found.domain, facts, pixels)
+    probabilities = np.concatenate(list(predict_files(job, model, found.domain, facts, paths)))
     best = (-probabilities).argsort(axis=1, kind="stable")[:, :top]
     if json:
         return output.emit_json(
@@ -60,12 +70,12 @@ def predict(
                             {"class": facts.named(int(i)), "index": int(i), "probability": float(row[i])} for i in first
                         ],
                     }
-                    for path, row, first in zip(images, probabilities, best, strict=True)
+                    for path, row, first in zip(paths, probabilities, best, strict=True)
                 ],
             }
         )
     table = output.table("image", "class", ">probability")
-    for path, row, first in zip(images, probabilities, best, strict=True):
+    for path, row, first in zip(paths, probabilities, best, strict=True):
         for rank, i in enumerate(first.tolist()):
             name = facts.named(i)
             name = f"(class {i}, of which training had no images)" if name is None else name

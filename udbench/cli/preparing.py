@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from udbench.cli import context, output
-from udbench.errors import BadData
+from udbench.errors import BadData, BadSetting
 from udbench.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from udbench.data.store import Store, Wanted
     from udbench.domains import Domain
     from udbench.results import RunResult
+
+Moved = Annotated[
+    str | None,
+    typer.Option(
+        "--domains",
+        help="Where folders of the run are now: folder:NAME=PATH, commas between.",
+        show_default="where they were",
+    ),
+]
 
 
 def statuses(
@@ -81,7 +92,34 @@ def prepared(
         return prepare(wanted, workers=cores(workers), progress=told)
 
 
-def of_run(result: RunResult, data: Path | None) -> list[Store]:
+def places_of(result: RunResult, run: Path | None, moved: str | None) -> dict[str, str]:
+    """Where the folders of a run's own domains are: as the record in its folder says, or as `moved` says, references
+    with commas between.
+
+    Raises BadSetting where `moved` names what is no folder of the run's.
+    """
+    from udbench.runs.folder import read_folders
+
+    places = {} if run is None else read_folders(run)
+    if moved is None:
+        return places
+    _, domains, _ = context.resolve_domains(None, moved)
+    for domain in domains:
+        if domain.root is None or domain.spec.name not in result.domains:
+            raise BadSetting(
+                f"--domains: '{domain.spec.name}' is no folder of run {result.id}, whose domains are "
+                f"{', '.join(result.domains)}; say where one of its folders is now: folder:NAME=PATH"
+            )
+        places[domain.spec.name] = str(domain.root)
+    return places
+
+
+def domains_of(result: RunResult, places: Mapping[str, str]) -> tuple[Domain, ...]:
+    """The domains of a run, its folders being in these places. Raises UnknownName, BadData."""
+    return context.resolve_domains(None, list(result.domains), places)[1]
+
+
+def of_run(result: RunResult, data: Path | None, places: Mapping[str, str]) -> list[Store]:
     """The stores of a finished run's domains, in its order, which hold the very images that its record names.
 
     Those that are still there are taken, whatever the images' folders hold by now; others are prepared again. Damaged
@@ -89,7 +127,7 @@ def of_run(result: RunResult, data: Path | None) -> list[Store]:
     """
     here = {name: store for name in result.domains if (store := kept_store(result, name)) is not None}
     if missing := [name for name in result.domains if name not in here]:
-        _, domains, _ = context.resolve_domains(None, ",".join(missing))
+        domains = [domain for domain in domains_of(result, places) if domain.spec.name in missing]
         damaged = any(store.damaged for store in result.stores.values())
         stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
         for store in stores:
@@ -165,7 +203,7 @@ def progress(number: int, doing: str = "preparing", did: str = "prepared") -> It
     console = output.notes()
     if not number:
         yield None
-    elif console.is_terminal:
+    elif output.is_live(console):
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 

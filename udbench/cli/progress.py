@@ -173,7 +173,7 @@ class Screen:
             self._console.print(f"going on after round {about['start']}")
         self._bar.update(self._task, total=about["rounds"], completed=about["start"])
         self._first, self._said = None, time.monotonic()
-        if self._console.is_terminal:
+        if output.is_live(self._console):
             self._live = Live(self._bar, console=self._console, refresh_per_second=4)
             self._live.start()
 

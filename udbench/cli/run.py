@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +39,10 @@ def run(
         str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
-        str | None, typer.Option(help="Domains by name, or folder:PATH for class folders of your own; commas between.")
+        str | None,
+        typer.Option(
+            help="Domains by name, folder:PATH or folder:NAME=PATH for class folders of your own; commas between."
+        ),
     ] = None,
     available: Annotated[
         bool, typer.Option("--available", help="Leave out domains whose images are not here.")
@@ -137,7 +139,7 @@ def run(
         source=source,
     )
     reporters = [context.registry().get(Reporter, name) for name in reporter or []]
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = _started()
     jobs.check(ask, max(processes, started))
     on_board = not no_board and ask.settings.eval_on == "test"
     if on_board and not dry_run:
@@ -151,9 +153,14 @@ def run(
             assert place is not None
             return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
-            raise BadSetting("--launcher: torchrun has started this process already; leave it out")
+            raise BadSetting(
+                f"--launcher: torchrun has started this process already, by WORLD_SIZE={started} in the environment; "
+                "leave --launcher out, or unset WORLD_SIZE"
+            )
     if about := _about(ask):
         output.note(about)
+    for remark in jobs.remarks(ask):
+        output.note(f"warning: {remark}")
     if dry_run:
         from udbench.cli.estimate import show
 
@@ -283,6 +290,16 @@ def _place(path: Path, board: Path) -> str:
 def _ordinal(number: int) -> str:
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
+
+
+def _started() -> int:
+    """How many processes were started for this run already."""
+    from udbench.machine import world
+
+    try:
+        return world().size
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
 
 
 def _with_seed(job: Job, seed: int) -> Job:

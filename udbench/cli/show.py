@@ -130,7 +130,7 @@ def _batches(result: RunResult) -> list[str]:
 
 def _facts(item: Item) -> dict[str, Any]:
     value = item.value
-    facts: dict[str, Any] = {"kind": item.kind, "name": item.name, "owner": item.owner.name, "summary": item.summary}
+    facts: dict[str, Any] = {"kind": item.kind, "name": item.name, "owner": item.owner.choice, "summary": item.summary}
     if item.kind == "domains":
         download = value.download and {"origin": value.download.origin, "size": value.download.size}
         return {

@@ -134,6 +134,10 @@ def sweep(
             output.note(f"failed: {sweeping.name_of(run)}: {run.reason.splitlines()[0]}")
     if plot is not None:
         _draw(table, plot)
+    if status and (wrong := sweeping.refusals(runs)):
+        for text in wrong:
+            output.error(text)
+        raise typer.Exit(2)
     if failed or stopped or unwritten:
         raise typer.Exit(130 if stopped else 1)
 
@@ -174,15 +178,23 @@ def _plan(
     else:
         found = context.registry().get(Study, study)
         name, grid = found.name, found.grid
-    only = None if domains is None else [word.strip() for word in domains.split(",") if word.strip()]
+    only = None if domains is None else [str(each) for each in context.references(domains)]
     if only is not None and not only:
         raise BadSetting("--domains: no domain is named; give names with commas between")
     plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
+    plan = replace(plan, rows=tuple(_referring(row) for row in plan.rows))
     if domains is not None:
         for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
             context.resolve_domains(suite, domains)
     _check_source(plan, source)
     return plan
+
+
+def _referring(row: Planned) -> Planned:
+    """A row whose domains can stand with commas between."""
+    if row.domains is None:
+        return row
+    return replace(row, domains=tuple(str(each) for each in context.references(row.domains)))
 
 
 def _check_source(plan: Plan, source: str | None) -> None:

@@ -176,6 +176,18 @@ def _answer_kept() -> Iterator[None]:
         os.close(kept)
 
 
+def refusals(runs: Sequence[Run]) -> list[str]:
+    """What the rows that have runs to come would be refused for, a text each: settings, recipes and names that there
+    are none of."""
+    found: dict[str, None] = {}
+    for row in {id(run.row): run.row for run in runs if run.state not in ("done", "queued", "running")}.values():
+        try:
+            _check(row)
+        except UdbenchError as error:
+            found[f"row '{row.label}': {error}"] = None
+    return [*found]
+
+
 def _check(row: Planned) -> None:
     """Refuse at once what names and numbers alone show to be wrong, without the seconds that a process takes."""
     from udbench.cli import jobs
@@ -189,7 +201,7 @@ def ask_of(row: Planned, seed: int) -> Ask:
 
     return jobs.ask(
         suite=row.suite,
-        domains=",".join(row.domains) if row.domains else None,
+        domains=row.domains or None,
         adapter=row.adapter,
         arch=row.arch,
         sharing=row.sharing,

@@ -71,6 +71,6 @@ def _of_stores(folder: Path, result: RunResult, data: Path | None) -> Mapping[st
     from udbench.runs.trained import FILE, facts_of
 
     try:
-        return facts_of(preparing.of_run(result, data))
+        return facts_of(preparing.of_run(result, data, {}))
     except BadData as error:
         raise BadData(f"{folder} has no {FILE}, and the classes are not named by its images either: {error}") from None

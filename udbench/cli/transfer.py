@@ -22,7 +22,9 @@ Train = Literal["none", "head", "head+private", "all"]
 @context.warned()
 def transfer(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
-    domain: Annotated[str, typer.Argument(help="A domain that the run was not trained on, or folder:PATH.")],
+    domain: Annotated[
+        str, typer.Argument(help="A domain that the run was not trained on, folder:PATH or folder:NAME=PATH.")
+    ],
     train: Annotated[
         Train,
         typer.Option(
@@ -136,16 +138,16 @@ def _job(
 
     check_weights(path.parent, source.weights_sha256)
     config = config.model_copy(update={"device": str(choose_device(device))})
-    return source, replace(jobs.of_config(config), source=path.parent), member
+    job = replace(jobs.of_config(config), source=path.parent, folders=jobs.folders_of([member]))
+    return source, job, member
 
 
 def _member(domain: str) -> Domain:
     from udbench.errors import BadSetting
 
-    words = [word for word in domain.split(",") if word.strip()]
-    if len(words) != 1:
+    if len(context.references(domain)) != 1:
         raise BadSetting(f"DOMAIN '{domain}': a transfer is to one domain (udbench list domains, or folder:PATH)")
-    _, (member,), _ = context.resolve_domains(None, words[0])
+    _, (member,), _ = context.resolve_domains(None, domain)
     return member
 
 
@@ -166,7 +168,9 @@ def _check(source: RunResult, name: str) -> None:
     try:
         TypeAdapter(SuiteName).validate_python(f"transfer/{name}")
     except ValidationError:
-        raise BadSetting(f"'{name}' is too long a name for the board transfer/{name}; rename its folder") from None
+        raise BadSetting(
+            f"'{name}' is too long a name for the board transfer/{name}; give it a shorter one: folder:NAME=PATH"
+        ) from None
     if source.sharing not in ("deep", "full"):
         raise BadSetting(
             f"run {source.id} was trained with --sharing {source.sharing}: a transfer needs a trunk that all its "
@@ -188,7 +192,7 @@ def _config(
 
     before = source.config
     given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})
-    settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer")
+    settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer", unsets=True)
     if settings.norm.recalibrate and train != "all":
         raise BadSetting(
             f"--set norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and --train {train} keeps the "

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from udbench.domains import Domain, DomainSpec, Index
+from udbench.data.locate import readable
+from udbench.data.reference import LONGEST
+from udbench.domains import OF_FOLDERS, Domain, DomainSpec, Index
 from udbench.errors import BadData
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".pnm", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
 
 
 class ClassFolders:
@@ -71,15 +75,31 @@ class ClassFolders:
             return file.read()
 
 
-def folder_domain(path: Path) -> Domain:
-    """A domain of any folder of class folders: `--domains folder:PATH`. Its name is `folder-` and the folder's own."""
-    root = Path(path).expanduser().absolute()
-    if not root.is_dir():
-        raise BadData(f"folder:{path}: no such folder. Give a folder that holds one folder of images for each class")
-    source = ClassFolders(root)
+def folder_domain(path: Path, name: str = "") -> Domain:
+    """A domain of any folder of class folders: `--domains folder:PATH`. Without a name it is called `folder-` and the
+    folder's own.
+
+    Raises BadData: no such folder, a file, a folder that only holds the one that is meant, one that cannot be read.
+    """
+    said = f"folder:{path}"
+    try:
+        with readable(said):
+            root = Path(path).expanduser().absolute()
+            if not root.is_dir():
+                raise BadData(f"{said}: {_no_folder(root)}")
+            source = ClassFolders(root)
+            if len(source.class_names) == 1 and (inner := _wrapped(root)) is not None:
+                names = [folder.name for folder in _folders(inner)]
+                held, below = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])]), inner.relative_to(root)
+                raise BadData(
+                    f"{said}: there is one folder in it, {below}, and that holds {held}; "
+                    f"give folder:{Path(path) / below}"
+                )
+    except RuntimeError as error:  # of a home that nobody has
+        raise BadData(f"{said}: {error}; give the whole path") from None
     split = source.index.split
     spec = DomainSpec(
-        name="folder-" + (re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "images"),
+        name=name or _own_name(root, said),
         num_classes=len(source.class_names),
         num_train=0 if split is None else int((split == "train").sum()),
         num_test=0 if split is None else int((split == "test").sum()),
@@ -91,6 +111,32 @@ def folder_domain(path: Path) -> Domain:
         citation="",
     )
     return Domain(spec=spec, open=ClassFolders, obtain=f"class folders in {root}", root=root)
+
+
+def _own_name(root: Path, said: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", root.name.lower()).strip("-") or "images"
+    if len(OF_FOLDERS + slug) > LONGEST:
+        raise BadData(
+            f"{said}: its folder's name is too long for a domain's, which has {LONGEST} letters at most; give it "
+            "another: folder:NAME=PATH"
+        )
+    return OF_FOLDERS + slug
+
+
+def _no_folder(root: Path) -> str:
+    if not root.exists():
+        return "no such folder. Give a folder that holds one folder of images for each class"
+    if root.name.lower().endswith(ARCHIVES):
+        return "an archive and no folder; unpack it, and give the folder that holds one folder for each class"
+    return "a file and no folder; give the folder that holds one folder of images for each class"
+
+
+def _wrapped(root: Path) -> Path | None:
+    """The folder of several that lies alone in a folder, perhaps with others around it, as archives are unpacked."""
+    inner = root
+    while len(own := _folders(inner)) == 1:
+        inner = own[0]
+    return inner if inner != root and own else None
 
 
 def _folders(top: Path) -> list[Path]:

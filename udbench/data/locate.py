@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from udbench.domains import Domain
@@ -22,16 +24,18 @@ def data_root(given: Path | None) -> Path | None:
         root, how = Path(os.environ[DATA]).expanduser(), f"${DATA}"
     else:
         return None
-    if not root.is_dir():
-        what = "is no folder" if root.exists() else "does not exist"
-        raise BadData(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
+    with readable(how):
+        if not root.is_dir():
+            what = "is no folder" if root.exists() else "does not exist"
+            raise BadData(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
     return root
 
 
 def domain_root(domain: Domain, data: Path | None) -> Path | None:
     """The folder of one domain's images, in the data folder or as it was downloaded; None where there is none.
 
-    An empty folder holds no images, and one that several domains share those of whom it does.
+    An empty folder holds no images, and one that several domains share those of whom it does. Raises BadData for a
+    folder that cannot be read.
     """
     if domain.root is not None:
         return domain.root
@@ -39,7 +43,20 @@ def domain_root(domain: Domain, data: Path | None) -> Path | None:
         return cache_root()
     places = [images_root(top) / folder_name(domain) for top in ([data, None] if data else [None])]
     holds = domain.holds or (lambda place: any(place.iterdir()))
-    return next((place for place in places if place.is_dir() and holds(place)), None)
+    with readable(f"'{domain.spec.name}'"):
+        return next((place for place in places if place.is_dir() and holds(place)), None)
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Within, a file or folder that the system does not let anybody read is told in one sentence. Raises BadData."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename} " if error.filename else ""
+        raise BadData(
+            f"{what}: {where}cannot be read: {error.strerror or error}; mend its permissions, or give another folder"
+        ) from None
 
 
 def folder_name(domain: Domain) -> str:

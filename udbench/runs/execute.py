@@ -23,6 +23,7 @@ from udbench.runs.record import begun_with, predictions_file, record, score_valu
 from udbench.runs.rounds import deals_for, legs_for, schedule_of
 from udbench.runs.trained import write_domains
 from udbench.runs.transfer import nearest_means
+from udbench.train.batches import check_batches
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
 from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate, rows_at_once
@@ -71,7 +72,7 @@ def execute(
             """Where somebody removed the folder meanwhile, it is made again with what it was given at the start."""
             if held is not None and held.make_again():
                 write_config(folder, id, job.config)
-                write_domains(folder, stores)
+                write_domains(folder, stores, job.folders)
 
         if is_independent(job.config):
 
@@ -139,6 +140,7 @@ def _execute(
         begin(job, model, feed)
     for leg in legs:
         trainable.set(leg.train)
+        check_batches(model, settings, leg.domains, config.precision)
         check_memory(model, schedule_of(job, model, leg, deals[leg], comm.rank), config.precision)
 
     def optimizer_at(round: int) -> torch.optim.Optimizer:
@@ -155,7 +157,7 @@ def _execute(
     by_batch = job.adapter.evaluation == "batch"
     if comm.first:
         write_config(folder, id, config)
-        write_domains(folder, stores)
+        write_domains(folder, stores, job.folders)
         listener.started({**_about(job, model, start, folder, comm, legs), "trouble": trouble})
 
     def scored(at: int) -> dict[str, Predictions]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import tomllib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from udbench.files import FULL, atomic_write, explained
 from udbench.settings import validated
 
 LOCK = ".lock"
+DOMAINS = "domains.json"
 
 
 def new_folder(runs: Path) -> Path:
@@ -176,6 +178,16 @@ def read_config(folder: Path) -> tuple[str, RunConfig]:
         raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
     id = document.pop("id", "")
     return str(id), validated(RunConfig, document, str(path))
+
+
+def read_folders(folder: Path) -> dict[str, str]:
+    """Where the folders of a run's own domains were when it was made: {domain: absolute path}, as far as its record
+    says."""
+    try:
+        found = json.loads((folder / DOMAINS).read_text(encoding="utf-8"))["folders"]
+        return {str(name): str(path) for name, path in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def _without_none(value: Any) -> Any:

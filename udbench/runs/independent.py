@@ -56,7 +56,7 @@ def independent(
     """
     if comm.first:
         write_config(folder, id, job.config)
-        write_domains(folder, stores)
+        write_domains(folder, stores, job.folders)
     results: list[RunResult] = []
     for number, store in enumerate(stores, 1):
         part = replace(job, config=alone(job.config, store.name))

@@ -32,7 +32,8 @@ Rows = Mapping[str, NDArray[np.int64]]
 class Job:
     """All that a run needs: its configuration, and the objects that its names stand for. `source` is the folder of
     the run whose network is taken to a new domain or goes on, where the configuration says `transfer` or `origin`;
-    `source_job` made that network, where its trunk alone is the beginning of this one."""
+    `source_job` made that network, where its trunk alone is the beginning of this one. `folders` are those of domains
+    that lie in folders of their own."""
 
     config: RunConfig
     architecture: Architecture
@@ -44,6 +45,7 @@ class Job:
     head_settings: Mapping[str, Any] = field(default_factory=dict)
     source: Path | None = None
     source_job: Job | None = None
+    folders: Mapping[str, Path] = field(default_factory=dict)
 
 
 def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -11,7 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from udbench.config import RecipeSettings
+from udbench.data.folders import IMAGE_SUFFIXES
 from udbench.data.image import DamagedImage
+from udbench.data.locate import readable
 from udbench.data.seen import seen
 from udbench.errors import BadData, RunFailed
 from udbench.runs.job import Job
@@ -22,11 +26,75 @@ from udbench.train.precision import computing, parameter_dtype
 from udbench.train.route import Slice
 
 ROWS = 64
+AT_ONCE = 16 * ROWS
+
+
+def image_files(words: Sequence[str], listed: BinaryIO) -> list[Path]:
+    """Image files, in order: files as they are named; of a folder, all images below it, sorted by their paths; of "-",
+    those that `listed` names, one a line, or with a zero byte behind each.
+
+    Raises BadData for a folder without images or that cannot be read, and for a list that names nothing.
+    """
+    if words.count("-") > 1:
+        raise BadData("- is named twice; standard input is one list of paths")
+    found: list[Path] = []
+    for word in words:
+        if word == "-":
+            found += _listed(listed.read())
+        elif Path(word).is_dir():
+            found += _below(Path(word))
+        else:
+            found.append(Path(word))
+    return found
+
+
+def _listed(text: bytes) -> list[Path]:
+    lines = text.split(b"\0") if b"\0" in text else text.splitlines()
+    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    if not paths:
+        raise BadData("-: no path is named on standard input; give one a line, as find does")
+    return paths
+
+
+def _below(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    with readable(str(folder)):
+        for place, below, files in os.walk(folder, onerror=_raise, followlinks=True):
+            state = Path(place).stat()
+            if (state.st_dev, state.st_ino) in seen:
+                below.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            below[:] = [name for name in below if not name.startswith(".")]
+            found += [Path(place, name) for name in files if not name.startswith(".") and _is_image(name)]
+    if not found:
+        raise BadData(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def read_images(paths: Sequence[Path], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
     """Image files as the run's test images were seen: (N, H, W, channels). Raises BadData, naming the file."""
     return np.stack([_view(path, settings, domain, channels) for path in paths])
+
+
+def predict_files(
+    job: Job, model: UniversalModel, domain: str, facts: DomainFacts, paths: Sequence[Path]
+) -> Iterator[NDArray[np.float64]]:
+    """Probabilities of a domain's classes for image files, some at a time, so that any number of them fits in memory;
+    all at once where the adapter normalises with the moments of a test batch. Raises BadData, naming the file."""
+    some = len(paths) if job.adapter.evaluation == "batch" else AT_ONCE
+    for start in range(0, len(paths), some):
+        pixels = read_images(paths[start : start + some], job.config.settings, domain, facts.channels)
+        yield predict(job, model, domain, facts, pixels)
 
 
 def predict(
@@ -63,8 +131,6 @@ def predict(
 
 
 def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
-    if path.is_dir():
-        raise BadData(f"{path} is a folder; name image files, such as {path}/*.png")
     if not path.exists():
         raise BadData(f"{path}: no such file")
     if not path.is_file():

@@ -13,12 +13,13 @@ from udbench.data.store import Store, hash_file
 from udbench.errors import BadData
 from udbench.files import atomic_write, json_text
 from udbench.results import RunResult
+from udbench.runs.folder import DOMAINS
 from udbench.runs.job import Job, build, inputs_of
 from udbench.train.checkpoint import load_weights
 from udbench.train.model import UniversalModel
 
 SCHEMA = 1
-FILE = "domains.json"
+FILE = DOMAINS
 
 
 class DomainFacts(BaseModel):
@@ -65,10 +66,15 @@ def facts_of(stores: Sequence[Store]) -> dict[str, DomainFacts]:
     }
 
 
-def write_domains(folder: Path, stores: Sequence[Store]) -> None:
-    """Keep in a run's folder what it takes to use its network without the stores: domains.json."""
+def write_domains(folder: Path, stores: Sequence[Store], folders: Mapping[str, Path]) -> None:
+    """Keep in a run's folder what it takes to use its network without the stores: domains.json.
+
+    `folders`, those of domains that lie in folders of their own, stand there and nowhere else: they are this
+    machine's, and no board's.
+    """
     domains = {name: facts.model_dump(mode="json") for name, facts in facts_of(stores).items()}
-    document = {"schema": SCHEMA, "domains": domains}
+    own = {name: str(folders[name]) for name in domains if name in folders}
+    document = {"schema": SCHEMA, "domains": domains, "folders": own}
     atomic_write(folder / FILE, json_text(document, str(folder / FILE), indent=1) + "\n")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.data.locate import cache_root
-from udbench.errors import BadSetting
 from udbench.files import atomic_write, json_text
-from udbench.settings import validated
+from udbench.settings import read_toml, validated
 
 FILE, FORMAT = "rates.json", 1
 
@@ -75,13 +73,8 @@ class Rates:
 
 def read_machine(path: Path) -> Machine:
     """A machine's rates from a TOML file. Raises BadSetting for what cannot be read or does not fit."""
-    try:
-        given = tomllib.loads(path.read_text())
-    except OSError as error:
-        raise BadSetting(f"--machine {path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"--machine {path}: not readable as TOML: {error}") from None
-    return validated(Machine, given, f"--machine {path}")
+    what = f"--machine {path}"
+    return validated(Machine, read_toml(path, what), what)
 
 
 def rates_of(machine: Machine) -> Rates:

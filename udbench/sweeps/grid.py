@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from udbench.errors import BadSetting, shown
-from udbench.settings import merged, validated
+from udbench.settings import merged, read_toml, validated
 
 MOST_SEEDS = 1000
 
@@ -151,12 +150,7 @@ class Plan:
 
 def read_study(path: Path) -> dict[str, Any]:
     """A study's grid from a TOML file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"study {path}: not readable as TOML: {error}") from None
-    except OSError as error:
-        raise BadSetting(f"study {path}: cannot be read: {error.strerror or error}") from None
+    return read_toml(path, f"study {path}")
 
 
 def expand(

@@ -6,7 +6,6 @@ that domain. torchrun starts the processes and torch.distributed moves the bytes
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -16,7 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from udbench.errors import RunFailed
+from udbench.errors import BadSetting, RunFailed
+from udbench.machine import world
 from udbench.processes import time_limit
 from udbench.train.norms import SliceNorm
 from udbench.train.overlap import Sums
@@ -231,30 +231,26 @@ class Comm:
             ) from error
 
 
-def world_size() -> int:
-    """How many processes torchrun started for this run; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """The number of this process among them."""
-    return int(os.environ.get("RANK", "0"))
-
-
 def join(device: torch.device, *, one_gpu: bool = False) -> Comm:
     """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come.
 
     `one_gpu` says that several processes share a GPU, which NCCL refuses: gloo then carries what they say.
     """
-    size = world_size()
-    if size == 1:
+    try:
+        here = world()
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
+    if here.size == 1:
         return Comm(device=device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" and not one_gpu else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=time_limit()))
     except (RuntimeError, ValueError) as error:
-        raise RunFailed(f"process {rank()} of {size} did not meet the others: {str(error).splitlines()[0]}") from error
-    return Comm(dist.get_rank(), size, device)
+        raise RunFailed(
+            f"process {here.rank} of {here.size} did not meet the others: {str(error).splitlines()[0]}. If this is to "
+            "be one process, unset RANK and WORLD_SIZE"
+        ) from error
+    return Comm(dist.get_rank(), here.size, device)
 
 
 def _owned_tensors(model: nn.Module, domain: str) -> list[Tensor]:

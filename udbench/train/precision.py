@@ -33,7 +33,7 @@ def choose_device(asked: str) -> torch.device:
     """
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and "LOCAL_RANK" in os.environ:
+    if asked == "cuda" and os.environ.get("LOCAL_RANK") and os.environ.get("WORLD_SIZE", "1") != "1":
         asked = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(asked)
