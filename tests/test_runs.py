@@ -21,6 +21,7 @@ from udbench.runs.folder import find_run, new_folder, read_config
 from udbench.runs.job import prepare_data
 from udbench.runs.rescore import rescore
 from udbench.testing.runs import Interrupting, Silent, bytes_of, job_of, stores_in
+from udbench.train.comm import Comm
 
 
 def test_a_run_writes_its_folder_and_a_result_that_its_predictions_bear_out(
@@ -136,6 +137,28 @@ def test_a_damaged_network_of_several_is_named(registry: Registry, stores: list[
     left.write_bytes(b"")
     with pytest.raises(BadData, match="missing or damaged"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
+
+
+def test_a_finished_run_is_no_result_on_images_that_came_since(
+    registry: Registry, stores: list[Store], tmp_path: Path
+) -> None:
+    job = job_of(registry, rounds=1)
+    first = execute(job, stores, tmp_path / "run", Silent())
+    assert execute(job, stores, tmp_path / "run", Silent(), resume=True) == first
+    with pytest.raises(BadData, match="this run is finished, and the images of 'left' were others then"):
+        execute(job, stores_in(tmp_path / "others", grey=("left",)), tmp_path / "run", Silent(), resume=True)
+
+
+class OfAnother(Comm):
+    """As if another process had other images of the first domain."""
+
+    def gather(self, part: Any) -> list[Any]:
+        return [part, {name: "others" if name == "left" else sha256 for name, sha256 in part.items()}]
+
+
+def test_processes_that_have_other_images_do_not_train(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="process 1 has other images of 'left' than process 0"):
+        execute(job_of(registry), stores, tmp_path / "run", Silent(), comm=OfAnother())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_domain_and_round(
