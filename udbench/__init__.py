@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from udbench.data.archives import unpack, unpacked
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
+    from udbench.data.layout import FolderWalk, is_image, portable_name
     from udbench.domains import Domain, DomainSpec, Download, Index, Source
     from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
     from udbench.hookspecs import hookimpl
@@ -42,6 +43,7 @@ __all__ = [
     "Domain",
     "DomainSpec",
     "Download",
+    "FolderWalk",
     "Index",
     "Input",
     "Launcher",
@@ -69,6 +71,8 @@ __all__ = [
     "fetch_file",
     "hookimpl",
     "in_processes",
+    "is_image",
+    "portable_name",
     "reason_of",
     "run",
     "unpack",
@@ -85,6 +89,7 @@ _HOMES = {
     "Domain": "udbench.domains",
     "DomainSpec": "udbench.domains",
     "Download": "udbench.domains",
+    "FolderWalk": "udbench.data.layout",
     "Index": "udbench.domains",
     "Input": "udbench.architectures",
     "Launcher": "udbench.launchers",
@@ -112,6 +117,8 @@ _HOMES = {
     "fetch_file": "udbench.data.fetch",
     "hookimpl": "udbench.hookspecs",
     "in_processes": "udbench.processes",
+    "is_image": "udbench.data.layout",
+    "portable_name": "udbench.data.layout",
     "reason_of": "udbench.launching.ends",
     "run": "udbench.library",
     "unpack": "udbench.data.archives",

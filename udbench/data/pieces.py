@@ -14,12 +14,14 @@ from udbench.processes import Processes
 
 
 class Piece(Protocol):
-    """What came of rows `start` to `stop`: those that could not be read, with the reasons."""
+    """What came of rows `start` to `stop`: a mark of each picture, and why those are damaged that cannot be read."""
 
     @property
     def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
+    @property
+    def marks(self) -> list[int]: ...
     @property
     def damaged(self) -> dict[int, str]: ...
 
@@ -57,6 +59,11 @@ def complete(
         done(images)
         seen(piece)
     return [made[span[:2]] for span in spans]
+
+
+def marks_of(pieces: Sequence[Piece]) -> list[int]:
+    """The marks of all their pictures, in order."""
+    return [mark for piece in pieces for mark in piece.marks]
 
 
 def usable(
