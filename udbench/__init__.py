@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from udbench.data.archives import unpack, unpacked
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
-    from udbench.data.layout import FolderWalk, is_image, portable_name
+    from udbench.data.layout import FolderWalk, is_image, portable_name, sizes_of
     from udbench.domains import Domain, DomainSpec, Download, Index, Source
     from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
     from udbench.hookspecs import hookimpl
@@ -75,6 +75,7 @@ __all__ = [
     "portable_name",
     "reason_of",
     "run",
+    "sizes_of",
     "unpack",
     "unpacked",
 ]
@@ -121,6 +122,7 @@ _HOMES = {
     "portable_name": "udbench.data.layout",
     "reason_of": "udbench.launching.ends",
     "run": "udbench.library",
+    "sizes_of": "udbench.data.layout",
     "unpack": "udbench.data.archives",
     "unpacked": "udbench.data.archives",
 }

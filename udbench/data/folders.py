@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udbench.data.layout import FolderWalk, Layout, counted, few, many, portable_name
+from udbench.data.layout import FolderWalk, Layout, counted, few, many, portable_name, sizes_of
 from udbench.domains import Domain, DomainSpec, Index
 from udbench.errors import BadData
 
@@ -21,7 +21,6 @@ class _Row(NamedTuple):
     path: str
     label: str
     split: str
-    size: int
 
 
 class ClassFolders:
@@ -75,7 +74,7 @@ class ClassFolders:
             name=np.array([row.name for row in rows]),
             label=np.array([position[row.label] for row in rows], dtype=np.int64),
             split=np.array([row.split for row in rows]) if "" not in layout.splits else None,
-            size=np.array([row.size for row in rows], dtype=np.int64),
+            size=sizes_of(f"{self.root}/{row.path}" for row in rows) if "" in layout.splits else None,
             passed_over=walk.passed_over,
             notes=tuple(notes),
         )
@@ -95,8 +94,8 @@ class ClassFolders:
             below = f"{top}/{folder}" if top else folder
             label, before = portable_name(folder), len(rows)
             rows.extend(
-                _Row(portable_name(path), path, label, split, size)
-                for path, size in walk.images_below(f"{self.root}/{below}", below)
+                _Row(portable_name(path), path, label, split)
+                for path in walk.images_below(f"{self.root}/{below}", below)
             )
             if len(rows) == before:
                 empty.append(portable_name(below))

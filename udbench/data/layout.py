@@ -6,8 +6,11 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from udbench.errors import BadData
 
@@ -103,8 +106,8 @@ class FolderWalk:
                 self._file(entry.name)
         return sorted(found, key=portable_name)
 
-    def images_below(self, folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-        """The images of a folder and of those below it: paths that begin with `name`, and their sizes in bytes.
+    def images_below(self, folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        """The images of a folder and of those below it, as paths that begin with `name`.
 
         Raises BadData for a link to a folder that it lies in, and for an image that is a pipe or a device.
         """
@@ -122,7 +125,7 @@ class FolderWalk:
             elif is_image(entry.name):
                 if not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110 (as above)
                     raise BadData(f"{entry.path}: no file, but a pipe or a device; remove it")
-                yield f"{name}/{entry.name}", _size(entry)
+                yield f"{name}/{entry.name}"
             else:
                 self._file(entry.name)
 
@@ -227,6 +230,11 @@ class Layout:
             )
 
 
+def sizes_of(paths: Iterable[str]) -> NDArray[np.int64]:
+    """The sizes of files in bytes, (N,), as `Index.size` has them; 0 for one that is not there."""
+    return np.fromiter(map(_size, paths), dtype=np.int64)
+
+
 def few(names: Collection[str], most: int = 5) -> str:
     """Some of the names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -257,9 +265,8 @@ def _stems(folder: Path) -> set[str]:
     return {portable_name(name).rpartition(".")[0] for name in FolderWalk().images(folder)}
 
 
-def _size(entry: os.DirEntry[str]) -> int:
-    """0 for a link that leads nowhere: reading it tells what is wrong."""
+def _size(path: str) -> int:
     try:
-        return entry.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116 (as above)
     except OSError:
         return 0

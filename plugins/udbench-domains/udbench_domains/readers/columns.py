@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, FolderWalk, Index
+from udbench import BadData, FolderWalk, Index, sizes_of
 from udbench_domains.readers import common
 
 # One name sets the width of the whole column of names.
@@ -68,7 +68,7 @@ class InFolders:
 
     def sizes(self) -> NDArray[np.int64]:
         """The files' sizes in bytes, (N,)."""
-        return common.sizes(self.where(i) for i in range(len(self)))
+        return sizes_of(self.where(i) for i in range(len(self)))
 
 
 @dataclass(frozen=True, kw_only=True)

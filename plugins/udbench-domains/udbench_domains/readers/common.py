@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, ClassFolders, FolderWalk, Index, Source, portable_name
+from udbench import BadData, ClassFolders, FolderWalk, Index, Source, portable_name, sizes_of
 
 
 class Row(NamedTuple):
@@ -70,17 +70,12 @@ def files(
             label=labels(domain, root, [row.label for row in ordered], classes),
             split=np.array(splits) if splits[0] else None,
             group=np.array(groups) if groups[0] else None,
-            size=None if splits[0] else sizes(f"{root}/{row.path}" for row in ordered),
+            size=None if splits[0] else sizes_of(f"{root}/{row.path}" for row in ordered),
             passed_over={} if walk is None else walk.passed_over,
         ),
         class_names=tuple(classes),
         paths=np.array([row.path for row in ordered]),
     )
-
-
-def sizes(paths: Iterable[str]) -> NDArray[np.int64]:
-    """The sizes of files in bytes, 0 where there is none: (N,), by which the core finds those that may be copies."""
-    return np.fromiter((_size(path) for path in paths), dtype=np.int64)
 
 
 def class_folders(
@@ -204,13 +199,6 @@ def _renamed(
         class_names=tuple(known),
         paths=np.array([source.path_of(name) for name in names]),
     )
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116 (a Path for each of millions is slow)
-    except OSError:
-        return 0
 
 
 def _few(names: Sequence[str], most: int = 5) -> str:
