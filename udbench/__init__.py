@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from udbench.data.archives import unpack, unpacked
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
+    from udbench.data.layout import FolderWalk, is_image, portable_name, sizes_of
     from udbench.domains import Domain, DomainSpec, Download, Index, Source
     from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
     from udbench.hookspecs import hookimpl
@@ -42,6 +43,7 @@ __all__ = [
     "Domain",
     "DomainSpec",
     "Download",
+    "FolderWalk",
     "Index",
     "Input",
     "Launcher",
@@ -69,8 +71,11 @@ __all__ = [
     "fetch_file",
     "hookimpl",
     "in_processes",
+    "is_image",
+    "portable_name",
     "reason_of",
     "run",
+    "sizes_of",
     "unpack",
     "unpacked",
 ]
@@ -85,6 +90,7 @@ _HOMES = {
     "Domain": "udbench.domains",
     "DomainSpec": "udbench.domains",
     "Download": "udbench.domains",
+    "FolderWalk": "udbench.data.layout",
     "Index": "udbench.domains",
     "Input": "udbench.architectures",
     "Launcher": "udbench.launchers",
@@ -112,8 +118,11 @@ _HOMES = {
     "fetch_file": "udbench.data.fetch",
     "hookimpl": "udbench.hookspecs",
     "in_processes": "udbench.processes",
+    "is_image": "udbench.data.layout",
+    "portable_name": "udbench.data.layout",
     "reason_of": "udbench.launching.ends",
     "run": "udbench.library",
+    "sizes_of": "udbench.data.layout",
     "unpack": "udbench.data.archives",
     "unpacked": "udbench.data.archives",
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -22,7 +22,8 @@ class DomainSpec:
     `num_train` and `num_test` are the counts of the whole set (0 where the domain has no such count, as a
     folder of one's own); fewer images are used and recorded as incomplete. `channels` is 1 (grey) or 3.
     `flip` says whether a mirrored image still belongs to its class. `version` changes whenever the same
-    images would be read, labelled or split differently.
+    images would be read, labelled or split differently. `split_key` stands for the name where the core splits and
+    orders images: domains of one key split the same images alike, whatever they are called. Empty, it is the name.
     """
 
     name: str
@@ -36,18 +37,31 @@ class DomainSpec:
     homepage: str
     citation: str
     version: str = "1"
+    split_key: str = ""
+
+    @property
+    def splits_as(self) -> str:
+        """What the core splits and orders by, beside the images' names."""
+        return self.split_key or self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
     """The list of a source's images, as parallel columns of one length N.
 
-    `name`: (N,) str, unique and the same on every machine (a relative path, say); the core splits and orders
-    by it. `label`: (N,) int, an index into the class names. `split`: (N,) str of "train" or "test", or None
-    when the core is to split 80/20. `group`: (N,) str of what must stay together in a validation cut (frames
-    of one track), or None. `lacks` says in words what else than images and classes is missing to the whole domain,
-    such as the labels of its test images: results are then recorded as incomplete. Names and splits of millions of
-    images take a quarter of the memory as UTF-8 bytes (dtype "S"), which are read the same.
+    `name`: (N,) str, unique and the same on every machine (a relative path as `udbench.portable_name` gives it, say);
+    the core splits and orders by it, in Unicode's form C. `label`: (N,) int, an index into the class names. `split`:
+    (N,) str of "train" or "test", or None when the core is to split 80/20. `group`: (N,) str of what must stay
+    together in a validation cut (frames of one track), or None. `lacks` says in words what else than images and
+    classes is missing to the whole domain, such as the labels of its test images: results are then recorded as
+    incomplete. Names and splits of millions of images take a quarter of the memory as UTF-8 bytes (dtype "S"), which
+    are read the same.
+
+    `size`: (N,) int, the bytes of each image's file, or None where that is not known without reading it. Where the
+    core splits, it compares the content of images of equal size, or of all, so that copies stay on one side.
+    `passed_over` counts the files that are no images by their suffix (".heic", or "" without one), and the folders of
+    a system by their name with a slash ("@eaDir/"). `notes` say what else was left out, each in a few words. Both are
+    printed when the domain is prepared.
     """
 
     name: NDArray[np.str_ | np.bytes_]
@@ -55,6 +69,9 @@ class Index:
     split: NDArray[np.str_ | np.bytes_] | None = None
     group: NDArray[np.str_] | None = None
     lacks: str = ""
+    size: NDArray[np.int64] | None = None
+    passed_over: Mapping[str, int] = field(default_factory=dict[str, int])
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

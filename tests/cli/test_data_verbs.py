@@ -101,8 +101,28 @@ def test_a_domain_is_ready_then_prepared(cli: Call, shells: str) -> None:
     assert "prepared folder-shells: 20 images in" in said.err, "progress goes to standard error"
     (after,) = cli("data", "status", *sized, "--json").json
     assert (after["state"], after["path"]) == ("prepared", store["path"])
+    census = "folder-shells: 2 classes, 16 training and 4 test images"
     again = cli("data", "prepare", "--domains", shells, *SMALL)
-    assert again.code == 0 and again.err == "" and "folder-shells" in again.out
+    assert again.code == 0 and again.err == "" and again.out.splitlines()[-1] == census
+    assert (store["census"]["classes"], store["census"]["leaked"]) == (2, 0) and census not in said.err
+
+
+def test_the_census_is_told_when_a_domain_is_first_used_and_not_again(cli: Call, shells: str) -> None:
+    sheet = ("data", "sheet", "--domains", shells, "--out", "pictures", *SMALL)
+    assert cli(*sheet).err.splitlines()[-1] == "folder-shells: 2 classes, 16 training and 4 test images"
+    assert cli(*sheet).err == ""
+
+
+def test_images_that_were_read_are_not_called_prepared_where_one_is_damaged(cli: Call, shells: str) -> None:
+    (Path(shells.removeprefix("folder:")) / "cone" / "bad.png").write_bytes(b"no image")
+    said = cli("data", "prepare", "--domains", shells, *SMALL)
+    assert said.code == 2 and "prepared" not in said.err and "cone/bad.png" in said.err
+
+
+def test_folds_are_refused_in_one_sentence(cli: Call, tmp_path: Path) -> None:
+    write_class_folders(tmp_path / "folds", {f"fold{i}/{name}": 2 for i in (1, 2) for name in ("cone", "spiral")})
+    said = cli("data", "prepare", "--domains", f"folder:{tmp_path / 'folds'}", *SMALL)
+    assert said.code == 2 and "look like splits or folds" in said.err and len(said.err.splitlines()) == 1
 
 
 def test_verify_names_what_is_not_as_it_was_made(cli: Call, shells: str) -> None:

@@ -109,7 +109,7 @@ def prepare(
     if available:
         members = preparing.available(members, data)
     stores = preparing.prepared(
-        members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True
+        members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True, census=False
     )
     if json:
         return output.emit_json([_store_facts(store) for store in stores])
@@ -131,6 +131,8 @@ def prepare(
             )
         )
     output.answers().print(table)
+    for store in stores:
+        output.say(store.census.line(store.name))
     return None
 
 
@@ -329,6 +331,7 @@ def _store_facts(store: Any) -> dict[str, Any]:
         "num_test": store.num_test,
         "form": str(store.form),
         "lacks": store.lacks,
+        "census": store.facts["census"],
         "damaged": store.damaged,
         "sha256": store.sha256,
     }

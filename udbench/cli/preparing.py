@@ -70,10 +70,11 @@ def prepared(
     workers: int | None,
     skip_damaged: bool,
     download: bool = False,
+    census: bool = True,
 ) -> list[Store]:
     """The domains' stores; those that are not there are made, with progress, `download` images being fetched before.
 
-    Raises BadData naming all domains whose images are not here.
+    `census` prints a line for each that is made. Raises BadData naming all domains whose images are not here.
     """
     from udbench.cli.fetching import fetch_missing
     from udbench.data.locate import data_root
@@ -88,8 +89,13 @@ def prepared(
         raise BadData(_missing(missing, root))
     wanted = [each.wanted for each in found if each.wanted is not None]
     assert len(wanted) == len(domains)
-    with progress(len([each for each in found if each.state != "prepared"])) as told:
-        return prepare(wanted, workers=cores(workers), progress=told)
+    made = {each.domain for each in found if each.state != "prepared"}
+    with progress(len(made)) as told:
+        stores = prepare(wanted, workers=cores(workers), progress=told)
+    for store in stores:
+        if census and store.name in made:
+            output.note(store.census.line(store.name))
+    return stores
 
 
 def places_of(result: RunResult, run: Path | None, moved: str | None) -> dict[str, str]:
@@ -228,11 +234,20 @@ def progress(number: int, doing: str = "preparing", did: str = "prepared") -> It
         import time
 
         began: dict[str, float] = {}
+        ended: list[str] = []
+
+        def say() -> None:
+            while ended:
+                output.note(ended.pop())
 
         def tell(step: Progress) -> None:
+            if step.domain not in began:
+                say()
             start = began.setdefault(step.domain, time.monotonic())
             if step.done == step.total:
                 took = time.monotonic() - start
-                output.note(f"{did} {step.domain}: {step.total:,} images in {took:.1f} s")
+                ended[:] = [f"{did} {step.domain}: {step.total:,} images in {took:.1f} s"]
 
         yield tell
+        # not where an error ended it: all images read is not yet a store
+        say()

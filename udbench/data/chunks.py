@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench.data.duplicates import mark
 from udbench.data.handed import read_source
 from udbench.data.image import DamagedImage, to_pixels
 from udbench.data.state import rows_state
@@ -33,13 +33,14 @@ Encoded = bytes | NDArray[np.uint8]
 class Chunk:
     """What came of some rows: exact pixel sums of the training ones, and the rows that could not be read.
 
-    `crc32` is that of the pixels written, so that a note is believed only where they have reached the disk; `source` is
-    the state of the files that they were read from, before they were.
+    `marks` are those of each row's pixels, by which equal pictures are found; a note is believed only where they are
+    the marks of what has reached the disk. `source` is the state of the files that they were read from, before they
+    were.
     """
 
     start: int
     stop: int
-    crc32: int
+    marks: list[int]
     total: list[int]
     squares: list[int]
     damaged: dict[int, str]
@@ -82,7 +83,8 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
     source, rows = read_source(task.folder, task.source_sha256)
     state = rows_state(source, rows[start:stop].tolist(), task.files)
     damaged: dict[int, str] = {}
-    crc32, total, squares = 0, np.zeros(task.channels, np.int64), np.zeros(task.channels, np.int64)
+    marks: list[int] = []
+    total, squares = np.zeros(task.channels, np.int64), np.zeros(task.channels, np.int64)
     with (folder / GROWING).open("r+b") as file:
         file.seek(place_of(file, start, task.height * task.width * task.channels))
         for first in range(start, stop, READ_AHEAD):
@@ -91,7 +93,7 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
             if block is None:
                 return None
             write_rows(file, block)
-            crc32 = zlib.crc32(block.data, crc32)
+            marks.extend(mark(pixels.data) for pixels in block)
             if start < task.num_train:
                 bad = [row - first for row in damaged if row in wanted]
                 sums = pixel_sums(np.delete(block, bad, axis=0) if bad else block)
@@ -99,7 +101,7 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
     chunk = Chunk(
         start=start,
         stop=stop,
-        crc32=crc32,
+        marks=marks,
         total=total.tolist(),
         squares=squares.tolist(),
         damaged=damaged,
@@ -151,7 +153,7 @@ def noted(folder: Path, span: tuple[int, int]) -> Chunk | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     written = np.load(folder / GROWING, mmap_mode="r")[span[0] : span[1]]
-    return chunk if chunk.crc32 == zlib.crc32(np.ascontiguousarray(written).data) else None
+    return chunk if chunk.marks == [mark(pixels.data) for pixels in np.ascontiguousarray(written)] else None
 
 
 def forget(folder: Path, chunk: Chunk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from udbench.data.census import take_census
 from udbench.data.listing import Listing, check_usable
 from udbench.data.split import text
 from udbench.data.store import FORMAT, Wanted, made_of
@@ -31,9 +32,12 @@ def without_damaged(listing: Listing, damaged: Mapping[int, str], want: Wanted) 
     return kept
 
 
-def facts_of(source: Source, listing: Listing, want: Wanted, damaged: Mapping[int, str]) -> dict[str, Any]:
-    """What store.json says in every form."""
+def facts_of(
+    source: Source, listing: Listing, want: Wanted, damaged: Mapping[int, str], marks: Sequence[int]
+) -> dict[str, Any]:
+    """What store.json says in every form. `marks` are those of all images, the damaged ones included."""
     spec = want.domain.spec
+    kept = np.delete(np.array(marks, dtype=np.uint64), sorted(damaged))
     return {
         "format": FORMAT,
         "spec": asdict(spec),
@@ -42,6 +46,7 @@ def facts_of(source: Source, listing: Listing, want: Wanted, damaged: Mapping[in
         "num_train": listing.num_train,
         "num_test": len(listing.labels) - listing.num_train,
         "lacks": listing.lacks(spec),
+        "census": asdict(take_census(listing, source.index, kept)),
         "damaged": [f"{listing.dropped[row]}: {reason}" for row, reason in sorted(damaged.items())],
         "source": "embedded" if want.domain.embedded else str(want.root),
         "made_of": made_of(want),

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.data.split import Names, as_numbers, ranked, split_index, text
-from udbench.domains import DomainSpec, Source
+from udbench.data.duplicates import copies_of
+from udbench.data.split import Names, as_numbers, portable, ranked, split_index, text, with_copies
+from udbench.domains import DomainSpec, Index, Source
 from udbench.errors import BadData
 
 
@@ -20,7 +21,8 @@ class Listing:
     """Images in a store's order: train rows first, each split sorted by name, or shuffled by it.
 
     `rows` are positions in the source's index. `divided` says whether the source brought its own split, `stated`
-    what it says itself that is missing. `dropped` are the names of rows that were left out afterwards.
+    what it says itself that is missing. `copies`: (N,) rows of one number hold the same file, None where none does or
+    nobody looked. `dropped` are the names of rows that were left out afterwards.
     """
 
     rows: NDArray[np.int64]
@@ -31,6 +33,7 @@ class Listing:
     divided: bool
     class_names: tuple[str, ...]
     stated: str = ""
+    copies: NDArray[np.int64] | None = None
     dropped: dict[int, str] = field(default_factory=dict[int, str])
 
     def fingerprint(self) -> str:
@@ -49,6 +52,7 @@ class Listing:
             names=self.names[kept],
             labels=self.labels[kept],
             groups=None if self.groups is None else self.groups[kept],
+            copies=None if self.copies is None else self.copies[kept],
             num_train=int((kept < self.num_train).sum()),
             dropped={row: text(self.names[row]) for row in damaged},
         )
@@ -78,7 +82,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
     names twice, one class or one image only, no image to train on or to score.
     """
     index, what = source.index, f"'{spec.name}' in {root}"
-    columns = {"label": index.label, "split": index.split, "group": index.group}
+    columns = {"label": index.label, "split": index.split, "group": index.group, "size": index.size}
     for column, values in columns.items():
         if values is not None and len(values) != len(index.name):
             raise BadData(f"{what}: its index has {len(index.name)} names and {len(values)} values of {column}")
@@ -92,14 +96,16 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
         )
     if labels.min() < 0 or labels.max() >= len(source.class_names):
         raise BadData(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
+    index = replace(index, name=portable(index.name))
     names, counts = np.unique(index.name, return_counts=True)
     if (counts > 1).any():
         raise BadData(f"{what}: the name '{text(names[counts > 1][0])}' stands twice in its index")
     if index.split is not None and (odd := {text(s) for s in np.unique(index.split).tolist()} - {"train", "test"}):
         raise BadData(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
-    test = split_index(index, spec.name, spec.num_classes)
+    copies = copies_of(source, index.name) if index.split is None else None
+    test = split_index(index, spec.splits_as, spec.num_classes, copies)
     rows = (
-        ranked(index.name, f"store\x1f{spec.name}", test.astype(np.int64))
+        ranked(index.name, f"store\x1f{spec.splits_as}", test.astype(np.int64))
         if shuffled
         else np.lexsort((index.name, test)).astype(np.int64)
     )
@@ -107,14 +113,23 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
         rows=rows,
         names=np.asarray(index.name)[rows],
         labels=labels[rows],
-        groups=None if index.group is None else as_numbers(index.group.tolist())[rows],
+        groups=_groups(index, copies, rows),
         num_train=int((~test).sum()),
         divided=index.split is not None,
         class_names=tuple(source.class_names),
         stated=index.lacks,
+        copies=None if copies is None else copies[rows],
     )
     check_usable(listing, what)
     return listing
+
+
+def _groups(index: Index, copies: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """What must stay together in a validation cut: the index's groups, and copies of a picture."""
+    if index.group is None:
+        return None if copies is None else as_numbers(np.asarray(index.name)[copies].tolist())[rows]
+    groups = index.group if copies is None else with_copies(index.group, copies)
+    return as_numbers(groups.tolist())[rows]
 
 
 def check_usable(listing: Listing, what: str) -> None:

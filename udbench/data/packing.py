@@ -17,7 +17,7 @@ from udbench.data.chunks import GROWING, NOTES, Chunk, Task, forget, new_images,
 from udbench.data.finish import columns, facts_of, save
 from udbench.data.handed import write_source
 from udbench.data.listing import Listing
-from udbench.data.pieces import complete, usable
+from udbench.data.pieces import complete, marks_of, usable
 from udbench.data.state import rows_state
 from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments, state_of
 from udbench.domains import Source
@@ -142,7 +142,7 @@ def _finish(
         with path.open("rb") as file:
             os.fsync(file.fileno())
     digests = {file: grown_sha256 if path == grown else hash_file(path) for file, path in files.items()}
-    facts = facts_of(source, listing, want, damaged) | {
+    facts = facts_of(source, listing, want, damaged, marks_of(chunks)) | {
         "mean": mean,
         "std": std,
         "sizes": {file: path.stat().st_size for file, path in files.items()},

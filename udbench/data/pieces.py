@@ -16,7 +16,7 @@ from udbench.processes import Processes
 
 
 class Piece(Protocol):
-    """What came of rows `start` to `stop`: those that could not be read, with the reasons.
+    """What came of rows `start` to `stop`: a mark of each picture, and why those are damaged that cannot be read.
 
     `source` is the state of the files that they were read from, before they were (`rows_state`).
     """
@@ -25,6 +25,8 @@ class Piece(Protocol):
     def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
+    @property
+    def marks(self) -> list[int]: ...
     @property
     def damaged(self) -> dict[int, str]: ...
     @property
@@ -70,6 +72,11 @@ def complete(
         done(images)
         seen(piece)
     return [made[span[:2]] for span in spans]
+
+
+def marks_of(pieces: Sequence[Piece]) -> list[int]:
+    """The marks of all their pictures, in order."""
+    return [mark for piece in pieces for mark in piece.marks]
 
 
 def usable(

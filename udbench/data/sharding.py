@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from udbench.data.duplicates import mark_of
 from udbench.data.finish import columns, facts_of, save
 from udbench.data.form import Form
 from udbench.data.handed import read_source, write_source
 from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
-from udbench.data.pieces import complete, usable
+from udbench.data.pieces import complete, marks_of, usable
 from udbench.data.shards import index_name, tar_name
 from udbench.data.state import rows_state
 from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums, state_of
@@ -53,7 +54,8 @@ class ShardTask:
 class Shard:
     """What came of some rows: the files, exact pixel sums of the training images, and rows that could not be read.
 
-    `source` is the state of the files that they were read from, before they were.
+    `marks` are those of each row's picture, 0 where it could not be read. `source` is the state of the files that they
+    were read from, before they were.
     """
 
     start: int
@@ -65,6 +67,7 @@ class Shard:
     total: list[int]
     squares: list[int]
     pixels: int
+    marks: list[int]
     damaged: dict[int, str]
     source: str
 
@@ -133,7 +136,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shard
         np.sum([shard.squares for shard in shards], 0),
         sum(shard.pixels for shard in shards),
     )
-    facts = facts_of(source, listing, want, damaged) | {
+    facts = facts_of(source, listing, want, damaged, marks_of(shards)) | {
         "mean": mean,
         "std": std,
         "shards": {shard.tar: shard.count for shard in shards},
@@ -181,6 +184,7 @@ def work(task: ShardTask, span: Span) -> Shard | None:
             total=written.total.tolist(),
             squares=written.squares.tolist(),
             pixels=written.pixels,
+            marks=[written.marks.get(row, 0) for row in range(start, stop)],
             damaged=written.damaged,
             source=state,
         )
@@ -219,6 +223,7 @@ class _Written:
     pixels: int = 0
     sha256: str = ""
     places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    marks: dict[int, int] = field(default_factory=dict[int, int])
     damaged: dict[int, str] = field(default_factory=dict[int, str])
 
 
@@ -249,8 +254,9 @@ def _write(
                 raise plugin_failed(f"a domain that was asked for image {row}", error) from error
             written.places.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
             archive.add(f"{row:09d}.cls", str(int(labels[row])).encode())
+            total, squares = picture_sums(image)
+            written.marks[row] = mark_of(image, (total, squares))
             if row < task.num_train:
-                total, squares = picture_sums(image)
                 written.total += total
                 written.squares += squares
                 written.pixels += image.width * image.height

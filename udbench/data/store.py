@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from udbench.data.census import Census
 from udbench.data.form import Form
 from udbench.data.image import decode
 from udbench.data.locate import cache_root
@@ -71,6 +72,11 @@ class Store:
         self.damaged: list[str] = list(self.facts["damaged"])
         self.sha256: str = self.facts["sha256"]
         self._opened = self._states()
+
+    @cached_property
+    def census(self) -> Census:
+        """What it is made of and what was left out, as it was found when it was prepared."""
+        return Census(**self.facts["census"])
 
     def check_unchanged(self) -> None:
         """Raises RunFailed when a file is no longer the one that was opened."""

@@ -114,7 +114,7 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
                 None if store.groups is None else store.groups[: store.num_train],
                 store.names[: store.num_train],
                 settings.val_fraction,
-                store.name,
+                store.spec.splits_as,
             )
             if held.all() or not held.any():
                 raise BadData(

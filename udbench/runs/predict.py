@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from udbench.config import RecipeSettings
-from udbench.data.folders import IMAGE_SUFFIXES
 from udbench.data.image import DamagedImage
+from udbench.data.layout import IMAGE_SUFFIXES, FolderWalk, portable_name
 from udbench.data.locate import readable
 from udbench.data.seen import seen
 from udbench.errors import BadData, RunFailed
@@ -57,28 +57,12 @@ def _listed(text: bytes) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    """The images of a folder and of those below it, as training takes them: not what a system keeps there."""
     with readable(str(folder)):
-        for place, below, files in os.walk(folder, onerror=_raise, followlinks=True):
-            state = Path(place).stat()
-            if (state.st_dev, state.st_ino) in seen:
-                below.clear()
-                continue
-            seen.add((state.st_dev, state.st_ino))
-            below[:] = [name for name in below if not name.startswith(".")]
-            found += [Path(place, name) for name in files if not name.startswith(".") and _is_image(name)]
+        found = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
     if not found:
         raise BadData(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return [folder / name.lstrip("/") for name in found]
 
 
 def read_images(paths: Sequence[Path], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:

@@ -135,6 +135,63 @@ def test_imagenet_shards_may_hold_more_than_they_must_in_any_order(large, tmp_pa
     assert (found[b"train/a"], found[b"train/b"]) == (7, 8)
 
 
+def test_imagenet_shards_may_hold_several_images_of_a_key_of_which_one_is_its_picture(large, tmp_path):
+    shards(tmp_path)
+    files = {
+        "a.jpg": photograph(1),
+        "a.seg.png": photograph(2),
+        "a.cls": b"7",
+        "b.thumb.jpg": photograph(3),
+        "b.cls": b"8",
+        "b.jpeg": photograph(4),
+        "b.depth.png": photograph(5),
+        "c.image.jpg": photograph(6),
+        "c.CLS": b"9",
+        "n01.22.0001.jpg": photograph(7),
+        "n01.22.0001.cls": b"10",
+        "n01.22.0002.seg.png": photograph(8),
+        "n01.22.0002.jpg": photograph(9),
+        "n01.22.0002.cls": b"11",
+    }
+    write_tar(tmp_path / "imagenet1k-train-0001.tar", files)
+    source = large.opened("imagenet", tmp_path)
+    at = {name.decode(): i for i, name in enumerate(source.index.name.tolist())}
+    expected = {
+        "a": (7, "a.jpg"),
+        "b": (8, "b.jpeg"),
+        "c": (9, "c.image.jpg"),
+        "n01.22.0001": (10, "n01.22.0001.jpg"),
+        "n01.22.0002": (11, "n01.22.0002.jpg"),
+    }
+    for key, (label, file) in expected.items():
+        assert source.index.label[at[f"train/{key}"]] == label
+        assert source.read(at[f"train/{key}"]) == files[file]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (
+            {"a.jpg": b"x", "a.png": b"y", "a.cls": b"1"},
+            "'a' has several images, 'a.jpg' and 'a.png', and nothing says",
+        ),
+        (
+            {"k/a.left.jpg": b"x", "k/a.right.jpg": b"y", "k/a.cls": b"1"},
+            "'k/a' has several images, 'k/a.left.jpg' and 'k/a.right.jpg', and nothing says which is its picture; "
+            "leave one in the shard, or name one a.jpg",
+        ),
+        ({"a.jpg": b"x", "a.cls": b"1", "a.CLS": b"2"}, "'a' has two .cls"),
+        ({"a.b.jpg": b"x", "a.c.cls": b"2"}, "'a.b' has an image but no .cls"),
+        ({"a.1.jpg": b"x", "a.1.cls": b"2", "a.2.cls": b"2"}, "'a.2' has a .cls but no image"),
+    ],
+    ids=range(5),
+)
+def test_imagenet_shards_in_which_nothing_says_which_image_is_meant_are_refused(large, tmp_path, files, says):
+    shards(tmp_path)
+    write_tar(tmp_path / "imagenet1k-train-0001.tar", files)
+    assert says in large.refused("imagenet", tmp_path)
+
+
 def test_imagenet_shards_that_are_missing_are_named(large, tmp_path):
     shards(tmp_path)
     (tmp_path / "imagenet1k-train-0001.tar").unlink()

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import udbench_domains
+from udbench.data.listing import list_images
+from udbench.data.split import split_index
+
 pytestmark = pytest.mark.real
 
 GOLDEN = {
@@ -22,6 +26,25 @@ GOLDEN = {
     "plankton": ((30_336,), 121, 121),
     "sketches": ((880,), 250, 11),
     "caltech101": ((9_144,), 102, 102),
+}
+
+# name: training images, and what is listed (name, label and split of each image) in the order of a store of pixels and
+# of one of shards. All but omniglot and plankton are as they were before copies were looked for (rule 80/20-1).
+LISTED = {
+    "caltech101": (7_315, "41ad1ad22340dc7b33f98a42324b8f9e", "3481d8f44ca9da542bf6571ea3c80253"),
+    "cifar10": (50_000, "44769aedcb180a338b4fd2f382370f9c", "d20a82005b8684e6a97b14e8dc073d15"),
+    "daimler": (29_400, "1374c8a803dac083c0316429c26bfafa", "bc630f484371896c5059470d9a3ec4c9"),
+    "gtsrb": (7_842, "bda76845a792a9d7bfc1320198ced3bf", "24c3b3eb71d16e74cb61b938862d4a81"),
+    "mnist": (60_000, "1b240056891993f94e236455345a1524", "ec16337bc8f549c6c32174a558f1e987"),
+    "omniglot": (25_968, "e4c0a1ea88d72f3b67674b006ced97b9", "5e97b4d1ab82d057849fbd3d630d56f2"),
+    "plankton": (24_265, "220eb4305ce8d2be6a06d4d00951bd92", "6957075602744b054dd3776ecd6f6ae5"),
+    "sketches": (704, "2c8d216c74cbb4aff71246dea0ec5c0c", "36c527eef14a6a05522de38bfd514ce3"),
+}
+
+# The two files that are the same, and were one trained on and one scored in version 1.
+MOVED = {
+    "omniglot": ("Braille/character01/03.png", "Braille/character01/19.png"),
+    "plankton": ("chaetognath_non_sagitta/14864.jpg", "chaetognath_other/271.jpg"),
 }
 
 
@@ -46,6 +69,37 @@ def test_counts(real_root, opened, name):
     assert len(source.class_names) == named
     assert len(set(index.label.tolist())) == present
     assert len(set(index.name.tolist())) == len(index.name)
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_names_labels_and_split_are_those_of_every_machine(real_root, opened, name):
+    source = _open(real_root, opened, name)
+    spec = next(domain.spec for domain in udbench_domains.udbench_domains() if domain.spec.name == name)
+    num_train, *digests = LISTED[name]
+    for shuffled, digest in zip((False, True), digests, strict=True):
+        listing = list_images(source, spec, real_root / name, shuffled=shuffled)
+        assert listing.num_train == num_train
+        found = hashlib.sha256()
+        for row, (image, label) in enumerate(zip(listing.names.tolist(), listing.labels.tolist(), strict=True)):
+            found.update(f"{image}\t{label}\t{'train' if row < num_train else 'test'}\n".encode())
+        assert found.hexdigest()[:32] == digest
+    assert spec.version == ("2" if name in MOVED else "1")
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_one_pair_of_copies_moved_and_with_it_as_few_images_as_can_be(real_root, opened, name):
+    source = _open(real_root, opened, name)
+    spec = next(domain.spec for domain in udbench_domains.udbench_domains() if domain.spec.name == name)
+    listing = list_images(source, spec, real_root / name)
+    tests = dict(zip(listing.names.tolist(), np.arange(len(listing.names)) >= listing.num_train, strict=True))
+    before = dict(
+        zip(source.index.name.tolist(), split_index(source.index, name, spec.num_classes).tolist(), strict=True)
+    )
+    one, other = MOVED[name]
+    assert source.read(source.index.name.tolist().index(one)) == source.read(source.index.name.tolist().index(other))
+    assert before[one] != before[other] and tests[one] == tests[other]
+    moved = sorted(image for image, side in before.items() if tests[image] != side)
+    assert len(moved) == 2 and {one, other} & set(moved)
 
 
 def test_mnist(real_root, opened):

@@ -173,6 +173,7 @@ DOMAINS = (
             homepage="https://github.com/brendenlake/omniglot",
             citation="Lake, Salakhutdinov, Tenenbaum. Human-level concept learning through probabilistic program "
             "induction. Science 350(6266), 2015",
+            version="2",
         ),
         "Get images_background.zip and images_evaluation.zip from the folder python of the homepage, or let "
         "torchvision.datasets.Omniglot fetch both, and unpack them so that "
@@ -194,6 +195,7 @@ DOMAINS = (
             citation="Cowen, Sponaugle, Robinson, Luo. PlanktonSet 1.0: plankton imagery data collected from F.G. "
             "Walton Smith in Straits of Florida from 2014-06-03 to 2014-06-06 and used in the 2015 National Data "
             "Science Bowl. NOAA, 2015",
+            version="2",
         ),
         "Get train.zip of the National Data Science Bowl 2015 from the homepage (an account is needed) and unpack it "
         "so that plankton/train/<class>/<id>.jpg are there; the unlabelled test pictures are not used. "

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index
+from udbench import BadData, FolderWalk, Index, sizes_of
 from udbench_domains.readers import common
 
 # One name sets the width of the whole column of names.
@@ -27,6 +27,8 @@ class Places(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, i: int) -> bytes: ...
+
+    def sizes(self) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,10 @@ class InFolders:
         with open(self.where(i), "rb") as file:  # noqa: PTH123 (as above)
             return file.read()
 
+    def sizes(self) -> NDArray[np.int64]:
+        """The files' sizes in bytes, (N,)."""
+        return sizes_of(self.where(i) for i in range(len(self)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class InTars:
@@ -97,6 +103,10 @@ class InTars:
                 f"{self.domain}: {path} ends inside the image at byte {offset}: it has been cut; get it again"
             )
         return data
+
+    def sizes(self) -> NDArray[np.int64]:
+        """The members' sizes in bytes, (N,)."""
+        return self.size
 
 
 class Handles:
@@ -187,8 +197,8 @@ class Columns:
 Part = tuple[NDArray[np.bytes_], NDArray[np.int64], str, Places]
 
 
-def joined(class_names: Sequence[str], parts: Sequence[Part]) -> Large:
-    """A Source of these parts, in this order."""
+def joined(class_names: Sequence[str], parts: Sequence[Part], walk: FolderWalk | None = None) -> Large:
+    """A Source of these parts, in this order; `walk` says what was passed over."""
     names, labels = [part[0] for part in parts], [part[1] for part in parts]
     splits = [part[2] for part in parts]
     # One part alone keeps its array, which may be that of its paths as well.
@@ -197,6 +207,8 @@ def joined(class_names: Sequence[str], parts: Sequence[Part]) -> Large:
             name=np.concatenate(names) if len(names) > 1 else names[0],
             label=np.concatenate(labels),
             split=np.repeat(np.array(splits, dtype=np.bytes_), [len(own) for own in labels]) if all(splits) else None,
+            size=None if all(splits) else np.concatenate([part[3].sizes() for part in parts]),
+            passed_over={} if walk is None else walk.passed_over,
         ),
         class_names=tuple(class_names),
         parts=[part[3] for part in parts],
@@ -205,19 +217,20 @@ def joined(class_names: Sequence[str], parts: Sequence[Part]) -> Large:
 
 def divided(domain: str, root: Path, known: Sequence[str] | None, most: int) -> Large:
     """A Source of `train/<class>/*` with `test/<class>/*`, named by their paths; `known` as `classes` takes it."""
-    folders = {split: common.subfolders(root / split) for split in ("train", "test")}
+    walk = FolderWalk()
+    folders = {split: common.subfolders(root / split, walk) for split in ("train", "test")}
     names = classes(domain, root, sorted({c for own in folders.values() for c in own}), known, most)
     parts: list[Part] = []
     for split, own in folders.items():
         columns = Columns(domain)
         for folder, label in zip(own, common.labels(domain, root / split, own, names).tolist(), strict=True):
-            for file in common.pictures(root / split / folder):
+            for file in common.pictures(root / split / folder, walk):
                 columns.add(f"{split}/{folder}/{file}", label)
         if not len(columns):
             raise BadData(f"{domain}: {root} has class folders, but no images in {split}/<class>/; put them there")
         name = columns.name
         parts.append((name, columns.numbers("label"), split, InFolders(root=root, path=name)))
-    return joined(names, parts)
+    return joined(names, parts, walk)
 
 
 def classes(domain: str, where: Path, found: Sequence[str], known: Sequence[str] | None, most: int) -> Sequence[str]:

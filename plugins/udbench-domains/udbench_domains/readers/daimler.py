@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import BadData, Source
+from udbench import BadData, FolderWalk, Source
 from udbench_domains.readers import common
 
 CLASSES = ("non-ped", "ped")
@@ -31,6 +31,7 @@ def open_folder(root: Path) -> Source:
 
 def _original(root: Path, home: Path) -> Source:
     rows: list[common.Row] = []
+    walk = FolderWalk()
     present = [name for name in SETS if common.subfolders(home / name)]
     for split, sets in (("train", "1, 2 and 3"), ("test", "T1 and T2")):
         if split not in {SETS[name] for name in present}:
@@ -43,9 +44,9 @@ def _original(root: Path, home: Path) -> Source:
             below = folder.relative_to(root)
             rows.extend(
                 common.Row(f"{name}/{label}_examples/{file}", (below / file).as_posix(), label, SETS[name])
-                for file in common.pictures(folder)
+                for file in common.pictures(folder, walk)
             )
-    return common.files("daimler", root, rows, CLASSES)
+    return common.files("daimler", root, rows, CLASSES, walk)
 
 
 def _class_of(folders: Sequence[str]) -> str:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from udbench import BadData, Source, unpacked
+from udbench import BadData, Source, is_image, unpacked
 from udbench_domains.readers import common
 from udbench_domains.readers.coco import Annotated, class_names, read_annotations
 from udbench_domains.readers.columns import Columns, InFolders, Part, Places, joined
-from udbench_domains.readers.tars import is_image, members
+from udbench_domains.readers.tars import members
 
 DATA, DEVKIT = "decathlon-1.0-data.tar.gz", "decathlon-1.0-devkit.tar.gz"
 IMAGENET, IMAGENET_TAR = "imagenet12", "decathlon-1.0-data-imagenet.tar"

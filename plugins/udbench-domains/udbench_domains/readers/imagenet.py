@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Source
+from udbench import BadData, FolderWalk, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import Columns, InFolders, Part, joined
 from udbench_domains.readers.imagenet_shards import shards
 from udbench_domains.readers.mat import read_structs
-from udbench_domains.readers.tars import is_image, members, members_of
+from udbench_domains.readers.tars import members, members_of
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
@@ -37,8 +37,8 @@ def open_folder(root: Path) -> Source:
     The first of these that is there is read, of either. Images are named `train|val/<wnid>/<file>`, whichever it is
     (those of shards `train|val/<key>`), and labelled by the place of their class among the sorted thousand.
     """
-    classes = common.class_list("imagenet")
-    train, val = _train(root, classes), _val(root, classes)
+    classes, walk = common.class_list("imagenet"), FolderWalk()
+    train, val = _train(root, classes, walk), _val(root, classes, walk)
     if train is None and val is None:
         raise common.no_layout(
             "imagenet",
@@ -57,12 +57,12 @@ def open_folder(root: Path) -> Source:
             f"imagenet: {root} has images to score but none to train on; add train/<wnid>/*, {TRAIN_TAR} or the "
             "training shards"
         )
-    return joined(classes, [train, val])
+    return joined(classes, [train, val], walk)
 
 
-def _train(root: Path, classes: Sequence[str]) -> Part | None:
+def _train(root: Path, classes: Sequence[str], walk: FolderWalk) -> Part | None:
     if common.subfolders(root / "train"):
-        return _folders(root, "train", "train", classes)
+        return _folders(root, "train", "train", classes, walk)
     path = root / TRAIN_TAR
     if not path.is_file():
         return shards(root, "train", "train", classes, but=(TRAIN_TAR, VAL_TAR))
@@ -83,14 +83,14 @@ def _train(root: Path, classes: Sequence[str]) -> Part | None:
     return columns.name, columns.numbers("label"), "train", columns.in_tars([path])
 
 
-def _val(root: Path, classes: Sequence[str]) -> Part | None:
+def _val(root: Path, classes: Sequence[str], walk: FolderWalk) -> Part | None:
     tops = [top for top in ("val", "test") if common.subfolders(root / top)]
-    loose = common.pictures(root / "val") if (root / "val").is_dir() else []
+    loose = common.pictures(root / "val", walk) if (root / "val").is_dir() else []
     if len(tops) + bool(loose) > 1:
         held = [*(f"{top}/<wnid>/*" for top in tops), *(["val/*"] if loose else [])]
         raise BadData(f"imagenet: {root} holds images to score both as {' and as '.join(held)}; keep one of them")
     if tops:
-        return _folders(root, tops[0], "test", classes)
+        return _folders(root, tops[0], "test", classes, walk)
     if loose:
         columns = _loose(root, root / "val", ((file, 0, 0) for file in loose), classes)
         path = np.array([f"val/{file}".encode() for file in loose])
@@ -104,11 +104,11 @@ def _val(root: Path, classes: Sequence[str]) -> Part | None:
     return columns.name, columns.numbers("label"), "test", columns.in_tars([tar])
 
 
-def _folders(root: Path, top: str, split: str, classes: Sequence[str]) -> Part:
-    columns, folders = Columns("imagenet"), common.subfolders(root / top)
+def _folders(root: Path, top: str, split: str, classes: Sequence[str], walk: FolderWalk) -> Part:
+    columns, folders = Columns("imagenet"), common.subfolders(root / top, walk)
     named = "train" if split == "train" else "val"
     for wnid, label in zip(folders, common.labels("imagenet", root / top, folders, classes).tolist(), strict=True):
-        for file in common.pictures(root / top / wnid):
+        for file in common.pictures(root / top / wnid, walk):
             columns.add(f"{named}/{wnid}/{file}", label)
     _check_some(columns, root / top)
     name = columns.name

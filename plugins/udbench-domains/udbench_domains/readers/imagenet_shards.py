@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from udbench import BadData
+from udbench import BadData, is_image
 from udbench_domains.readers.columns import Columns, Handles, Part, first_twice
-from udbench_domains.readers.tars import Member, is_image, members
+from udbench_domains.readers.tars import Member, members
 
 _NUMBERED = re.compile(r"(.*?)([0-9]+)((?:-of-([0-9]+))?\.tar)")
 _LONGEST_CLS = 32
@@ -19,7 +20,7 @@ def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Colle
     """The images of the tars in `root` that have `word` in their name, or None where there are none.
 
     BadData: numbers that are missing, two sets of shards, an image without its class or a class without its
-    image, a class out of range.
+    image, several images of one key, a class out of range. A key may have dots.
     """
     tars = [path for path in sorted(root.glob("*.tar")) if word in path.name.lower() and path.name not in but]
     if not tars:
@@ -31,23 +32,7 @@ def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Colle
     _check_numbers(root, tars)
     columns, handles = Columns("imagenet"), Handles()
     for t, path in enumerate(tars):
-        images: dict[str, Member] = {}
-        numbers: dict[str, int] = {}
-        for member in members("imagenet", path):
-            above, _, file = member.name.rpartition("/")
-            key = f"{above}/{file.partition('.')[0]}".removeprefix("/")
-            if file.endswith(".cls"):
-                numbers[key] = _class(
-                    path, key, handles.read(path, member.offset, min(member.size, _LONGEST_CLS + 1)), classes
-                )
-            elif is_image(file):
-                images[key] = member
-            if key in images and key in numbers:
-                image = images.pop(key)
-                columns.add(f"{word}/{key}", numbers.pop(key), tar=t, offset=image.offset, size=image.size)
-        for lone, there, lacking in ((images, "an image", ".cls"), (numbers, "a .cls", "image")):
-            if lone:
-                raise BadData(f"imagenet: {path}: {min(lone)!r} has {there} but no {lacking}; get the shard again")
+        _read_shard(path, word, t, columns, handles, classes)
     handles.close()
     if not len(columns):
         raise BadData(f"imagenet: {tars[0]} has not one image in it; get it again")
@@ -55,6 +40,96 @@ def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Colle
     if twice := first_twice(name):
         raise BadData(f"imagenet: {root}: {twice.decode(errors='replace')!r} is in the shards twice; remove the copy")
     return name, columns.numbers("label"), split, columns.in_tars(tars)
+
+
+def _read_shard(path: Path, word: str, number: int, columns: Columns, handles: Handles, classes: Sequence[str]) -> None:
+    """Add a shard's samples. What the names up to their first dots have in common is looked at together."""
+    together: dict[str, _Together] = {}
+    last = ""
+
+    def add(samples: Iterable[tuple[str, int, Member]]) -> None:
+        for key, label, image in samples:
+            columns.add(f"{word}/{key}", label, tar=number, offset=image.offset, size=image.size)
+
+    for member in members("imagenet", path):
+        stem, dot, suffix = member.name.rpartition(".")
+        if not dot or not (is_image(member.name) or suffix.lower() == "cls"):
+            continue
+        above, slash, file = member.name.rpartition("/")
+        first = above + slash + file.partition(".")[0]
+        if first != last and last in together and (samples := together[last].samples(path)) is not None:
+            add(samples)
+            del together[last]
+        last = first
+        here = together.setdefault(first, _Together())
+        if suffix.lower() == "cls":
+            if stem in here.labels:
+                raise BadData(f"imagenet: {path}: {stem!r} has two .cls; get the shard again")
+            text = handles.read(path, member.offset, min(member.size, _LONGEST_CLS + 1))
+            here.labels[stem] = _class(path, stem, text, classes)
+        else:
+            here.images.append(member)
+    for here in together.values():
+        if (samples := here.samples(path)) is None:
+            raise here.unmatched(path)
+        add(samples)
+
+
+@dataclass
+class _Together:
+    """Members of a shard whose names are the same up to the first dot: a sample, or several where keys have dots."""
+
+    labels: dict[str, int] = field(default_factory=dict[str, int])
+    images: list[Member] = field(default_factory=list[Member])
+
+    def samples(self, path: Path) -> list[tuple[str, int, Member]] | None:
+        """Key, label and image of each sample, or None where a class or an image has no counterpart (yet).
+
+        An image belongs to the `KEY.cls` with the longest KEY that begins its name. BadData for several of one key,
+        unless one alone is `KEY.jpg`, with nothing between.
+        """
+        owned, lone = self._owned()
+        if lone or set(owned) != set(self.labels):
+            return None
+        return [(key, self.labels[key], _image_of(path, key, images)) for key, images in owned.items()]
+
+    def unmatched(self, path: Path) -> BadData:
+        """What has no counterpart, as the error that ends the reading."""
+        owned, lone = self._owned()
+        if lone:
+            what = f"{lone[0].name.rpartition('.')[0]!r} has an image but no .cls"
+        else:
+            what = f"{min(set(self.labels) - set(owned))!r} has a .cls but no image"
+        return BadData(f"imagenet: {path}: {what}; get the shard again")
+
+    def _owned(self) -> tuple[dict[str, list[Member]], list[Member]]:
+        """The images of each key, and those that no .cls is for."""
+        owned: dict[str, list[Member]] = {}
+        lone: list[Member] = []
+        for image in self.images:
+            key = next((key for key in _beginnings(image.name) if key in self.labels), None)
+            (lone if key is None else owned.setdefault(key, [])).append(image)
+        return owned, lone
+
+
+def _beginnings(name: str) -> Iterator[str]:
+    """A name up to each of its dots, the longest first."""
+    above, slash, file = name.rpartition("/")
+    while file.rpartition(".")[1]:
+        file = file.rpartition(".")[0]
+        yield above + slash + file
+
+
+def _image_of(path: Path, key: str, images: Sequence[Member]) -> Member:
+    plain = [image for image in images if image.name.rpartition(".")[0] == key]
+    chosen = images if len(images) == 1 else plain
+    if len(chosen) != 1:
+        named = " and ".join(repr(image.name) for image in images[:3])
+        raise BadData(
+            f"imagenet: {path}: {key!r} has several images, {named}, and nothing says which is its picture; leave one "
+            f"in the shard, or name one {key.rpartition('/')[2]}.jpg and the others otherwise"
+        )
+    return chosen[0]
 
 
 def _class(path: Path, key: str, text: bytes, classes: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import Source
+from udbench import FolderWalk, Source
 from udbench_domains.readers import common
 
 PARTS = ("images_background", "images_evaluation")
@@ -25,7 +25,8 @@ def open_folder(root: Path) -> Source:
     for home in (root / name for name in HOMES):
         tops = [home / part for part in PARTS if common.subfolders(home / part)]
         if tops:
-            return common.files("omniglot", root, _rows(root, tops), common.class_list("omniglot"))
+            walk = FolderWalk()
+            return common.files("omniglot", root, _rows(root, tops, walk), common.class_list("omniglot"), walk)
     source = common.class_folders("omniglot", root, known=common.class_list("omniglot"), class_of=_class_of)
     if source is None:
         raise common.no_layout(
@@ -37,7 +38,7 @@ def open_folder(root: Path) -> Source:
     return source
 
 
-def _rows(root: Path, tops: Sequence[Path]) -> list[common.Row]:
+def _rows(root: Path, tops: Sequence[Path], walk: FolderWalk) -> list[common.Row]:
     return [
         common.Row(
             name=f"{alphabet}/{character}/{re.sub(r'^[0-9]+_', '', file)}",
@@ -45,9 +46,9 @@ def _rows(root: Path, tops: Sequence[Path]) -> list[common.Row]:
             label=f"{alphabet}/{character}",
         )
         for top in tops
-        for alphabet in common.subfolders(top)
-        for character in common.subfolders(top / alphabet)
-        for file in common.pictures(top / alphabet / character)
+        for alphabet in common.subfolders(top, walk)
+        for character in common.subfolders(top / alphabet, walk)
+        for file in common.pictures(top / alphabet / character, walk)
     ]
 
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index, Source
+from udbench import BadData, Index, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import LONGEST_NAME, InFolders, InTars, Large, divided, first_twice
-from udbench_domains.readers.tars import Member, is_image, members
+from udbench_domains.readers.tars import Member, members
 
 WORDS = 88_172
 TOPS = ("mnt/ramdisk/max/90kDICT32px", "90kDICT32px", "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from udbench import BadData
-from udbench_domains.readers.common import IMAGE_SUFFIXES
 
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
@@ -55,11 +53,6 @@ def members_of(what: str, file: BinaryIO, start: int, size: int, outer: str = ""
         yield from _walk(what, _Window(file, start, size))
     except _Damage as damage:
         raise BadData(f"{what}: {damage}; get it again") from damage
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is an image by its name's suffix."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (a Path for each of millions is slow)
 
 
 class _Damage(Exception):

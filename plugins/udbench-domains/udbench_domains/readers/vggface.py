@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import BadData, Source
+from udbench import BadData, FolderWalk, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import Columns, InFolders, Large, classes, divided, first_twice, joined
-from udbench_domains.readers.tars import is_image, members
+from udbench_domains.readers.tars import members
 
 PERSONS = 2_622
 ARCHIVE = "vgg_face_dataset"
@@ -56,11 +56,12 @@ def _listed(root: Path) -> Sequence[str] | None:
 
 def _from_folders(root: Path, top: Path, folders: Sequence[str], known: Sequence[str] | None) -> Large:
     names, columns = classes("vggface", root, folders, known, PERSONS), Columns("vggface")
+    walk = FolderWalk()
     for person, label in zip(folders, common.labels("vggface", root, folders, names).tolist(), strict=True):
-        for file in common.pictures(top / person):
+        for file in common.pictures(top / person, walk):
             columns.add(f"{person}/{file}", label)
     name = columns.name
-    return joined(names, [(name, columns.numbers("label"), "", InFolders(root=top, path=name))])
+    return joined(names, [(name, columns.numbers("label"), "", InFolders(root=top, path=name))], walk)
 
 
 def _from_tars(root: Path, tars: Sequence[Path], known: Sequence[str] | None) -> Large:

@@ -1,0 +1,118 @@
+"""What a prepared domain is made of, and what was left out of it: a line that is printed when it is prepared."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.layout import composed, counted, few, many
+from udbench.data.listing import Listing
+from udbench.data.split import text
+from udbench.domains import Index
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Census:
+    """The counts of one domain, and what its user should know.
+
+    `train_only` and `test_only` are classes of a split that came with the images, `unscored` those of which our split
+    of 80/20 takes no test image. `alike` are classes whose names differ in case, blanks or leading zeros alone.
+    `copies` counts files that are the same as another, kept on one side of our split; `leaked` counts test images with
+    the pixels of a training image; `contradictions` counts pictures that are in several classes, of which
+    `contradiction` names two files.
+    """
+
+    classes: int
+    num_train: int
+    num_test: int
+    train_only: Sequence[str] = ()
+    test_only: Sequence[str] = ()
+    unscored: Sequence[str] = ()
+    alike: Sequence[Sequence[str]] = ()
+    copies: int = 0
+    leaked: int = 0
+    contradictions: int = 0
+    contradiction: Sequence[str] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict[str, int])
+    notes: Sequence[str] = ()
+
+    def line(self, name: str) -> str:
+        """The census in one line, beginning with the domain's name."""
+        parts = [f"{many(self.classes, 'class', 'classes')}, {self.num_train:,} training and {self.num_test:,} test"]
+        parts[0] += " images"
+        if self.passed_over:
+            parts.append(f"passed over: {counted(self.passed_over)}")
+        parts.extend(self.notes)
+        if self.train_only:
+            parts.append(f"in training only: {few(self.train_only)}")
+        if self.test_only:
+            parts.append(f"in the test only, so never learnt: {few(self.test_only)}")
+        if self.unscored:
+            parts.append(f"too few images to be scored: {few(self.unscored)}")
+        if self.alike:
+            pairs = [" and ".join(repr(name) for name in names) for names in self.alike]
+            more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+            parts.append(
+                f"the same but for case, blanks or zeros, and counted as several: {'; '.join(pairs[:3])}{more}"
+            )
+        if self.copies:
+            parts.append(f"{many(self.copies, 'file is a copy', 'files are copies')}, kept on one side of the split")
+        if self.leaked:
+            parts.append(f"{many(self.leaked, 'test image is', 'test images are')} in training as well")
+        if self.contradictions:
+            parts.append(
+                f"{many(self.contradictions, 'picture is', 'pictures are')} in several classes, such as "
+                f"{' and '.join(self.contradiction)}"
+            )
+        return f"{name}: {'; '.join(parts)}"
+
+
+def take_census(listing: Listing, index: Index, marks: NDArray[np.uint64]) -> Census:
+    """The census of images in a store's order. Those of one mark, (N,), have the same pixels."""
+    names, classes, labels = listing.class_names, len(listing.class_names), listing.labels
+    in_train = np.bincount(labels[: listing.num_train], minlength=classes) > 0
+    in_test = np.bincount(labels[listing.num_train :], minlength=classes) > 0
+    untested = [names[label] for label in np.flatnonzero(in_train & ~in_test).tolist()]
+    count, example = _contradictions(listing, marks)
+    return Census(
+        classes=int((in_train | in_test).sum()),
+        num_train=listing.num_train,
+        num_test=len(labels) - listing.num_train,
+        train_only=untested if listing.divided else (),
+        test_only=[names[label] for label in np.flatnonzero(in_test & ~in_train).tolist()],
+        unscored=() if listing.divided else untested,
+        alike=_alike([names[label] for label in np.flatnonzero(in_train | in_test).tolist()]),
+        copies=0 if listing.copies is None else len(listing.copies) - len(np.unique(listing.copies)),
+        leaked=int(np.isin(marks[listing.num_train :], marks[: listing.num_train]).sum()),
+        contradictions=count,
+        contradiction=example,
+        passed_over=dict(index.passed_over),
+        notes=tuple(index.notes),
+    )
+
+
+def _contradictions(listing: Listing, marks: NDArray[np.uint64]) -> tuple[int, tuple[str, ...]]:
+    """How many pictures have several labels, and the names of two images of the first of them."""
+    order = np.lexsort((listing.labels, marks))
+    same = marks[order][1:] == marks[order][:-1]
+    other = same & (listing.labels[order][1:] != listing.labels[order][:-1])
+    if not other.any():
+        return 0, ()
+    places = np.flatnonzero(other)
+    first = places[np.argmin(order[places])]
+    return len(np.unique(marks[order[places]])), tuple(text(listing.names[int(order[at])]) for at in (first, first + 1))
+
+
+def _alike(names: Sequence[str]) -> list[list[str]]:
+    """Names that are the same to a reader who looks past case, blanks and leading zeros, together."""
+
+    def key(name: str) -> str:
+        folded = composed(" ".join(name.split()).casefold())
+        return str(int(folded)) if folded.isdecimal() else folded
+
+    groups = [list(group) for _, group in itertools.groupby(sorted(names, key=key), key=key)]
+    return [sorted(group) for group in groups if len(group) > 1]
