@@ -106,7 +106,8 @@ def begin(
         typer.Option(
             "--no-plugin",
             metavar="NAME",
-            help="Leave a plugin out; may be given many times, anywhere.",
+            help="Leave a plugin out, by its name, its distribution's, or DISTRIBUTION:NAME; may be given many times, "
+            "anywhere.",
             is_eager=True,
             callback=_begin,
         ),
