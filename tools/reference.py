@@ -297,7 +297,7 @@ def settings_page() -> str:
         "What `--set KEY=VALUE` can change. `udbench show RECIPE` prints a recipe's own values, which go before these "
         "defaults. A value is written as in TOML, and a list in brackets (`milestones=[0.5,0.75]`); what is no TOML is "
         "a string. `KEY=none` takes a setting back: to null where it takes that, as `pad` does, else to the default; "
-        "of `domain.NAME.KEY`, to what holds for all domains. A setting that takes the word, as `adapter.last_norm` does, "
+        "of `domain.NAME.KEY`, to what holds for all domains. A setting that takes the word, as `adapter.last_norm`, "
         "gets it. A study's `set` and `udbench.run(settings=…)` have the same rules.\n",
         "## The recipe\n",
         "`--set KEY=VALUE`\n",
