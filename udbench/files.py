@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import os
 import secrets
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from udbench.errors import UdbenchError
+from udbench.errors import BadData, UdbenchError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -100,6 +101,31 @@ def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename
         raise explained(error, path) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def matching(folder: Path, pattern: str, *, below: bool = False) -> list[Path]:
+    """The files of a folder whose names fit a pattern ("*.json"), sorted; with `below`, those of all folders below too.
+    None where there is no such folder.
+
+    Raises BadData for a folder that cannot be read, where a glob would say that it holds nothing.
+    """
+    folder, found = Path(folder), list[Path]()
+    try:
+        for place, deeper, files in os.walk(folder, onerror=_raise):
+            found += [Path(place, name) for name in fnmatch.filter(files, pattern)]
+            if not below:
+                deeper.clear()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not found:
+            return []
+        raise BadData(
+            f"{error.filename or folder}: cannot be read: {error.strerror or error}; mend its permissions"
+        ) from None
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def sync_folder(folder: Path) -> None:
