@@ -56,6 +56,11 @@ def test_items_are_listed_by_kind_pattern_name_and_owner(registry: Registry) -> 
     assert registry.item("published", "table-4").summary == str(Path("tables/table-4.json"))
 
 
+def test_no_plugin_brings_a_domain_that_could_be_a_users_folder(registry: Registry) -> None:
+    with pytest.raises(UdbenchError, match="names that begin with folder- are those of folders"):
+        registry.add("domains", domain("folder-shells"), FILM)
+
+
 def test_an_unknown_name_says_what_there_is(registry: Registry) -> None:
     with pytest.raises(UnknownName) as caught:
         registry.get(Recipe, "dosts")

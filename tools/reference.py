@@ -71,7 +71,8 @@ def cli_page() -> str:
     said = [
         "# Command line\n",
         "Each verb also tells this by itself: `udbench VERB --help`. Exit codes: 0 done, 1 the run or the check "
-        "failed, 2 a mistake in what was asked for, 130 stopped by Ctrl-C.\n",
+        "failed, or standard output could not be written, 2 a mistake in what was asked for, 130 stopped by Ctrl-C, "
+        "141 whoever read standard output has gone.\n",
         "These may be given to every verb:\n",
         table(("option", "default", "what it does"), _options(root)),
     ]
@@ -294,7 +295,10 @@ def settings_page() -> str:
     said = [
         "# Settings\n",
         "What `--set KEY=VALUE` can change. `udbench show RECIPE` prints a recipe's own values, which go before these "
-        "defaults. A value is written as in TOML; what is none is a string.\n",
+        "defaults. A value is written as in TOML, and a list in brackets (`milestones=[0.5,0.75]`); what is no TOML is "
+        "a string. `KEY=none` takes a setting back: to null where it takes that, as `pad` does, else to the default; "
+        "of `domain.NAME.KEY`, to what holds for all domains. A setting that takes the word, as `adapter.last_norm`, "
+        "gets it. A study's `set` and `udbench.run(settings=…)` have the same rules.\n",
         "## The recipe\n",
         "`--set KEY=VALUE`\n",
         fields_table(RecipeSettings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fnmatch
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from udbench.errors import NotWritten, RunFailed
+from udbench.errors import BadData, NotWritten, RunFailed
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -124,6 +125,31 @@ def check_file_writable(path: Path, remedy: str) -> None:
     if Path(path).is_dir():
         raise NotWritten(f"{path}: cannot be written: it is a folder; {remedy}")
     check_writable(Path(path).parent, remedy)
+
+
+def matching(folder: Path, pattern: str, *, below: bool = False) -> list[Path]:
+    """The files of a folder whose names fit a pattern ("*.json"), sorted; with `below`, those of all folders below too.
+    None where there is no such folder.
+
+    Raises BadData for a folder that cannot be read, where a glob would say that it holds nothing.
+    """
+    folder, found = Path(folder), list[Path]()
+    try:
+        for place, deeper, files in os.walk(folder, onerror=_raise):
+            found += [Path(place, name) for name in fnmatch.filter(files, pattern)]
+            if not below:
+                deeper.clear()
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError) and not found:
+            return []
+        raise BadData(
+            f"{error.filename or folder}: cannot be read: {error.strerror or error}; mend its permissions"
+        ) from None
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def sync_folder(folder: Path) -> None:

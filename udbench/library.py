@@ -19,7 +19,7 @@ def run(
     adapter: str | None = None,
     arch: str | None = None,
     suite: str | None = None,
-    domains: str | Sequence[str] | None = None,
+    domains: Sequence[str] | None = None,
     available: bool = False,
     sharing: str | None = None,
     source: str | Path | None = None,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,47 @@ def test_a_stream_that_refuses_drops_what_it_gets_and_remembers_why() -> None:
     assert stream.write(b"three") == 5 and isinstance(stream.lost, BrokenPipeError), "the first refusal counts"
     closed = Guarded(writes, closed=True)
     assert closed.write(b"four") == 4 and closed.lost is not None and closed.lost.errno == errno.EBADF
+
+
+def test_what_the_system_refuses_is_one_sentence_wherever_it_does(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("runs/x").mkdir(parents=True)
+    real = os.stat
+
+    def refusing(path: Any, *args: Any, **more: Any) -> Any:
+        if str(path).endswith("runs/x/result.json"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *args, **more)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    for words in (("eval", "x"), ("show", "x"), ("predict", "x", "y.png"), ("report", "x")):
+        said = cli(*words)
+        assert (
+            said.code == 2 and said.out == "" and said.err.startswith("error: runs/x/result.json: Permission denied;")
+        )
+    assert "Traceback" in cli("eval", "x", "--traceback").err
+
+
+@pytest.mark.parametrize("board", ["boards", "boards/custom/abc"])
+def test_a_board_that_cannot_be_read_is_not_an_empty_one(
+    cli: Call, monkeypatch: pytest.MonkeyPatch, board: str
+) -> None:
+    Path("boards/custom/abc").mkdir(parents=True)
+    real = os.scandir
+
+    def refusing(place: Any) -> Any:
+        if str(place).endswith(board):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    for words in (
+        ("board", "show", "custom/abc", "--board", "boards"),
+        ("board", "verify", "--board", "boards"),
+        ("board", "build", "--board", "boards", "--out", "site"),
+    ):
+        said = cli(*words)
+        assert said.code == 2 and f"{board}: cannot be read: Permission denied" in said.err, words
+    assert not Path("site").exists()
 
 
 STREAMS = """

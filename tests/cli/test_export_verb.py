@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,6 +68,16 @@ def test_export_and_predict_say_what_they_did_and_what_is_wrong(cli: Call, run: 
     )
     shown = cli("predict", "mine", *images, "--domain", "folder-cones")
     assert shown.code == 0 and shown.out.count("small") >= 3 and shown.out.count("%") == 6
+
+    below = cli("predict", "mine", "cones", "--domain", "folder-cones", "--top", "1", "--json").json["images"]
+    assert [each["image"] for each in below] == sorted(str(path) for path in Path("cones").rglob("*.png"))
+    assert below[:3] == found["images"], "one by one or many at once"
+    for mark in ("\n", "\0"):
+        stdin = SimpleNamespace(buffer=io.BytesIO(mark.join([*images, ""]).encode()))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdin", stdin)
+            listed = cli("predict", "mine", "-", "--domain", "folder-cones", "--top", "1", "--json").json
+        assert listed == found
 
     Path("notes.txt").write_text("no image")
     bad = cli("predict", "mine", images[0], "notes.txt", "--domain", "folder-cones")

@@ -57,6 +57,43 @@ def test_what_is_not_said_is_as_it_was_there(before: str, place: Path, call: Any
     assert "folder-cones, folder-rings) goes on with folder-stars" in done.err
 
 
+def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
+    before: str, place: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = json.loads((place / "before" / "domains.json").read_text())
+    assert record["folders"] == {f"folder-{name}": str(place / name) for name in ("cones", "rings")}
+    assert str(place) not in (place / "before" / "result.json").read_text()
+    scored = call("eval", "before", "--device", "cpu", "--json")
+    assert scored.code == 0, scored.err
+    add = ("run", "--no-board", "--from", before, "--recipe", "add-domain", "--dry-run", "--domains")
+    added = call(*add, "folder:stars", "--json")
+    assert added.code == 0 and {"folder-cones", "folder-rings", "folder-stars"} <= set(added.json["private"]), added.err
+    moved = place / "moved, and = renamed"
+    (place / "rings").rename(moved)
+    try:
+        for words in (("eval", "before", "--device", "cpu"), (*add, "folder:stars")):
+            lost = call(*words)
+            assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was made" in lost.err
+            assert "--domains folder:rings=PATH says where it is now" in lost.err
+        where = f'folder:rings="{moved.name}"'
+        again = call("eval", "before", "--device", "cpu", "--json", "--domains", where)
+        assert again.code == 0 and again.json == scored.json, again.err
+        assert call(*add, f"folder:stars,{where}").code == 0
+        write_class_folders(place / "fewer", {"small": 9, "large": 10})
+        others = call("eval", "before", "--device", "cpu", "--domains", "folder:rings=fewer")
+        assert others.code == 2 and "are not those of run" in others.err
+        wrong = call("eval", "before", "--device", "cpu", "--domains", "folder:ring=stars")
+        assert wrong.code == 2 and "'folder-ring' is no folder of run" in wrong.err
+    finally:
+        moved.rename(place / "rings")
+    (place / "before" / "domains.json").write_text(json.dumps({**record, "folders": {}}))
+    try:
+        lost = call("eval", "before", "--device", "cpu")
+        assert lost.code == 2 and "nothing says where it is here; --domains folder:cones=PATH says it" in lost.err
+    finally:
+        (place / "before" / "domains.json").write_text(json.dumps(record))
+
+
 def test_another_adapter_leaves_its_domains_behind(before: str, place: Path, call: Any) -> None:
     words = ("--domains", "folder:stars", "--adapter", "universal-bn", "--recipe", "add-domain", "--dry-run")
     done = call("run", "--no-board", "--from", before, *words)

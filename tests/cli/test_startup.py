@@ -93,8 +93,10 @@ def test_the_list_of_verbs_imports_none_of_them(tmp_path: Path) -> None:
         "udbench.cli",
         "udbench.cli.context",
         "udbench.cli.output",
+        "udbench.cli.streams",
         "udbench.cli.verbs",
         "udbench.errors",
+        "udbench.machine",
     }
 
 

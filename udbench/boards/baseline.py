@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.boards.ranking import Row, Table
 from udbench.errors import BadData, BadSetting
-from udbench.files import json_text, write_new
+from udbench.files import json_text, matching, write_new
 
 SCHEMA = 1
 FOLDER = "baselines"
@@ -63,7 +63,7 @@ def ud_score(row: Row, baseline: Baseline) -> float:
 
 def read_baselines(folder: Path) -> list[Baseline]:
     """The baselines of a board's folder, the newest first. Raises BadData for a file that is none."""
-    return sorted(map(_read, (folder / FOLDER).glob("*.json")), key=lambda baseline: -baseline.version)
+    return sorted(map(_read, matching(folder / FOLDER, "*.json")), key=lambda baseline: -baseline.version)
 
 
 def add_baseline(

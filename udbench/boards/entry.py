@@ -11,7 +11,7 @@ from pathlib import Path
 from udbench.boards import marks
 from udbench.boards.marks import Mark
 from udbench.errors import BadData, UdbenchError
-from udbench.files import atomic_write
+from udbench.files import atomic_write, matching
 from udbench.results import RunResult, parse_result, read_bytes, read_result
 
 MAX_PREDICTIONS = 64 << 20
@@ -82,10 +82,11 @@ def add_entry(root: Path, run: Path) -> Path:
 
 
 def read_board(folder: Path) -> tuple[list[Entry], list[Refused]]:
-    """All entries of a folder, sorted by name, and the files that are none."""
+    """All entries of a folder, sorted by name, and the files that are none. Raises BadData for one that cannot be
+    read."""
     entries: list[Entry] = []
     refused: list[Refused] = []
-    for path in sorted(folder.glob("*.json")):
+    for path in matching(folder, "*.json"):
         try:
             entries.append(_entry(path))
         except UdbenchError as error:

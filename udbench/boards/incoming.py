@@ -7,7 +7,7 @@ from pathlib import Path
 
 from udbench.boards.entry import RESERVED, board_folder
 from udbench.errors import BadData, UdbenchError
-from udbench.files import atomic_write
+from udbench.files import atomic_write, matching
 from udbench.results import RunResult, parse_result, read_bytes
 
 MOST = 10_000
@@ -47,7 +47,8 @@ def accept(root: Path, record: bytes, fetch: Callable[[], bytes], name: str, sui
 
 def entries_in(folder: Path) -> list[Path]:
     """The records below a folder, marks and baselines aside. Raises BadData: none, or more than one would look at."""
-    found = sorted(path for path in folder.rglob("*.json") if not RESERVED & {*path.relative_to(folder).parent.parts})
+    every = matching(folder, "*.json", below=True)
+    found = [path for path in every if not RESERVED & {*path.relative_to(folder).parent.parts}]
     if not found:
         raise BadData(f"{folder}: no entries there; an entry is a record, ID.json, with ID.npz beside it")
     if len(found) > MOST:

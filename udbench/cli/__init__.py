@@ -18,6 +18,9 @@ from udbench.cli.verbs import VERBS
 from udbench.errors import UdbenchError
 from udbench.machine import leave_world
 
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE)
+"""What a system refuses of files and folders, wherever it does: no bug of ours, and told in one sentence."""
+
 BROKEN_PIPE = 141
 """As of a command that the signal for it ends."""
 
@@ -106,7 +109,8 @@ def begin(
         typer.Option(
             "--no-plugin",
             metavar="NAME",
-            help="Leave a plugin out; may be given many times, anywhere.",
+            help="Leave a plugin out, by its name, its distribution's, or DISTRIBUTION:NAME; may be given many times, "
+            "anywhere.",
             is_eager=True,
             callback=_begin,
         ),
@@ -151,6 +155,15 @@ def main(arguments: context.Names | None = None) -> None:
             traceback.print_exc()
         output.error(str(error))
         code = error.exit_code
+    except OSError as error:
+        if error.errno not in REFUSED or not error.filename:
+            raise
+        if "--traceback" in words:
+            import traceback
+
+            traceback.print_exc()
+        output.error(f"{error.filename}: {error.strerror}; see who may read and write there (ls -ld), or name another")
+        code = UdbenchError.exit_code
     except SystemExit as left:
         code = left.code
     sys.stdout.flush()

@@ -36,9 +36,10 @@ def show(
     from udbench.boards.parts import part_of
     from udbench.boards.ranking import apart, rank
     from udbench.errors import UnknownName
+    from udbench.files import matching
 
     folder = board / suite
-    found = [path.parent for path in board.rglob("*.json")] if board.is_dir() else []
+    found = [path.parent for path in matching(board, "*.json", below=True)]
     there = {folder.relative_to(board).as_posix() for folder in found if folder.name not in RESERVED}
     every = published()
     installed = {item.name: item.value for item in context.registry().items("suites")}
@@ -182,9 +183,10 @@ def _domains_of(folder: Path) -> str:
     """The domains of a board that its folder's name does not tell, as its first entry says them."""
     from udbench.boards.parts import listed
     from udbench.errors import BadData
+    from udbench.files import matching
     from udbench.results import read_result
 
-    for path in sorted(folder.glob("*.json")):
+    for path in matching(folder, "*.json"):
         try:
             return f": {listed(read_result(path).domains)}"
         except BadData:

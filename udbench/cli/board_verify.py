@@ -112,10 +112,13 @@ def _entries(board: Path, what: Sequence[str]) -> list[Path]:
     """The records that words mean, each once."""
     from udbench.boards.entry import RESERVED
     from udbench.errors import BadData, UnknownName
+    from udbench.files import matching
 
     if not board.is_dir():
         raise BadData(f"{board}: there is no such folder of boards; --board names another one")
-    every = sorted(path for path in board.rglob("*.json") if not RESERVED & {*path.relative_to(board).parent.parts})
+    every = [
+        path for path in matching(board, "*.json", below=True) if not RESERVED & {*path.relative_to(board).parent.parts}
+    ]
     found: dict[Path, None] = {}
     for word in what or [""]:
         folder, file = board / word, Path(word).with_suffix(".json") if word.endswith((".json", ".npz")) else None

@@ -240,6 +240,7 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
     from udbench.cli import jobs
     from udbench.cli.sweeping import ask_of
     from udbench.errors import UdbenchError
+    from udbench.files import matching
     from udbench.sweeps.state import Lookup
 
     entries: dict[str, list[Entry]] = {}
@@ -276,7 +277,7 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
             return None
         suite = ask.suite.name
         if suite not in entries:
-            folders = {path.parent for path in (board / suite).rglob("*.json")} if (board / suite).is_dir() else set()
+            folders = {path.parent for path in matching(board / suite, "*.json", below=True)}
             entries[suite] = [entry for folder in sorted(folders) for entry in read_board(folder)[0]]
         for entry in entries[suite]:
             made = entry.result.config

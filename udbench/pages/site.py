@@ -13,6 +13,7 @@ from udbench.boards.entry import Entry
 from udbench.boards.measures import MEASURES
 from udbench.boards.predictions import Answers, load_predictions
 from udbench.errors import BadData, UdbenchError
+from udbench.files import matching
 from udbench.pages import svg
 from udbench.pages.confusion import Confusion, confusion
 from udbench.pages.log import Curves, read_curves
@@ -167,7 +168,7 @@ def _runs(roots: Sequence[Path]) -> dict[str, Path]:
     """Finished runs below folders, by the bytes of what their records say."""
     found: dict[str, Path] = {}
     for root in roots:
-        for path in sorted(root.rglob("result.json")):
+        for path in matching(root, "result.json", below=True):
             try:
                 found.setdefault(read_result(path).dumps(), path.parent)
             except UdbenchError:

@@ -15,6 +15,7 @@ from udbench.boards.ranking import Row, Table, apart, mean_interval, rank, remar
 from udbench.boards.sizes import OneNetwork, Size, one_networks, size_of
 from udbench.boards.statistics import critical_difference
 from udbench.errors import BadData
+from udbench.files import matching
 from udbench.pages import svg
 from udbench.pages.methods import Known, changes, names
 from udbench.pages.text import error_text, path_slug, slug
@@ -159,7 +160,7 @@ def boards(root: Path, known: Known, published: Sequence[tuple[str, PublishedTab
     theirs: dict[str, list[Theirs]] = {}
     for citation, table in published:
         theirs.setdefault(table.suite, []).append(Theirs(citation=citation, table=table))
-    found = {path.parent.relative_to(root).as_posix() for path in root.rglob("*.json")}
+    found = {path.parent.relative_to(root).as_posix() for path in matching(root, "*.json", below=True)}
     there = {name for name in found if name != "." and not RESERVED & {*name.split("/")}}
     for name in sorted({*there, *theirs}):
         yield _board(root / name, name, known, tuple(theirs.get(name, ())))

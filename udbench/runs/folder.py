@@ -34,7 +34,9 @@ def new_folder(runs: Path) -> Path:
 def find_run(runs: Path, config: RunConfig) -> Path | None:
     """The newest run below `runs` that was made for this configuration, finished or not."""
     found: list[tuple[float, Path]] = []
-    for path in runs.glob("*/config.toml"):
+    for path in [place / "config.toml" for place in runs.iterdir()] if runs.is_dir() else []:
+        if not path.is_file():
+            continue
         try:
             _, before = read_config(path.parent)
         except BadData:
