@@ -282,7 +282,16 @@ def test_the_public_names_are_those_that_are_promised() -> None:
     assert all(hasattr(udbench, name) for name in udbench.__all__)
 
 
-KEYS = {"config.py", "boards/sizes.py", "sweeps/grid.py", "sweeps/capacity.py", "pages/methods.py", "scale/rates.py"}
+KEYS = {
+    "config.py",
+    "errors.py",
+    "settings.py",
+    "boards/sizes.py",
+    "sweeps/grid.py",
+    "sweeps/capacity.py",
+    "pages/methods.py",
+    "scale/rates.py",
+}
 """Where json.dumps makes a key or a word of settings, which are finite, and no document."""
 
 

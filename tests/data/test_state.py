@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from udbench.data import chunks, sharding
 from udbench.data.compare import compare_with_source
@@ -33,10 +34,12 @@ FILES = Form(height=6, width=8, storage="files")
 
 
 def painted(images: Path, colour: tuple[int, int, int]) -> None:
-    """Overwrite every image in place, with files of one size."""
+    """Overwrite every image in place, with files of one size that are no copies of one another."""
     for file in sorted(images.rglob("*.png")):
+        name = PngInfo()
+        name.add_text("name", file.relative_to(images).as_posix().ljust(40))
         with file.open("r+b") as opened:
-            Image.new("RGB", (10, 10), colour).save(opened, "PNG")
+            Image.new("RGB", (10, 10), colour).save(opened, "PNG", pnginfo=name)
             opened.truncate()
 
 

@@ -140,4 +140,9 @@ def check_usable(listing: Listing, what: str) -> None:
     if not listing.num_train:
         raise BadData(f"{what} has no training images; put some into train/<class>/")
     if listing.num_train == len(listing.labels):
-        raise BadData(f"{what} has no test images; put some into test/<class>/, or bring more of each class")
+        why = (
+            ""
+            if listing.divided
+            else ": of each class a fifth is kept for testing, and copies of one file stay together"
+        )
+        raise BadData(f"{what} has no test images{why}; put some into test/<class>/, or bring more of each class")
