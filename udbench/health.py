@@ -18,7 +18,7 @@ from udbench import hookspecs, plugins
 from udbench.authors.child import Ended, Silent, Tell, told
 from udbench.data.locate import CACHE, DATA, cache_root, data_root, domain_root
 from udbench.domains import Domain
-from udbench.errors import UdbenchError
+from udbench.errors import UdbenchError, how_ended
 from udbench.machine import memory, usable_cores
 from udbench.registry import KINDS, Registry
 
@@ -270,7 +270,7 @@ def _plugins(disabled: tuple[str, ...], data: Path | None) -> Iterator[Line]:
         yield _stuck(loading, f"is not loaded after {LOAD_LIMIT:g} s")
         return
     except Ended as ended:
-        yield _stuck(loading, f"ends the process when it is loaded (exit code {ended.code})")
+        yield _stuck(loading, f"ends the process when it is loaded: it {how_ended(ended.code)}")
         return
     yield from _plugin_lines(plugins.load(disabled), seconds, data)
 

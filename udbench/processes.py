@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from typing import Protocol, TypeVar
 
-from udbench.errors import UdbenchError
+from udbench.errors import UdbenchError, how_ended
 
 IN_FLIGHT = 3
 
@@ -94,7 +94,16 @@ def _there(
             for future in finished:
                 yield future.result()
     except BrokenProcessPool:
-        raise UdbenchError(f"a process that did the work was killed, perhaps for want of memory; {lost}") from None
+        raise UdbenchError(f"a process that did the work {how_ended(_first_code(executor))}; {lost}") from None
+
+
+def _first_code(executor: ProcessPoolExecutor) -> int:
+    """The exit code of the process that broke a pool: the others are then ended by SIGTERM."""
+    codes: list[int] = []
+    for process in list(executor._processes.values()):  # no public way leads to them
+        process.join(5)
+        codes.append(process.exitcode or 0)
+    return next((code for code in codes if code not in (0, -signal.SIGTERM)), -signal.SIGTERM)
 
 
 _stop: ctypes.c_bool | None = None

@@ -62,7 +62,10 @@ def test_two_of_one_name_are_a_trouble(cli: Call, with_plugins: Callable[..., No
 
 @pytest.mark.parametrize(
     ("raised", "words"),
-    [(Silent(), "is not loaded after 30 s"), (Ended(-9), "ends the process when it is loaded (exit code -9)")],
+    [
+        (Silent(), "is not loaded after 30 s"),
+        (Ended(-9), "ends the process when it is loaded: it was killed (signal SIGKILL)"),
+    ],
 )
 def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
     cli: Call, monkeypatch: pytest.MonkeyPatch, raised: Exception, words: str
