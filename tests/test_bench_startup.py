@@ -88,7 +88,7 @@ def test_the_time_is_that_of_one_process_whose_bytecode_is_kept(
 
 def test_a_command_that_fails_is_named_with_what_it_said(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import sys\nprint('on the way', file=sys.stderr)\nsys.exit('no such thing')\n")
-    with pytest.raises(UdbenchError, match=r"^bad list: ended with 1: no such thing$"):
+    with pytest.raises(UdbenchError, match=r"^bad list ended with exit code 1: no such thing$"):
         startup.cpu_seconds(["bad", "list"], tmp_path)
 
 

@@ -19,10 +19,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import signal
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
 from typing import cast
+
+CRASHES = ("SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV")
 
 
 class UdbenchError(Exception):
@@ -113,6 +116,23 @@ def shown(value: object) -> str:
     if isinstance(value, Iterable):
         return "[" + ", ".join(map(shown, cast("Iterable[object]", value))) + "]"
     return str(value)
+
+
+def how_ended(code: int) -> str:
+    """How a process ended, as a predicate, from its exit code, which is below 0 for the number of a signal."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = next((each.name for each in signal.Signals if each == -code), str(-code))
+    if is_crash(code):
+        return f"crashed in a native library (signal {name})"
+    if name == "SIGKILL":
+        return f"was killed (signal {name}), perhaps for want of memory"
+    return f"was ended by signal {name}"
+
+
+def is_crash(code: int) -> bool:
+    """Whether an exit code is that of a process which its own machine code ended."""
+    return -code in {getattr(signal, name, None) for name in CRASHES}
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from udbench import hookspecs, plugins
 from udbench.authors.child import Ended, Silent, Tell, told
 from udbench.data.locate import CACHE, DATA, cache_root, data_root, domain_root
 from udbench.domains import Domain
-from udbench.errors import UdbenchError
+from udbench.errors import UdbenchError, how_ended
 from udbench.machine import memory, usable_cores
 from udbench.registry import KINDS, Registry
 
@@ -30,6 +30,8 @@ LEAST_DISK = 1 << 30
 LEAST_MEMORY = 1 << 30
 FULL_DISK = 64 << 20
 SLOW_LOAD = 2.0
+KERNEL_LIMIT = 30.0
+CONVOLUTIONS = "convolutions on cpu"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,9 +163,49 @@ def _device(device: Any, name: str) -> Iterator[Line]:
             state="trouble",
             mend=str(error).partition(": ")[2],
         )
+    if device.type == "cpu":
+        yield _convolutions()
     if device.type == "cuda":
         yield _kernels(device)
         yield _graphs(device)
+
+
+def _convolutions() -> Line:
+    """Whether convolutions and their gradients are right, tried in processes of their own with one thread and two."""
+    from udbench.train.probe import TOLERANCE, probe
+
+    tried = 0
+    note = ""
+    for threads in (1, 2):
+        shape, by = "", "udbench"
+        trouble = ""
+        try:
+            for message in told(probe, threads, limit=KERNEL_LIMIT):
+                match message:
+                    case {"tried": str() as shape, "by": str() as by}:
+                        tried += by == "udbench"
+                    case {"wrong": float() as off} if not off <= TOLERANCE:
+                        trouble = f"is wrong by {100 * off:.2g} %"
+                        break
+        except Silent:
+            trouble = f"does not end within {KERNEL_LIMIT:g} s"
+        except Ended as ended:
+            trouble = how_ended(ended.code)
+        if not trouble:
+            continue
+        with_threads = f"with {threads} thread{'s' if threads > 1 else ''}"
+        if by == "udbench":
+            return Line(
+                topic="torch",
+                what=CONVOLUTIONS,
+                said=f"the backward of a convolution {trouble} {with_threads} ({shape or 'none was tried'})",
+                state="stops",
+                mend="install another torch, or have oneDNN choose other kernels ($ONEDNN_MAX_CPU_ISA=AVX2, or SSE41), "
+                "then udbench doctor again; runs on a GPU do without",
+            )
+        note = f"; torch's own {trouble} {with_threads} ({shape}), and udbench goes round it"
+    said = f"gradients of {tried // 2} shapes are as in float64, with one thread and two"
+    return Line(topic="torch", what=CONVOLUTIONS, said=said + note)
 
 
 def _kernels(device: Any) -> Line:
@@ -276,7 +318,7 @@ def _plugins(disabled: tuple[str, ...], data: Path | None) -> Iterator[Line]:
         yield _stuck(loading, f"is not loaded after {LOAD_LIMIT:g} s")
         return
     except Ended as ended:
-        yield _stuck(loading, f"ends the process when it is loaded (exit code {ended.code})")
+        yield _stuck(loading, f"ends the process when it is loaded: it {how_ended(ended.code)}")
         return
     yield from _plugin_lines(plugins.load(disabled), seconds, data)
 

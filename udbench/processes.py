@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import BadSetting, UdbenchError, how_ended
 
 IN_FLIGHT = 3
 TIMEOUT = "UDBENCH_TIMEOUT"
@@ -226,9 +226,12 @@ class _Pool:
     def _broken(self, lost: str) -> str:
         for child in self._context.children:
             child.join(GRACE_SECONDS)
-        if any(child.exitcode == UNGUARDED for child in self._context.children):
+        codes = [child.exitcode or 0 for child in self._context.children]
+        if UNGUARDED in codes:
             return GUARD
-        return f"a process that did the work was killed, perhaps for want of memory; {lost}"
+        # whoever broke the pool: the others are then ended by SIGTERM
+        code = next((code for code in codes if code not in (0, -signal.SIGTERM)), -signal.SIGTERM)
+        return f"a process that did the work {how_ended(code)}; {lost}"
 
     def close(self) -> None:
         """End the processes: those that do not end when told so are killed."""

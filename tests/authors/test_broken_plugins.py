@@ -76,7 +76,7 @@ def failed(name: str, scratch: Path, limit: float = 60.0) -> list[Finding]:
         ("misspelt", LOADS, "no hook 'udbench_recipe'. Did you mean 'udbench_recipes'?"),
         ("raises", LOADS, "RuntimeError: boom"),
         ("escapes", LOADS, "a recipe's name is 1 to 64 of a-z"),
-        ("leaves", LOADS, "the process left with exit code 3"),
+        ("leaves", LOADS, "the process ended with exit code 3"),
         ("nothing", "it brings something", "its hooks bring nothing"),
         ("clashes", "its names are nobody else's", "recipe 'short' is also brought by builtin"),
         ("heavy", TORCH, "torch is imported"),

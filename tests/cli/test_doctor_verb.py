@@ -12,6 +12,7 @@ from udbench import health, plugins
 from udbench.authors.child import Ended, Silent
 from udbench.machine import Memory
 from udbench.registry import Registry
+from udbench.train.probe import probe
 
 Call = Callable[..., Any]
 
@@ -22,6 +23,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def told(work: Any, *args: Any, limit: float) -> Any:
         heard: list[Any] = []
+        if work is probe:  # which may end the process that it runs in
+            return iter(heard)
         work(heard.append, *args)
         return iter(heard)
 
@@ -37,6 +40,7 @@ def test_a_healthy_place_is_usable(cli: Call) -> None:
     lines = by_name(said.json["lines"])
     assert said.code == 0 and said.json["usable"] and said.json["stops"] == 0
     assert {"udbench", "python", "torch", "cores", "import", "cpu", "here", "cache", "data", "adapters"} <= set(lines)
+    assert "as in float64, with one thread and two" in lines["convolutions on cpu"]["said"]
     assert "22 adapters" in lines["adapters"]["said"] and lines["adapters"]["state"] == "good"
     assert "handwriting" in lines["domains"]["said"] or "handwriting" in str(lines)
 
@@ -62,12 +66,17 @@ def test_two_of_one_name_are_a_trouble(cli: Call, with_plugins: Callable[..., No
 
 @pytest.mark.parametrize(
     ("raised", "words"),
-    [(Silent(), "is not loaded after 30 s"), (Ended(-9), "ends the process when it is loaded (exit code -9)")],
+    [
+        (Silent(), "is not loaded after 30 s"),
+        (Ended(-9), "ends the process when it is loaded: it was killed (signal SIGKILL)"),
+    ],
 )
 def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
     cli: Call, monkeypatch: pytest.MonkeyPatch, raised: Exception, words: str
 ) -> None:
     def told(work: Any, *args: Any, limit: float) -> Any:
+        if work is probe:
+            return
         yield {"loading": "film"}
         raise raised
 
@@ -75,6 +84,39 @@ def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
     said = cli("doctor")
     assert said.code == 1 and f"X film: {words}" in said.out and "--no-plugin film" in said.out
     assert "1 things stop runs" in said.out
+
+
+@pytest.mark.parametrize(
+    ("by", "end", "state", "words"),
+    [
+        ("udbench", 1.05, "stops", "the backward of a convolution is wrong by 1e+02 % with 1 thread (a shape)"),
+        ("udbench", float("nan"), "stops", "the backward of a convolution is wrong by nan % with 1 thread (a shape)"),
+        ("udbench", Silent(), "stops", "the backward of a convolution does not end within 30 s with 1 thread"),
+        ("udbench", Ended(-11), "stops", "of a convolution crashed in a native library (signal SIGSEGV) with 1 thread"),
+        (
+            "torch",
+            Ended(-6),
+            "good",
+            "torch's own crashed in a native library (signal SIGABRT) with 1 thread (a shape)",
+        ),
+        ("torch", 1e-7, "good", "gradients of 1 shapes are as in float64, with one thread and two"),
+    ],
+)
+def test_a_kernel_that_is_wrong_crashes_or_hangs_is_said(
+    monkeypatch: pytest.MonkeyPatch, by: str, end: float | Exception, state: str, words: str
+) -> None:
+    def told(work: Any, threads: int, *, limit: float) -> Any:
+        yield {"tried": "a shape", "by": "udbench"}
+        yield {"wrong": 1e-7}
+        if threads == 1:
+            yield {"tried": "a shape", "by": by}
+            if isinstance(end, Exception):
+                raise end
+            yield {"wrong": end}
+
+    monkeypatch.setattr(health, "told", told)
+    line = health._convolutions()
+    assert line.state == state and words in line.said and bool(line.mend) == (state == "stops")
 
 
 def test_what_stops_runs_is_told_with_what_to_do(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
 
+from udbench.errors import how_ended
 from udbench.processes import Spawning
 
 Tell = Callable[[Any], None]
@@ -25,8 +26,8 @@ class Silent(Exception):
 class Ended(Exception):
     """The process ended before its work was done. `code` is its exit code, below 0 for a signal's number."""
 
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"exit code {code}")
+    def __init__(self, code: int) -> None:
+        super().__init__(how_ended(code))
         self.code = code
 
 
@@ -49,14 +50,13 @@ def told(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
                 try:
                     message = json.loads(ours.recv_bytes())
                 except EOFError:
-                    process.join(5)
-                    raise Ended(process.exitcode) from None
+                    raise Ended(_code_of(process)) from None
                 heard = time.monotonic()
                 if message is None:
                     return
                 yield message[0]
             elif process.exitcode is not None and not ours.poll():
-                raise Ended(process.exitcode)
+                raise Ended(_code_of(process))
             elif time.monotonic() - heard >= limit:
                 raise Silent
     finally:
@@ -88,6 +88,12 @@ def _end(process: Any) -> None:
         _kill(process.pid)
     process.kill()
     process.join()
+
+
+def _code_of(process: Any) -> int:
+    """The exit code of a process that closed its pipe; 0 where it closed that alone and goes on."""
+    process.join(5)
+    return process.exitcode or 0
 
 
 def _kill(group: int) -> None:

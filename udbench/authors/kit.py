@@ -15,7 +15,7 @@ from udbench import hookspecs, plugins
 from udbench.authors.child import Ended, Silent, Tell, told
 from udbench.authors.findings import Broken, Finding, Outcome, Skipped, said
 from udbench.authors.target import Target
-from udbench.errors import UdbenchError
+from udbench.errors import UdbenchError, how_ended
 from udbench.registry import KINDS, Item, Registry
 
 LIMIT = 120.0
@@ -286,13 +286,11 @@ def listened(target: Target, scratch: Path, *, limit: float, full: bool) -> Iter
             seconds=limit,
         )
     except Ended as ended:
-        code = ended.code or 0
-        how = f"signal {-code} ended the process" if code < 0 else f"the process left with exit code {code}"
         yield Finding(
             subject=subject,
             check=check,
             outcome="failed",
             expected="it returns, or raises an exception",
-            came=f"{how}; nothing behind it was checked",
+            came=f"the process {how_ended(ended.code)}; nothing behind it was checked",
             mend="call neither sys.exit nor os._exit; where a library crashes, see what it said above",
         )

@@ -23,6 +23,7 @@ from udbench.train.draws import seeded
 from udbench.train.evaluate import evaluate, rows_at_once
 from udbench.train.feed import DomainData, Feed
 from udbench.train.loop import train
+from udbench.train.narrow import avoiding
 from udbench.train.norms import BATCH_NORMS
 from udbench.train.optim import make_optimizer
 from udbench.train.precision import computing, convolving, parameter_dtype
@@ -102,11 +103,12 @@ class Ceiling:
     """The same network with ordinary norms on one big batch that was made beforehand, and nothing else.
 
     Same heads, loss, optimizer, number format and memory layout. Domains of several image shapes are a batch each.
-    `tests` images are scored in batches as large as ours.
+    `tests` images are scored in batches as large as ours. `narrow`: whether the network is, as `train.narrow` has it.
     """
 
-    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed, tests: int) -> None:
+    def __init__(self, job: Job, inputs: dict[str, Input], feed: Feed, tests: int, narrow: bool) -> None:
         config = job.config
+        self.narrow = narrow
         self.precision, self.device = config.precision, torch.device(config.device)
         dtype = parameter_dtype(config.precision)
         with seeded(config.seed, "trunk"):
@@ -140,7 +142,7 @@ class Ceiling:
         """Gradients of the mean loss over the domains."""
         domains = len(self.heads)
         for images, labels, group in self.batches:
-            with computing(self.precision, self.device):
+            with computing(self.precision, self.device), avoiding(self.narrow, self.device):
                 maps = self.trunk(images).split([part.rows for part in group])
                 logits = [self.heads[part.domain](own) for part, own in zip(group, maps, strict=True)]
             losses = [F.cross_entropy(z.float(), y) for z, y in zip(logits, labels, strict=True)]
@@ -153,7 +155,7 @@ class Ceiling:
         with torch.inference_mode():
             for at in range(images // self.at_once):
                 rows, name = self.tests[at % len(self.tests)]
-                with computing(self.precision, self.device):
+                with computing(self.precision, self.device), avoiding(self.narrow, self.device):
                     self.heads[name](self.trunk(rows))
         self.whole.train()
 

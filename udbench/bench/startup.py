@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from udbench.bench.timing import Ratio, ratio_of
-from udbench.errors import UdbenchError
+from udbench.errors import UdbenchError, how_ended
 
 PLAIN = "plain"
 PLAIN_VERBS = 20
@@ -103,7 +103,7 @@ def cpu_seconds(words: Sequence[str], folder: Path) -> float:
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode != 0:
         last = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-        raise UdbenchError(f"{' '.join(words)}: ended with {child.returncode}: {''.join(last)}")
+        raise UdbenchError(f"{' '.join(words)} {how_ended(child.returncode)}: {''.join(last)}")
     return used.ru_utime + used.ru_stime
 
 

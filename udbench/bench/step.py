@@ -87,7 +87,7 @@ def bench(
     ours = Ours(job, inputs, data, job.config.group)
     chosen, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
-    ceiling = Ceiling(job, inputs, ours.feed, tests)
+    ceiling = Ceiling(job, inputs, ours.feed, tests, ours.model.narrow)
     plain: PlainPyTorch | None = None
     tasks: dict[str, Callable[[], None]] = {
         "ceiling": lambda: ceiling.rounds(rounds),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from udbench.errors import BadSetting
+from udbench.errors import BadSetting, how_ended
 from udbench.launchers import Report, Task
 from udbench.machine import usable_cores
 
@@ -58,8 +58,7 @@ def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
         except ChildFailedError as error:
             _, failure = error.get_first_failure()
             if failure.exitcode < 0:
-                number = -failure.exitcode
-                return 1, f"process {failure.local_rank} was killed by signal {number} ({signal.Signals(number).name})"
+                return 1, f"process {failure.local_rank} {how_ended(failure.exitcode)}"
             return failure.exitcode, ""
         except SignalException as error:
             return 128 + int(error.sigval), ""

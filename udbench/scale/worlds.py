@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 import torch.distributed as dist
 
-from udbench.errors import RunFailed, UdbenchError
+from udbench.errors import RunFailed, UdbenchError, how_ended
 from udbench.processes import LOOK_SECONDS, TIMEOUT, Idle, Spawning, time_limit
 from udbench.train.comm import Comm, join
 from udbench.train.precision import choose_device
@@ -92,10 +92,15 @@ class World:
                     told[rank] = _unpacked(self._pipes[rank].recv())
                 except (EOFError, ConnectionResetError):
                     raise RunFailed(
-                        f"process {rank} of {len(self._pipes)} was killed, perhaps for want of memory; the figures are "
-                        "lost"
+                        f"process {rank} of {len(self._pipes)} {self._end_of(rank)}; the figures are lost"
                     ) from None
         return [told[rank] for rank in range(len(self._pipes))]
+
+    def _end_of(self, rank: int) -> str:
+        """How a process ended whose pipe is at its end."""
+        self._processes[rank].join(5)
+        code = self._processes[rank].exitcode
+        return "closed its pipe and goes on" if code is None else how_ended(code)
 
 
 def meet(comm: Comm) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import BadData, UdbenchError, how_ended
 from udbench.processes import TIMEOUT, Spawning, time_limit
 
 PIECE, AHEAD = 16, 8
@@ -88,7 +88,7 @@ class Loader:
         """What `take` will be asked for from now on, in order; what was announced before is forgotten."""
         self._announced, self._started = iter(views), deque()
         if self._loader is not None:
-            with _told(), _quietly():
+            with _told(self._pieces), _quietly():
                 self._pieces = iter(self._loader)
         else:
             self._pieces = (self._decode[piece] for piece in self.next_pieces())
@@ -98,7 +98,7 @@ class Loader:
         block: Tensor | None = None
         count = 0
         while count < len(views.rows):
-            with _told():
+            with _told(self._pieces):
                 piece = next(self._pieces)
             if isinstance(piece, str):
                 raise BadData(piece)
@@ -164,7 +164,7 @@ def _begin(_number: int) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(pieces: Iterator[Any]) -> Iterator[None]:
     """Say of a process that died what can be done."""
     try:
         yield
@@ -176,9 +176,15 @@ def _told() -> Iterator[None]:
             ) from error
         if "DataLoader worker" not in str(error):
             raise
-        raise UdbenchError(
-            "a process that decodes images was killed, perhaps for want of memory; try again with --workers 1"
-        ) from error
+        raise UdbenchError(f"a process that decodes images {_end_of(pieces)}; try again with --workers 1") from error
+
+
+def _end_of(pieces: Iterator[Any]) -> str:
+    """How the process ended that decoded no further."""
+    for process in getattr(pieces, "_workers", ()):  # no public way of DataLoader's leads to them
+        if process.exitcode:
+            return how_ended(process.exitcode)
+    return "ended before its work was done"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from udbench.errors import BadPlugin, BadSetting, UdbenchError, plugin_code
 from udbench.train.draws import draws, seeded
 from udbench.train.dropout import count_dropout, refusing_random_functions
 from udbench.train.frozen import rest
+from udbench.train.narrow import Meeting, avoiding
 from udbench.train.norms import end_round, forget_round, mix_batches
 from udbench.train.owned import Owned, owned_parameters
 from udbench.train.route import Route, Slice
@@ -45,6 +46,7 @@ class UniversalModel(nn.Module):
         self.shared_head = heads if isinstance(heads, nn.Module) else None
         self.heads = Owned() if isinstance(heads, nn.Module) else Owned(dict(heads))
         self.frozen = False
+        self.narrow = False  # whether torch gets a convolution of it wrong on a CPU
         self.penalise: Callable[[nn.Module, str], Tensor] | None = None
         self.label_maps: dict[str, Tensor] = {}
         for name, order in (label_maps or {}).items():
@@ -71,6 +73,10 @@ class UniversalModel(nn.Module):
 
     def routed(self, images: Tensor) -> list[Tensor]:
         """As `forward`, for the slices that the route has been set to."""
+        with avoiding(self.narrow, images.device):
+            return self._routed(images)
+
+    def _routed(self, images: Tensor) -> list[Tensor]:
         maps = self.trunk(images)
         marks = self.route.bounds(maps.shape[0])
         rows = maps.split([stop - start for _, start, stop in marks])
@@ -206,7 +212,7 @@ def build_model(
     mux_remaining(model, route, domains)
     if mixed:
         mix_batches(model)
-    _rehearse(model)
+    model.narrow = _rehearse(model)
     return model
 
 
@@ -285,18 +291,28 @@ def _heads(
     return head, maps
 
 
-def _rehearse(model: UniversalModel) -> None:
-    """One training forward of blank images through everything, so that what cannot work is refused at once."""
-    with undisturbed(model), refusing_random_functions(model), torch.no_grad():
+def _rehearse(model: UniversalModel) -> bool:
+    """A training forward of blank images through the trunk and every head, so that what cannot work is refused at once.
+
+    Gives whether a convolution was met that torch gets wrong on a CPU.
+    """
+    shapes: dict[tuple[int, int], list[str]] = {}
+    for name, given in model.inputs.items():
+        shapes.setdefault((given.height, given.width), []).append(name)
+    with undisturbed(model), refusing_random_functions(model), torch.no_grad(), Meeting() as meeting:
         model.train()
-        for group in {(i.height, i.width): name for name, i in model.inputs.items()}.values():
+        for (height, width), names in shapes.items():
             try:
-                model(blank(model, group, 2), [Slice(group, 2)])
+                with model.route.using([Slice(names[0], 2)]):
+                    maps = model.trunk(blank(model, names[0], 2))
+                    for name in names:
+                        model._classify(Slice(name, 2), maps)
             except ValueError as error:
                 raise UdbenchError(
-                    f"the network cannot normalise images of {model.inputs[group].height}x"
-                    f"{model.inputs[group].width}: {error}; set a larger size with --set image_size=…"
+                    f"the network cannot normalise images of {height}x{width}: {error}; set a larger size with "
+                    "--set image_size=…"
                 ) from None
+    return meeting.met
 
 
 @contextmanager
