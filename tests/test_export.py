@@ -259,7 +259,7 @@ def test_the_onnx_form_says_the_same(registry: Registry, tmp_path: Path) -> None
     ("name", "message"),
     [
         ("nothing.png", "no such file"),
-        ("folder", "is a folder"),
+        ("folder", "is no file, but a folder"),
         ("words.png", "not an image"),
         ("empty.png", "is empty"),
     ],

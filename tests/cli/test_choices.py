@@ -112,7 +112,7 @@ def test_a_recipe_may_be_another_by_name_or_a_file(tmp_path: Path, monkeypatch: 
         (None, ["domain.mnist.flp=true"], "Did you mean 'flip'?"),
         (None, ["domain.svhn.flip=true"], "domain.svhn: not a domain of this run, which has mnist, cifar10, gtsrb"),
         (None, ["domain=3"], "domain = 3"),
-        (None, ["rounds.x=3"], "rounds = {'x': 3}"),
+        (None, ["rounds.x=3"], "rounds = {x = 3}"),
         (None, ["lr=inf"], "lr = inf"),
         (None, ["rounds"], "expected key=value"),
         (None, ["arch=resnet38"], "use --arch to choose one"),

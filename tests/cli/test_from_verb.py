@@ -71,10 +71,11 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
     moved = place / "moved, and = renamed"
     (place / "rings").rename(moved)
     try:
-        for words in (("eval", "before", "--device", "cpu"), (*add, "folder:stars")):
-            lost = call(*words)
-            assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was made" in lost.err
-            assert "--domains folder:rings=PATH says where it is now" in lost.err
+        kept = call("eval", "before", "--device", "cpu", "--json")
+        assert kept.json == scored.json, "the store of its images is still there"
+        lost = call(*add, "folder:stars")
+        assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was made" in lost.err
+        assert "--domains folder:rings=PATH says where it is now" in lost.err
         where = f'folder:rings="{moved.name}"'
         again = call("eval", "before", "--device", "cpu", "--json", "--domains", where)
         assert again.code == 0 and again.json == scored.json, again.err
@@ -82,12 +83,17 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
         write_class_folders(place / "fewer", {"small": 9, "large": 10})
         others = call("eval", "before", "--device", "cpu", "--domains", "folder:rings=fewer")
         assert others.code == 2 and "are not those of run" in others.err
+        with monkeypatch.context() as empty:
+            empty.setenv("UDBENCH_CACHE", str(place / "another-cache"))
+            lost = call("eval", "before", "--device", "cpu")
+            assert lost.code == 2 and "--domains folder:rings=PATH says where it is now" in lost.err
         wrong = call("eval", "before", "--device", "cpu", "--domains", "folder:ring=stars")
         assert wrong.code == 2 and "'folder-ring' is no folder of run" in wrong.err
     finally:
         moved.rename(place / "rings")
     (place / "before" / "domains.json").write_text(json.dumps({**record, "folders": {}}))
     try:
+        monkeypatch.setenv("UDBENCH_CACHE", str(place / "another-cache"))
         lost = call("eval", "before", "--device", "cpu")
         assert lost.code == 2 and "nothing says where it is here; --domains folder:cones=PATH says it" in lost.err
     finally:

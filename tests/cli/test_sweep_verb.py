@@ -407,9 +407,8 @@ def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_n
     assert (own / "result.json").exists()
     Path("mine.toml").unlink()
     said = cli("sweep", "toys.toml", "--status", "--no-board")
-    assert (
-        said.code == 1 and "what its row asks for cannot be looked up: --recipe ./mine.toml: no such file" in said.err
-    )
+    assert said.code == 2 and "row 'own': --recipe ./mine.toml: no such file" in said.err
+    assert "what its row asks for cannot be looked up: --recipe ./mine.toml: no such file" in said.err
 
 
 def test_a_recipe_of_a_plugin_that_changed_counts_as_another(

@@ -42,7 +42,7 @@ class Said:
 
     def __init__(self, size: int, patch: pytest.MonkeyPatch) -> None:
         self.size, self.heard = size, list[tuple[int, int]]()
-        patch.setattr(dist, "new_group", lambda ranks: tuple(ranks))
+        patch.setattr(dist, "new_group", lambda ranks, timeout: tuple(ranks))
         patch.setattr(dist, "get_world_size", lambda group=None: self._members(group))
         patch.setattr(dist, "all_reduce", self._sum)
         patch.setattr(dist, "all_gather", self._gather)

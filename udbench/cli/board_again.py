@@ -45,6 +45,7 @@ def make_ready(
     Raises BadSetting for an entry of which that cannot be done, BadData where its images are not here or are others.
     """
     from udbench.results import read_result
+    from udbench.runs.folder import read_folders
 
     try:
         result = read_result(path)
@@ -63,9 +64,9 @@ def make_ready(
             f"{path}: it went on from run {origin.run}, whose weights a training needs; use udbench run --from on that "
             "run, and compare"
         )
-    places = preparing.places_of(result, None if run is None else run.folder, moved)
-    preparing.of_run(result, data, places)
-    return places
+    recorded, now = {} if run is None else read_folders(run.folder), preparing.moved_folders(result, moved)
+    preparing.of_run(result, data, recorded, now)
+    return {**recorded, **now}
 
 
 def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[str, str], device: str) -> Finding:
@@ -141,7 +142,7 @@ def _prepared(
     for store in stores:
         if damage := verify_store(store):
             raise BadData(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
-    folders = jobs.folders_of(preparing.domains_of(result, places))
+    folders = {name: Path(places[name]) for name in result.domains if name in places}
     return replace(jobs.of_config(config), folders=folders), stores
 
 

@@ -38,6 +38,7 @@ def eval_(
     from udbench.errors import BadData
     from udbench.results import read_result
     from udbench.runs.begin import check_weights
+    from udbench.runs.folder import read_folders
     from udbench.runs.rescore import rescore
     from udbench.settings import validated
     from udbench.train.precision import choose_device
@@ -60,7 +61,7 @@ def eval_(
         "eval",
     )
     config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
-    stores = preparing.of_run(result, data, preparing.places_of(result, folder, domains))
+    stores = preparing.of_run(result, data, read_folders(folder), preparing.moved_folders(result, domains))
     scores = rescore(jobs.of_config(config), stores, folder, preparing.cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])

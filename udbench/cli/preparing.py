@@ -98,53 +98,55 @@ def prepared(
     return stores
 
 
-def places_of(result: RunResult, run: Path | None, moved: str | None) -> dict[str, str]:
-    """Where the folders of a run's own domains are: as the record in its folder says, or as `moved` says, references
-    with commas between.
+def moved_folders(result: RunResult, references: str | None) -> dict[str, str]:
+    """Where folders of a run's own domains are now, by references with commas between.
 
-    Raises BadSetting where `moved` names what is no folder of the run's.
+    Raises BadSetting for a reference to what is no folder of the run's.
     """
-    from udbench.runs.folder import read_folders
-
-    places = {} if run is None else read_folders(run)
-    if moved is None:
-        return places
-    _, domains, _ = context.resolve_domains(None, moved)
+    if references is None:
+        return {}
+    _, domains, _ = context.resolve_domains(None, references)
+    folders: dict[str, str] = {}
     for domain in domains:
         if domain.root is None or domain.spec.name not in result.domains:
             raise BadSetting(
                 f"--domains: '{domain.spec.name}' is no folder of run {result.id}, whose domains are "
                 f"{', '.join(result.domains)}; say where one of its folders is now: folder:NAME=PATH"
             )
-        places[domain.spec.name] = str(domain.root)
-    return places
+        folders[domain.spec.name] = str(domain.root)
+    return folders
 
 
-def domains_of(result: RunResult, places: Mapping[str, str]) -> tuple[Domain, ...]:
-    """The domains of a run, its folders being in these places. Raises UnknownName, BadData."""
-    return context.resolve_domains(None, list(result.domains), places)[1]
-
-
-def of_run(result: RunResult, data: Path | None, places: Mapping[str, str]) -> list[Store]:
+def of_run(
+    result: RunResult, data: Path | None, folders: Mapping[str, str], moved: Mapping[str, str] | None = None
+) -> list[Store]:
     """The stores of a finished run's domains, in its order, which hold the very images that its record names.
 
-    Those that are still there are taken, whatever the images' folders hold by now; others are prepared again. Damaged
-    images are left out where the run left some out. Raises BadData where images are not here, or are others.
+    Those that are still there are taken, whatever the images' folders hold by now; others are prepared again, and so
+    are those of `moved` folders. `folders` are where the run's record says that folders were. Damaged images are left
+    out where the run left some out. Raises BadData where images are not here, or are others.
     """
-    here = {name: store for name in result.domains if (store := kept_store(result, name)) is not None}
+    moved = moved or {}
+    kept = {name: kept_store(result, name) for name in result.domains if name not in moved}
+    here = {name: store for name, store in kept.items() if store is not None}
     if missing := [name for name in result.domains if name not in here]:
-        domains = [domain for domain in domains_of(result, places) if domain.spec.name in missing]
+        _, domains, _ = context.resolve_domains(None, missing, {**folders, **moved})
         damaged = any(store.damaged for store in result.stores.values())
         stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
         for store in stores:
-            if store.sha256 != (said := result.stores[store.name].sha256):
+            if store.sha256 != (recorded := result.stores[store.name].sha256):
                 raise BadData(
                     f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
-                    f"{store.sha256[:12]}…, its record says {said[:12]}…), and no store of those is left; --data names "
-                    "another folder of images"
+                    f"{store.sha256[:12]}…, its record says {recorded[:12]}…); {_where_else(store.name, moved)}"
                 )
         here |= {store.name: store for store in stores}
     return [here[name] for name in result.domains]
+
+
+def _where_else(name: str, moved: Mapping[str, str]) -> str:
+    if name in moved:
+        return "--domains folder:NAME=PATH names another folder"
+    return "no store of those is left, and --data names another folder of images"
 
 
 def kept_store(result: RunResult, name: str) -> Store | None:

@@ -118,7 +118,7 @@ def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> N
     if not path.exists():
         raise BadData(f"{path}: no such file")
     if not path.is_file():
-        raise BadData(f"{path} is no file of an image")
+        raise BadData(f"{path} is no file, but {'a folder' if path.is_dir() else 'a pipe or a device'}; name an image")
     try:
         return seen(path.read_bytes(), settings, domain, channels)
     except DamagedImage as error:
