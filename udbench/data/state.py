@@ -24,6 +24,7 @@ CORE = "udbench"
 # Longer than any file system's clock stands still: a file can be written twice within it and show one time of change.
 TICK_NS = 20_000_000
 TRIES = 5
+LARGE = 1 << 20  # bytes of a file of a package above which it is not read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,8 +179,7 @@ _loaded: dict[Path, str] = {}
 def _code_state(domain: str, opener: Any) -> str:
     """A digest of how a domain is opened: the function, its bound arguments, and all files of the packages they are of.
 
-    The core's own code is left out: it has versions (the store's format, the split's rule). Python files count by their
-    content, others by their state.
+    The core's own code is left out: it has versions (the store's format, the split's rule).
     """
     modules: set[str] = set()
     digest = hashlib.sha256(json.dumps(_described(opener, modules), sort_keys=True).encode())
@@ -232,14 +232,15 @@ def _package(module: str) -> Path | None:
 
 
 def _package_state(package: Path) -> str:
+    """A digest of a package's files by content, so that it is the same in every environment; of large ones by state."""
     digest = hashlib.sha256()
     for path in sorted(_files(package)) if package.is_dir() else [package]:
-        name = os.fsencode(path)
+        name = os.fsencode(path.relative_to(package.parent))
         try:
-            if path.suffix == ".py":
+            if (found := path.stat()).st_size <= LARGE:
                 digest.update(b"%b\0%b\0" % (name, hashlib.sha256(path.read_bytes()).digest()))
             else:
-                digest.update(_line(name, path.stat()))
+                digest.update(_line(name, found))
         except OSError as error:
             digest.update(_unread(name, error))
     return digest.hexdigest()
