@@ -55,14 +55,16 @@ SHAPES = (
 )
 
 
-def probe(tell: Callable[[Any], None], threads: int) -> None:
-    """Tell of each shape, before it is tried and then by how much it is wrong, as udbench has it convolved.
+def probe(tell: Callable[[Any], None]) -> None:
+    """Tell of each shape, before it is tried and then by how much it is wrong, as udbench has it convolved, with two
+    threads and with one; last of the narrow one as torch has it, which may end this process.
 
-    With one thread, last, of the narrow one as torch has it, which may end this process; with more it may hang.
+    That one is tried with one thread: with more it may hang.
     """
-    torch.set_num_threads(threads)
-    for shape, avoid in [*((shape, True) for shape in SHAPES), *([(NARROW, False)] if threads == 1 else [])]:
-        tell({"tried": str(shape), "by": "udbench" if avoid else "torch"})
+    tries = [(shape, threads, True) for threads in (2, 1) for shape in SHAPES]
+    for shape, threads, avoid in [*tries, (NARROW, 1, False)]:
+        tell({"shape": str(shape), "threads": threads, "by": "udbench" if avoid else "torch"})
+        torch.set_num_threads(threads)
         tell({"wrong": wrong_by(shape, avoid=avoid)})
 
 
@@ -88,7 +90,6 @@ def _gradients(shape: Shape, images: Tensor, weight: Tensor, bias: Tensor) -> li
     x, w = (each.to(memory_format=torch.channels_last, copy=True).requires_grad_() for each in (images, weight))
     b = bias.clone().requires_grad_()
     made = F.conv2d(x, w, b, shape.stride, shape.kernel // 2, 1, shape.groups)
-    # the gradient at the output: any fixed numbers that tell positions apart
     into = torch.linspace(-1, 1, made.numel(), dtype=torch.float64).sin().view(made.shape).to(made)
-    made.backward(into.contiguous(memory_format=torch.channels_last))
+    (made * into.contiguous(memory_format=torch.channels_last)).sum().backward()
     return [each.detach().double() for each in (made, x.grad, w.grad, b.grad) if each is not None]
