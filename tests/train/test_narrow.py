@@ -22,7 +22,7 @@ NOTHING = Adapter(name="nothing", attach=lambda surgeon, settings: None)
 
 
 class Calls(TorchFunctionMode):
-    """Notes the strides that torch convolves with."""
+    """Notes the strides that torch convolves images with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,15 +76,30 @@ def test_narrow_strided_1x1s_alone_are_convolved_without_their_stride(how: str) 
     assert torch.equal(plain, picked) if how in RIGHT else torch.allclose(plain, picked, atol=1e-6)
 
 
-def test_its_gradients_are_those_of_float64() -> None:
+LAYERS: dict[str, tuple[Callable[[], nn.Module], Callable[[torch.dtype], Tensor]]] = {
+    "images": (lambda: nn.Conv2d(4, 8, 1, stride=2), lambda dtype: _images(4, 9, dtype)),
+    "sequences": (lambda: nn.Conv1d(1, 8, 1, stride=3), lambda dtype: _images(1, 8, dtype).flatten(2).mT.mT),
+    "transposed": (lambda: nn.ConvTranspose2d(8, 4, 1, stride=2), lambda dtype: _images(8, 5, dtype)),
+    "transposed, padded": (
+        lambda: nn.ConvTranspose2d(8, 4, 1, stride=(2, 3), output_padding=1, bias=False),
+        lambda dtype: _images(8, 5, dtype),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYERS)
+def test_its_gradients_are_those_of_float64(layout: str) -> None:
+    build, given = LAYERS[layout]
     found: list[list[Tensor]] = []
     for dtype in (torch.float32, torch.float64):
         torch.manual_seed(0)
-        layer = nn.Conv2d(4, 8, 1, stride=2).to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        images = _images(4, 9, dtype).requires_grad_()
-        with PickingFirst():
+        layer = build().to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = given(dtype).detach().requires_grad_()
+        with PickingFirst(), Meeting() as meeting:
             layer(images).sin().sum().backward()
-        found.append([each.grad.double() for each in (images, layer.weight, layer.bias) if each.grad is not None])
+        assert meeting.met == (dtype == torch.float32)
+        found.append([each.grad.double() for each in (images, *layer.parameters()) if each.grad is not None])
+    assert len(found[0]) == 1 + len(list(layer.parameters()))
     for single, double in zip(*found, strict=True):
         assert torch.allclose(single, double, atol=1e-5)
 

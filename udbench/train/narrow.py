@@ -7,7 +7,7 @@ weight's gradient is wrong besides, or the call never ends. docs/reliability.md 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -27,16 +27,16 @@ def avoiding(narrow: bool, device: torch.device) -> AbstractContextManager[objec
 class PickingFirst(TorchFunctionMode):
     """Within, such a convolution first picks the positions that it sees, and then convolves without a stride.
 
-    That is the same sum for each position and each weight. Every other convolution is called as it was. Whatever module
-    calls torch's convolution is reached.
+    That is the same sum for each position and each weight. A transposed one, whose backward is the same kernel, is
+    convolved without a stride and its positions are then spread. Every other convolution is called as it was. Whatever
+    module calls torch's convolution is reached.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in _CONVOLUTIONS and (given := _wrong(*args, **kwargs)) is not None:
-            images, weight, bias, stride = given
-            # A pool of single positions copies them; a slice does too, but its gradient is slower.
-            return F.conv2d(F.avg_pool2d(images, 1, stride), weight, bias)
+        way = _WAYS.get(func)
+        if way is not None and (right := way(*args, **kwargs)) is not None:
+            return right()
         return func(*args, **kwargs)
 
 
@@ -49,14 +49,15 @@ class Meeting(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        self.met |= func in _CONVOLUTIONS and _wrong(*args, **kwargs) is not None
+        way = _WAYS.get(func)
+        self.met |= way is not None and way(*args, **kwargs) is not None
         return func(*args, **kwargs)
 
 
-_CONVOLUTIONS = (F.conv2d, torch.ops.aten.conv2d.default)
+Way = Callable[[], Tensor]
 
 
-def _wrong(
+def _two(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -64,24 +65,86 @@ def _wrong(
     padding: str | int | Sequence[int] = 0,
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
-) -> tuple[Tensor, Tensor, Tensor | None, tuple[int, int]] | None:
-    """Images, weight, bias and stride of a call of a convolution, where it is of the kind above; None elsewhere.
+) -> Way | None:
+    """The right way to call a convolution of images, where torch's own is of the kind above; None elsewhere."""
+    if not _is_wrong(input, weight, stride, padding, groups):
+        return None
+    # A pool of single positions copies them; a slice does too, but its gradient is slower.
+    return lambda: F.conv2d(F.avg_pool2d(input, 1, _each(stride, 2)), weight, bias)
 
-    Float64 is convolved by other code.
-    """
-    stride = _pair(stride)
-    if (
-        stride == (1, 1)
+
+def _one(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: str | int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Way | None:
+    """The same of a sequence."""
+    if not _is_wrong(input, weight, stride, padding, groups):
+        return None
+    return lambda: F.conv1d(F.avg_pool1d(input, 1, _each(stride, 1)), weight, bias)
+
+
+def _transposed(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Way | None:
+    """The same of a transposed convolution of images: what it adds up lies apart, with the bias alone between."""
+    if not _is_wrong(input, weight, stride, padding, groups):
+        return None
+
+    def spread() -> Tensor:
+        made = F.conv2d(input, weight.transpose(0, 1))
+        reach = [(n - 1) * s + 1 for n, s in zip(made.shape[-2:], _each(stride, 2), strict=True)]
+        sizes = [n + more for n, more in zip(reach, _each(output_padding, 2), strict=True)]
+        apart = made.new_zeros(*made.shape[:-2], *sizes)
+        rows, columns = (slice(0, n, s) for n, s in zip(reach, _each(stride, 2), strict=True))
+        apart[..., rows, columns] = made
+        return apart if bias is None else apart + bias[:, None, None]
+
+    return spread
+
+
+_WAYS: dict[Any, Callable[..., Way | None]] = {
+    F.conv2d: _two,
+    torch.ops.aten.conv2d.default: _two,
+    F.conv1d: _one,
+    torch.ops.aten.conv1d.default: _one,
+    F.conv_transpose2d: _transposed,
+    torch.ops.aten.conv_transpose2d.input: _transposed,
+}
+
+
+def _is_wrong(
+    input: Tensor,
+    weight: Tensor,
+    stride: int | Sequence[int],
+    padding: str | int | Sequence[int],
+    groups: int,
+) -> bool:
+    """Whether a convolution is of the kind above. Float64 is convolved by other code."""
+    sides = weight.dim() - 2
+    return not (
+        set(_each(stride, sides)) == {1}
         or weight.shape[1] >= BLOCK
-        or weight.shape[2:] != (1, 1)
+        or set(weight.shape[2:]) != {1}
         or groups != 1
-        or (padding != "valid" if isinstance(padding, str) else _pair(padding) != (0, 0))
+        or (padding != "valid" if isinstance(padding, str) else set(_each(padding, sides)) != {0})
         or input.device.type != "cpu"
         or input.dtype == torch.float64
-    ):
-        return None
-    return input, weight, bias, stride
+    )
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+def _each(value: int | Sequence[int], sides: int) -> tuple[int, ...]:
+    """A number for each side, where one may stand for all."""
+    given = (value,) if isinstance(value, int) else tuple(value)
+    return given * sides if len(given) == 1 else given
