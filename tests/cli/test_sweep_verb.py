@@ -480,3 +480,22 @@ def test_results_of_other_images_than_those_that_are_here_are_told_and_an_entry_
     assert prepared.code == 0
     said = cli("sweep", file, "--status", "--no-board", "--out", "new")
     assert said.code == 1 and said.err.count("it has other images of folder-cones than those that are here") == 2
+
+
+def test_images_that_changed_after_the_last_run_are_seen_by_the_next_call(cli: Call, made: Made) -> None:
+    """A sweep with nothing to run printed the old table; it prepares the changed images and looks at them."""
+    from udbench.testing.trees import write_class_folders
+
+    for name in ("cones", "rings"):
+        write_class_folders(Path(name), {"small": 5, "large": 5})
+    file = study(STUDY.replace('["handwriting", "walkers"]', '["folder:cones", "folder:rings"]'))
+    made.domains = ("folder-cones", "folder-rings")
+    prepare = ("data", "prepare", "--domains", "folder:cones,folder:rings", "--recipe", "pocket", "--set",
+               "image_size=16", "--workers", "1")  # fmt: skip
+    assert cli("sweep", file, "--no-board").code == 0 and cli(*prepare).code == 0
+    image = next(Path("cones/small").glob("*.png"))
+    image.write_bytes(image.read_bytes() + b" ")
+    said = cli("sweep", file, "--status", "--no-board")
+    assert said.code == 1 and "the images of folder-cones changed since they were prepared" in said.err
+    said = cli("sweep", file, "--no-board", "--workers", "1")
+    assert said.code == 1 and "it has other images of" in said.err and len(made.calls) == 2

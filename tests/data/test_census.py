@@ -84,6 +84,7 @@ def test_damaged_images_that_are_left_out_are_nobodys_copies(tmp_path: Path) -> 
     for form in FORMS[:2]:
         found = made(root, form=form, skip_damaged=True)
         assert (found.census.leaked, found.census.num_train, found.census.contradictions) == (0, 7, 0)
+        assert "damaged and left out: 'train/cat/000.png', 'test/dog/000.png'" in found.census.line("d")
 
 
 def test_what_a_source_passes_over_is_in_its_stores_census(tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ def verify(
         bool, typer.Option("--source", help="Read the images again, and compare them with what the stores hold.")
     ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
-    skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,
     json: Json = False,
@@ -157,7 +156,8 @@ def verify(
     from udbench.data.store import former_stores, verify_store
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    found = preparing.statuses(members, data, recipe_settings, skip_damaged=skip_damaged)
+    # a store that leaves damaged images out serves as well
+    found = preparing.statuses(members, data, recipe_settings, skip_damaged=True)
     stores: dict[str, tuple[Store, Wanted]] = {}
     changed: dict[str, str] = {}
     for each in found:

@@ -112,8 +112,10 @@ def check_images(before: Before, stores: Sequence[Store], *, kept: bool) -> None
         known = before.result.stores.get(store.name)
         if kept and known is not None and known.sha256 != store.sha256:
             raise BadSetting(
-                f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on, or are "
-                "prepared in another form; leave out the recipe and settings that change their size"
+                f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on: they "
+                "changed since (bring them back, or say where they are: --domains folder:NAME=PATH, or --data), were "
+                "split by an earlier udbench, or are prepared in another form (leave out the recipe and settings that "
+                "change their size)"
             )
 
 

@@ -145,8 +145,11 @@ def of_run(
 
 def _where_else(name: str, moved: Mapping[str, str]) -> str:
     if name in moved:
-        return "--domains folder:NAME=PATH names another folder"
-    return "no store of those is left, and --data names another folder of images"
+        return "they changed since, or an earlier udbench split them in another way"
+    return (
+        "no store of those is left. They changed since, or an earlier udbench split them in another way; --data names "
+        "another folder of images"
+    )
 
 
 def kept_store(result: RunResult, name: str) -> Store | None:

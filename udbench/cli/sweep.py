@@ -96,10 +96,14 @@ def sweep(
     plan = _plan(study, seeds, settings, domains, source)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
-    lookup = _lookup(None if no_board else board, data, available, precision)
+
+    def lookup() -> Lookup:
+        """What is found anew: a sweep prepares images."""
+        return _lookup(None if no_board else board, data, available, precision, workers, prepare=not status)
+
     stopped, unwritten = False, 0
     if status:
-        queued = queues.in_queues(root, runs_of(plan, root, lookup), strict=False)
+        queued = queues.in_queues(root, runs_of(plan, root, lookup()), strict=False)
     else:
         check_writable(root, "give another folder with --out")
         if not no_board:
@@ -115,10 +119,10 @@ def sweep(
         without = [word for name in context.disabled() for word in ("--no-plugin", name)]
         verb = sweeping.Verb(words=(*without, "run"), common=tuple(common), processes=processes)
         with sweeping.stopped_by_signals(), queues.only_one(chosen, root):
-            queued, stopped = sweeping.run_missing(plan, root, verb, lookup, chosen)
+            queued, stopped = sweeping.run_missing(plan, root, verb, lookup(), chosen)
     from udbench.sweeps.table import study_table
 
-    runs = told_by(queued, runs_of(plan, root, lookup), root)
+    runs = told_by(queued, runs_of(plan, root, lookup()), root)
     if not status and not no_board and not stopped:
         unwritten = entries.add_missing(board, [run.folder for run in runs if run.state == "done" and not run.entry])
     table = study_table(plan, runs, published, citation)
@@ -233,12 +237,18 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     return table, whole.citation
 
 
-def _lookup(board: Path | None, data: Path | None, available: bool, precision: str) -> Lookup:
+def _lookup(
+    board: Path | None, data: Path | None, available: bool, precision: str, workers: int | None, *, prepare: bool
+) -> Lookup:
     """What finds a run's entry on a board, one of the very same configuration on whatever machine it was run, and says
-    how a result differs from what its row asks for now: in its configuration, or in images whose store is here."""
+    how a result differs from what its row asks for now: in its configuration, or in images whose store is here.
+
+    Images that changed since they were prepared are prepared anew, with `prepare`, and else said to have changed.
+    """
     from udbench.boards.entry import Entry, read_board
     from udbench.cli import jobs
     from udbench.cli.sweeping import ask_of
+    from udbench.data.store import former_stores
     from udbench.errors import UdbenchError
     from udbench.files import matching
     from udbench.sweeps.state import Lookup
@@ -250,6 +260,7 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
         return _of_available(ask, data) if available else ask
 
     stores: dict[tuple[str, tuple[str, ...]], dict[str, Store | None]] = {}
+    changed: dict[tuple[str, tuple[str, ...]], list[str]] = {}
 
     def images(ask: Ask, row: Planned, made: RunResult) -> str:
         """How a result's images differ from those here. A name alone says little of a folder of one's own: until that
@@ -257,7 +268,17 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
         key = (row.label, tuple(domain.spec.name for domain in ask.domains))
         if key not in stores:
             found = preparing.statuses(ask.domains, data, ask.settings)
-            stores[key] = {each.domain: each.store for each in found}
+            stale = [each.domain for each in found if each.wanted and not each.store and former_stores(each.wanted)]
+            if stale and prepare:
+                old = [domain for domain in ask.domains if domain.spec.name in stale]
+                preparing.prepared(old, data, ask.settings, workers=workers, skip_damaged=False)
+                found, stale = preparing.statuses(ask.domains, data, ask.settings), []
+            stores[key], changed[key] = {each.domain: each.store for each in found}, stale
+        if changed[key]:
+            return (
+                f"the images of {', '.join(changed[key])} changed since they were prepared; the next sweep prepares "
+                "them anew, and sees whether they are the same"
+            )
         others = [name for name, store in stores[key].items() if store and store.sha256 != made.stores[name].sha256]
         return f"it has other images of {', '.join(others)} than those that are here" if others else ""
 
@@ -281,7 +302,13 @@ def _lookup(board: Path | None, data: Path | None, available: bool, precision: s
             entries[suite] = [entry for folder in sorted(folders) for entry in read_board(folder)[0]]
         for entry in entries[suite]:
             made = entry.result.config
-            if configured(ask, made).identity() == made.identity() and not images(ask, row, entry.result):
+            if configured(ask, made).identity() != made.identity():
+                continue
+            try:
+                other = images(ask, row, entry.result)
+            except UdbenchError:  # of images that cannot be prepared, told when it is run
+                return None
+            if not other:
                 return None if unprepared(ask, row) else (entry.path, entry.result)
         return None
 

@@ -21,9 +21,9 @@ class Census:
 
     `train_only` and `test_only` are classes of a split that came with the images, `unscored` those of which our split
     of 80/20 takes no test image. `alike` are classes whose names differ in case, blanks or leading zeros alone.
-    `copies` counts files that are the same as another, kept on one side of our split; `leaked` counts test images with
-    the pixels of a training image; `contradictions` counts pictures that are in several classes, of which
-    `contradiction` names two files.
+    `damaged` are images that were left out since they cannot be read. `copies` counts files that are the same as
+    another, kept on one side of our split; `leaked` counts test images with the pixels of a training image;
+    `contradictions` counts pictures that are in several classes, of which `contradiction` names two files.
     """
 
     classes: int
@@ -33,6 +33,7 @@ class Census:
     test_only: Sequence[str] = ()
     unscored: Sequence[str] = ()
     alike: Sequence[Sequence[str]] = ()
+    damaged: Sequence[str] = ()
     copies: int = 0
     leaked: int = 0
     contradictions: int = 0
@@ -59,6 +60,8 @@ class Census:
             parts.append(
                 f"the same but for case, blanks or zeros, and counted as several: {'; '.join(pairs[:3])}{more}"
             )
+        if self.damaged:
+            parts.append(f"damaged and left out: {few(self.damaged)}")
         if self.copies:
             parts.append(f"{many(self.copies, 'file is a copy', 'files are copies')}, kept on one side of the split")
         if self.leaked:
@@ -86,6 +89,7 @@ def take_census(listing: Listing, index: Index, marks: NDArray[np.uint64]) -> Ce
         test_only=[names[label] for label in np.flatnonzero(in_test & ~in_train).tolist()],
         unscored=() if listing.divided else untested,
         alike=_alike([names[label] for label in np.flatnonzero(in_train | in_test).tolist()]),
+        damaged=[listing.dropped[row] for row in sorted(listing.dropped)],
         copies=0 if listing.copies is None else len(listing.copies) - len(np.unique(listing.copies)),
         leaked=int(np.isin(marks[listing.num_train :], marks[: listing.num_train]).sum()),
         contradictions=count,

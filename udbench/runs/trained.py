@@ -15,7 +15,7 @@ from udbench.files import atomic_write, json_text
 from udbench.results import RunResult
 from udbench.runs.folder import DOMAINS
 from udbench.runs.job import Job, build, inputs_of
-from udbench.train.checkpoint import load_weights
+from udbench.train.checkpoint import check_loaded, read_weights
 from udbench.train.model import UniversalModel
 
 SCHEMA = 1
@@ -98,7 +98,8 @@ def load(job: Job, folder: Path, facts: Mapping[str, DomainFacts], result: RunRe
     """The network of a finished run, on the job's device. Raises BadData: weights missing, damaged or changed since."""
     path = folder / "weights.safetensors"
     model = build(job, inputs_of(job, {name: facts[name].num_classes for name in job.config.domains}))
-    load_weights(path, model)
+    read_weights(path, model)
     if hash_file(path) != result.weights_sha256:
         raise BadData(f"{path} was changed: its sha256 is not the one that result.json records")
+    check_loaded(path, model)
     return model.eval()

@@ -175,6 +175,12 @@ def load_weights_of(path: Path, model: UniversalModel, domain: str) -> None:
 
 def load_weights(path: Path, model: UniversalModel) -> None:
     """Bring a model to the weights in a file. Raises BadData: missing, damaged, not finite, or another network's."""
+    read_weights(path, model)
+    check_loaded(path, model)
+
+
+def read_weights(path: Path, model: UniversalModel) -> None:
+    """The same, whatever numbers they are: for who asks first whether the file is the one that a record names."""
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError:
@@ -183,7 +189,6 @@ def load_weights(path: Path, model: UniversalModel) -> None:
         raise BadData(f"{path} is damaged: {error}") from None
     except RuntimeError as error:
         raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
-    check_loaded(path, model)
 
 
 def check_loaded(path: Path, model: UniversalModel) -> None:
