@@ -192,10 +192,11 @@ def _train(job: Job, stores: Sequence[Store], folder: Path) -> RunResult:
 def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], trained: RunResult) -> None:
     """Write the folder of a row whose network is in these weights, as a run of its own would have left it."""
     job = row.job
-    with writing_to(row.folder, resume=True) as folder:
+    with writing_to(row.folder, resume=True) as held:
+        folder = held.path
         id = id_for(folder, job.config)
         write_config(folder, id, job.config)
-        write_domains(folder, stores)
+        write_domains(folder, stores, job.folders)
         model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         save_weights(folder / "weights.safetensors", model)

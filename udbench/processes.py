@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 from udbench.errors import BadSetting, UdbenchError, how_ended
 
 IN_FLIGHT = 3
+PR_SET_PDEATHSIG = 1  # of Linux: linux/prctl.h
 TIMEOUT = "UDBENCH_TIMEOUT"
 SECONDS = 600.0
 LOOK_SECONDS, GRACE_SECONDS = 2.0, 20.0
@@ -279,3 +280,13 @@ def _end_with_the_parent() -> None:
     assert parent is not None
     connection.wait([parent.sentinel])
     os._exit(1)
+
+
+def stopping_with_its_parent() -> Callable[[], None] | None:
+    """What a process that is started calls first, so that it gets SIGTERM when the thread that started it ends, however
+    that is; None where the system has no such signal."""
+    try:
+        control = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+    return lambda: control(PR_SET_PDEATHSIG, signal.SIGTERM)

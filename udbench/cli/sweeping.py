@@ -19,6 +19,7 @@ from udbench.cli import launching, output, queues
 from udbench.errors import UdbenchError
 from udbench.launchers import Report, Task
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
+from udbench.processes import stopping_with_its_parent
 
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
@@ -234,10 +235,16 @@ def _child(command: Sequence[str]) -> str:
     """Run a command, its notes shown as they come; why it failed, empty where it did not.
 
     It has a session of its own: Ctrl-C reaches this process alone, which hands it on once, whoever sent it. A run
-    that is told so saves what it has.
+    that is told so saves what it has, and so does one whose sweep is killed.
     """
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=stopping_with_its_parent(),
     )
     assert process.stderr is not None
     said: list[str] = []
