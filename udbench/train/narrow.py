@@ -57,35 +57,25 @@ class Meeting(TorchFunctionMode):
 Way = Callable[[], Tensor]
 
 
-def _two(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Way | None:
-    """The right way to call a convolution of images, where torch's own is of the kind above; None elsewhere."""
-    if not _is_wrong(input, weight, stride, padding, groups):
-        return None
-    # A pool of single positions copies them; a slice does too, but its gradient is slower.
-    return lambda: F.conv2d(F.avg_pool2d(input, 1, _each(stride, 2)), weight, bias)
+def _strided(pool: Callable[..., Tensor], convolve: Callable[..., Tensor], sides: int) -> Callable[..., Way | None]:
+    """How to call a convolution with a stride; a pool of single positions copies those that it sees. A slice does too,
+    but its gradient is slower."""
 
+    def way(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: str | int | Sequence[int] = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Way | None:
+        """The right way to make this call, where torch's own is of the kind above; None elsewhere."""
+        if not _is_wrong(input, weight, stride, padding, groups):
+            return None
+        return lambda: convolve(pool(input, 1, _each(stride, sides)), weight, bias)
 
-def _one(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: str | int | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Way | None:
-    """The same of a sequence."""
-    if not _is_wrong(input, weight, stride, padding, groups):
-        return None
-    return lambda: F.conv1d(F.avg_pool1d(input, 1, _each(stride, 1)), weight, bias)
+    return way
 
 
 def _transposed(
@@ -98,7 +88,8 @@ def _transposed(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Way | None:
-    """The same of a transposed convolution of images: what it adds up lies apart, with the bias alone between."""
+    """The right way to make a call of a transposed convolution of images, as above: what it adds up lies apart, with
+    the bias alone between."""
     if not _is_wrong(input, weight, stride, padding, groups):
         return None
 
@@ -114,6 +105,8 @@ def _transposed(
     return spread
 
 
+_two = _strided(F.avg_pool2d, F.conv2d, 2)
+_one = _strided(F.avg_pool1d, F.conv1d, 1)
 _WAYS: dict[Any, Callable[..., Way | None]] = {
     F.conv2d: _two,
     torch.ops.aten.conv2d.default: _two,
