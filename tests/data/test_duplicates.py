@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from udbench.data.duplicates import copies_of
+from udbench.data.duplicates import copies_of, look_of, marks_of_looks
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.listing import Listing, list_images
 from udbench.data.split import portable, split_index, validation_mask
@@ -128,3 +129,17 @@ def test_names_count_in_one_unicode_form(kind: str) -> None:
     expected = ["\u00e9", "plain", "\udcff"]
     found = [n if kind == "U" else n.decode(errors="surrogateescape") for n in portable(array).tolist()]
     assert found == expected
+
+
+def test_only_pictures_of_one_grid_and_several_files_are_decoded() -> None:
+    decoded = list[int]()
+    pictures = [Image.new("L", (40, 40), colour) for colour in (0, 0, 0, 9, 9, 5)]
+    pictures[2].putpixel((0, 2), 7)
+
+    def picture(place: int) -> Image.Image:
+        decoded.append(place)
+        return pictures[place]
+
+    looks = [look_of(pictures[place], file) for place, file in enumerate((b"a", b"b", b"c", b"d", b"d", b"e"))]
+    assert len({look.grid for look in looks}) == 3
+    assert marks_of_looks(looks, picture) == [0, 0, 2, 3, 3, 5] and decoded == [0, 1, 2]

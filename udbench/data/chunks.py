@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.data.duplicates import mark
+from udbench.data.duplicates import marks_of_rows
 from udbench.data.handed import read_source
 from udbench.data.image import DamagedImage, to_pixels
+from udbench.data.pieces import note_of
 from udbench.data.state import rows_state
 from udbench.data.store import pixel_sums
 from udbench.domains import Source
@@ -93,7 +94,7 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
             if block is None:
                 return None
             write_rows(file, block)
-            marks.extend(mark(pixels.data) for pixels in block)
+            marks.extend(marks_of_rows(block))
             if start < task.num_train:
                 bad = [row - first for row in damaged if row in wanted]
                 sums = pixel_sums(np.delete(block, bad, axis=0) if bad else block)
@@ -107,7 +108,7 @@ def work(task: Task, span: tuple[int, int]) -> Chunk | None:
         damaged=damaged,
         source=state,
     )
-    _note(folder, start, stop).write_text(json.dumps(asdict(chunk)))
+    _note(folder, start, stop).write_text(note_of(chunk))
     return chunk
 
 
@@ -153,7 +154,7 @@ def noted(folder: Path, span: tuple[int, int]) -> Chunk | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     written = np.load(folder / GROWING, mmap_mode="r")[span[0] : span[1]]
-    return chunk if chunk.marks == [mark(pixels.data) for pixels in np.ascontiguousarray(written)] else None
+    return chunk if chunk.marks == marks_of_rows(written) else None
 
 
 def forget(folder: Path, chunk: Chunk) -> None:

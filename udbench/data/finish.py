@@ -35,9 +35,8 @@ def without_damaged(listing: Listing, damaged: Mapping[int, str], want: Wanted) 
 def facts_of(
     source: Source, listing: Listing, want: Wanted, damaged: Mapping[int, str], marks: Sequence[int]
 ) -> dict[str, Any]:
-    """What store.json says in every form. `marks` are those of all images, the damaged ones included."""
+    """What store.json says in every form. `marks` are those of the images that are kept."""
     spec = want.domain.spec
-    kept = np.delete(np.array(marks, dtype=np.uint64), sorted(damaged))
     return {
         "format": FORMAT,
         "spec": asdict(spec),
@@ -46,7 +45,7 @@ def facts_of(
         "num_train": listing.num_train,
         "num_test": len(listing.labels) - listing.num_train,
         "lacks": listing.lacks(spec),
-        "census": asdict(take_census(listing, source.index, kept)),
+        "census": asdict(take_census(listing, source.index, np.array(marks, dtype=np.uint64))),
         "damaged": [f"{listing.dropped[row]}: {reason}" for row, reason in sorted(damaged.items())],
         "source": "embedded" if want.domain.embedded else str(want.root),
         "made_of": made_of(want),

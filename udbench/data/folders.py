@@ -40,7 +40,7 @@ class ClassFolders:
     """
 
     def __init__(self, root: Path, known: Sequence[str] | None = None) -> None:
-        self.root = Path(root)
+        self.root, self._top = Path(root), str(root)
         layout = Layout(self.root, classes_known=known is not None)
         walk, rows, notes = FolderWalk(), list[_Row](), list[str]()
         walk.folders(self.root)
@@ -86,7 +86,7 @@ class ClassFolders:
 
     def file_of(self, i: int) -> str:
         """The path of image `i`."""
-        return f"{self.root}/{self.path_of(str(self.index.name[i]))}"
+        return f"{self._top}/{self.path_of(str(self.index.name[i]))}"
 
     def read(self, i: int) -> bytes:
         """The bytes of image `i`'s file."""

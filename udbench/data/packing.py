@@ -17,7 +17,7 @@ from udbench.data.chunks import GROWING, NOTES, Chunk, Task, forget, new_images,
 from udbench.data.finish import columns, facts_of, save
 from udbench.data.handed import write_source
 from udbench.data.listing import Listing
-from udbench.data.pieces import complete, marks_of, usable
+from udbench.data.pieces import complete, unchanged, usable
 from udbench.data.state import rows_state
 from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments, state_of
 from udbench.domains import Source
@@ -79,7 +79,8 @@ def grow(
     everything = spans(listing.num_train, len(listing.rows))
     with _Followed(partial / GROWING) as followed:
         chunks = complete(partial, everything, noted, now, work, task, results, done, followed.reach)
-    return _finish(partial, source, listing, want, chunks, followed.sha256)
+    with unchanged(want):
+        return _finish(partial, source, listing, want, chunks, followed.sha256)
 
 
 class _Followed:
@@ -142,7 +143,8 @@ def _finish(
         with path.open("rb") as file:
             os.fsync(file.fileno())
     digests = {file: grown_sha256 if path == grown else hash_file(path) for file, path in files.items()}
-    facts = facts_of(source, listing, want, damaged, marks_of(chunks)) | {
+    marks = [mark for chunk in chunks for row, mark in enumerate(chunk.marks, chunk.start) if row not in damaged]
+    facts = facts_of(source, listing, want, damaged, marks) | {
         "mean": mean,
         "std": std,
         "sizes": {file: path.stat().st_size for file, path in files.items()},

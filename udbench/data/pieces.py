@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from udbench.data.finish import without_damaged
 from udbench.data.listing import Listing
-from udbench.data.state import source_state
+from udbench.data.state import SourceState, source_state
 from udbench.data.store import Wanted
-from udbench.errors import BadData
+from udbench.errors import BadData, UdbenchError
 from udbench.processes import Processes
 
 
 class Piece(Protocol):
-    """What came of rows `start` to `stop`: a mark of each picture, and why those are damaged that cannot be read.
+    """What came of rows `start` to `stop`, and why those are damaged that cannot be read.
 
     `source` is the state of the files that they were read from, before they were (`rows_state`).
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def start(self) -> int: ...
     @property
     def stop(self) -> int: ...
     @property
-    def marks(self) -> list[int]: ...
-    @property
     def damaged(self) -> dict[int, str]: ...
     @property
     def source(self) -> str: ...
+
+
+def note_of(piece: Piece) -> str:
+    """A piece as it is noted on disk. Its lists are written as they are: `asdict` would copy each of their items."""
+    return json.dumps({field.name: getattr(piece, field.name) for field in dataclasses.fields(piece)})
 
 
 Made = TypeVar("Made", bound=Piece)
@@ -74,20 +83,13 @@ def complete(
     return [made[span[:2]] for span in spans]
 
 
-def marks_of(pieces: Sequence[Piece]) -> list[int]:
-    """The marks of all their pictures, in order."""
-    return [mark for piece in pieces for mark in piece.marks]
-
-
 def usable(
     partial: Path, listing: Listing, want: Wanted, pieces: Sequence[Made], forget: Callable[[Path, Made], None]
 ) -> tuple[Listing, dict[int, str]]:
     """The listing without damaged images, and what is wrong with each of those.
 
     Raises BadData where they may not be left out; their pieces are done again the next time, when they may be mended.
-    Raises BadData as well where the source is not as it was when it was listed.
     """
-    _check_unchanged(want)
     damaged = {row: reason for piece in pieces for row, reason in piece.damaged.items()}
     if damaged and not want.skip_damaged:
         for piece in pieces:
@@ -96,9 +98,26 @@ def usable(
     return without_damaged(listing, damaged, want), damaged
 
 
-def _check_unchanged(want: Wanted) -> None:
-    if source_state(want.domain, want.root) != want.state:
+@contextlib.contextmanager
+def unchanged(want: Wanted) -> Iterator[None]:
+    """Look, beside the block, whether the source is as it was when it was listed. Raises BadData where it is not, also
+    where the block raises UdbenchError, which then is of a source that changed.
+
+    Nothing is read from the source any more, so that the answer comes as well from now as from the end of the block.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(source_state, want.domain, want.root)
+        try:
+            yield
+        except UdbenchError as error:
+            _check_unchanged(looking, want, error)
+            raise
+        _check_unchanged(looking, want)
+
+
+def _check_unchanged(looking: Future[SourceState], want: Wanted, found: UdbenchError | None = None) -> None:
+    if looking.result() != want.state:
         raise BadData(
             f"'{want.domain.spec.name}': files in {want.root} changed while its images were prepared; prepare them "
             "again when nothing writes there. What was made of files that did not change is kept"
-        )
+        ) from found

@@ -6,21 +6,21 @@ import contextlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from udbench.data.duplicates import mark_of
+from udbench.data.duplicates import Look, look_of, marks_of_looks
 from udbench.data.finish import columns, facts_of, save
 from udbench.data.form import Form
 from udbench.data.handed import read_source, write_source
 from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
-from udbench.data.pieces import complete, marks_of, usable
-from udbench.data.shards import index_name, tar_name
+from udbench.data.pieces import complete, note_of, unchanged, usable
+from udbench.data.shards import Shards, index_name, tar_name
 from udbench.data.state import rows_state
 from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums, state_of
 from udbench.data.tars import TarWriter
@@ -54,8 +54,8 @@ class ShardTask:
 class Shard:
     """What came of some rows: the files, exact pixel sums of the training images, and rows that could not be read.
 
-    `marks` are those of each row's picture, 0 where it could not be read. `source` is the state of the files that they
-    were read from, before they were.
+    `looks` are those of the pictures that could be. `source` is the state of the files that they were read from, before
+    they were.
     """
 
     start: int
@@ -67,7 +67,7 @@ class Shard:
     total: list[int]
     squares: list[int]
     pixels: int
-    marks: list[int]
+    looks: list[Look]
     damaged: dict[int, str]
     source: str
 
@@ -117,7 +117,8 @@ def grow(
     )
     everything = spans(listing.num_train, len(listing.rows))
     shards = complete(partial, everything, noted, now, work, task, results, done)
-    return _finish(partial, source, listing, want, shards)
+    with unchanged(want):
+        return _finish(partial, source, listing, want, shards)
 
 
 def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shards: Sequence[Shard]) -> list[Path]:
@@ -136,7 +137,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shard
         np.sum([shard.squares for shard in shards], 0),
         sum(shard.pixels for shard in shards),
     )
-    facts = facts_of(source, listing, want, damaged, marks_of(shards)) | {
+    facts = facts_of(source, listing, want, damaged, _marks(partial, shards, want.domain.spec.channels)) | {
         "mean": mean,
         "std": std,
         "shards": {shard.tar: shard.count for shard in shards},
@@ -148,6 +149,14 @@ def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shard
     for file in kept:
         (partial / f"{file}.kept").replace(partial / file)
     return [partial / NOTES]
+
+
+def _marks(partial: Path, shards: Sequence[Shard], channels: int) -> list[int]:
+    """The marks of all pictures that could be read, in order."""
+    starts = np.cumsum([0, *(shard.count for shard in shards)], dtype=np.int64)
+    with contextlib.closing(Shards(partial, [shard.tar for shard in shards], starts)) as kept:
+        looks = [look for shard in shards for look in shard.looks]
+        return marks_of_looks(looks, lambda row: decode(kept.read(row), channels))
 
 
 def spans(num_train: int, total: int) -> list[Span]:
@@ -184,12 +193,12 @@ def work(task: ShardTask, span: Span) -> Shard | None:
             total=written.total.tolist(),
             squares=written.squares.tolist(),
             pixels=written.pixels,
-            marks=[written.marks.get(row, 0) for row in range(start, stop)],
+            looks=written.looks,
             damaged=written.damaged,
             source=state,
         )
     if shard is not None:
-        atomic_write(_note(folder, tar), json.dumps(asdict(shard)))
+        atomic_write(_note(folder, tar), note_of(shard))
     return shard
 
 
@@ -200,7 +209,8 @@ def noted(folder: Path, span: Span) -> Shard | None:
     """
     try:
         note = json.loads(_note(folder, span[2]).read_text())
-        shard = Shard(**{**note, "damaged": {int(row): reason for row, reason in note["damaged"].items()}})
+        damaged = {int(row): reason for row, reason in note["damaged"].items()}
+        shard = Shard(**{**note, "damaged": damaged, "looks": [Look(*look) for look in note["looks"]]})
         whole = all((folder / name).stat().st_size == size for name, size in shard.sizes.items())
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -223,7 +233,7 @@ class _Written:
     pixels: int = 0
     sha256: str = ""
     places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    marks: dict[int, int] = field(default_factory=dict[int, int])
+    looks: list[Look] = field(default_factory=list[Look])
     damaged: dict[int, str] = field(default_factory=dict[int, str])
 
 
@@ -254,9 +264,9 @@ def _write(
                 raise plugin_failed(f"a domain that was asked for image {row}", error) from error
             written.places.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
             archive.add(f"{row:09d}.cls", str(int(labels[row])).encode())
-            total, squares = picture_sums(image)
-            written.marks[row] = mark_of(image, (total, squares))
+            written.looks.append(look_of(image, data))
             if row < task.num_train:
+                total, squares = picture_sums(image)
                 written.total += total
                 written.squares += squares
                 written.pixels += image.width * image.height

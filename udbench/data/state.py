@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import operator
 import os
 import stat
 import struct
@@ -91,7 +92,7 @@ def _walked(root: bytes) -> tuple[str, int]:
                 digest.update(b"%b\0=%b\0" % (name, first))
                 continue
             with os.scandir(path) as entries:
-                listed = sorted((e for e in entries if not e.name.startswith(b".")), key=lambda e: e.name)
+                listed = sorted([e for e in entries if not e.name.startswith(b".")], key=_NAME)
         except OSError as error:
             digest.update(_unread(name, error))
             continue
@@ -127,6 +128,7 @@ def file_state(path: Path) -> bytes:
     return _line(os.fsencode(path), path.stat())
 
 
+_NAME = operator.attrgetter("name")
 # size, times of the last write and of the last change, inode
 _NUMBERS = struct.Struct("<qqqQ")
 
