@@ -3,6 +3,7 @@ tests may run in the background; no time limits that a busy machine would miss; 
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import hypothesis
 import pytest
 import torch
 
+from support.runs import stores_in
 from udbench.data.store import Store
-from udbench.plugins import load
-from udbench.registry import Registry
-from udbench.testing.runs import stores_in
+from udbench.plugin.loader import load
+from udbench.plugin.registry import Registry
 
 torch.set_num_threads(1)
+# so that processes that tests start find `support` as well
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("udbench", deadline=None)
 hypothesis.settings.load_profile("udbench")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from udbench.config import RecipeSettings, RunConfig
 from udbench.errors import BadSetting
-from udbench.settings import merged, parse_assignments, read_recipe_file, validated
+from udbench.overrides import merged, parse_assignments, read_recipe_file, validated
 
 
 def settings(**changed: object) -> RecipeSettings:
@@ -212,8 +212,8 @@ def test_none_unsets_what_a_recipe_says() -> None:
 
 def test_a_mark_of_byte_order_is_no_part_of_a_file(tmp_path: Path) -> None:
     """Windows' editors write one."""
-    from udbench.scale.rates import read_machine
-    from udbench.sweeps.grid import read_study
+    from udbench.perf.rates import read_machine
+    from udbench.studies.grid import read_study
 
     path = tmp_path / "r.toml"
     path.write_bytes(b"\xef\xbb\xbfrounds = 3\n")

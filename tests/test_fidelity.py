@@ -12,8 +12,8 @@ import typer
 
 from udbench.cli import Verbs, app
 from udbench.config import DomainSettings, RecipeSettings
-from udbench.registry import Registry
-from udbench.settings import parse_assignments
+from udbench.overrides import parse_assignments
+from udbench.plugin.registry import Registry
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "fidelity.md"
@@ -191,7 +191,7 @@ def test_every_sentence_has_its_code_and_its_tests() -> None:
 
 
 def test_what_does_not_exist_is_noticed(registry: Registry) -> None:
-    for word in ("train/step.py::Step.gradients", "udbench_adapters/scale.py::Scale", "tests/test_house.py"):
+    for word in ("train/step.py::Step.gradients", "udbench_adapters/scale.py::Scale", "tests/test_architecture.py"):
         assert wrong_path(word) == ""
     assert "there is no" in wrong_path("train/steps.py")
     assert "more than one" in wrong_path("README.md::title")

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from udbench.testing.trees import write_class_folders
-from udbench.train.fused import why_not
+from udbench.train.norm.fused import why_not
 
 pytestmark = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA GPU here; these compare one with the CPU"

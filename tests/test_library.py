@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import udbench
+from support.runs import Silent, bytes_of
 from udbench import BadData, BadSetting, UnknownName
-from udbench.testing.runs import Silent, bytes_of
 from udbench.testing.trees import write_class_folders
 
 SETTINGS: Mapping[str, Any] = {"rounds": 2, "batch_size": 4, "image_size": 16, "arch": {"width": 0.5}}

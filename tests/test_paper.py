@@ -14,14 +14,14 @@ from udbench.config import RecipeSettings
 from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.store import Wanted
-from udbench.registry import Registry
+from udbench.plugin.contracts_data import Suite
+from udbench.plugin.registry import Registry
 from udbench.runs.job import prepare_data
-from udbench.suites import Suite
-from udbench.sweeps.grid import expand
+from udbench.studies.grid import expand
 from udbench.testing import write_example
 from udbench.testing.toys import toy_settings
 from udbench.train.model import UniversalModel, build_model, count_parameters
-from udbench.train.owned import owners
+from udbench.train.ownership import owners
 from udbench.train.route import Slice
 
 TRIO = {"imagenet": (224, 224), "vggface": (112, 56), "synth90k": (32, 128)}

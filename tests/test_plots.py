@@ -211,7 +211,7 @@ def test_without_matplotlib_one_is_told_what_to_install(monkeypatch: pytest.Monk
 
 def test_matplotlib_is_imported_only_to_draw() -> None:
     code = (
-        "import sys, udbench.plots, udbench.sweeps.figure, udbench.cli.sweep\n"
+        "import sys, udbench.plots, udbench.studies.figure, udbench.cli.sweep\n"
         "sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

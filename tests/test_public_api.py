@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import udbench
-from udbench import hookspecs
+from udbench.plugin import hookspecs
 
 GOLDEN = Path(__file__).with_name("public_api.json")
 

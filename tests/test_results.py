@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from support.records import made_result
 from udbench.errors import BadData
 from udbench.results import read_result
-from udbench.testing.records import made_result
 
 Document = dict[str, Any]
 

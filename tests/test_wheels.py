@@ -19,8 +19,8 @@ PROJECT = Path(udbench.__file__).parent.parent
 EXAMPLE = PROJECT / "plugins" / "udbench-example"
 UV = shutil.which("uv")
 WHERE = """
-import json, udbench.plugins
-print(json.dumps([udbench.__file__, [entry.name for entry in udbench.plugins.installed()]]))
+import json, udbench.plugin.loader
+print(json.dumps([udbench.__file__, [entry.name for entry in udbench.plugin.loader.installed()]]))
 """
 
 pytestmark = [

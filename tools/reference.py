@@ -20,11 +20,11 @@ import typer
 from pydantic import BaseModel
 
 import udbench
-from udbench import hookspecs
 from udbench.cli import app, context
 from udbench.config import DomainSettings, NormSettings, RecipeSettings
-from udbench.plugins import load
-from udbench.registry import Item
+from udbench.plugin import hookspecs
+from udbench.plugin.loader import load
+from udbench.plugin.registry import Item
 from udbench.results import SCHEMA, RunResult
 
 PROJECT = Path(__file__).parents[1]

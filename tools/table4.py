@@ -33,23 +33,22 @@ from udbench.cli.progress import Listeners, LogFile, Screen
 from udbench.data.store import Store
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write
-from udbench.published import read_published
+from udbench.plugin.contracts_run import Study
+from udbench.plugin.published import read_published
 from udbench.results import RunResult, read_result
-from udbench.runs.begin import check_weights
 from udbench.runs.execute import execute
 from udbench.runs.folder import id_for, write_config, writing_to
+from udbench.runs.inference import predict_again, write_domains
+from udbench.runs.initialize import check_weights
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.record import predictions_file, record
-from udbench.runs.rescore import predict_again
-from udbench.runs.trained import write_domains
-from udbench.studies import Study
-from udbench.sweeps import render
-from udbench.sweeps.grid import Plan, Planned, expand
-from udbench.sweeps.state import Run
-from udbench.sweeps.table import study_table
+from udbench.studies import render
+from udbench.studies.grid import Plan, Planned, expand
+from udbench.studies.runs import Run
+from udbench.studies.table import study_table
 from udbench.train.checkpoint import Progress, save_weights
-from udbench.train.norms import RunningMoments, SliceNorm
-from udbench.train.owned import Owned
+from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.ownership import Owned
 from udbench.train.surgery import Surgeon
 
 STUDY, RECIPE, SEED = "paper-table4", "paper-small", 0

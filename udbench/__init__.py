@@ -9,26 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from udbench.adapters import Adapter, Treatment
-    from udbench.architectures import Architecture, Input, Network, Stage
     from udbench.boards.baseline import decathlon
     from udbench.data.archives import unpack, unpacked
     from udbench.data.fetch import Unreachable, fetch_file
     from udbench.data.folders import ClassFolders
     from udbench.data.layout import FolderWalk, is_image, portable_name, sizes_of
-    from udbench.domains import Domain, DomainSpec, Download, Index, Source
     from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
-    from udbench.hookspecs import hookimpl
-    from udbench.launchers import Launcher, Report, Task
     from udbench.launching.ends import reason_of
     from udbench.library import TrainedRun, run
-    from udbench.processes import in_processes
-    from udbench.recipes import Recipe
-    from udbench.reporters import Listener, Reporter, Step
+    from udbench.plugin.contracts_data import Domain, DomainSpec, Download, Index, Source, Suite
+    from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Stage, Treatment
+    from udbench.plugin.contracts_run import Launcher, Listener, Recipe, Report, Reporter, Score, Step, Study, Task
+    from udbench.plugin.hookspecs import hookimpl
+    from udbench.processes.pool import in_processes
     from udbench.results import RunResult
-    from udbench.scores import Score
-    from udbench.studies import Study
-    from udbench.suites import Suite
     from udbench.train.surgery import Surgeon
 
 __version__ = "0.1.0"
@@ -81,43 +75,43 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Adapter": "udbench.adapters",
-    "Architecture": "udbench.architectures",
+    "Adapter": "udbench.plugin.contracts_model",
+    "Architecture": "udbench.plugin.contracts_model",
     "BadData": "udbench.errors",
     "BadPlugin": "udbench.errors",
     "BadSetting": "udbench.errors",
     "ClassFolders": "udbench.data.folders",
-    "Domain": "udbench.domains",
-    "DomainSpec": "udbench.domains",
-    "Download": "udbench.domains",
+    "Domain": "udbench.plugin.contracts_data",
+    "DomainSpec": "udbench.plugin.contracts_data",
+    "Download": "udbench.plugin.contracts_data",
     "FolderWalk": "udbench.data.layout",
-    "Index": "udbench.domains",
-    "Input": "udbench.architectures",
-    "Launcher": "udbench.launchers",
-    "Listener": "udbench.reporters",
-    "Network": "udbench.architectures",
-    "Recipe": "udbench.recipes",
-    "Report": "udbench.launchers",
-    "Reporter": "udbench.reporters",
+    "Index": "udbench.plugin.contracts_data",
+    "Input": "udbench.plugin.contracts_model",
+    "Launcher": "udbench.plugin.contracts_run",
+    "Listener": "udbench.plugin.contracts_run",
+    "Network": "udbench.plugin.contracts_model",
+    "Recipe": "udbench.plugin.contracts_run",
+    "Report": "udbench.plugin.contracts_run",
+    "Reporter": "udbench.plugin.contracts_run",
     "RunFailed": "udbench.errors",
     "RunResult": "udbench.results",
-    "Score": "udbench.scores",
-    "Source": "udbench.domains",
-    "Stage": "udbench.architectures",
-    "Step": "udbench.reporters",
-    "Study": "udbench.studies",
-    "Suite": "udbench.suites",
+    "Score": "udbench.plugin.contracts_run",
+    "Source": "udbench.plugin.contracts_data",
+    "Stage": "udbench.plugin.contracts_model",
+    "Step": "udbench.plugin.contracts_run",
+    "Study": "udbench.plugin.contracts_run",
+    "Suite": "udbench.plugin.contracts_data",
     "Surgeon": "udbench.train.surgery",
-    "Task": "udbench.launchers",
+    "Task": "udbench.plugin.contracts_run",
     "TrainedRun": "udbench.library",
-    "Treatment": "udbench.adapters",
+    "Treatment": "udbench.plugin.contracts_model",
     "UdbenchError": "udbench.errors",
     "UnknownName": "udbench.errors",
     "Unreachable": "udbench.data.fetch",
     "decathlon": "udbench.boards.baseline",
     "fetch_file": "udbench.data.fetch",
-    "hookimpl": "udbench.hookspecs",
-    "in_processes": "udbench.processes",
+    "hookimpl": "udbench.plugin.hookspecs",
+    "in_processes": "udbench.processes.pool",
     "is_image": "udbench.data.layout",
     "portable_name": "udbench.data.layout",
     "reason_of": "udbench.launching.ends",

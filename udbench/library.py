@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from udbench.reporters import Listener
+    from udbench.plugin.contracts_run import Listener
     from udbench.results import RunResult
 
 
@@ -92,7 +92,7 @@ def run(
         origins.check_images(ask.before, stores, kept=ask.kept)
     job = jobs.make(ask)
     # torch is imported only now
-    from udbench.reporters import Nobody
+    from udbench.plugin.contracts_run import Nobody
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
@@ -121,7 +121,7 @@ class TrainedRun:
         from udbench.cli import jobs, trained
         from udbench.cli.show import result_path
         from udbench.runs.folder import read_config
-        from udbench.runs.trained import load
+        from udbench.runs.inference import load
         from udbench.train.precision import choose_device, multiplies_bf16
 
         path = result_path(str(run))
@@ -153,7 +153,7 @@ class TrainedRun:
         """
         import numpy as np
 
-        from udbench.runs.predict import predict
+        from udbench.runs.inference import predict
 
         facts = self._facts[domain]
         found = [
@@ -163,8 +163,8 @@ class TrainedRun:
         return np.concatenate(found).astype(np.int64) if found else np.zeros(0, dtype=np.int64)
 
     def _views(self, domain: str, images: Iterable[tuple[str, bytes]]) -> Iterator[NDArray[np.uint8]]:
+        from udbench.data.eval_view import seen
         from udbench.data.image import DamagedImage
-        from udbench.data.seen import seen
         from udbench.errors import BadData
 
         for name, image in images:

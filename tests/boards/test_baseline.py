@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from support.records import made_result
 from udbench.boards.baseline import add_baseline, decathlon, read_baselines, ud_score
 from udbench.boards.entry import Entry
 from udbench.boards.ranking import Table, rank
 from udbench.errors import BadData, BadSetting
-from udbench.testing.records import made_result
 
 FINETUNED = (59.87, 60.34, 82.12, 92.82, 55.53, 97.53, 81.41, 87.69, 96.55, 51.20)
 # Accuracies on the Visual Decathlon with the score that was published of them (Rebuffi et al. 2017 and later papers).

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.records import made_result, with_predictions
 from udbench.boards.entry import Entry, add_entry, board_folder, read_board
 from udbench.boards.ranking import _within_noise, mean_interval, rank, row_of
 from udbench.boards.scoring import against_chance, score_domain
@@ -19,7 +20,6 @@ from udbench.boards.statistics import wilson_of
 from udbench.config import Transfer
 from udbench.errors import BadData, UdbenchError
 from udbench.results import RunResult, read_result
-from udbench.testing.records import made_result, with_predictions
 
 
 def written(folder: Path, **changed: object) -> Path:

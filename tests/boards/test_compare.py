@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from support.boards import Bench, bench_in, write_entry
 from udbench.boards import compare as comparing
 from udbench.boards.compare import choose, choose_all, compare, p_text
 from udbench.boards.entry import read_board
 from udbench.boards.ranking import Table, rank
 from udbench.errors import BadData, BadSetting
-from udbench.testing.boards import Bench, bench_in, write_entry
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import udbench
+from support.records import made_result
 from udbench.boards.entry import read_board
 from udbench.boards.ranking import rank
 from udbench.boards.sizes import WORD, one_networks, size_of
 from udbench.results import Parameters, RunResult
-from udbench.testing.records import made_result
 
 BOARDS = Path(udbench.__file__).parent.parent / "leaderboards"
 

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.boards import Bench, bench_in, write_entry
 from udbench.boards import marks
 from udbench.boards.baseline import FOLDER
 from udbench.boards.entry import RESERVED, read_board
-from udbench.boards.incoming import Suites
+from udbench.boards.imports import Suites
 from udbench.boards.predictions import load_predictions
 from udbench.boards.verify import Find, Finding, Here, verify_entry
-from udbench.builtin import mean_error
 from udbench.data.store import Store
 from udbench.errors import BadData, BadSetting
+from udbench.plugin.builtin import mean_error
 from udbench.results import RunResult, read_result
-from udbench.testing.boards import Bench, bench_in, write_entry
 
 WRONG = {"left": [0, 1, 2], "right": [5]}
 SUITES = {"small": ("1", ("left", "right"))}

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from udbench import plugins
 from udbench.cli import main
+from udbench.plugin import loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,6 @@ def with_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Add plugins that are not installed."""
 
     def add(**extra: object) -> None:
-        monkeypatch.setattr(plugins, "load", functools.partial(plugins.load, extra=extra))
+        monkeypatch.setattr(loader, "load", functools.partial(loader.load, extra=extra))
 
     return add

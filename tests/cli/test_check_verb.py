@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from udbench.registry import Registry
+from udbench.plugin.registry import Registry
 
 Call = Callable[..., Any]
 
 
 def package(folder: Path, registry: Registry, code: str = "") -> Path:
     """A recipe's package, with other code if given."""
-    from udbench.authors.new import new_package
+    from udbench.scaffold import new_package
 
     place = new_package("my-recipe", "recipe", folder, registry)
     if code:

@@ -175,7 +175,7 @@ def test_an_item_without_settings_takes_none() -> None:
 def test_no_rate_is_above_the_recipes_own(words: list[str], message: str) -> None:
     from udbench.cli.jobs import _check_rates
     from udbench.config import RecipeSettings
-    from udbench.settings import parse_assignments, validated
+    from udbench.overrides import parse_assignments, validated
 
     settings = validated(RecipeSettings, {"rounds": 1000, **parse_assignments(words)}, "recipe")
     if not message:

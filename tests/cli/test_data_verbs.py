@@ -16,9 +16,9 @@ import pytest
 from PIL import Image, ImageOps
 
 import udbench
+from support.server import Server, closed_address, serving
 from udbench.cli import output
 from udbench.data.store import content_hash
-from udbench.testing.server import Server, closed_address, serving
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 import udbench
-from udbench import health, plugins
-from udbench.authors.child import Ended, Silent
+from udbench import doctor
 from udbench.machine import Memory
-from udbench.registry import Registry
+from udbench.plugin import loader
+from udbench.plugin.registry import Registry
+from udbench.processes.isolated import Ended, Silent
 from udbench.train.probe import probe
 
 Call = Callable[..., Any]
@@ -28,7 +29,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         work(heard.append, *args)
         return iter(heard)
 
-    monkeypatch.setattr(health, "told", told)
+    monkeypatch.setattr(doctor, "told", told)
 
 
 def by_name(lines: list[dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -80,7 +81,7 @@ def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
         yield {"loading": "film"}
         raise raised
 
-    monkeypatch.setattr(health, "told", told)
+    monkeypatch.setattr(doctor, "told", told)
     said = cli("doctor")
     assert said.code == 1 and f"X film: {words}" in said.out and "--no-plugin film" in said.out
     assert "1 things stop runs" in said.out
@@ -113,8 +114,8 @@ def test_a_kernel_that_is_wrong_crashes_or_hangs_is_said(
             raise end
         yield {"wrong": end}
 
-    monkeypatch.setattr(health, "told", told)
-    line = health._convolutions()
+    monkeypatch.setattr(doctor, "told", told)
+    line = doctor._convolutions()
     assert line.state == state and words in line.said and bool(line.mend) == (state == "stops")
 
 
@@ -124,8 +125,8 @@ def test_what_stops_runs_is_told_with_what_to_do(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "4096")
-    monkeypatch.setattr(health, "memory", lambda: Memory(free=1 << 20, whole=1 << 30))
-    monkeypatch.setattr(plugins, "load", lambda *_, **__: Registry())
+    monkeypatch.setattr(doctor, "memory", lambda: Memory(free=1 << 20, whole=1 << 30))
+    monkeypatch.setattr(loader, "load", lambda *_, **__: Registry())
     said = cli("doctor", "--json", "--data", str(tmp_path / "nowhere"))
     lines = by_name(said.json["lines"])
     assert said.code == 1 and not said.json["usable"]
@@ -137,7 +138,7 @@ def test_what_stops_runs_is_told_with_what_to_do(
 
 def test_a_full_disk_stops_runs_and_a_small_rest_is_a_trouble(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for free, state in ((1 << 20, "stops"), (1 << 29, "trouble"), (1 << 40, "good")):
-        monkeypatch.setattr(health.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
-        line = health._writable("cache", tmp_path / "not" / "there", "name another")
+        monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        line = doctor._writable("cache", tmp_path / "not" / "there", "name another")
         assert line.state == state and bool(line.mend) == (state != "good")
         assert not (tmp_path / "not").exists()

@@ -19,7 +19,7 @@ from udbench.cli import output
 from udbench.cli.progress import Screen
 from udbench.cli.streams import Guarded
 from udbench.machine import World, world
-from udbench.reporters import Step
+from udbench.plugin.contracts_run import Step
 
 Call = Callable[..., SimpleNamespace]
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 import udbench
+from support.boards import Bench, bench_in
+from support.records import made_result
 from udbench.data.store import Store
 from udbench.results import DomainScore
-from udbench.testing.boards import Bench, bench_in
-from udbench.testing.records import made_result
 
 Call = Callable[..., Any]
 WEIGHTS = b"weights"
@@ -41,7 +41,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.extend(store.sha256 for store in stores)
         return made_result().scores
 
-    monkeypatch.setattr("udbench.runs.rescore.rescore", rescore)
+    monkeypatch.setattr("udbench.runs.inference.rescore", rescore)
     return seen
 
 

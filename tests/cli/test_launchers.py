@@ -13,9 +13,9 @@ import filelock
 import pytest
 from pydantic import BaseModel
 
+from support.pretend import pretend, write_result
 from udbench import Launcher, Report, Task, UdbenchError, hookimpl
 from udbench.cli.launching import without_launching
-from udbench.testing.pretend import pretend, write_result
 
 Call = Callable[..., Any]
 

@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 import udbench
-from udbench.registry import KINDS, Registry
-from udbench.testing.records import made_result
+from support.records import made_result
+from udbench.plugin.registry import KINDS, Registry
 
 Call = Callable[..., Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from support.runs import Silent
 from udbench import Reporter, hookimpl
 from udbench.cli.progress import Listeners
 from udbench.files import DiskFull
-from udbench.reporters import Nobody, Step
-from udbench.testing.runs import Silent
+from udbench.plugin.contracts_run import Nobody, Step
 from udbench.testing.trees import write_class_folders
 
 STEP = Step(round=1, rounds=2, losses={"a": 1.0}, lr=0.1, images=8, seconds=1.0)

@@ -9,7 +9,7 @@ import pytest
 
 from udbench.cli.progress import LogFile
 from udbench.errors import UdbenchError
-from udbench.reporters import Step
+from udbench.plugin.contracts_run import Step
 
 
 def line(event: str, **fields: object) -> bytes:

@@ -32,7 +32,7 @@ def words(tmp_path: Path) -> list[str]:
 def test_a_run_ends_on_its_board_and_json_is_all_that_is_answered(
     cli: Call, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from udbench.train.comm import Comm
+    from udbench.train.parallel.comm import Comm
 
     left: list[Comm] = []
     monkeypatch.setattr(Comm, "close", lambda comm: left.append(comm))

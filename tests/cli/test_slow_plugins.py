@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from udbench.cli import context
-from udbench.registry import Owner, Registry
+from udbench.plugin.registry import Owner, Registry
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def loading(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
                     heard.clear()
             return Registry()
 
-        monkeypatch.setattr("udbench.plugins.load", load)
+        monkeypatch.setattr("udbench.plugin.loader.load", load)
         monkeypatch.setattr(context, "_loaded", {})
         monkeypatch.setattr(context, "SLOW", 0.5)
         monkeypatch.setattr(context.output, "note", note)

@@ -83,7 +83,7 @@ def test_there_are_plugins_to_look_for() -> None:
 def test_a_help_imports_no_plugin_and_neither_pydantic_nor_pluggy(words: list[str], tmp_path: Path) -> None:
     modules, said = imported(tmp_path, *words)
     assert said
-    assert not modules & (HEAVY | PLUGINS | {"pydantic", "pydantic_core", "pluggy", "udbench.registry"})
+    assert not modules & (HEAVY | PLUGINS | {"pydantic", "pydantic_core", "pluggy", "udbench.plugin.registry"})
 
 
 def test_the_list_of_verbs_imports_none_of_them(tmp_path: Path) -> None:
@@ -140,10 +140,12 @@ def test_an_installed_plugin_that_brings_a_verb_is_not_imported_for_a_help(words
 def test_importing_udbench_imports_nothing_but_what_is_asked_of_it(tmp_path: Path) -> None:
     program = (
         "import json, sys, udbench\nbefore = sorted(sys.modules)\nfrom udbench import Adapter, UdbenchError, hookimpl\n"
-        "assert Adapter.__module__ == 'udbench.adapters'\nsys.stderr.write(json.dumps([0, before]))"
+        "assert Adapter.__module__ == 'udbench.plugin.contracts_model'\nsys.stderr.write(json.dumps([0, before]))"
     )
     modules, _ = imported(tmp_path, program=program)
-    assert not modules & (HEAVY | PLUGINS | {"pydantic", "pluggy", "typer", "udbench.adapters", "udbench.hookspecs"})
+    assert not modules & (
+        HEAVY | PLUGINS | {"pydantic", "pluggy", "typer", "udbench.plugin.contracts_model", "udbench.plugin.hookspecs"}
+    )
 
 
 def test_before_its_first_round_a_run_imports_nothing_for_later(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from support.pretend import write_result
+from support.records import made_result
 from udbench import Recipe, Study, hookimpl
 from udbench.cli import sweep as verb
 from udbench.cli import sweeping
-from udbench.testing.pretend import write_result
-from udbench.testing.records import made_result
 
 Call = Callable[..., Any]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from support.records import made_result
 from udbench.cli import main
-from udbench.testing.records import made_result
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.stores import made
 from udbench.data.census import Census
 from udbench.data.folders import folder_domain
 from udbench.data.form import Form
 from udbench.data.layout import counted
 from udbench.data.store import Store
-from udbench.testing.stores import made
 from udbench.testing.trees import write_class_folders
 
 FORMS = [Form(height=6, width=8), Form(height=6, width=8, storage="files")]

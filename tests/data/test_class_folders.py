@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from support.stores import made
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import Form
 from udbench.errors import BadData
-from udbench.testing.stores import made
 from udbench.testing.trees import write_class_folders
 
 

@@ -15,7 +15,7 @@ from udbench.data.duplicates import copies_of, look_of, marks_of_looks
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.listing import Listing, list_images
 from udbench.data.split import portable, split_index, validation_mask
-from udbench.domains import Index
+from udbench.plugin.contracts_data import Index
 from udbench.testing.trees import write_class_folders
 
 

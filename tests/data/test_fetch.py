@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from support.server import Server, closed_address, serving
 from udbench.data.download import download
 from udbench.data.fetch import Unreachable, fetch_file
 from udbench.data.folders import folder_domain
-from udbench.data.locate import domain_root
-from udbench.domains import Domain, Download
+from udbench.data.locations import domain_root
 from udbench.errors import BadData, UdbenchError
 from udbench.files import DiskFull
-from udbench.testing.server import Server, closed_address, serving
+from udbench.plugin.contracts_data import Domain, Download
 
 CONTENT = os.urandom(700_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.stores import made, wanted
 from udbench.data.form import Form
 from udbench.data.image import to_pixels
 from udbench.data.store import find_store, verify_store
 from udbench.errors import BadData
 from udbench.testing import write_bytes, write_class_folders
-from udbench.testing.stores import made, wanted
 
 # 6 high and 8 wide, as the stores of these tests: nothing is resized. No symmetry maps it to itself.
 PICTURE = np.zeros((6, 8, 3), dtype=np.uint8)

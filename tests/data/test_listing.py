@@ -10,8 +10,8 @@ from udbench.data.form import Form
 from udbench.data.listing import list_images
 from udbench.data.prepare import prepare
 from udbench.data.store import Wanted
-from udbench.domains import Domain, DomainSpec, Index, Source
 from udbench.errors import BadData
+from udbench.plugin.contracts_data import Domain, DomainSpec, Index, Source
 
 
 @dataclass

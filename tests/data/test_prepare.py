@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from udbench.data import chunks
+from support.stores import content, made, wanted
+from udbench.data import pixel_chunks
 from udbench.data.folders import ClassFolders
 from udbench.data.form import Form
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import growing_path, verify_store
-from udbench.domains import Index
 from udbench.errors import BadData, UdbenchError
-from udbench.testing.stores import content, made, wanted
+from udbench.plugin.contracts_data import Index
 
 
 def leftovers(cache: Path) -> list[str]:
@@ -56,11 +56,11 @@ def test_stores_come_in_the_order_asked_for_and_each_is_made_once(images: Path) 
 SCRIPT = """
 import sys
 from pathlib import Path
-from udbench.data import chunks
+from udbench.data import pixel_chunks
 from udbench.data.prepare import prepare
-from udbench.testing.stores import wanted
+from support.stores import wanted
 if __name__ == "__main__":
-    chunks.CHUNK = 4
+    pixel_chunks.CHUNK = 4
     root, workers = Path(sys.argv[1]), int(sys.argv[2])
     events = []
     def tell(progress):
@@ -115,7 +115,7 @@ def test_a_stopped_preparation_leaves_no_process_and_goes_on_where_it_was(
     assert how != signal.SIGINT or (said.count("Traceback") == 1 and "KeyboardInterrupt" in said)
     want = wanted(images)
     assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [growing_path(want).name]
-    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     steps: list[Progress] = []
     store = prepare([want], workers=1, progress=steps.append)[0]
     assert steps[0].done >= 12 and steps[-1].done == 45
@@ -166,7 +166,7 @@ def test_a_source_that_lists_its_images_in_another_order_can_go_on(
 ) -> None:
     expected = content(made(images))
     shutil.rmtree(cache)
-    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     order: list[type[ClassFolders]] = [ClassFolders]
     want = wanted(images)
     want = replace(want, domain=replace(want.domain, open=lambda root: order[-1](root)))
@@ -183,7 +183,7 @@ def test_what_did_not_reach_the_disk_is_done_again(
 ) -> None:
     expected = content(made(images))
     shutil.rmtree(cache)
-    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     with pytest.raises(KeyboardInterrupt):
         prepare([wanted(images)], workers=1, progress=interrupt_after(12))
     file = growing_path(wanted(images)) / lost
@@ -196,12 +196,12 @@ def test_what_did_not_reach_the_disk_is_done_again(
 
 
 def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path) -> None:
-    task = chunks.Task(
+    task = pixel_chunks.Task(
         folder=str(tmp_path), source_sha256="0" * 64, files="", num_train=1, channels=3, height=6, width=8
     )
     (tmp_path / "source.pickle").write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "pwned").encode() + b"'\ntR.")
     with pytest.raises(UdbenchError, match="another process"):
-        chunks.work(task, (0, 1))
+        pixel_chunks.work(task, (0, 1))
     assert not (tmp_path / "pwned").exists()
 
 

@@ -13,8 +13,8 @@ from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.sheet import contact_sheet
 from udbench.data.store import Store, Wanted, verify_store
-from udbench.domains import Domain
-from udbench.registry import Registry
+from udbench.plugin.contracts_data import Domain
+from udbench.plugin.registry import Registry
 
 pytestmark = pytest.mark.real
 

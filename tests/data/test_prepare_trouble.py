@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from support.stores import content, made, wanted
 from udbench import files
-from udbench.data import chunks, finish, packing
+from udbench.data import finish, pixel_chunks, pixel_store
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import find_store, verify_store
 from udbench.errors import BadData, UdbenchError
-from udbench.testing.stores import content, made, wanted
 
 
 def damage(images: Path, *also: str) -> None:
@@ -72,7 +72,7 @@ def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
         made(images, skip_damaged=True)
 
 
-@pytest.mark.parametrize(("module", "step"), [(packing, "hash_file"), (finish, "sync_folder")])
+@pytest.mark.parametrize(("module", "step"), [(pixel_store, "hash_file"), (finish, "sync_folder")])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
     images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, module, step: str, damaged: bool
@@ -97,7 +97,9 @@ def no_space(*args: object, **options: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(("module", "name"), [(chunks, "write_rows"), (packing, "new_images"), (files.os, "fsync")])
+@pytest.mark.parametrize(
+    ("module", "name"), [(pixel_chunks, "write_rows"), (pixel_store, "new_images"), (files.os, "fsync")]
+)
 def test_a_full_disk_is_said_and_leaves_no_store(
     images: Path, monkeypatch: pytest.MonkeyPatch, module, name: str
 ) -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from udbench.data import folders
 from udbench.data.folders import folder_domain
-from udbench.data.locate import data_root, domain_root
+from udbench.data.locations import data_root, domain_root
 from udbench.data.reference import FORMS, Reference, parse_reference, parse_references
-from udbench.domains import Domain
 from udbench.errors import BadData, BadSetting
+from udbench.plugin.contracts_data import Domain
 from udbench.testing.trees import write_class_folders
 
 

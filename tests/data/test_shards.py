@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.stores import content, made, wanted
 from udbench import files
-from udbench.data import sharding
+from udbench.data import shard_store
 from udbench.data.form import Form
 from udbench.data.prepare import Progress, prepare
 from udbench.data.shards import MOST_OPEN, Shards
 from udbench.data.sheet import contact_sheet
 from udbench.data.store import Store, find_store, verify_store
-from udbench.domains import Index
 from udbench.errors import BadData, UdbenchError
-from udbench.testing.stores import content, made, wanted
+from udbench.plugin.contracts_data import Index
 
 FILES = Form(height=6, width=8, storage="files")
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "PER_SHARD", 8)
+    monkeypatch.setattr(shard_store, "PER_SHARD", 8)
 
 
 def test_files_are_kept_to_the_byte_and_read_by_position(images: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_bytes_do_not_depend_on_workers_or_on_being_stopped(
     assert content(made(images, workers=2, form=FILES)) == whole
     shutil.rmtree(cache)
     written: list[str] = []
-    write = sharding._write
+    write = shard_store._write
 
     def stopping(path: Path, *rest: object) -> None:
         if len(written) == 3:
@@ -105,7 +105,7 @@ def test_the_bytes_do_not_depend_on_workers_or_on_being_stopped(
         write(path, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sharding, "_write", stopping)
+        patch.setattr(shard_store, "_write", stopping)
         with pytest.raises(KeyboardInterrupt):
             made(images, form=FILES)
     assert find_store(wanted(images, form=FILES)) is None
@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_and_leaves_no_store(images: Path, monkeypatch: pyte
     def no_space(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    for module, name in ((files.os, "fsync"), (sharding.TarWriter, "add")):
+    for module, name in ((files.os, "fsync"), (shard_store.TarWriter, "add")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, no_space)
             with pytest.raises(UdbenchError, match=r"disk is full.*UDBENCH_CACHE"):
@@ -190,7 +190,7 @@ def test_a_changed_shard_is_found_by_verify(images: Path) -> None:
 
 
 def test_only_so_many_shards_are_open_and_none_travels(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharding, "PER_SHARD", 1)
+    monkeypatch.setattr(shard_store, "PER_SHARD", 1)
     shards = made(images, form=FILES).shards
     read = [shards.read(row) for row in range(45)]
     assert len(shards._open) == MOST_OPEN < 45

@@ -12,10 +12,10 @@ from udbench.data.archives import unpacked
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import Form
 from udbench.data.listing import list_images
-from udbench.data.locate import domain_root
+from udbench.data.locations import domain_root
 from udbench.data.status import status
-from udbench.domains import Domain
 from udbench.errors import BadData, UdbenchError
+from udbench.plugin.contracts_data import Domain
 from udbench.testing import write_class_folders, write_example, write_tar
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udbench.data.split import split_index, validation_mask
-from udbench.domains import Index
+from udbench.plugin.contracts_data import Index
 
 
 def index(labels: list[int], names: list[str] | None = None, **columns: np.ndarray) -> Index:

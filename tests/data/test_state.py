@@ -17,17 +17,17 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from udbench.data import chunks, sharding
+from support.stores import made, wanted
+from udbench.data import pixel_chunks, shard_store
 from udbench.data.compare import compare_with_source
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import Form
 from udbench.data.prepare import Progress, prepare
 from udbench.data.state import files_state, rows_state, source_state
 from udbench.data.store import former_stores, growing_path, store_path, stores_of, verify_store
-from udbench.domains import Domain, Source
 from udbench.errors import BadData
-from udbench.processes import in_processes
-from udbench.testing.stores import made, wanted
+from udbench.plugin.contracts_data import Domain, Source
+from udbench.processes.pool import in_processes
 from udbench.testing.trees import write_class_folders
 
 FILES = Form(height=6, width=8, storage="files")
@@ -144,8 +144,8 @@ def test_a_moved_folder_has_the_same_content_and_another_in_its_place_is_seen(im
 def test_after_a_damaged_image_all_are_made_anew_that_changed_and_no_others(
     images: Path, monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 4)
-    monkeypatch.setattr(sharding, "PER_SHARD", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
+    monkeypatch.setattr(shard_store, "PER_SHARD", 4)
     painted(images, (255, 0, 0))
     good = (images / "cat" / "003.png").read_bytes()
     want = wanted(images, form=form)
@@ -181,7 +181,7 @@ class InOneFile:
 def test_without_files_of_their_own_all_images_are_made_anew_when_any_file_changes(
     images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     (images / "table.csv").write_text("one")
     want = wanted(images, domain=read_by(images, InOneFile))
     begun: list[int] = []
@@ -210,7 +210,7 @@ def test_an_image_that_was_written_just_now_is_never_taken_for_known(images: Pat
 def test_a_source_that_changes_while_it_is_prepared_gives_no_store(
     images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK", 4)
+    monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     painted(images, (255, 0, 0))
 
     def meanwhile(step: Progress) -> None:
@@ -218,7 +218,7 @@ def test_a_source_that_changes_while_it_is_prepared_gives_no_store(
             painted(images, (0, 0, 255))
 
     if form.sharded:
-        monkeypatch.setattr(sharding, "PER_SHARD", 4)
+        monkeypatch.setattr(shard_store, "PER_SHARD", 4)
     with pytest.raises(BadData, match=r"files in .*Some Images changed while its images were prepared"):
         prepare([wanted(images, form=form)], workers=1, progress=meanwhile)
     assert [path.suffix for path in (cache / "stores").iterdir() if path.is_dir()] == [".partial"]
@@ -288,7 +288,7 @@ def test_comparing_leaves_out_what_the_store_left_out(images: Path) -> None:
 
 
 READER = """
-from udbench.domains import Index
+from udbench.plugin.contracts_data import Index
 from udbench.data.folders import ClassFolders
 
 class Reader(ClassFolders):

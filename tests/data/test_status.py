@@ -12,7 +12,7 @@ from udbench.data.form import Form
 from udbench.data.prepare import prepare
 from udbench.data.status import status
 from udbench.data.store import Wanted
-from udbench.domains import Domain, Download
+from udbench.plugin.contracts_data import Domain, Download
 
 FORM = Form(height=6, width=8)
 

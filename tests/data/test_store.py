@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.stores import made, wanted
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import Form
 from udbench.data.image import to_pixels
 from udbench.data.prepare import prepare
 from udbench.data.store import Store, Wanted, find_store, store_path, verify_store
 from udbench.errors import BadData
-from udbench.testing.stores import made, wanted
 from udbench.testing.trees import write_class_folders
 
 

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 import udbench
-from udbench import hookspecs
 from udbench.cli.verbs import VERBS
+from udbench.plugin import hookspecs
 
 PROJECT = Path(__file__).parents[2]
 

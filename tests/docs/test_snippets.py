@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from udbench.testing.docs import Fence, Reader, commands_of, compare, fences, is_longer
+from support.docs import Fence, Reader, commands_of, compare, fences, is_longer
 
 PROJECT = Path(__file__).parents[2]
 PAGES = (
@@ -186,7 +186,7 @@ def test_a_reader_writes_files_sees_python_and_is_told_what_went_wrong(reader: R
 
 
 def test_also_is_said_to_what_trains_measures_or_prepares() -> None:
-    longer = ("udbench run --seed 1", "torchrun -m udbench run", "python -m udbench.testing.campaign", "udbench data x")
+    longer = ("udbench run --seed 1", "torchrun -m udbench run", "python -m support.campaign", "udbench data x")
     assert all(is_longer(command.split()) for command in longer)
     assert not any(is_longer(command.split()) for command in ("udbench board show", "python -m pytest", "ls udbench-a"))
 

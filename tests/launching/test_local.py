@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from support.pretend import pretend
 from udbench.errors import BadSetting
-from udbench.launchers import Report, Task
 from udbench.launching.local import LocalSettings, start
-from udbench.testing.pretend import pretend
+from udbench.plugin.contracts_run import Report, Task
 
 
 @pytest.fixture(autouse=True)

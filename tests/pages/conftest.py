@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from support.boards import Bench, bench_in, write_entry
+from support.records import made_result
 from udbench.files import atomic_write
 from udbench.pages.methods import Known
 from udbench.pages.shell import _environment
 from udbench.pages.site import Asked, Built, build
-from udbench.published import PublishedTable
-from udbench.testing.boards import Bench, bench_in, write_entry
-from udbench.testing.records import made_result
+from udbench.plugin.published import PublishedTable
 
 HOSTILE = {
     "script": "</td><script>alert(1)</script>",

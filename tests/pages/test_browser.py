@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.records import made_result
 from udbench.pages.methods import Known
 from udbench.pages.report import write_report
 from udbench.pages.shell import render
 from udbench.pages.views import boards, domain_url
-from udbench.published import PublishedRow, PublishedTable
-from udbench.testing.records import made_result
+from udbench.plugin.published import PublishedRow, PublishedTable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

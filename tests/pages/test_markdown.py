@@ -4,7 +4,7 @@ from pathlib import Path
 
 from udbench.pages.markdown import plain, twin
 from udbench.pages.methods import Known
-from udbench.published import PublishedRow, PublishedTable
+from udbench.plugin.published import PublishedRow, PublishedTable
 
 
 def test_the_twin_has_every_board_and_is_the_same_each_time(entries: Path) -> None:

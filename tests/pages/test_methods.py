@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
+from support.records import made_result
 from udbench.boards.ranking import rank
 from udbench.cli import context
-from udbench.cli.board_build import known as installed
+from udbench.cli.board.installed import known as installed
 from udbench.config import RecipeSettings, RunConfig
+from udbench.overrides import validated
 from udbench.pages.methods import Known, again, changes, names
 from udbench.results import RunResult
-from udbench.settings import validated
-from udbench.testing.records import made_result
 
 
 def result(**changed: Any) -> RunResult:

@@ -11,18 +11,17 @@ from typing import Any
 
 import pytest
 
-from udbench.domains import Domain, DomainSpec
+from support.records import made_result
 from udbench.errors import BadData, UdbenchError
 from udbench.pages import site as building
 from udbench.pages.markdown import twin
 from udbench.pages.methods import Known
-from udbench.pages.text import slug
 from udbench.pages.whole import MARKER, whole_folder
-from udbench.published import PublishedRow, PublishedTable
+from udbench.plugin.contracts_data import Domain, DomainSpec, Suite
+from udbench.plugin.contracts_run import Score
+from udbench.plugin.published import PublishedRow, PublishedTable
 from udbench.results import read_result
-from udbench.scores import Score
-from udbench.suites import Suite
-from udbench.testing.records import made_result
+from udbench.text import slug
 
 Site = Callable[..., tuple[Path, building.Built]]
 Read = Callable[[Path, str], str]

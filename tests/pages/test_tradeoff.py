@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from udbench.pages.svg import sheet
+from udbench.figures import sheet
 from udbench.pages.tradeoff import Choice, fronts, plots
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from udbench.data.folders import ClassFolders
-from udbench.domains import Domain, DomainSpec
 from udbench.errors import UdbenchError, UnknownName
+from udbench.plugin.contracts_data import Domain, DomainSpec
 from udbench.testing import (
     encoded,
     idx,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture
 from udbench.errors import BadSetting
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter, Architecture
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
 from udbench.train.batches import check_batches
 from udbench.train.model import build_model

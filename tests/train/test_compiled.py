@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch._dynamo import config, reset
 from torch._dynamo.utils import counters
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Network, Stage
 from udbench.errors import BadSetting, UdbenchError
-from udbench.plugins import load
+from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
+from udbench.plugin.loader import load
 from udbench.testing import toys
 from udbench.train import compiled
-from udbench.train.feed import DomainData
+from udbench.train.input.feed import DomainData
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.schedule import make_schedule
 from udbench.train.step import Step

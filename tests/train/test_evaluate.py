@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from udbench.adapters import Adapter
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
-from udbench.train.draws import draws
 from udbench.train.evaluate import evaluate
 from udbench.train.model import UniversalModel, build_model
+from udbench.train.rng import draws
 from udbench.train.route import Route, Slice
 
 

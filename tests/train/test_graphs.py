@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from udbench.adapters import Adapter
 from udbench.errors import BadSetting, UdbenchError
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
 from udbench.train.graphs import WARM, Captured, check_graphs
 from udbench.train.model import UniversalModel, build_model, undisturbed
-from udbench.train.norms import SliceNorm
+from udbench.train.norm.norms import SliceNorm
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.schedule import Group, make_schedule
 from udbench.train.step import Step

@@ -9,14 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Input, Network, Stage
 from udbench.config import RecipeSettings
-from udbench.plugins import load
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Stage
+from udbench.plugin.loader import load
 from udbench.testing import toys
 from udbench.train.evaluate import Predictions, evaluate
-from udbench.train.feed import DomainData, Feed
-from udbench.train.frozen import hold
+from udbench.train.freezing import hold
+from udbench.train.input.feed import DomainData, Feed
 from udbench.train.model import UniversalModel, build_model, count_parameters
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.route import Slice

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from udbench.adapters import Adapter
 from udbench.errors import BadSetting, RunFailed
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
 from udbench.train import memory
 from udbench.train.model import UniversalModel, build_model

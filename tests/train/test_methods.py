@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from udbench.adapters import Adapter, Treatment
+from udbench.export.extract import single
+from udbench.plugin.contracts_model import Adapter, Treatment
 from udbench.testing import toys
 from udbench.train.compiled import Compiled
 from udbench.train.model import UniversalModel, build_model, stored_bits
-from udbench.train.norms import recalibrate
+from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import make_optimizer, set_learning_rate
-from udbench.train.owned import owned_names
+from udbench.train.ownership import owned_names
 from udbench.train.route import Slice
 from udbench.train.schedule import make_schedule
-from udbench.train.single import single
 from udbench.train.step import Step
 from udbench.train.surgery import Surgeon
 

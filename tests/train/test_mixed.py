@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from udbench.adapters import Adapter
+from support.runs import Silent, bytes_of, job_of, stores_in
 from udbench.errors import BadSetting
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter
+from udbench.plugin.registry import Registry
 from udbench.runs.execute import execute
 from udbench.runs.job import build, inputs_of
 from udbench.testing import toys
-from udbench.testing.runs import Silent, bytes_of, job_of, stores_in
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.route import Slice
 

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Network, Stage
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
-from udbench.train.dropout import CountedDropout
+from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.route import Route, Slice
 from udbench.train.surgery import PerDomain, Surgeon

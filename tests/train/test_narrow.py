@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Input, Network, Stage
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Stage
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.narrow import Meeting, PickingFirst
 from udbench.train.route import Slice
@@ -186,8 +185,8 @@ def test_compiled_it_is_the_same(images: Tensor) -> None:
 
 
 def test_an_exported_network_stays_as_it_was_written() -> None:
-    from udbench.train.fold import capture
-    from udbench.train.single import single
+    from udbench.export.extract import single
+    from udbench.export.fold_batchnorm import capture
 
     network = single(_model(4), "d1", [127.0] * 3, [64.0] * 3)
     operators = [str(node.target) for node in capture(network, torch.zeros(2, 3, 8, 8)).graph.nodes]

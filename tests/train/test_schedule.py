@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from udbench.architectures import Input
+from udbench.plugin.contracts_model import Input
 from udbench.testing.toys import toy_settings
 from udbench.train.route import Slice
 from udbench.train.schedule import learning_rate, make_schedule

@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from udbench.adapters import Adapter
+from support.runs import Silent
 from udbench.config import RecipeSettings
-from udbench.registry import Registry
+from udbench.plugin.contracts_model import Adapter
+from udbench.plugin.registry import Registry
 from udbench.testing import toys
-from udbench.testing.runs import Silent
 from udbench.train.checkpoint import Progress
-from udbench.train.feed import DomainData
+from udbench.train.input.feed import DomainData
 from udbench.train.loop import train
 from udbench.train.model import UniversalModel, build_model
-from udbench.train.norms import recalibrate
+from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import make_optimizer
 from udbench.train.route import Slice
 from udbench.train.schedule import learning_rate, make_schedule

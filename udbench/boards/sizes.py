@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from udbench.boards.parts import cut, listed
+from udbench.boards.partial_suites import cut, listed
 from udbench.results import RunResult
 
 WORD = 32

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from udbench.boards.entry import Entry, board_folder, read_capped
-from udbench.boards.incoming import Suites, check_suite
+from udbench.boards.imports import Suites, check_suite
 from udbench.boards.marks import Mark, now
 from udbench.boards.predictions import Answers, draws_of, read_predictions
 from udbench.boards.scoring import score_domain

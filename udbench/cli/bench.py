@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from udbench.bench.step import Report
-    from udbench.bench.timing import Ratio
-    from udbench.domains import DomainSpec
+    from udbench.perf.step import Report
+    from udbench.perf.timing import Ratio
+    from udbench.plugin.contracts_data import DomainSpec
     from udbench.runs.job import Job
 
 
@@ -128,7 +128,7 @@ def bench(
     if what == "methods":
         found = bench_methods.show(job, bench_methods.adapters(against), specs, turns, rounds, json=json)
         return None if json else _say_where(found.about, turns)
-    from udbench.bench.step import bench as measure
+    from udbench.perf.step import bench as measure
 
     report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
     if json:
@@ -173,7 +173,7 @@ def _check(
 
 
 def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: bool) -> None:
-    from udbench.bench.growth import IMAGES, growth
+    from udbench.perf.growth import IMAGES, growth
 
     found = growth(job, spec, DOMAINS, turns=turns, told=output.note)
     if json:
@@ -215,10 +215,10 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
 def _processes(
     job: Job, specs: Mapping[str, DomainSpec], worlds: str | None, turns: int, rounds: int, *, json: bool
 ) -> None:
-    from udbench.bench.names import WORLDS
-    from udbench.bench.processes import measure, parse_worlds
     from udbench.cli.plan import remaking
     from udbench.launching.torchrun import check_processes
+    from udbench.perf.names import WORLDS
+    from udbench.perf.processes import measure, parse_worlds
 
     words = WORLDS if worlds is None else [word.strip() for word in worlds.split(",") if word.strip()]
     named = parse_worlds(words)
@@ -267,7 +267,7 @@ def _share(each: Ratio) -> str:
 
 
 def _startup(turns: int, *, json: bool) -> None:
-    from udbench.bench.startup import measure
+    from udbench.perf.startup import measure
 
     found = measure(turns, output.note)
     if json:
@@ -283,7 +283,7 @@ def _startup(turns: int, *, json: bool) -> None:
 
 
 def _images(turns: int, workers: int | None, *, json: bool) -> None:
-    from udbench.bench.images import measure
+    from udbench.perf.images import measure
 
     found = measure(turns=turns, workers=preparing.cores(workers), told=output.note)
     if json:
@@ -320,8 +320,8 @@ def _say_where(about: Mapping[str, Any], turns: int, *, threads: bool = True) ->
 
 
 def _contenders(only: str | None) -> tuple[str, ...] | None:
-    from udbench.bench.names import CONTENDERS
     from udbench.errors import UnknownName
+    from udbench.perf.names import CONTENDERS
 
     if only is None:
         return None
@@ -362,7 +362,7 @@ def _show(report: Report) -> None:
 
 
 def _profile(job: Job, specs: object, path: Path) -> None:
-    from udbench.bench.profile import profile
+    from udbench.perf.breakdown import profile
 
     dearest = profile(job, specs, path)  # pyright: ignore[reportArgumentType]
     table = output.table("operator", ">calls", ">ms", ">%", title=f"the {len(dearest)} dearest operators")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
-    from udbench.adapters import Adapter
-    from udbench.bench.methods import Methods
-    from udbench.domains import DomainSpec
+    from udbench.perf.methods import Methods
+    from udbench.plugin.contracts_data import DomainSpec
+    from udbench.plugin.contracts_model import Adapter
     from udbench.runs.job import Job
 
 
 def adapters(against: str | None) -> dict[str, Adapter]:
     """The adapters that these words name; all that are installed where none are. Raises UnknownName, BadSetting."""
-    from udbench.adapters import Adapter
     from udbench.errors import BadSetting
+    from udbench.plugin.contracts_model import Adapter
 
     known = context.registry()
     if against is None:
@@ -32,7 +32,7 @@ def show(
     job: Job, others: Mapping[str, Adapter], specs: Mapping[str, DomainSpec], turns: int, rounds: int, *, json: bool
 ) -> Methods:
     """Time them and print what came of it; what was measured."""
-    from udbench.bench.methods import methods
+    from udbench.perf.methods import methods
 
     found = methods(job, others, specs, turns=turns, rounds=rounds, told=output.note)
     if json:

@@ -11,7 +11,7 @@ import typer
 from udbench.cli import output
 
 if TYPE_CHECKING:
-    from udbench.authors.findings import Finding
+    from udbench.testing.conformance.findings import Finding
 
 LIMIT = 120.0
 
@@ -31,8 +31,8 @@ def check(
     The plugin is loaded and tried in a process of its own. Ends with 0 when all that applies holds, else with 1.
     For example: udbench check udbench-adapters, or for a package that is not installed: udbench check ./my-plugin
     """
-    from udbench.authors.kit import examined
-    from udbench.authors.target import target_of
+    from udbench.testing.conformance.kit import examined
+    from udbench.testing.conformance.target import target_of
 
     with tempfile.TemporaryDirectory(prefix="udbench-check-", ignore_cleanup_errors=True) as folder:
         target = target_of(plugin, Path(folder) / "about")

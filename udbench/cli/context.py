@@ -18,9 +18,8 @@ from udbench.errors import BadSetting, UdbenchError, shown
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.reference import Reference
-    from udbench.domains import Domain
-    from udbench.registry import Owner, Registry
-    from udbench.suites import Suite
+    from udbench.plugin.contracts_data import Domain, Suite
+    from udbench.plugin.registry import Owner, Registry
 
 Names = builtins.list[str]
 
@@ -51,7 +50,7 @@ def disabled() -> tuple[str, ...]:
 
 def registry() -> Registry:
     """What the installed plugins bring, loaded once a command."""
-    from udbench.plugins import load
+    from udbench.plugin.loader import load
 
     if _disabled not in _loaded:
         with _slow_plugins_named() as loading:
@@ -63,7 +62,7 @@ def registry() -> Registry:
 def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
     """Within, each plugin that is long in loading is named while it is waited for, so that it can be left out. Nothing
     is said behind it."""
-    from udbench.plugins import DISABLE
+    from udbench.plugin.loader import DISABLE
 
     timers: builtins.list[threading.Timer] = []
 
@@ -146,8 +145,7 @@ def resolve_domains(
     with commas between, or a list of them. `places` are the folders of domains that are no plugin's and are
     referred to by their names alone.
     """
-    from udbench.domains import Domain
-    from udbench.suites import Suite
+    from udbench.plugin.contracts_data import Domain, Suite
 
     known = registry()
     if domains is None:
@@ -188,8 +186,8 @@ def references(domains: str | Sequence[str | Reference]) -> builtins.list[Refere
 
 def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
     from udbench.data.reference import short_name
-    from udbench.domains import OF_FOLDERS, Domain
     from udbench.errors import BadData
+    from udbench.plugin.contracts_data import OF_FOLDERS, Domain
 
     name = reference.name
     if reference.scheme:
@@ -236,8 +234,8 @@ def load_recipe(
     one that continues.
     """
     from udbench.config import RecipeSettings
-    from udbench.recipes import Recipe
-    from udbench.settings import merged, parse_assignments, read_recipe_file, validated
+    from udbench.overrides import merged, parse_assignments, read_recipe_file, validated
+    from udbench.plugin.contracts_run import Recipe
 
     word = recipe or (suite.recipe if before is None else "")
     if not word:
@@ -268,7 +266,7 @@ def load_recipe(
 
 def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What `--set` says to the adapter and the architecture."""
-    from udbench.settings import merged, parse_assignments
+    from udbench.overrides import merged, parse_assignments
 
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     found: dict[str, Mapping[str, Any]] = {}
@@ -284,7 +282,7 @@ def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[st
 
 def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
     """The checked settings of an adapter or architecture, or None where it takes none."""
-    from udbench.settings import validated
+    from udbench.overrides import validated
 
     if model is None:
         if given:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
     from udbench.data.store import Store, Wanted
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain
 
 
 class Verbs(TyperGroup):
@@ -266,7 +266,7 @@ def _detail(domain: Domain, status: Status) -> str:
 
 def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | None) -> None:
     """Below the table: how to get what is not here."""
-    from udbench.data.locate import data_root, images_root
+    from udbench.data.locations import data_root, images_root
 
     root = data_root(data)
     if manual := [each for each in found if each.state == "manual"]:
@@ -304,7 +304,7 @@ def _older(status: Status) -> list[Store]:
 
 
 def _status_facts(status: Status, data: Path | None) -> dict[str, Any]:
-    from udbench.data.locate import data_root
+    from udbench.data.locations import data_root
 
     download = status.download
     return {

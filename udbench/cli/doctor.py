@@ -22,7 +22,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from udbench.health import look
+    from udbench.doctor import look
 
     lines = []
     topic = ""

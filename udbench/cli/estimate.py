@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from udbench.cli import output
 
 if TYPE_CHECKING:
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain
     from udbench.runs.job import Job
 
 
 def show(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
     """Print what a run of these domains would take; nothing is read or written."""
     from udbench.cli.progress import clock
-    from udbench.runs.plan import plan
+    from udbench.runs.estimate import plan
 
     specs = {domain.spec.name: domain.spec for domain in domains}
     figures = plan(job, specs)

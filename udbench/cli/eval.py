@@ -36,11 +36,11 @@ def eval_(
     from udbench.cli.show import result_path
     from udbench.config import RecipeSettings
     from udbench.errors import BadData
+    from udbench.overrides import validated
     from udbench.results import read_result
-    from udbench.runs.begin import check_weights
     from udbench.runs.folder import read_folders
-    from udbench.runs.rescore import rescore
-    from udbench.settings import validated
+    from udbench.runs.inference import rescore
+    from udbench.runs.initialize import check_weights
     from udbench.train.precision import choose_device
 
     path = result_path(run)

@@ -32,9 +32,9 @@ def export(
     are to be resized and what the classes are called. For example: udbench export 4f1c0a9b --domain mnist
     """
     from udbench.cli import jobs, trained
-    from udbench.runs.export import check_export
-    from udbench.runs.export import export as write
-    from udbench.runs.trained import load
+    from udbench.export.export import check_export
+    from udbench.export.export import export as write
+    from udbench.runs.inference import load
 
     found = trained.find(run, domain, data)
     precision = "fp64" if found.config.precision == "fp64" else "fp32"

@@ -13,7 +13,7 @@ from udbench.errors import UdbenchError
 
 if TYPE_CHECKING:
     from udbench.data.status import Status
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain
 
 # So many hosts without an answer, and there is no network: the others are not waited for.
 SILENT_HOSTS = 2

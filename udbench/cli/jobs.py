@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from udbench.cli import context, origins, preparing
 from udbench.errors import BadSetting
-from udbench.train.legs import legs_of
+from udbench.train.phases import legs_of
 
 if TYPE_CHECKING:
     from udbench.cli.origins import Before
     from udbench.config import RecipeSettings, RunConfig
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain, Suite
     from udbench.runs.job import Job
-    from udbench.suites import Suite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -253,7 +252,7 @@ def make(ask: Ask) -> Job:
 def configuration(ask: Ask, device: str, precision: str) -> RunConfig:
     """The configuration that is asked for, on this device and in this number format. Imports no torch."""
     from udbench.config import RunConfig
-    from udbench.settings import validated
+    from udbench.overrides import validated
 
     adapter, arch = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     return validated(
@@ -289,8 +288,8 @@ def of_config(config: RunConfig, *, compile: bool = False, cuda_graphs: bool = F
     Whether its step is compiled or captured is asked anew: it shapes no number, and where the configuration comes from
     there may have been a compiler or a GPU that is not here.
     """
+    from udbench.plugin.contracts_run import Score
     from udbench.runs.job import Job
-    from udbench.scores import Score
 
     registry = context.registry()
     adapter, arch = _items(config.adapter, config.adapter_settings, config.arch, config.arch_settings)
@@ -314,8 +313,7 @@ def folders_of(domains: Sequence[Domain]) -> dict[str, Path]:
 def _items(
     adapter: str, adapter_settings: Mapping[str, Any], arch: str, arch_settings: Mapping[str, Any]
 ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    from udbench.adapters import Adapter
-    from udbench.architectures import Architecture
+    from udbench.plugin.contracts_model import Adapter, Architecture
 
     registry = context.registry()
     a, b = registry.get(Adapter, adapter), registry.get(Architecture, arch)

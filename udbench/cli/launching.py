@@ -16,8 +16,8 @@ from udbench.cli import context, output
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
 
 if TYPE_CHECKING:
-    from udbench.launchers import Launcher, Report, Task
-    from udbench.registry import Item
+    from udbench.plugin.contracts_run import Launcher, Report, Task
+    from udbench.plugin.registry import Item
 
 KEY = "launcher."
 RUNS = Path("runs")
@@ -44,7 +44,7 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
 
     Raises UnknownName, and BadSetting for settings that it does not take.
     """
-    from udbench.settings import parse_assignments
+    from udbench.overrides import parse_assignments
 
     own = [word for word in assignments if word.strip().startswith(KEY)]
     rest = [word for word in assignments if word not in own]
@@ -82,7 +82,7 @@ def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[Re
 
 def _wrong(chosen: Chosen, report: object, names: Collection[str]) -> str:
     """What is wrong with what a launcher reports, empty where nothing is."""
-    from udbench.launchers import Report
+    from udbench.plugin.contracts_run import Report
 
     if not isinstance(report, Report) or report.task not in names:
         return f"reported {report!r:.200}, which is of none of its tasks"
@@ -142,8 +142,8 @@ def without_launching(words: Sequence[str]) -> tuple[str, ...]:
 
 def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
     """This command again, by a launcher; ends with its exit code, or at once where it is handed over to a queue."""
-    from udbench.launchers import Task
     from udbench.launching import torchrun
+    from udbench.plugin.contracts_run import Task
 
     words = without_launching(context.words)
     folder = out or RUNS

@@ -9,7 +9,7 @@ import typer
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
-    from udbench.registry import Registry
+    from udbench.plugin.registry import Registry
 
 
 def list_(
@@ -26,7 +26,7 @@ def list_(
 ) -> None:
     """List what is installed: name, owner and summary."""
     from udbench.errors import UnknownName
-    from udbench.registry import KINDS
+    from udbench.plugin.registry import KINDS
 
     registry = context.registry()
     if kind == "plugins":

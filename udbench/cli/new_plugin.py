@@ -21,7 +21,7 @@ def new_plugin(
 
     For example: udbench new-plugin my-textures --kind domain
     """
-    from udbench.authors.new import new_package
+    from udbench.scaffold import new_package
 
     place = new_package(name, kind, out, context.registry())
     for path in sorted(path for path in place.rglob("*") if path.is_file()):

@@ -13,9 +13,8 @@ from udbench.errors import BadData, BadSetting
 if TYPE_CHECKING:
     from udbench.config import Origin, RunConfig
     from udbench.data.store import Store
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain, Suite
     from udbench.results import RunResult
-    from udbench.suites import Suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from udbench.config import RunConfig
+    from udbench.perf.plan import Row, ScalePlan
     from udbench.runs.job import Job
-    from udbench.scale.plan import Row, ScalePlan
 
 MB = 1e6
 
@@ -87,7 +87,7 @@ def plan(
     if machine is None:
         job = jobs.make(ask)
     else:
-        from udbench.scale.rates import read_machine
+        from udbench.perf.rates import read_machine
 
         for option, changed in (
             ("--measure", measure),
@@ -101,7 +101,7 @@ def plan(
                 )
         given = read_machine(machine)
         job = jobs.of_config(jobs.configuration(ask, "cpu", given.precision))
-    from udbench.scale.plan import plan as predicted
+    from udbench.perf.plan import plan as predicted
 
     specs = {member.spec.name: member.spec for member in ask.domains}
     found = predicted(job, specs, numbers, machine=given, remake=remaking(job.config), anew=measure, told=output.note)

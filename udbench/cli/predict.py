@@ -40,8 +40,7 @@ def predict(
     import numpy as np
 
     from udbench.cli import jobs, trained
-    from udbench.runs.predict import image_files, predict_files
-    from udbench.runs.trained import load
+    from udbench.runs.inference import image_files, load, predict_files
     from udbench.train.precision import choose_device, multiplies_bf16
 
     found = trained.find(run, domain, data)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
     from udbench.data.store import Store, Wanted
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain
     from udbench.results import RunResult
 
 Moved = Annotated[
@@ -35,7 +35,7 @@ def statuses(
 ) -> list[Status]:
     """Where each domain stands on this machine, its images in the form that the recipe asks for."""
     from udbench.data.form import form_of
-    from udbench.data.locate import data_root
+    from udbench.data.locations import data_root
     from udbench.data.state import SourceStates
     from udbench.data.status import status
 
@@ -56,7 +56,7 @@ def available(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...
 
 def are_here(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
     """The domains whose images are here, or are made; no folder is gone through."""
-    from udbench.data.locate import data_root, domain_root
+    from udbench.data.locations import data_root, domain_root
 
     root = data_root(data)
     return tuple(domain for domain in domains if domain_root(domain, root) is not None)
@@ -77,7 +77,7 @@ def prepared(
     `census` prints a line for each that is made. Raises BadData naming all domains whose images are not here.
     """
     from udbench.cli.fetching import fetch_missing
-    from udbench.data.locate import data_root
+    from udbench.data.locations import data_root
     from udbench.data.prepare import prepare
 
     root = data_root(data)
@@ -171,7 +171,7 @@ def compared(found: Sequence[tuple[Store, Wanted]], workers: int | None) -> dict
     """How each store differs from the images in its domain's folder, which are all read again, with progress."""
     from udbench.data.compare import compare_with_source
     from udbench.data.prepare import Progress
-    from udbench.processes import in_processes
+    from udbench.processes.pool import in_processes
 
     differing: dict[str, list[str]] = {}
     with progress(len(found), "comparing", "compared") as told, in_processes(cores(workers)) as processes:

@@ -17,7 +17,7 @@ from rich.text import Text
 from udbench.cli import output
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write, explained, json_text
-from udbench.reporters import Listener, Step
+from udbench.plugin.contracts_run import Listener, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,8 +13,8 @@ from udbench.errors import UdbenchError
 
 if TYPE_CHECKING:
     from udbench.cli.launching import Chosen
-    from udbench.launchers import Report
-    from udbench.sweeps.state import Run
+    from udbench.plugin.contracts_run import Report
+    from udbench.studies.runs import Run
 
 
 def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[Report]:
@@ -22,7 +22,7 @@ def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[Report]:
 
     A queue that cannot be asked is told and left out, or raises UdbenchError where `strict`.
     """
-    from udbench.sweeps.handed import key_of, tickets_of
+    from udbench.studies.runs import key_of, tickets_of
 
     tickets = tickets_of(root)
     left = {key: tickets[key] for run in runs if run.state != "done" and (key := key_of(run, root)) in tickets}
@@ -40,7 +40,7 @@ def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[Report]:
 
 def forget(root: Path, runs: Sequence[Run]) -> None:
     """These runs are about to be started: what a queue says of them holds no more."""
-    from udbench.sweeps.handed import key_of, remember, tickets_of
+    from udbench.studies.runs import key_of, remember, tickets_of
 
     tickets = tickets_of(root)
     begun = {key_of(run, root) for run in runs} & tickets.keys()
@@ -51,7 +51,7 @@ def forget(root: Path, runs: Sequence[Run]) -> None:
 @contextmanager
 def only_one(chosen: Chosen | None, root: Path) -> Iterator[None]:
     """Within, no other sweep hands the same runs to a queue."""
-    from udbench.sweeps.handed import handing
+    from udbench.studies.runs import handing
 
     with contextlib.nullcontext() if chosen is None or chosen.waits else handing(root):
         yield
@@ -60,7 +60,7 @@ def only_one(chosen: Chosen | None, root: Path) -> Iterator[None]:
 @contextmanager
 def remembering(root: Path, launcher: str, queued: Mapping[str, Report]) -> Iterator[None]:
     """On leaving, however that is, the tickets of what was queued meanwhile are written down."""
-    from udbench.sweeps.handed import Ticket, remember, tickets_of
+    from udbench.studies.runs import Ticket, remember, tickets_of
 
     try:
         yield

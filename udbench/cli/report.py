@@ -48,7 +48,7 @@ def written(run: Path, board: Path) -> Path | None:
 
 def _written(run: Path, board: Path) -> Path:
     import udbench
-    from udbench.cli.board_build import known
+    from udbench.cli.board.installed import known
     from udbench.pages.report import write_report
 
     return write_report(run, board, known(), udbench.__version__)

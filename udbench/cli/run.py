@@ -15,10 +15,10 @@ from udbench.errors import BadSetting
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.data.store import Store
-    from udbench.reporters import Reporter
+    from udbench.plugin.contracts_run import Reporter
     from udbench.results import RunResult
     from udbench.runs.job import Job
-    from udbench.train.comm import Comm
+    from udbench.train.parallel.comm import Comm
 
 RUNS = Path("runs")
 
@@ -117,7 +117,7 @@ def run(
     For example: udbench run --adapter domain-bn --arch resnet38
     """
     from udbench.cli import entries, jobs, launching
-    from udbench.reporters import Reporter
+    from udbench.plugin.contracts_run import Reporter
 
     place, settings = launching.choose(launcher, settings or [])
     ask = jobs.ask(
@@ -175,7 +175,7 @@ def run(
     job = jobs.make(ask)
     import torch
 
-    from udbench.train.comm import join
+    from udbench.train.parallel.comm import join
 
     comm = join(torch.device(job.config.device), one_gpu=device.startswith("cuda:"))
     results = [

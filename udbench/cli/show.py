@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from udbench.boards.measures import Measure
-    from udbench.registry import Item
+    from udbench.plugin.registry import Item
     from udbench.results import RunResult
 
 RUNS = Path("runs")
@@ -45,7 +45,7 @@ def show(
     if not found:
         from udbench.boards.measures import MEASURES, measure
         from udbench.errors import UnknownName
-        from udbench.registry import KINDS
+        from udbench.plugin.registry import KINDS
 
         if (of := measure(name)) is not None:
             return output.emit_json([_measure_facts(of)]) if json else _show_measure(of)
@@ -142,7 +142,7 @@ def _facts(item: Item) -> dict[str, Any]:
         }
     if item.kind == "recipes":
         from udbench.config import RecipeSettings
-        from udbench.settings import validated
+        from udbench.overrides import validated
 
         if value.continues:
             settings = validated(RecipeSettings, {"rounds": 1, **value.settings}, f"recipe '{item.name}'")
@@ -166,7 +166,7 @@ def _facts(item: Item) -> dict[str, Any]:
 
 
 def _show_item(item: Item) -> None:
-    from udbench.registry import KINDS
+    from udbench.plugin.registry import KINDS
 
     facts = _facts(item)
     output.say(f"{KINDS[item.kind].word} {item.name} (plugin {item.owner})")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.config import RunConfig
     from udbench.data.store import Store
-    from udbench.published import PublishedTable
+    from udbench.plugin.published import PublishedTable
     from udbench.results import RunResult
-    from udbench.sweeps.grid import Plan, Planned
-    from udbench.sweeps.state import Lookup, Run
-    from udbench.sweeps.table import StudyTable
+    from udbench.studies.grid import Plan, Planned
+    from udbench.studies.runs import Lookup, Run
+    from udbench.studies.table import StudyTable
 
 SWEEPS = Path("sweeps")
 
@@ -87,8 +87,7 @@ def sweep(
         _check_plot(plot)
     from udbench.cli import entries, jobs, launching, queues, sweeping
     from udbench.files import check_writable
-    from udbench.sweeps.handed import told_by
-    from udbench.sweeps.state import runs_of
+    from udbench.studies.runs import runs_of, told_by
 
     chosen, settings = launching.choose(launcher, settings or [])
     if cuda_graphs and chosen is None:
@@ -120,7 +119,7 @@ def sweep(
         verb = sweeping.Verb(words=(*without, "run"), common=tuple(common), processes=processes)
         with sweeping.stopped_by_signals(), queues.only_one(chosen, root):
             queued, stopped = sweeping.run_missing(plan, root, verb, lookup(), chosen)
-    from udbench.sweeps.table import study_table
+    from udbench.studies.table import study_table
 
     runs = told_by(queued, runs_of(plan, root, lookup()), root)
     if not status and not no_board and not stopped:
@@ -160,7 +159,7 @@ def _check_plot(path: Path) -> None:
 
 def _draw(table: StudyTable, path: Path) -> None:
     from udbench.files import atomic_write
-    from udbench.sweeps.figure import error_against_parameters
+    from udbench.studies.figure import error_against_parameters
 
     atomic_write(path, error_against_parameters(table))
     output.note(f"figure: {path}")
@@ -170,9 +169,9 @@ def _plan(
     study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None, source: str | None
 ) -> Plan:
     from udbench.errors import BadSetting
-    from udbench.settings import parse_assignments
-    from udbench.studies import Study
-    from udbench.sweeps.grid import expand, read_study
+    from udbench.overrides import parse_assignments
+    from udbench.plugin.contracts_run import Study
+    from udbench.studies.grid import expand, read_study
 
     if study.endswith(".toml") or "/" in study:
         path = Path(study)
@@ -205,7 +204,7 @@ def _check_source(plan: Plan, source: str | None) -> None:
     """Refuse a study before its first run where every run of it would be, for what --from says or does not."""
     from udbench.cli import origins
     from udbench.errors import BadSetting
-    from udbench.recipes import Recipe
+    from udbench.plugin.contracts_run import Recipe
 
     if source is not None:
         origins.find(source)
@@ -221,7 +220,7 @@ def _check_source(plan: Plan, source: str | None) -> None:
 
 def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     from udbench.errors import BadSetting
-    from udbench.published import read_published
+    from udbench.plugin.published import read_published
 
     if plan.published is None:
         return None, ""
@@ -251,7 +250,7 @@ def _lookup(
     from udbench.data.store import former_stores
     from udbench.errors import UdbenchError
     from udbench.files import matching
-    from udbench.sweeps.state import Lookup
+    from udbench.studies.runs import Lookup
 
     entries: dict[str, list[Entry]] = {}
 
@@ -333,7 +332,7 @@ def _of_available(ask: Ask, data: Path | None) -> Ask:
 
 
 def _print(table: StudyTable, format: Format, capacity: bool) -> None:
-    from udbench.sweeps import render
+    from udbench.studies import render
 
     sheet = render.capacity(table) if capacity else render.errors(table)
     match format:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from udbench.cli import launching, output, queues
 from udbench.errors import UdbenchError
-from udbench.launchers import Report, Task
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
-from udbench.processes import stopping_with_its_parent
+from udbench.plugin.contracts_run import Report, Task
+from udbench.processes.parent import stopping_with_its_parent
 
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.cli.launching import Chosen
-    from udbench.sweeps.grid import Plan, Planned
-    from udbench.sweeps.state import Lookup, Run
+    from udbench.studies.grid import Plan, Planned
+    from udbench.studies.runs import Lookup, Run
 
 GRACE = 60.0
 STOPPED = "stopped; the same command goes on with it"
@@ -55,8 +55,7 @@ def run_missing(
     plan: Plan, root: Path, verb: Verb, lookup: Lookup, chosen: Chosen | None
 ) -> tuple[Sequence[Report], bool]:
     """Run what is missing, by a launcher if one is chosen: what waits in queues then, and whether a run was stopped."""
-    from udbench.sweeps.handed import told_by
-    from udbench.sweeps.state import runs_of
+    from udbench.studies.runs import runs_of, told_by
 
     found = runs_of(plan, root, lookup)
     queued = [each for each in queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
@@ -81,7 +80,7 @@ def run_missing(
 
 
 def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
-    from udbench.sweeps.state import note_failure, wait_until_free
+    from udbench.studies.runs import note_failure, wait_until_free
 
     for number, run in enumerate(todo, 1):
         output.note(f"[{number}/{len(todo)}] {name_of(run)}")
@@ -94,7 +93,7 @@ def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
 
 def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup: Lookup) -> tuple[list[Report], bool]:
     """Start runs by a launcher, and tell of them: what it queued, by folders, and whether one was stopped."""
-    from udbench.sweeps.state import note_failure
+    from udbench.studies.runs import note_failure
 
     begun = {name_of(run): run for run in todo}
     queued: dict[str, Report] = {}
@@ -116,7 +115,7 @@ def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup:
 
 def _tasks(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> Iterator[Task]:
     """What is to be started, each looked at when there is room for it."""
-    from udbench.sweeps.state import wait_until_free
+    from udbench.studies.runs import wait_until_free
 
     for run in todo:
         if not wait_until_free(run.folder, 0):
@@ -127,7 +126,7 @@ def _tasks(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> Iterator[Task]:
 
 def _is_to_run(run: Run, before: str, lookup: Lookup) -> bool:
     """Whether a run is still to be made and can be. What is found otherwise is told, and kept where it is a failure."""
-    from udbench.sweeps.state import forget_failure, note_failure, run_of
+    from udbench.studies.runs import forget_failure, note_failure, run_of
 
     if (run.folder / "result.json").exists():
         # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.

@@ -13,7 +13,7 @@ from udbench.errors import BadData, BadSetting, nearest
 if TYPE_CHECKING:
     from udbench.config import RunConfig
     from udbench.results import RunResult
-    from udbench.runs.trained import DomainFacts
+    from udbench.runs.inference import DomainFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +35,7 @@ def find(run: str, domain: str | None, data: Path | None) -> Trained:
     from udbench.cli.show import result_path
     from udbench.results import read_result
     from udbench.runs.folder import read_config
-    from udbench.runs.trained import FILE, read_domains
+    from udbench.runs.inference import FILE, read_domains
 
     path = result_path(run)
     if path is None:
@@ -68,7 +68,7 @@ def _domain(folder: Path, config: RunConfig, asked: str | None) -> str:
 
 
 def _of_stores(folder: Path, result: RunResult, data: Path | None) -> Mapping[str, DomainFacts]:
-    from udbench.runs.trained import FILE, facts_of
+    from udbench.runs.inference import FILE, facts_of
 
     try:
         return facts_of(preparing.of_run(result, data, {}))

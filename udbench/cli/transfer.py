@@ -12,7 +12,7 @@ from udbench.cli import context, output, preparing
 
 if TYPE_CHECKING:
     from udbench.config import RunConfig
-    from udbench.domains import Domain
+    from udbench.plugin.contracts_data import Domain
     from udbench.results import RunResult
     from udbench.runs.job import Job
 
@@ -133,7 +133,7 @@ def _job(
     _check(source, name)
     config = _config(source, name, train, few, assignments, seed)
     # torch is imported only now that names and numbers are known to be right
-    from udbench.runs.begin import check_weights
+    from udbench.runs.initialize import check_weights
     from udbench.train.precision import choose_device
 
     check_weights(path.parent, source.weights_sha256)
@@ -188,7 +188,7 @@ def _config(
 ) -> RunConfig:
     from udbench.config import RecipeSettings, RunConfig
     from udbench.errors import BadSetting
-    from udbench.settings import merged, parse_assignments, validated
+    from udbench.overrides import merged, parse_assignments, validated
 
     before = source.config
     given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})

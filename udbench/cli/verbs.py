@@ -61,5 +61,5 @@ VERBS: Mapping[str, tuple[str, str]] = {
         "Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.",
     ),
     "data": ("udbench.cli.data:app", "See what images are there, and make them ready."),
-    "board": ("udbench.cli.board:app", "Compare results on a leaderboard."),
+    "board": ("udbench.cli.board.app:app", "Compare results on a leaderboard."),
 }

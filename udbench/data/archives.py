@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from udbench.data.locate import CACHE, cache_root
+from udbench.data.locations import CACHE, cache_root
 from udbench.data.locks import alone
 from udbench.data.state import file_state
 from udbench.errors import BadData

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from udbench.data.layout import composed, counted, few, many
 from udbench.data.listing import Listing
 from udbench.data.split import text
-from udbench.domains import Index
+from udbench.plugin.contracts_data import Index
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

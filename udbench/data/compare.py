@@ -12,17 +12,17 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from udbench.data.chunks import spans
-from udbench.data.handed import read_source, write_source
 from udbench.data.image import to_pixels
 from udbench.data.listing import Listing
+from udbench.data.pixel_chunks import spans
 from udbench.data.prepare import listed
-from udbench.data.sharding import kept_form
+from udbench.data.shard_store import kept_form
 from udbench.data.split import text
 from udbench.data.store import Store, Wanted
-from udbench.domains import Source
+from udbench.data.worker_source import read_source, write_source
 from udbench.errors import BadData, UdbenchError, plugin_failed
-from udbench.processes import Processes, stopped
+from udbench.plugin.contracts_data import Source
+from udbench.processes.pool import Processes, stopped
 
 NAMED = 10
 

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from udbench.data.fetch import Tell
-from udbench.data.locate import DATA, domain_root, folder_name, images_root
+from udbench.data.locations import DATA, domain_root, folder_name, images_root
 from udbench.data.locks import alone
-from udbench.domains import Domain
 from udbench.errors import UdbenchError
 from udbench.files import explained, sync_folder
+from udbench.plugin.contracts_data import Domain
 
 
 def download(domain: Domain, data: Path | None, tell: Tell) -> Path:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from udbench.data.split import Names
-from udbench.domains import Source
 from udbench.errors import BadData
+from udbench.plugin.contracts_data import Source
 
 GRID = 32
 

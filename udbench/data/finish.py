@@ -16,9 +16,9 @@ from udbench.data.census import take_census
 from udbench.data.listing import Listing, check_usable
 from udbench.data.split import text
 from udbench.data.store import FORMAT, Wanted, made_of
-from udbench.domains import Source
 from udbench.errors import BadData
 from udbench.files import sync_folder
+from udbench.plugin.contracts_data import Source
 
 
 def without_damaged(listing: Listing, damaged: Mapping[int, str], want: Wanted) -> Listing:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from udbench.data.layout import FolderWalk, Layout, counted, few, many, portable_name, sizes_of
-from udbench.data.locate import readable
+from udbench.data.locations import readable
 from udbench.data.reference import LONGEST
-from udbench.domains import OF_FOLDERS, Domain, DomainSpec, Index
 from udbench.errors import BadData
+from udbench.plugin.contracts_data import OF_FOLDERS, Domain, DomainSpec, Index
 
 
 class _Row(NamedTuple):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from udbench.data.duplicates import copies_of
 from udbench.data.split import Names, as_numbers, portable, ranked, split_index, text, with_copies
-from udbench.domains import DomainSpec, Index, Source
 from udbench.errors import BadData
+from udbench.plugin.contracts_data import DomainSpec, Index, Source
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

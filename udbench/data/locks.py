@@ -17,7 +17,7 @@ import filelock
 
 from udbench.errors import UdbenchError
 from udbench.files import FULL, explained
-from udbench.processes import TIMEOUT, time_limit
+from udbench.processes.waiting import TIMEOUT, time_limit
 
 FIRST_SECONDS, AGAIN_SECONDS, BEAT_SECONDS = 5.0, 60.0, 5.0
 

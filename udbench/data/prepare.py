@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from udbench.data import packing, sharding
+from udbench.data import pixel_store, shard_store
 from udbench.data.finish import seal
-from udbench.data.handed import SOURCE
 from udbench.data.listing import Listing, list_images
-from udbench.data.locate import CACHE
+from udbench.data.locations import CACHE
 from udbench.data.locks import alone
 from udbench.data.store import Store, Wanted, first_store, growing_path, state_of, store_paths, with_state
-from udbench.domains import Source
+from udbench.data.worker_source import SOURCE
 from udbench.errors import BadData, plugin_code
 from udbench.files import DiskFull, atomic_write, explained
-from udbench.processes import Processes, in_processes
+from udbench.plugin.contracts_data import Source
+from udbench.processes.pool import Processes, in_processes
 
 LISTING = "listing"
 ELSEWHERE = f"choose a folder on a local disk with ${CACHE}"
@@ -68,7 +68,7 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
             return store
         final = paths[-1]
         source, listing = listed(want)
-        way = sharding if want.form.sharded else packing
+        way = shard_store if want.form.sharded else pixel_store
         needed = way.bytes_of(listing, want)
         with _room_for(final.parent, want, needed):
             partial = _partial_folder(growing, listing, want)
@@ -125,7 +125,7 @@ def _partial_folder(partial: Path, listing: Listing, want: Wanted) -> Path:
     Whether what it made of them still holds, each piece says itself.
     """
     mark = f"{listing.fingerprint()} {state_of(want).code}"
-    way = sharding if want.form.sharded else packing
+    way = shard_store if want.form.sharded else pixel_store
     with contextlib.suppress(OSError, ValueError):
         if (partial / LISTING).read_text() == mark and way.goes_on(partial, listing, want):
             return partial

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from udbench.domains import OF_FOLDERS
 from udbench.errors import BadSetting
+from udbench.plugin.contracts_data import OF_FOLDERS
 
 FOLDER = "folder"
 LONGEST = 64

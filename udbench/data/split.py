@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udbench.data.layout import composed
-from udbench.domains import Index
+from udbench.plugin.contracts_data import Index
 
 Names = NDArray[np.str_ | np.bytes_]
 

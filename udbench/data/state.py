@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from udbench.data.locate import cache_root
-from udbench.domains import Domain, Source
+from udbench.data.locations import cache_root
 from udbench.errors import BadData
+from udbench.plugin.contracts_data import Domain, Source
 
 CORE = "udbench"
 # Longer than any file system's clock stands still: a file can be written twice within it and show one time of change.

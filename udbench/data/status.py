@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from udbench.data.form import Form
-from udbench.data.locate import domain_root, folder_name
+from udbench.data.locations import domain_root, folder_name
 from udbench.data.state import SourceStates
 from udbench.data.store import Store, Wanted, find_store, store_path
-from udbench.domains import Domain, Download
+from udbench.plugin.contracts_data import Domain, Download
 
 State = Literal["prepared", "ready", "downloadable", "manual"]
 HERE = ("prepared", "ready")

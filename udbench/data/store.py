@@ -18,12 +18,12 @@ from PIL import Image
 from udbench.data.census import Census
 from udbench.data.form import Form
 from udbench.data.image import decode
-from udbench.data.locate import cache_root
+from udbench.data.locations import cache_root
 from udbench.data.shards import Shards
 from udbench.data.split import RULE, Names
 from udbench.data.state import SourceState, source_state
-from udbench.domains import Domain, DomainSpec
 from udbench.errors import BadData, RunFailed
+from udbench.plugin.contracts_data import Domain, DomainSpec
 
 FORMAT = 3
 

@@ -16,9 +16,9 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, Field
 
 from udbench.errors import BadSetting
-from udbench.launchers import Report, Task
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
 from udbench.machine import usable_cores
+from udbench.plugin.contracts_run import Report, Task
 
 LOOK_SECONDS = 0.2
 

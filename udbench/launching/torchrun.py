@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from udbench.errors import BadSetting, how_ended
-from udbench.launchers import Report, Task
 from udbench.machine import usable_cores
+from udbench.plugin.contracts_run import Report, Task
 
 
 def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[Report]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from udbench.pages.methods import Known
-from udbench.pages.text import error_text, short
 from udbench.pages.views import Board, Line, Ranked, Theirs, boards, mean_text
-from udbench.published import PublishedTable
+from udbench.plugin.published import PublishedTable
+from udbench.text import error_text, short
 
 _LINKS = ((re.compile(r"(?<=[\w.+-])\\@(?=\w)"), "<!-- -->@"), (re.compile(r"w(?=ww\.)"), "&#119;"))
 _MARKS = re.compile(r"([\\`*_{}\[\]#|~$@]|^[+-]|(?<=^\d)[.)]|:(?=//))")

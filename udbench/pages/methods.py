@@ -12,10 +12,9 @@ from typing import Any
 
 from udbench.boards.ranking import Row
 from udbench.config import RecipeSettings, RunConfig
-from udbench.domains import Domain
 from udbench.errors import shown
+from udbench.plugin.contracts_data import Domain, Suite
 from udbench.results import RunResult
-from udbench.suites import Suite
 
 _BARE = re.compile(r"(?!(true|false|inf|nan)$)[a-z][a-z-]*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from udbench import figures
 from udbench.boards.entry import board_folder, read_board
 from udbench.boards.predictions import Answers, draws_of, load_predictions
 from udbench.boards.ranking import Row, Table, rank
 from udbench.boards.scoring import against_chance
 from udbench.errors import BadData, UdbenchError
 from udbench.files import atomic_write
-from udbench.pages import svg
 from udbench.pages.confusion import confusion
 from udbench.pages.log import Curves, read_curves
 from udbench.pages.methods import Known, again
 from udbench.pages.pictures import Picture, Stores, fits, mistakes
 from udbench.pages.shell import render
-from udbench.pages.site import figures
-from udbench.pages.text import count_text, seconds_text
+from udbench.pages.site import curve_figures
 from udbench.results import RunResult, read_result
+from udbench.text import count_text, seconds_text
 
 NAME = "report.html"
 EACH, MOST_PICTURES = 6, 72
@@ -56,7 +56,7 @@ def write_report(run: Path, board: Path, known: Known, version: str) -> Path:
         result=result,
         best=best,
         scores=_scores(result, best),
-        curves=figures(curves),
+        curves=curve_figures(curves),
         times=_times(run, result, curves),
         networks=_networks(run),
         wrong=_wrong(result, answers, stores),
@@ -105,7 +105,7 @@ def _scores(result: RunResult, best: _Best | None) -> list[dict[str, Any]]:
     return [
         {
             "score": score,
-            "figure": svg.interval(score.error, score.low, score.high, score.chance),
+            "figure": figures.interval(score.error, score.low, score.high, score.chance),
             "best": None if best is None else best.row.errors[score.domain],
             "against_chance": against_chance(score, draws_of(result)),
             "lacks": result.stores[score.domain].lacks,

@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from udbench.pages import text
+from udbench import text
 
 
 def render(template: str, **about: Any) -> str:

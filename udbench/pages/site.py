@@ -9,12 +9,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from udbench import figures
 from udbench.boards.entry import Entry
 from udbench.boards.measures import MEASURES
 from udbench.boards.predictions import Answers, load_predictions
 from udbench.errors import BadData, UdbenchError
 from udbench.files import matching
-from udbench.pages import svg
 from udbench.pages.confusion import Confusion, confusion
 from udbench.pages.log import Curves, read_curves
 from udbench.pages.methods import Known, again, quoted_id
@@ -22,9 +22,9 @@ from udbench.pages.pictures import Picture, Stores, fits, samples, sheet
 from udbench.pages.shell import render
 from udbench.pages.views import Board, Line, Ranked, boards, domain_url
 from udbench.pages.whole import check_place, whole_folder
-from udbench.published import PublishedTable
+from udbench.plugin.contracts_run import Score
+from udbench.plugin.published import PublishedTable
 from udbench.results import RunResult, read_result
-from udbench.scores import Score
 
 MOST_METHODS = 10
 
@@ -205,7 +205,7 @@ def _entry_page(
         verify=quoted_id(result.id),
         confusion=confused,
         trouble=trouble,
-        curves=None if run is None else figures(read_curves(run)),
+        curves=None if run is None else curve_figures(read_curves(run)),
         images=asked.images,
         pictures=_samples(result, answers, stores) if asked.images and answers is not None else [],
         config=result.config.model_dump_json(indent=1),
@@ -238,7 +238,7 @@ def _scored(result: RunResult, best: Mapping[str, float]) -> list[dict[str, Any]
         {
             "score": score,
             "url": domain_url(score.domain),
-            "figure": svg.interval(score.error, score.low, score.high, score.chance),
+            "figure": figures.interval(score.error, score.low, score.high, score.chance),
             "best": best.get(score.domain),
             "lacks": result.stores[score.domain].lacks,
         }
@@ -256,15 +256,15 @@ def _samples(result: RunResult, answers: Mapping[str, Answers], stores: Stores) 
     return made
 
 
-def figures(curves: Curves) -> list[tuple[str, Markup]]:
+def curve_figures(curves: Curves) -> list[tuple[str, Markup]]:
     """A run's curves, each with what it is of."""
     made = [
-        (f"loss, {name}", svg.curve(line, title=f"Training loss of {name}")) for name, line in curves.losses.items()
+        (f"loss, {name}", figures.curve(line, title=f"Training loss of {name}")) for name, line in curves.losses.items()
     ]
     made += [
-        (f"mean error on {split}, %", svg.curve(line, title=f"Mean error on {split} images in percent", form=".1f"))
+        (f"mean error on {split}, %", figures.curve(line, title=f"Mean error on {split} images in percent", form=".1f"))
         for split, line in curves.errors.items()
     ]
-    made.append(("learning rate", svg.curve(curves.lr, title="Learning rate", form=".1e")))
-    made.append(("images a second", svg.curve(curves.rate, title="Training images a second", form=",.0f")))
+    made.append(("learning rate", figures.curve(curves.lr, title="Learning rate", form=".1e")))
+    made.append(("images a second", figures.curve(curves.rate, title="Training images a second", form=",.0f")))
     return [(name, figure) for name, figure in made if figure]

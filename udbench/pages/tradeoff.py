@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from udbench.pages import svg
+from udbench import figures
 from udbench.plots import Point, pareto_front
 
 
@@ -31,7 +31,7 @@ class Plot:
 
     cost: str
     figure: Markup
-    front: tuple[svg.Named, ...]
+    front: tuple[figures.Named, ...]
 
     @property
     def title(self) -> str:
@@ -59,8 +59,8 @@ def plots(choices: Sequence[Choice]) -> tuple[Plot, ...]:
         return ()
     made: list[Plot] = []
     for cost, (axis, of) in COSTS.items():
-        points = [svg.Named(x=of(c), y=c.error, name=c.name, low=c.low, high=c.high) for c in choices]
-        figure, front = svg.scatter(points, title=f"Error against {cost}", axis=axis, unit=cost)
+        points = [figures.Named(x=of(c), y=c.error, name=c.name, low=c.low, high=c.high) for c in choices]
+        figure, front = figures.scatter(points, title=f"Error against {cost}", axis=axis, unit=cost)
         if figure:
             made.append(Plot(cost=cost, figure=figure, front=tuple(front)))
     return tuple(made)

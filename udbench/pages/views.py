@@ -8,19 +8,19 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from udbench import figures
 from udbench.boards.baseline import Baseline, read_baselines, ud_score
 from udbench.boards.entry import RESERVED, Entry, read_board
-from udbench.boards.parts import Part, listed, part_of, title_of
+from udbench.boards.partial_suites import Part, listed, part_of, title_of
 from udbench.boards.ranking import Row, Table, apart, mean_interval, rank, remarks
 from udbench.boards.sizes import OneNetwork, Size, one_networks, size_of
 from udbench.boards.statistics import critical_difference
 from udbench.errors import BadData
 from udbench.files import matching
-from udbench.pages import svg
 from udbench.pages.methods import Known, changes, names
-from udbench.pages.text import error_text, path_slug, slug
 from udbench.pages.tradeoff import Choice, Plot, plots
-from udbench.published import PublishedTable
+from udbench.plugin.published import PublishedTable
+from udbench.text import error_text, path_slug, slug
 
 SHADES = 8
 MOST_RANKED = 12
@@ -290,5 +290,5 @@ def _ranks(lines: Sequence[Line], table: Table) -> tuple[Markup, int, float]:
     if len(errors) < len(shown):
         return Markup(), 0, 1.0
     found = critical_difference(errors)
-    figure = svg.ranks(found.ranks, found.alike, found.critical, title="Mean ranks over domains")
+    figure = figures.ranks(found.ranks, found.alike, found.critical, title="Mean ranks over domains")
     return figure, len(shown), found.p

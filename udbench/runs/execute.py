@@ -13,28 +13,28 @@ import torch
 from udbench.data.store import Store
 from udbench.errors import BadData, NotWritten, RunFailed
 from udbench.files import atomic_write
-from udbench.reporters import Listener, Nobody
+from udbench.plugin.contracts_run import Listener, Nobody
 from udbench.results import RunResult, read_result
-from udbench.runs.begin import begin, trunk_for
 from udbench.runs.folder import id_for, write_config, writing_to
 from udbench.runs.independent import independent, is_independent
+from udbench.runs.inference import write_domains
+from udbench.runs.initialize import begin, trunk_for
 from udbench.runs.job import Job, Rows, build, inputs_of, prepare_data
 from udbench.runs.record import begun_with, predictions_file, record, score_value
 from udbench.runs.rounds import deals_for, legs_for, schedule_of
-from udbench.runs.trained import write_domains
 from udbench.runs.transfer import nearest_means
 from udbench.train.batches import check_batches
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
-from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions, evaluate, rows_at_once
-from udbench.train.feed import Feed
 from udbench.train.finite import check_finite
-from udbench.train.frozen import Trainable
-from udbench.train.legs import Leg, leg_at
+from udbench.train.freezing import Trainable
+from udbench.train.input.feed import Feed
 from udbench.train.loop import train
 from udbench.train.memory import check_memory, told_when_full, training
 from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
+from udbench.train.parallel.comm import Comm
+from udbench.train.phases import Leg, leg_at
 from udbench.train.precision import parameter_dtype
 from udbench.train.step import Step
 

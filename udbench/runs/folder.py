@@ -17,7 +17,7 @@ import tomli_w
 from udbench.config import RunConfig
 from udbench.errors import BadData, RunFailed
 from udbench.files import FULL, atomic_write, explained
-from udbench.settings import validated
+from udbench.overrides import validated
 
 LOCK = ".lock"
 DOMAINS = "domains.json"

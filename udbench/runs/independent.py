@@ -13,15 +13,15 @@ from udbench.config import RunConfig
 from udbench.data.store import Store
 from udbench.errors import BadData, RunFailed
 from udbench.files import atomic_write
-from udbench.reporters import Listener, Step
+from udbench.plugin.contracts_run import Listener, Step
 from udbench.results import RunResult
 from udbench.runs.folder import write_config
+from udbench.runs.inference import write_domains
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.record import predictions_file, record
-from udbench.runs.trained import write_domains
 from udbench.train.checkpoint import Progress, load_weights_of, save_weights
-from udbench.train.comm import Comm
 from udbench.train.evaluate import Predictions
+from udbench.train.parallel.comm import Comm
 
 DOMAINS = "domains"
 

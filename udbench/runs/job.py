@@ -12,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from udbench.adapters import Adapter
-from udbench.architectures import Architecture, Input
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.form import view_of
 from udbench.data.shards import Pictures
 from udbench.data.split import validation_mask
 from udbench.data.store import Store
 from udbench.errors import BadData, BadSetting
-from udbench.scores import Score
-from udbench.train.feed import DomainData
+from udbench.plugin.contracts_model import Adapter, Architecture, Input
+from udbench.plugin.contracts_run import Score
+from udbench.train.input.feed import DomainData
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.precision import parameter_dtype
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from udbench.config import RunConfig
 from udbench.errors import BadSetting
 from udbench.runs.job import Job
-from udbench.train.legs import Leg, Train, legs_of
 from udbench.train.model import UniversalModel, flops_by_domain
+from udbench.train.phases import Leg, Train, legs_of
 from udbench.train.schedule import Deal, Schedule, deal, make_schedule
 
 TRANSFERRED: Mapping[str, Train] = {"none": "head", "head": "head", "head+private": "private", "all": "all"}

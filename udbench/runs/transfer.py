@@ -11,11 +11,11 @@ from torch import Tensor
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.store import Store
 from udbench.errors import RunFailed
-from udbench.train.draws import draws
 from udbench.train.evaluate import Predictions
-from udbench.train.feed import Feed
+from udbench.train.input.feed import Feed
 from udbench.train.model import UniversalModel
 from udbench.train.precision import computing
+from udbench.train.rng import draws
 from udbench.train.route import Slice
 
 BATCH = 128

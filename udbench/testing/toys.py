@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from udbench.architectures import Architecture, Input, Network, Stage
 from udbench.config import RecipeSettings
-from udbench.train.draws import draws
-from udbench.train.feed import DomainData, Feed
+from udbench.plugin.contracts_model import Architecture, Input, Network, Stage
+from udbench.train.input.feed import DomainData, Feed
+from udbench.train.rng import draws
 
 if TYPE_CHECKING:
-    from udbench.adapters import Adapter
+    from udbench.plugin.contracts_model import Adapter
 
 
 class ToyTrunk(nn.Module):

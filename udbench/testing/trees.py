@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from udbench.data.locate import folder_name
-from udbench.domains import Domain
+from udbench.data.locations import folder_name
 from udbench.errors import UdbenchError
+from udbench.plugin.contracts_data import Domain
 from udbench.testing.formats import encoded, write_bytes
 
 
@@ -23,7 +23,7 @@ def write_example(domain: Domain | str, root: Path) -> Path:
     for a folder that holds its images, or anything where it is not shared, already.
     """
     if isinstance(domain, str):
-        from udbench.plugins import load
+        from udbench.plugin.loader import load
 
         domain = load().get(Domain, domain)
     name = domain.spec.name

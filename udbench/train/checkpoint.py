@@ -18,7 +18,7 @@ from udbench.errors import BadData
 from udbench.files import writing
 from udbench.train.finite import not_finite
 from udbench.train.model import UniversalModel
-from udbench.train.owned import owned_names
+from udbench.train.ownership import owned_names
 
 HEADER = b"udbench checkpoint 1 sha256="
 

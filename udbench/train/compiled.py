@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from udbench.errors import BadSetting, UdbenchError
-from udbench.train.dropout import CountedDropout
+from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel, blank
-from udbench.train.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.sliced import PLAIN_NORMS, SEEN_MEAN, SEEN_VAR, stackable
 from udbench.train.route import Slice
 from udbench.train.schedule import Group
-from udbench.train.sliced import PLAIN_NORMS, SEEN_MEAN, SEEN_VAR, stackable
 from udbench.train.surgery import PerDomain
 
 Losses = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, list[Tensor]]]

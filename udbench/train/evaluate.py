@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from udbench.errors import RunFailed
-from udbench.train.comm import Comm
-from udbench.train.draws import draws
-from udbench.train.feed import Feed, sent
 from udbench.train.finite import REMEDY
+from udbench.train.input.feed import Feed, sent
 from udbench.train.model import UniversalModel
+from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing
+from udbench.train.rng import draws
 from udbench.train.route import Slice
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench.errors import RunFailed
-from udbench.train.owned import Owned
+from udbench.train.ownership import Owned
 
 REMEDY = (
     "Lower the learning rate (--set lr=…) or the warm-up's (--set warmup_lr=…), lengthen the warm-up "

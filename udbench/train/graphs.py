@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench.errors import BadSetting, UdbenchError
-from udbench.train.dropout import CountedDropout
+from udbench.train.counted_dropout import CountedDropout
 from udbench.train.schedule import Group
 
 WARM = 3  # eager rounds in front of a capture, in which libraries start and compilers compile

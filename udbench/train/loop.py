@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from udbench.errors import RunFailed
-from udbench.reporters import Listener
-from udbench.reporters import Step as Report
+from udbench.plugin.contracts_run import Listener
+from udbench.plugin.contracts_run import Step as Report
 from udbench.train.checkpoint import Progress
 from udbench.train.finite import REMEDY
-from udbench.train.legs import Leg
-from udbench.train.norms import recalibrate
+from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import set_learning_rate
+from udbench.train.phases import Leg
 from udbench.train.precision import computing
 from udbench.train.schedule import Schedule
 from udbench.train.step import Step

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from udbench.adapters import Adapter, Treatment
-from udbench.architectures import Architecture, Input, Network
 from udbench.errors import BadPlugin, BadSetting, UdbenchError, plugin_code
-from udbench.train.draws import draws, seeded
-from udbench.train.dropout import count_dropout, refusing_random_functions
-from udbench.train.frozen import rest
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Treatment
+from udbench.train.counted_dropout import count_dropout, refusing_random_functions
+from udbench.train.freezing import rest
 from udbench.train.narrow import Meeting, avoiding
-from udbench.train.norms import end_round, forget_round, mix_batches
-from udbench.train.owned import Owned, owned_parameters
+from udbench.train.norm.norms import end_round, forget_round, mix_batches
+from udbench.train.ownership import Owned, owned_parameters
+from udbench.train.rng import draws, seeded
 from udbench.train.route import Route, Slice
 from udbench.train.surgery import Surgeon, check_stages, make_private, mux_remaining, private_stages
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from udbench.adapters import Treatment
-from udbench.train.owned import owners
+from udbench.plugin.contracts_model import Treatment
+from udbench.train.ownership import owners
 from udbench.train.schedule import learning_rate
 
 if TYPE_CHECKING:

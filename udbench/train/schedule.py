@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from udbench.architectures import Input
 from udbench.errors import BadSetting
+from udbench.plugin.contracts_model import Input
 from udbench.train.route import Slice
 
 if TYPE_CHECKING:

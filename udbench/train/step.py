@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from udbench.train.comm import Comm
 from udbench.train.compiled import Compiled
-from udbench.train.feed import Feed
 from udbench.train.graphs import Batch, Captured, CudaRecorder
+from udbench.train.input.feed import Feed
 from udbench.train.model import UniversalModel
+from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing, convolving
 from udbench.train.route import Slice
 from udbench.train.schedule import Group

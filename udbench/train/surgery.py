@@ -11,14 +11,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.architectures import Stage
 from udbench.errors import BadPlugin, BadSetting, UdbenchError
-from udbench.train.draws import seeded
-from udbench.train.frozen import hold, is_held
-from udbench.train.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
-from udbench.train.owned import Owned, shared_modules
-from udbench.train.route import Route, Slice
-from udbench.train.sliced import (
+from udbench.plugin.contracts_model import Stage
+from udbench.train.freezing import hold, is_held
+from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
+from udbench.train.norm.sliced import (
     PLAIN_NORMS,
     can_fuse,
     can_stack,
@@ -28,6 +25,9 @@ from udbench.train.sliced import (
     normalise_stacked,
     tracked,
 )
+from udbench.train.ownership import Owned, shared_modules
+from udbench.train.rng import seeded
+from udbench.train.route import Route, Slice
 
 
 class PerDomain(nn.Module):

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 import udbench_adapters
 from udbench import Adapter
 from udbench.config import RecipeSettings
+from udbench.export.extract import single
+from udbench.export.fold_batchnorm import capture, fold
 from udbench.testing import toys
 from udbench.train.checkpoint import load_weights_of
 from udbench.train.evaluate import evaluate
-from udbench.train.fold import capture, fold
-from udbench.train.frozen import hold
+from udbench.train.freezing import hold
 from udbench.train.model import UniversalModel, build_model, count_parameters, stored_bits
 from udbench.train.optim import make_optimizer, set_learning_rate
-from udbench.train.owned import owned_names
+from udbench.train.ownership import owned_names
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, make_schedule
-from udbench.train.single import single
 from udbench.train.step import Step
 from udbench_adapters.beyond import adapters
 
@@ -247,7 +247,7 @@ def test_costs_as_shares_of_a_resnet_26s_convolutions_are_those_of_the_reference
 )
 def test_the_projects_resnet_26_costs_what_the_formula_says(name: str, beside: dict[str, object], formula: int) -> None:
     from udbench import Architecture
-    from udbench.plugins import load
+    from udbench.plugin.loader import load
 
     arch, adapter = load().get(Architecture, "resnet26"), ALL[name]
     assert arch.settings is not None

@@ -12,7 +12,7 @@ from torch import nn
 
 import udbench_adapters
 from udbench import Architecture, Input, Network, Stage, UdbenchError
-from udbench.plugins import load
+from udbench.plugin.loader import load
 from udbench.train.model import build_model
 
 HERE = Path(__file__).parents[1]

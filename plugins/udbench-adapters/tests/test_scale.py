@@ -10,7 +10,7 @@ from torch import nn
 
 import udbench_adapters
 from udbench import Adapter, Architecture, Input, UdbenchError
-from udbench.plugins import load
+from udbench.plugin.loader import load
 from udbench.testing import toys
 from udbench.train.model import UniversalModel, build_model, count_parameters
 from udbench.train.route import Slice

@@ -15,9 +15,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from udbench import Architecture, Input, Network, Stage
-from udbench.authors.networks import own_norms
-from udbench.plugins import load
-from udbench.settings import validated
+from udbench.overrides import validated
+from udbench.plugin.loader import load
+from udbench.testing.conformance.networks import own_norms
 from udbench.train.model import build_model
 from udbench.train.route import Slice
 

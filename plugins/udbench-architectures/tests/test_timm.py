@@ -15,14 +15,14 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 
 from udbench import Adapter, Architecture, BadSetting, Input, Network, Surgeon, UdbenchError
-from udbench.authors.bench import compare_groupings, made
-from udbench.authors.networks import own_norms
-from udbench.plugins import load
-from udbench.settings import validated
-from udbench.train.dropout import CountedDropout
+from udbench.export.extract import single
+from udbench.overrides import validated
+from udbench.plugin.loader import load
+from udbench.testing.conformance.networks import own_norms
+from udbench.testing.conformance.toy_training import compare_groupings, made
+from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import build_model
 from udbench.train.route import Slice
-from udbench.train.single import single
 from udbench.train.surgery import check_stages
 from udbench_architectures.timm_stages import Elsewhere
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from udbench import BadSetting, Score, Suite
-from udbench.plugins import load
+from udbench.plugin.loader import load
 from udbench_domains.decathlon import FILE, baseline
 
 (TABLE,) = json.loads(FILE.read_text())["tables"]

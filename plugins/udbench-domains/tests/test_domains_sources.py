@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 import udbench_domains
+from support.server import closed_address, serving
 from udbench import BadData, UdbenchError, Unreachable
-from udbench.testing.server import closed_address, serving
 from udbench_domains import hub, sources
 from udbench_domains.readers import common
 from udbench_domains.trees import TREES

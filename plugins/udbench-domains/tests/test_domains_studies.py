@@ -6,11 +6,11 @@ import pytest
 
 import udbench_domains
 from udbench.config import RecipeSettings
-from udbench.plugins import load
-from udbench.published import Published, PublishedTable, read_published
-from udbench.registry import Registry
-from udbench.settings import merged, validated
-from udbench.sweeps.grid import expand
+from udbench.overrides import merged, validated
+from udbench.plugin.loader import load
+from udbench.plugin.published import Published, PublishedTable, read_published
+from udbench.plugin.registry import Registry
+from udbench.studies.grid import expand
 
 TEN = ["awa", "caltech256", "cifar10", "daimler", "gtsrb", "mnist", "omniglot", "plankton", "sketches", "svhn"]
 

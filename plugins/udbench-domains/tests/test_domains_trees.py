@@ -15,7 +15,7 @@ from udbench import Domain
 from udbench.data.form import Form
 from udbench.data.image import decode, to_pixels
 from udbench.data.listing import list_images
-from udbench.data.locate import domain_root
+from udbench.data.locations import domain_root
 from udbench.data.prepare import prepare
 from udbench.data.store import Wanted, verify_store
 from udbench.testing import write_example

@@ -18,8 +18,8 @@ from udbench import BadData, Suite
 from udbench.config import RecipeSettings
 from udbench.data.form import form_of, view_of
 from udbench.data.listing import list_images
-from udbench.data.locate import domain_root
-from udbench.plugins import load
+from udbench.data.locations import domain_root
+from udbench.plugin.loader import load
 from udbench.testing import coco, write_example, write_tar
 from udbench_domains.readers.coco import class_names, read_annotations
 from udbench_domains.readers.decathlon import open_test

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import udbench_example
-from udbench.testing.kit import checks
+from udbench.testing.pytest_plugin import checks
 
 PACKAGE = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ import pytest
 
 import udbench_pocket
 from udbench import Domain, Source
-from udbench.plugins import load
+from udbench.plugin.loader import load
 from udbench_pocket.catalogue import domains
 
 DOMAINS = {domain.spec.name: domain for domain in domains()}

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from support.pretend import pretend
 from udbench.cli import main
-from udbench.testing.pretend import pretend
 from udbench.testing.trees import write_class_folders
 from udbench_slurm.notes import Note, read_note, write_note
 from udbench_slurm.standing import look

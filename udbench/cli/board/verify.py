@@ -1,0 +1,249 @@
+"""`udbench board verify`: entries checked against their predictions and the images on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udbench.cli import context, output, preparing
+
+if TYPE_CHECKING:
+    from udbench.boards.marks import Mark
+    from udbench.boards.verify import Finding
+    from udbench.data.store import Store
+    from udbench.results import RunResult
+
+
+def verify(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ENTRY|SUITE]…", help="Entries by id or file, or boards by suite.", show_default="all boards"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Evaluate the weights in this run's folder again as well.")
+    ] = None,
+    reproduce: Annotated[
+        bool, typer.Option("--reproduce", help="Train one entry again, from its configuration, and say what differs.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="--reproduce: the new run's folder.", show_default="runs/ID")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Only what was added since this git revision; refuse other changes."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write no marks; for tests of others' entries.")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+    ] = None,
+    domains: preparing.Moved = None,
+    device: Annotated[str, typer.Option(help="--weights, --reproduce: auto, cpu, cuda, cuda:1 …")] = "auto",
+    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Recompute every score of entries from their predictions and the labels on this machine, and mark them verified.
+
+    Hashes of records, predictions, labels and stores are checked as well. An entry whose predictions or images are not
+    here, or are others, stays as it was. Ends with code 1 when something is not what it says: an entry, which then
+    loses its mark, or a store of this machine.
+    """
+    import udbench
+    from udbench.boards.entry import read_board
+    from udbench.boards.git_changes import changes_since
+    from udbench.boards.marks import FOLDER
+    from udbench.boards.verify import Here, verify_entry, with_copies
+    from udbench.cli.board import reproduction
+    from udbench.cli.board.add import suites
+    from udbench.errors import BadSetting, RunFailed
+    from udbench.files import check_writable
+
+    if since is not None and (what or weights or reproduce):
+        raise BadSetting("--since chooses the entries itself; leave entries, --weights and --reproduce out")
+    if out is not None and not reproduce:
+        raise BadSetting("--out is where --reproduce trains; give both, or neither")
+    if domains is not None and weights is None and not reproduce:
+        raise BadSetting(
+            "--domains says where the folders of --weights or --reproduce are; give one of them, or neither"
+        )
+    changes = None if since is None else changes_since(board, since)
+    run = None if weights is None else reproduction.run_folder(weights)
+    if run is not None and not what:
+        what = [run.id]
+    paths = list(changes.entries) if changes else _entries(board, what or [])
+    if (run is not None or reproduce) and len(paths) != 1:
+        raise BadSetting(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
+    scores = {item.name: item.value.compute for item in context.registry().items("scores")}
+    if not check:
+        for folder in dict.fromkeys(path.parent for path in paths):
+            check_writable(folder / FOLDER, "marks are kept there; --check writes none")
+    places: Mapping[str, str] = {}
+    if run is not None or reproduce:
+        places = reproduction.make_ready(paths[0], data, run, domains, reproduce=reproduce)
+    here = Here(find=_finder(data, places), scores=scores, suites=suites(), udbench=udbench.__version__)
+    findings = [verify_entry(board, path, here) for path in paths]
+    folders = {path.parent for path in paths}
+    findings = with_copies(findings, [entry for folder in folders for entry in read_board(folder)[0]])
+    if run is not None:
+        findings = [reproduction.with_weights(finding, run, data, places, device) for finding in findings]
+    if reproduce:
+        findings = [reproduction.with_training(finding, data, places, device, out) for finding in findings]
+    marks = [_kept(finding, write=not check) for finding in findings]
+    problems = list(changes.problems) if changes else []
+    if json:
+        output.emit_json({
+            "entries": [_document(finding, mark) for finding, mark in zip(findings, marks, strict=True)],
+            "problems": problems,
+        })  # fmt: skip
+    else:
+        _show(findings, marks, problems)
+    wrong = sum(bool(finding.problems) for finding in findings)
+    if wrong or problems:
+        also = f"; {len(problems)} changes that may not be" if problems else ""
+        raise RunFailed(f"{wrong} of {len(findings)} entries are not what they say{also}")
+    if faults := {fault for finding in findings for fault in finding.faults}:
+        number = "a store" if len(faults) == 1 else f"{len(faults)} stores"
+        raise RunFailed(f"{number} of this machine cannot be checked with; delete what is damaged, it is made anew")
+
+
+def _entries(board: Path, what: Sequence[str]) -> list[Path]:
+    """The records that words mean, each once."""
+    from udbench.boards.entry import RESERVED
+    from udbench.errors import BadData, UnknownName
+    from udbench.files import matching
+
+    if not board.is_dir():
+        raise BadData(f"{board}: there is no such folder of boards; --board names another one")
+    every = [
+        path for path in matching(board, "*.json", below=True) if not RESERVED & {*path.relative_to(board).parent.parts}
+    ]
+    found: dict[Path, None] = {}
+    for word in what or [""]:
+        folder, file = board / word, Path(word).with_suffix(".json") if word.endswith((".json", ".npz")) else None
+        if file is not None and file.is_file():
+            chosen = [file]
+        elif not word:
+            chosen = every
+        elif ".." not in folder.parts and (here := [path for path in every if path.parent == folder]):
+            chosen = here
+        else:
+            chosen = [path for path in every if path.stem == word]
+        if not chosen and word:
+            names = {path.parent.relative_to(board).as_posix() for path in every}
+            raise UnknownName("board or entry", word, names)
+        found |= dict.fromkeys(chosen)
+    return list(found)
+
+
+def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult, str], Store | str]:
+    """Finds the stores of entries on this machine; each is opened once. `places` are those of folders."""
+    from udbench.data.form import form_of
+    from udbench.errors import UdbenchError
+
+    opened: dict[tuple[Any, ...], Store | str] = {}
+
+    def find(result: RunResult, name: str) -> Store | str:
+        damaged = result.stores[name].damaged > 0
+        settings = result.config.settings
+        key = (name, form_of(settings, name), result.stores[name])
+        if key not in opened and (kept := preparing.kept_store(result, name)) is not None:
+            opened[key] = kept
+        if key not in opened:
+            try:
+                _, (domain,), _ = context.resolve_domains(None, [name], places)
+                (found,) = preparing.statuses([domain], data, settings, skip_damaged=damaged)
+            except UdbenchError as error:
+                opened[key] = f"'{name}' cannot be looked up here: {str(error).splitlines()[0]}"
+            else:
+                opened[key] = found.store or _absent(result, name)
+        return opened[key]
+
+    return find
+
+
+def _absent(result: RunResult, name: str) -> str:
+    of = f"{result.suite} --domains {name}" if result.suite in context.registry().names("suites") else name
+    return f"no store of '{name}' is here in the form of this entry (udbench data prepare {of})"
+
+
+def _kept(finding: Finding, *, write: bool) -> Mark | None:
+    """The mark that an entry has after this: a new one is written, one that does not hold any more removed."""
+    from udbench.boards import marks
+    from udbench.boards.entry import read_capped
+    from udbench.errors import BadData
+    from udbench.results import read_bytes
+
+    if finding.result is None or finding.problems:
+        if write:
+            marks.mark_path(finding.path).unlink(missing_ok=True)
+        return None
+    try:
+        earlier = marks.read_mark(finding.path)
+        if earlier is not None and not marks.holds(
+            earlier, read_bytes(finding.path), read_capped(finding.path.with_suffix(".npz")), finding.result
+        ):
+            earlier = None
+    except BadData:
+        earlier = None
+    mark = finding.mark
+    if mark is None or earlier is None:
+        made = mark or earlier
+    else:
+        parts = {"weights": mark.weights or earlier.weights, "reproduction": mark.reproduction or earlier.reproduction}
+        made = mark.model_copy(update=parts)
+        dates = {"verified": earlier.verified, "udbench": earlier.udbench}
+        if made.model_copy(update=dates) == earlier:
+            return earlier
+    if write and mark is not None and made is not None:
+        marks.write_mark(finding.path, made)
+    return made
+
+
+def _show(findings: Sequence[Finding], marks: Sequence[Mark | None], problems: Sequence[str]) -> None:
+    if not findings:
+        output.say("no entries to verify")
+    else:
+        table = output.table("entry", "adapter", "arch", "sharing", ">seed", ">mean error %", "standing", "checked")
+        for finding, mark in zip(findings, marks, strict=True):
+            of = finding.result
+            about = ("?",) * 5 if of is None else (of.adapter, of.arch, of.sharing, of.seed, f"{of.mean_error:.2f}")
+            table.add_row(*output.cells(finding.path.stem, *about, *_standing(finding, mark)))
+        output.answers().print(table)
+    for finding in findings:
+        for line in dict.fromkeys(finding.notes):
+            output.say(f"{finding.path.stem}: {line}")
+    lacks: dict[str, list[str]] = {}
+    for finding in findings:
+        for line in (*finding.faults, *finding.lacks):
+            lacks.setdefault(line, []).append(finding.path.stem)
+    for line, entries in lacks.items():
+        output.say(f"not checked: {line} ({', '.join(entries)})")
+    for finding in findings:
+        for line in finding.problems:
+            output.say(f"wrong: {line if str(finding.path.parent) in line else f'{finding.path}: {line}'}")
+    for line in problems:
+        output.say(f"wrong: {line}")
+
+
+def _standing(finding: Finding, mark: Mark | None) -> tuple[str, str]:
+    if finding.problems:
+        return "wrong", ""
+    if mark is None:
+        return "reported", ""
+    return "verified", ", ".join(mark.checked) + ("" if finding.mark else f" on {mark.verified[:10]}, not again")
+
+
+def _document(finding: Finding, mark: Mark | None) -> dict[str, Any]:
+    return {
+        "entry": finding.path.stem,
+        "path": str(finding.path),
+        "standing": "verified" if mark is not None else "reported",
+        "checked": [] if mark is None else list(mark.checked),
+        "problems": list(finding.problems),
+        "lacks": list(finding.lacks),
+        "faults": list(finding.faults),
+        "notes": list(finding.notes),
+        "mark": None if mark is None else mark.model_dump(mode="json", by_alias=True),
+    }

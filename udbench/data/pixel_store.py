@@ -1,0 +1,169 @@
+"""A store of pixels: from a listing to one array on disk, in several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from udbench.data.finish import columns, facts_of, save
+from udbench.data.listing import Listing
+from udbench.data.pixel_chunks import GROWING, NOTES, Chunk, Task, forget, new_images, noted, spans, work
+from udbench.data.resumable import complete, unchanged, usable
+from udbench.data.state import rows_state
+from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments, state_of
+from udbench.data.worker_source import write_source
+from udbench.files import atomic_write
+from udbench.plugin.contracts_data import Source
+from udbench.processes.pool import Processes
+
+
+def shape_of(listing: Listing, want: Wanted) -> tuple[int, int, int, int]:
+    """The shape of the store's array."""
+    return len(listing.rows), want.form.height, want.form.width, want.domain.spec.channels
+
+
+def bytes_of(listing: Listing, want: Wanted) -> int:
+    """What the array takes on disk."""
+    return int(np.prod(shape_of(listing, want), dtype=np.int64))
+
+
+def goes_on(partial: Path, listing: Listing, want: Wanted) -> bool:
+    """Whether an array of this shape has begun to grow."""
+    with contextlib.suppress(OSError, ValueError):
+        return np.load(partial / GROWING, mmap_mode="r").shape == shape_of(listing, want)
+    return False
+
+
+def begin(partial: Path, listing: Listing, want: Wanted) -> None:
+    """Lay out what grows."""
+    (partial / NOTES).mkdir()
+    new_images(partial / GROWING, shape_of(listing, want))
+
+
+def begun(partial: Path) -> int:
+    """Bytes that are on disk already."""
+    return (partial / GROWING).stat().st_blocks * 512
+
+
+def grow(
+    partial: Path,
+    source: Source,
+    listing: Listing,
+    want: Wanted,
+    results: Processes,
+    done: Callable[[int], None],
+) -> list[Path]:
+    """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    files = state_of(want).files
+
+    def now(span: tuple[int, int]) -> str:
+        return rows_state(source, listing.rows[slice(*span)].tolist(), files)
+
+    task = Task(
+        folder=str(partial),
+        source_sha256=write_source(partial, source, listing.rows),
+        files=files,
+        num_train=listing.num_train,
+        channels=want.domain.spec.channels,
+        height=want.form.height,
+        width=want.form.width,
+    )
+    everything = spans(listing.num_train, len(listing.rows))
+    with _Followed(partial / GROWING) as followed:
+        chunks = complete(partial, everything, noted, now, work, task, results, done, followed.reach)
+    with unchanged(want):
+        return _finish(partial, source, listing, want, chunks, followed.sha256)
+
+
+class _Followed:
+    """The sha256 of an array that grows on disk, brought forward while others still work on what comes later."""
+
+    def __init__(self, path: Path) -> None:
+        images = np.load(path, mmap_mode="r")
+        self._row_bytes, self._total, self._row = images[:1].nbytes, len(images), 0
+        self._ahead: dict[int, int] = {}
+        # unbuffered: what lies behind is not written yet
+        self._file, self._digest, self._piece = path.open("rb", buffering=0), hashlib.sha256(), bytearray(1 << 18)
+        self._hash(images.offset)
+
+    def reach(self, chunk: Chunk) -> None:
+        """Hash what is complete from the beginning on, now that these rows are there."""
+        self._ahead[chunk.start] = chunk.stop
+        while (stop := self._ahead.pop(self._row, None)) is not None:
+            self._hash((stop - self._row) * self._row_bytes)
+            self._row = stop
+
+    def _hash(self, size: int) -> None:
+        into = memoryview(self._piece)
+        while size:
+            got = self._file.readinto(into[:size])
+            assert got, "the array has its full size from the beginning"
+            self._digest.update(into[:got])
+            size -= got
+
+    @property
+    def sha256(self) -> str:
+        assert self._row == self._total
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _finish(
+    partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk], grown_sha256: str
+) -> list[Path]:
+    """Complete the files; return what is no part of the store. `grown_sha256` is that of the array that has grown.
+
+    What has grown stays as it is until the end, so that a kill loses nothing and mixes nothing up.
+    """
+    listing, damaged = usable(partial, listing, want, chunks, forget)
+    grown = images = partial / GROWING
+    if damaged:
+        images = partial / "images.npy"
+        _copy_without(grown, images, sorted(damaged))
+    files = {"images.npy": images}
+    for file, array in columns(listing).items():
+        files[file] = partial / file
+        save(files[file], array)
+    pixels = listing.num_train * want.form.height * want.form.width
+    mean, std = moments(np.sum([c.total for c in chunks], 0), np.sum([c.squares for c in chunks], 0), pixels)
+    for path in files.values():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    digests = {file: grown_sha256 if path == grown else hash_file(path) for file, path in files.items()}
+    marks = [mark for chunk in chunks for row, mark in enumerate(chunk.marks, chunk.start) if row not in damaged]
+    facts = facts_of(source, listing, want, damaged, marks) | {
+        "mean": mean,
+        "std": std,
+        "sizes": {file: path.stat().st_size for file, path in files.items()},
+        "files_sha256": digests,
+        "sha256": content_hash(digests),
+    }
+    atomic_write(partial / "store.json", json.dumps(facts, indent=1))
+    if not damaged:
+        grown.rename(partial / "images.npy")
+    return [partial / NOTES, grown]
+
+
+def _copy_without(path: Path, to: Path, rows: Sequence[int]) -> None:
+    """Copy an array on disk without some rows, some at a time."""
+    images = np.load(path, mmap_mode="r")
+    kept: NDArray[np.int64] = np.delete(np.arange(len(images)), rows)
+    new_images(to, (len(kept), *images.shape[1:]))
+    offset = np.load(to, mmap_mode="r").offset
+    with to.open("r+b") as file:
+        file.seek(offset)
+        for some in blocks(kept):
+            file.write(np.ascontiguousarray(images[some]).data)

@@ -1,0 +1,147 @@
+"""Whether a feed slows down, or takes more memory, as what it feeds from grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from udbench.data.pixel_chunks import new_images
+from udbench.data.shards import Pictures, Shards
+from udbench.data.store import Store
+from udbench.data.view import View
+from udbench.machine import Peak
+from udbench.perf.timing import Ratio, Samples, interleaved, ratio, timed
+from udbench.train.input.feed import DomainData, Feed
+from udbench.train.input.loader import Encoded
+from udbench.train.route import Slice
+
+SIDE, BATCH, ROUNDS = 32, 128, {"pixels": 40, "shards": 5}
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Growth:
+    """A feed from so many images, on the CPU and in one process.
+
+    `kind` is "pixels", a mapped array of 32x32 that is empty and so takes no disk, or "shards", one shard of PNGs of
+    64x64 that stands for as many as it takes. `first`: seconds until the first batch, in which the order of an epoch
+    is drawn. `added_memory`: the most bytes that this process held by then, beyond those before.
+    """
+
+    kind: str
+    images: int
+    first: float
+    samples: Samples
+    added_memory: int | None
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "kind": self.kind,
+            "images": self.images,
+            "microseconds_per_image": 1e6 / self.samples.rate,
+            "seconds": list(self.samples.seconds),
+            "images_per_turn": self.samples.images,
+            "first_batch_seconds": self.first,
+            "added_memory_bytes": self.added_memory,
+        }
+
+
+def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, told: Callable[[str], None]) -> list[Growth]:
+    """Feed from so many images, of each kind and turn by turn. `store` is one of shards, `folder` for sparse files."""
+    makers: dict[tuple[str, int], Callable[[], DomainData]] = {
+        **{("pixels", size): lambda size=size: _mapped(folder / f"{size}.npy", size) for size in sizes},
+        **{("shards", size): lambda size=size: _repeated(store, size) for size in sizes},
+    }
+    begun = {which: _begun(make, which, told) for which, make in makers.items()}
+    feeds = {which: _Fed(make(), ROUNDS[which[0]]) for which, make in makers.items()}
+    tasks: dict[str, Callable[[], None]] = {str(which): feed.rounds for which, feed in feeds.items()}
+    for task in tasks.values():
+        task()
+    took = interleaved(tasks, turns, CPU, lambda turn: told(f"growth: turn {turn + 1} of {turns}"))
+    return [
+        Growth(
+            kind=which[0],
+            images=feed.images,
+            first=begun[which][0],
+            samples=Samples(seconds=took[str(which)], images=feed.images_per_turn),
+            added_memory=begun[which][1],
+        )
+        for which, feed in feeds.items()
+    ]
+
+
+def growth_ratios(grown: Sequence[Growth]) -> dict[str, Ratio]:
+    """Time per image of the largest against that of the smallest, by kind."""
+    by_kind: dict[str, list[Growth]] = {}
+    for each in grown:
+        by_kind.setdefault(each.kind, []).append(each)
+    return {kind: ratio(own[0].samples, own[-1].samples) for kind, own in by_kind.items()}
+
+
+def data_of(name: str, images: NDArray[np.uint8] | Encoded, labels: NDArray[np.int64], count: int) -> DomainData:
+    """So many images as training sees them."""
+    return DomainData(
+        name=name,
+        images=images,
+        labels=labels,
+        train_rows=range(count),
+        test_rows=range(0),
+        mean=(127.0,) * 3,
+        std=(64.0,) * 3,
+        flip=True,
+        pad=0,
+    )
+
+
+class _Fed:
+    """A feed of one domain, round after round."""
+
+    def __init__(self, data: DomainData, rounds: int) -> None:
+        self.feed = Feed({data.name: data}, 0, CPU, torch.float32)
+        self.images, self.images_per_turn = len(data.train_rows), rounds * BATCH
+        self._rounds, self._at = rounds, 0
+        self._group: tuple[Slice, ...] = (Slice(data.name, BATCH),)
+        self._batch: Mapping[str, int] = {data.name: BATCH}
+        self.feed.plan([self._group], range(2**31), self._batch)
+
+    def next(self) -> None:
+        """A batch."""
+        self.feed.next(self._at, self._group, self._batch)
+        self._at += 1
+
+    def rounds(self) -> None:
+        """The batches of a turn."""
+        for _ in range(self._rounds):
+            self.next()
+
+
+def _begun(
+    make: Callable[[], DomainData], which: tuple[str, int], told: Callable[[str], None]
+) -> tuple[float, int | None]:
+    """Seconds to the first batch, and the memory that it took."""
+    kind, size = which
+    told(f"growth: {kind} of {size:,} images")
+    peak = Peak()
+    took = timed(lambda: _Fed(make(), 1).next(), CPU)
+    return took, peak.grown()
+
+
+def _mapped(path: Path, size: int) -> DomainData:
+    if not path.exists():
+        new_images(path, (size, SIDE, SIDE, 3))
+    return data_of("pixels", np.load(path, mmap_mode="r"), np.zeros(size, np.int64), size)
+
+
+def _repeated(store: Store, size: int) -> DomainData:
+    tar, count = next(iter(store.facts["shards"].items()))
+    shards = max(1, size // count)
+    starts = np.arange(shards + 1, dtype=np.int64) * count
+    pictures = Pictures(Shards(store.path, [tar] * shards, starts), View(height=64, width=64), 3)
+    return data_of("shards", pictures, np.zeros(shards * count, np.int64), shards * count)

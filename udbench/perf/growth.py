@@ -1,0 +1,75 @@
+"""How the time of an image grows with the number of domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from udbench.perf.contenders import Ours, steady
+from udbench.perf.step import about
+from udbench.perf.timing import Ratio, Samples, interleaved, ratio
+from udbench.plugin.contracts_data import DomainSpec
+from udbench.runs.job import Job, inputs_of
+from udbench.runs.synthetic import made_data
+
+IMAGES = 200
+CLASSES, TRAIN_IMAGES = 10, 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Growth:
+    """Rates for so many domains, the images of a round being the same number for each. `ratios` are against the
+    first."""
+
+    about: Mapping[str, Any]
+    turns: int
+    samples: Mapping[int, Samples]
+    ratios: Mapping[int, Ratio]
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            **self.about,
+            "turns": self.turns,
+            "images_per_round": IMAGES,
+            "images_per_second": {str(number): sample.rate for number, sample in self.samples.items()},
+            "seconds": {str(number): list(sample.seconds) for number, sample in self.samples.items()},
+            "ratios": {str(number): each.value for number, each in self.ratios.items()},
+            "ratio_quartiles": {str(number): [each.low, each.high] for number, each in self.ratios.items()},
+        }
+
+
+def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, told: Callable[[str], None]) -> Growth:
+    """Time rounds of 200 images shared out among so many domains like `spec`, turn by turn."""
+    tasks: dict[str, Callable[[], None]] = {}
+    for number in numbers:
+        ours = _ours(job, spec, number)
+        told(f"starting {number} domains of {IMAGES // number} rows")
+        ours.rounds(1)
+        tasks[str(number)] = _round_of(ours)
+    device = torch.device(job.config.device)
+    took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+    samples = {int(name): Samples(seconds=seconds, images=IMAGES) for name, seconds in took.items()}
+    first = samples[numbers[0]]
+    return Growth(
+        about=about(job),
+        turns=turns,
+        samples=samples,
+        ratios={number: ratio(sample, first) for number, sample in samples.items()},
+    )
+
+
+def _round_of(ours: Ours) -> Callable[[], None]:
+    return lambda: ours.rounds(1)
+
+
+def _ours(job: Job, spec: DomainSpec, number: int) -> Ours:
+    specs = {f"domain-{i}": replace(spec, name=f"domain-{i}", num_classes=CLASSES) for i in range(number)}
+    settings = job.config.settings.model_copy(update={"batch_size": IMAGES // number, "domain": {}})
+    config = job.config.model_copy(update={"domains": tuple(specs), "settings": settings})
+    job = steady(replace(job, config=config, head_settings={}))
+    inputs = inputs_of(job, {name: each.num_classes for name, each in specs.items()})
+    return Ours(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)

@@ -1,0 +1,185 @@
+"""Made images on disk, a place beside the stores where they are prepared again and again, and decoding by itself."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from udbench.data.folders import folder_domain
+from udbench.data.form import Form
+from udbench.data.image import decode, to_pixels
+from udbench.data.locations import CACHE, cache_root
+from udbench.data.shard_store import PER_SHARD, kept_form
+from udbench.data.store import Wanted, picture_sums
+from udbench.data.view import DRAWS, View
+from udbench.processes.pool import Processes
+from udbench.train.rng import draws
+
+CLASSES, DISTINCT = 4, 64
+
+
+class Tree:
+    """Class folders of made images: smooth shapes and noise. Few differ, and lie there under many names.
+
+    `size` is height and width, `suffix` "jpg" or "png". Test images fill whole shards where there are enough.
+    """
+
+    def __init__(self, root: Path, size: tuple[int, int], suffix: str, count: int) -> None:
+        self.root, self.count = root, count
+        made = [photograph(size, suffix, number) for number in range(min(DISTINCT, count))]
+        test = count // (2 * PER_SHARD) * PER_SHARD or count // 2
+        self.files = [
+            f"{root}/{'test' if i < test else 'train'}/class{i % CLASSES}/{i:07d}.{suffix}" for i in range(count)
+        ]
+        for split in ("train", "test"):
+            for number in range(CLASSES):
+                (root / split / f"class{number}").mkdir(parents=True)
+        for i, path in enumerate(self.files):
+            Path(path).write_bytes(made[i % len(made)])
+        self.domain = folder_domain(root)
+        self.facts: dict[str, Any] = {
+            "count": count,
+            "suffix": suffix,
+            "height": size[0],
+            "width": size[1],
+            "mean_bytes": round(sum(map(len, made)) / len(made)),
+        }
+
+    def wanted(self, form: Form) -> Wanted:
+        """The store of these images in a form."""
+        return Wanted(domain=self.domain, root=self.root, form=form)
+
+
+def photograph(size: tuple[int, int], suffix: str, number: int) -> bytes:
+    """A made image as a file, the same each time."""
+    height, width = size
+    stream = draws("photograph", suffix, number)
+    pixels = stream.normal(0, 8, (height, width, 3))
+    for cells, weight in ((4, 0.6), (16, 0.3), (48, 0.1)):
+        coarse = Image.fromarray(stream.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        pixels += weight * np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
+    memory = io.BytesIO()
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if suffix == "jpg":
+        image.save(memory, "JPEG", quality=92)
+    else:
+        image.save(memory, "PNG")
+    return memory.getvalue()
+
+
+class Place:
+    """A folder in the cache, and so on the disk of the stores, that is gone when the block ends.
+
+    Stores are `kept` until then, or made `anew` each time.
+    """
+
+    def __enter__(self) -> Self:
+        self._before, self._numbers = os.environ.get(CACHE), itertools.count()
+        cache_root().mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="bench-", dir=cache_root()))
+        self.kept()
+        return self
+
+    def kept(self) -> None:
+        """Stores that are prepared from now on stay, and are found again."""
+        os.environ[CACHE] = str(self.folder / "kept")
+
+    def anew(self) -> None:
+        """What is prepared from now on has never been prepared before."""
+        os.environ[CACHE] = str(self.folder / "anew" / str(next(self._numbers)))
+
+    def clear(self) -> None:
+        """Delete what was made anew."""
+        shutil.rmtree(self.folder / "anew", ignore_errors=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            del os.environ[CACHE]
+        else:
+            os.environ[CACHE] = self._before
+        shutil.rmtree(self.folder)
+
+
+# few enough that all processes end at about the same time, enough that handing them out takes none
+AT_ONCE = 32
+
+
+File = TypeVar("File")
+
+
+def alone(processes: Processes, work: Callable[[Sequence[File]], None], files: Sequence[File]) -> None:
+    """Do some work on all files in these processes."""
+    some = [files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)]
+    for _ in processes(work, some, lost="the figures are lost"):
+        pass
+
+
+def resizing(height: int, width: int) -> Callable[[Sequence[str]], None]:
+    """Decode files and resize them, as for a store of pixels."""
+    return functools.partial(_resize, height, width)
+
+
+def bare(height: int, width: int) -> Callable[[Sequence[str]], None]:
+    """The same as Pillow does it where nobody checks what is opened, turned or transparent."""
+    return functools.partial(_bare, height, width)
+
+
+def decoding(files: Sequence[str]) -> None:
+    """Decode files, as for shards of files: that each can be decoded is what such a store promises."""
+    for path in files:
+        decode(_read(path), 3)
+
+
+def counting(files: Sequence[tuple[str, bool]]) -> None:
+    """The same, and count the pixels of those that are trained on, for their mean and deviation."""
+    for path, trained_on in files:
+        image = decode(_read(path), 3)
+        if trained_on:
+            picture_sums(image)
+
+
+def encoding(form: Form) -> Callable[[Sequence[str]], None]:
+    """Decode files, resize them and encode them anew, as for shards of jpeg."""
+    return functools.partial(_encode, form)
+
+
+def windows(view: View) -> Callable[[Sequence[tuple[str, Sequence[float]]]], None]:
+    """Decode files and cut a window that is drawn for each, as for a round of training."""
+    return functools.partial(_window, view)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (in half the time)
+        return file.read()
+
+
+def _resize(height: int, width: int, files: Sequence[str]) -> None:
+    for path in files:
+        to_pixels(_read(path), 3, height, width)
+
+
+def _bare(height: int, width: int, files: Sequence[str]) -> None:
+    for path in files:
+        with Image.open(io.BytesIO(_read(path))) as image:
+            np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _encode(form: Form, files: Sequence[str]) -> None:
+    for path in files:
+        kept_form(_read(path), 3, form)
+
+
+def _window(view: View, files: Sequence[tuple[str, Sequence[float]]]) -> None:
+    for path, draw in files:
+        assert len(draw) == DRAWS
+        view.pixels(_read(path), 3, draw)

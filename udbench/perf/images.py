@@ -1,0 +1,299 @@
+"""How fast images are prepared and fed, against decoding alone in as many processes: one interleaved run."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+
+from udbench.data.form import Form
+from udbench.data.prepare import prepare, prepare_in
+from udbench.data.shard_store import PER_SHARD
+from udbench.data.shards import Pictures
+from udbench.data.store import Store
+from udbench.data.view import DRAWS, View
+from udbench.errors import BadSetting
+from udbench.machine import core_seconds, usable_cores
+from udbench.perf import image_files
+from udbench.perf.feeds import Growth, data_of, grow, growth_ratios
+from udbench.perf.image_files import Place, Tree
+from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of
+from udbench.processes.pool import Processes, in_processes
+from udbench.train.input.feed import Feed
+from udbench.train.input.loader import Loader, Views
+from udbench.train.rng import draws
+from udbench.train.route import Slice
+
+PIXELS = Form(height=64, width=64)
+FILES = Form(height=64, width=64, storage="files")
+JPEG = Form(height=64, width=64, storage="jpeg", resize=256)
+VIEW = View(height=224, width=224, resize=256, stretch=0.1)
+BATCH, FEWEST = 64, 16
+SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
+PAIRS = {
+    "prepare/decode": ("prepare", "decode"),
+    "prepare/decode, small": ("prepare, small", "decode, small"),
+    "prepare/decode, with starting": ("prepare, with starting", "decode, with starting"),
+    "files/decode": ("files", "decode alone"),
+    "files/decode and count": ("files", "decode and count"),
+    "jpeg/decode": ("jpeg", "decode and encode"),
+    "loader/decode": ("loader", "window"),
+    "shard-feed/decode": ("shard-feed", "window"),
+    "decode/pillow": ("decode", "pillow"),
+    "decode/pillow, small": ("decode, small", "pillow, small"),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImagesReport:
+    """What was timed, on the same files and in as many processes.
+
+    Photographs: `decode` is decoding and resizing to 64x64, `prepare` a store of that; `decode alone`, and with the
+    pixels counted for mean and deviation, are what `files` cannot do without, `decode and encode` what `jpeg` cannot;
+    `window` is decoding and cutting 224x224 for a round, `loader` the same as the training process gets it,
+    `shard-feed` as the network does, whitened. "Small" is a tree of PNGs. `pillow` decodes and resizes without any
+    check. Processes are there beforehand, but "with starting"; `starting` is how long that takes. `core_ratios` are of
+    the time of cores, the parent's included: on a machine that others use, too, they say more. `growth_ratios` are
+    time per image, of the largest feed of a kind against the smallest.
+    """
+
+    about: Mapping[str, Any]
+    turns: int
+    workers: int
+    images: Mapping[str, Mapping[str, Any]]
+    samples: Mapping[str, Samples]
+    starting: Samples
+    ratios: Mapping[str, Ratio]
+    core_ratios: Mapping[str, Ratio]
+    growth: Sequence[Growth]
+    growth_ratios: Mapping[str, Ratio]
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
+        ratios = {
+            **self.ratios,
+            **{f"{name}, core time": each for name, each in self.core_ratios.items()},
+            **{f"growth of {name}": each for name, each in self.growth_ratios.items()},
+        }
+        return {
+            **self.about,
+            "turns": self.turns,
+            "workers": self.workers,
+            "images": {name: dict(facts) for name, facts in self.images.items()},
+            "images_per_second": {name: sample.rate for name, sample in self.samples.items()},
+            "seconds": {name: list(sample.seconds) for name, sample in self.samples.items()},
+            "starting_seconds": self.starting.median,
+            "ratios": {name: each.value for name, each in ratios.items()},
+            "ratio_quartiles": {name: [each.low, each.high] for name, each in ratios.items()},
+            "growth": [each.document() for each in self.growth],
+        }
+
+
+def measure(
+    *,
+    turns: int,
+    workers: int,
+    images: int | None = None,
+    small: int | None = None,
+    growth: Sequence[int] = SIZES,
+    device: str = "cpu",
+    told: Callable[[str], None],
+) -> ImagesReport:
+    """Time preparing and feeding of made images. Writes to a folder of its own in the cache, which is gone afterwards.
+
+    `images`: photographs, JPEGs of 500x375 (left out: a whole shard for each process, which is what one process makes
+    at a time). `small`: PNGs of 64x64 (left out: four times as many). `growth`: numbers of images that are fed, on the
+    CPU, from small to large; none if empty. `device` is where the shard feed brings its batches. `told` hears what is
+    going on. Raises BadSetting for numbers that are too small.
+    """
+    images = PER_SHARD * workers if images is None else images
+    small = 4 * images if small is None else small
+    for name, value, least in (
+        ("turns", turns, 1),
+        ("workers", workers, 1),
+        ("images", images, FEWEST),
+        ("small", small, FEWEST),
+        ("growth", min(growth, default=1), 1),
+    ):
+        if value < least:
+            raise BadSetting(f"{name}={value}: there must be at least {least}")
+    with Place() as place, in_processes(workers) as processes:
+        told(f"making {images:,} photographs and {small:,} small images")
+        photos = Tree(place.folder / "photos", (375, 500), "jpg", images)
+        icons = Tree(place.folder / "icons", (64, 64), "png", small)
+        told("starting the processes")
+        feeding = _Feeding(photos, prepare_in(processes, [photos.wanted(FILES)])[0], workers, torch.device(device))
+        with contextlib.closing(feeding):
+            contest = _Contest(photos, icons, feeding, place, processes, workers)
+            samples, core_ratios = contest.run(turns, told)
+        grown: list[Growth] = []
+        if growth:
+            place.kept()
+            grown = grow(prepare_in(processes, [icons.wanted(FILES)])[0], growth, place.folder, turns, told)
+    return ImagesReport(
+        about=_about(device),
+        turns=turns,
+        workers=workers,
+        images={"photographs": photos.facts, "small": icons.facts},
+        samples={name: each for name, each in samples.items() if name != "starting"},
+        starting=samples["starting"],
+        ratios={name: ratio(samples[one], samples[other]) for name, (one, other) in PAIRS.items()},
+        core_ratios=core_ratios,
+        growth=grown,
+        growth_ratios=growth_ratios(grown),
+    )
+
+
+class _Feeding:
+    """Rounds of windows of a store's training images, as often as wanted, and the same images as files."""
+
+    def __init__(self, photos: Tree, store: Store, workers: int, device: torch.device) -> None:
+        name, pictures = "photographs", Pictures(store.shards, VIEW, 3)
+        batch = min(BATCH, store.num_train)
+        self.device = device
+        self._rounds, self._at = store.num_train // batch, 0
+        self._group, self._batch = (Slice(name, batch),), {name: batch}
+        data = data_of(name, pictures, store.labels, store.num_train)
+        self._feed = Feed({name: data}, 0, device, torch.float32, workers)
+        self._loader = Loader({name: pictures}, workers, pin=device.type == "cuda")
+        rows = draws("rows").permutation(store.num_train)[: self._rounds * batch]
+        windows = draws("windows").random((len(rows), DRAWS))
+        self._views = [
+            Views(name, rows[start : start + batch], windows[start : start + batch])
+            for start in range(0, len(rows), batch)
+        ]
+        self.files = [
+            (f"{photos.root}/{store.names[row]}", window)
+            for row, window in zip(rows.tolist(), windows.tolist(), strict=True)
+        ]
+
+    def decoded(self) -> None:
+        """The views as the training process gets them."""
+        self._loader.expect(self._views)
+        for views in self._views:
+            self._loader.take(views)
+
+    def fed(self) -> None:
+        """The batches as the network gets them."""
+        rounds = range(self._at, self._at + self._rounds)
+        self._feed.plan([self._group], rounds, self._batch)
+        for round in rounds:
+            self._feed.next(round, self._group, self._batch)
+        self._at = rounds.stop
+
+    def close(self) -> None:
+        """End the processes."""
+        self._feed.close()
+        self._loader.close()
+
+
+class _Contest:
+    """What is timed, by name, each with the number of its images."""
+
+    def __init__(
+        self, photos: Tree, icons: Tree, feeding: _Feeding, place: Place, processes: Processes, workers: int
+    ) -> None:
+        self.place, self.device, self.workers = place, feeding.device, workers
+        self._processes = processes
+        resizing, bare = (
+            image_files.resizing(PIXELS.height, PIXELS.width),
+            image_files.bare(PIXELS.height, PIXELS.width),
+        )
+        trained_on = [(path, path.startswith(f"{photos.root}/train/")) for path in photos.files]
+        some = photos.files[: workers * image_files.AT_ONCE]
+        self.tasks: dict[str, tuple[Callable[[], None], int]] = {
+            "decode": self._alone(resizing, photos.files),
+            "prepare": self._prepared(photos, PIXELS),
+            "pillow": self._alone(bare, photos.files),
+            "decode, small": self._alone(resizing, icons.files),
+            "prepare, small": self._prepared(icons, PIXELS),
+            "pillow, small": self._alone(bare, icons.files),
+            "decode alone": self._alone(image_files.decoding, photos.files),
+            "decode and count": self._alone(image_files.counting, trained_on),
+            "files": self._prepared(photos, FILES),
+            "decode and encode": self._alone(image_files.encoding(JPEG), photos.files),
+            "jpeg": self._prepared(photos, JPEG),
+            "window": self._alone(image_files.windows(VIEW), feeding.files),
+            "loader": (feeding.decoded, len(feeding.files)),
+            "shard-feed": (feeding.fed, len(feeding.files)),
+            "starting": self._alone(resizing, some, started=False),
+            "decode, with starting": self._alone(resizing, photos.files, started=False),
+            "prepare, with starting": self._prepared(photos, PIXELS, started=False),
+        }
+
+    def run(self, turns: int, told: Callable[[str], None]) -> tuple[dict[str, Samples], dict[str, Ratio]]:
+        """The seconds of all, turn by turn, and how the time of cores compares."""
+        for name in ("decode", "window", "loader", "shard-feed"):
+            self.tasks[name][0]()
+        cores: dict[str, list[float | None]] = {name: [] for name in self.tasks}
+
+        def watched(name: str) -> Callable[[], None]:
+            def task() -> None:
+                before = core_seconds()
+                self.tasks[name][0]()
+                after = core_seconds()
+                cores[name].append(None if before is None or after is None else after - before)
+
+            return task
+
+        def turned(turn: int) -> None:
+            self.place.clear()
+            told(f"turn {turn + 1} of {turns}")
+
+        took = interleaved({name: watched(name) for name in self.tasks}, turns, self.device, turned)
+        samples = {name: Samples(seconds=seconds, images=self.tasks[name][1]) for name, seconds in took.items()}
+        return samples, _core_ratios(cores)
+
+    def _alone(
+        self, work: Callable[[Sequence[Any]], None], files: Sequence[Any], *, started: bool = True
+    ) -> tuple[Callable[[], None], int]:
+        def task() -> None:
+            with self._in(started) as processes:
+                image_files.alone(processes, work, files)
+
+        return task, len(files)
+
+    def _prepared(self, tree: Tree, form: Form, *, started: bool = True) -> tuple[Callable[[], None], int]:
+        def task() -> None:
+            self.place.anew()
+            if started:
+                prepare_in(self._processes, [tree.wanted(form)])
+            else:
+                prepare([tree.wanted(form)], workers=self.workers)
+
+        return task, tree.count
+
+    def _in(self, started: bool) -> contextlib.AbstractContextManager[Processes]:
+        return contextlib.nullcontext(self._processes) if started else in_processes(self.workers)
+
+
+def _core_ratios(cores: Mapping[str, Sequence[float | None]]) -> dict[str, Ratio]:
+    """How much of the cores' time the bare work takes of that of the whole, where the system tells."""
+    found: dict[str, Ratio] = {}
+    for name, (one, other) in PAIRS.items():
+        values = [b / a for a, b in zip(cores[one], cores[other], strict=True) if a and b]
+        if values:
+            found[name] = ratio_of(values)
+    return found
+
+
+def _about(device: str) -> dict[str, Any]:
+    return {
+        "device": device,
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "udbench": version("udbench"),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "python": platform.python_version(),
+        },
+    }

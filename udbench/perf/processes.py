@@ -1,0 +1,319 @@
+"""Several processes beside one, turn by turn on the same machine, and beside what was predicted for each."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from udbench.errors import BadSetting
+from udbench.machine import Peak
+from udbench.perf.calibrate import Measured, Remade, Seats, seats
+from udbench.perf.contenders import Ours, steady
+from udbench.perf.cost_model import Prediction, Work, predict
+from udbench.perf.rates import Rates
+from udbench.perf.step import about
+from udbench.perf.timing import Ratio, Samples, ratio, ratio_of, wait
+from udbench.perf.workload import check_shared, count
+from udbench.perf.world import World, meet
+from udbench.plugin.contracts_data import DomainSpec
+from udbench.runs.job import Job, inputs_of
+from udbench.runs.synthetic import made_data
+from udbench.train.optim import make_optimizer, set_learning_rate
+from udbench.train.parallel.comm import Comm
+from udbench.train.precision import choose_device
+from udbench.train.schedule import deal
+
+PARTS = ("compute", "wait", "reduce", "update")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldReport:
+    """A world's rounds and what was predicted for them. Shares of a round, each the median over turns with quartiles:
+    `reduce`, `idle` (waiting for the slowest before the reduce) on average and of the process that waits longest.
+
+    `memory`: the most bytes of each process beyond those that it held before its network was built; None where no
+    system tells. Python and torch with all their libraries were there before.
+    """
+
+    seat: Seats
+    samples: Samples
+    seconds: Mapping[str, float]
+    reduce: Ratio
+    idle: Ratio
+    idle_worst: Ratio
+    memory: tuple[int | None, ...]
+    prediction: Prediction
+    rates: Rates
+
+    @property
+    def most_memory(self) -> int | None:
+        """That of the process that took most."""
+        told = [each for each in self.memory if each is not None]
+        return max(told) if len(told) == len(self.memory) else None
+
+    @property
+    def predicted_memory(self) -> tuple[int, ...]:
+        """What each process was predicted to take. The images that are made here are a batch, and are not counted."""
+        return tuple(part.memory.training for part in self.prediction.parts)
+
+    def document(self, rounds: int) -> dict[str, Any]:
+        """As plain JSON values. `seconds` are of a turn of so many rounds, `parts` of one round, waiting left out;
+        `memory_bytes` are of each process."""
+        predicted, most = self.prediction, self.most_memory
+        return {
+            "processes": self.seat.processes,
+            "threads": self.seat.threads,
+            "images_per_second": self.samples.rate,
+            "seconds": list(self.samples.seconds),
+            "parts": dict(self.seconds),
+            "reduce_share": _document(self.reduce),
+            "idle_share": {"mean": _document(self.idle), "worst": _document(self.idle_worst)},
+            "memory_bytes": list(self.memory),
+            "predicted": {
+                "images_per_second": predicted.rate,
+                "seconds": predicted.seconds,
+                "compute_seconds": predicted.compute,
+                "reduce_seconds": predicted.reduce,
+                "update_seconds": predicted.update,
+                "reduce_share": predicted.reduce / predicted.seconds,
+                "idle_share": {"mean": predicted.idle_mean, "worst": predicted.idle_worst},
+                "memory_bytes": list(self.predicted_memory),
+                "rates": {
+                    **self.rates.compute.model_dump(),
+                    **(self.rates.link.model_dump() if self.rates.link else {}),
+                    "at_once": self.rates.at_once,
+                },
+            },
+            "measured_over_predicted": self.samples.median / rounds / predicted.seconds,
+            "memory_over_predicted": None if most is None else most / max(self.predicted_memory),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessesReport:
+    """What was timed. `ratios` are of images a second within a turn."""
+
+    about: Mapping[str, Any]
+    turns: int
+    rounds: int
+    images_per_round: int
+    worlds: Mapping[str, WorldReport]
+    ratios: Mapping[str, Ratio]
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
+        return {
+            **self.about,
+            "turns": self.turns,
+            "rounds_per_turn": self.rounds,
+            "images_per_round": self.images_per_round,
+            "worlds": {name: world.document(self.rounds) for name, world in self.worlds.items()},
+            "ratios": {name: each.value for name, each in self.ratios.items()},
+            "ratio_quartiles": {name: [each.low, each.high] for name, each in self.ratios.items()},
+        }
+
+
+def parse_worlds(words: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Processes and threads of each from words such as "2x1". Raises BadSetting."""
+    worlds: dict[str, tuple[int, int]] = {}
+    for word in words:
+        match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", word)
+        if match is None:
+            raise BadSetting(
+                f"--worlds: '{word}' is not PROCESSESxTHREADS; name worlds such as 2x1 (two processes of one thread)"
+            )
+        worlds[word] = int(match[1]), int(match[2])
+    if not worlds:
+        raise BadSetting("--worlds: none is named; name worlds such as 2x1,1x2")
+    return worlds
+
+
+def measure(
+    job: Job,
+    specs: Mapping[str, DomainSpec],
+    worlds: Mapping[str, tuple[int, int]],
+    *,
+    turns: int,
+    rounds: int,
+    remake: Remade,
+    told: Callable[[str], None],
+) -> ProcessesReport:
+    """Time a job's rounds on made images in worlds of so many processes and threads. Reads no data, writes nothing.
+
+    All worlds stay until the end, and run one after another in every turn. What is predicted for them comes from rates
+    that are measured here before. `remake` makes the job in another process. Raises BadSetting for a job that several
+    processes cannot share.
+    """
+    check_shared(job)
+    work = count(job, specs)
+    device = job.config.device
+    placed = {name: seats(processes, device, threads) for name, (processes, threads) in worlds.items()}
+    for seat in placed.values():
+        deal(work.rows, work.operations, seat.processes)
+    here = Measured(job, specs, remake, anew=True, keep=False, told=told)
+    rates = {name: here.rates(seat, work) for name, seat in placed.items()}
+    with ExitStack() as stack:
+        there: dict[str, World] = {}
+        for name, seat in placed.items():
+            told(f"starting {name}: {seat.processes} processes of {seat.threads} threads")
+            there[name] = stack.enter_context(
+                World(seat.processes, seat.threads, device, Contender, remake, specs, work)
+            )
+            there[name].ask("rounds", rounds)
+        seconds, parts = _turns(there, turns, rounds, told)
+        memory = {name: tuple(world.ask("grown")) for name, world in there.items()}
+    images = sum(work.rows.values())
+    samples = {name: Samples(seconds=tuple(took), images=images * rounds) for name, took in seconds.items()}
+    return ProcessesReport(
+        about=about(job),
+        turns=turns,
+        rounds=rounds,
+        images_per_round=images,
+        worlds={
+            name: _report(
+                seat,
+                samples[name],
+                parts[name],
+                memory[name],
+                predict(work, rates[name], seat.processes),
+                rates[name],
+            )
+            for name, seat in placed.items()
+        },
+        ratios={
+            f"{one}/{other}": ratio(samples[one], samples[other])
+            for i, one in enumerate(samples)
+            for other in list(samples)[i + 1 :]
+        },
+    )
+
+
+class Contender:
+    """In a process of a world: its part of the rounds of a job, through the same loop as a run's."""
+
+    def __init__(self, comm: Comm, remake: Remade, specs: Mapping[str, DomainSpec], work: Work) -> None:
+        job = remake()
+        job = replace(job, config=job.config.model_copy(update={"device": str(choose_device(job.config.device))}))
+        job = steady(job)
+        inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
+        data = made_data(job, specs)
+        self.comm = comm
+        device = torch.device(job.config.device)
+        _load_torch(job, device)
+        self.peak = Peak(device)
+        self.ours = Ours(job, inputs, data, job.config.group, comm=comm, costs=work.operations)
+
+    def rounds(self, number: int) -> float:
+        """The seconds of so many rounds, from when all processes were there."""
+        meet(self.comm)
+        began = time.perf_counter()
+        self.ours.rounds(number)
+        wait(self.ours.device)
+        return time.perf_counter() - began
+
+    def grown(self) -> int | None:
+        """The most bytes of this process beyond those before its network was built, with what a checkpoint brings."""
+        self.comm.come_home(self.ours.model, self.ours.optimizer)
+        return self.peak.grown()
+
+    def parts(self) -> dict[str, float]:
+        """The seconds of each part of a round in this process.
+
+        compute: feed, forwards and backwards. wait: until the slowest has done its own. reduce: gradients to means
+        over all processes, and the shared moments' update. update: the optimizer.
+        """
+        ours, step = self.ours, self.ours.step
+        ours.model.train()
+        set_learning_rate(ours.optimizer, ours.job.config.settings, 0)
+        meet(self.comm)
+        marks = [time.perf_counter()]
+
+        def mark() -> None:
+            wait(ours.device)
+            marks.append(time.perf_counter())
+
+        losses: dict[str, Any] = {}
+        for group in ours.schedule.groups:
+            images, labels = ours.feed.next(ours.at, group, step.batch)
+            total, means = step.forward(images, labels, group, ours.at)
+            step.backward(total)
+            losses.update(means)
+        mark()
+        meet(self.comm)
+        mark()
+        step.finish(losses)
+        mark()
+        ours.optimizer.step()
+        ours.optimizer.zero_grad(set_to_none=True)
+        mark()
+        ours.at += 1
+        return {name: after - before for name, (before, after) in zip(PARTS, pairwise(marks), strict=True)}
+
+
+def _load_torch(job: Job, device: torch.device) -> None:
+    """A step of the smallest network, so that what torch loads at the first step of any is there already."""
+    tiny = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.AdaptiveAvgPool2d(1))
+    tiny.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = make_optimizer(tiny, job.config.settings)
+    tiny(torch.zeros(2, 3, 8, 8, device=device)).sum().backward()
+    optimizer.step()
+    wait(device)
+
+
+def _turns(
+    worlds: Mapping[str, World], turns: int, rounds: int, told: Callable[[str], None]
+) -> tuple[dict[str, list[float]], dict[str, list[list[dict[str, float]]]]]:
+    """The seconds of each world's rounds in every turn, and the parts of one more round in each of its processes.
+
+    Every other turn goes backwards, so that none always follows the same neighbour.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in worlds}
+    parts: dict[str, list[list[dict[str, float]]]] = {name: [] for name in worlds}
+    for turn in range(turns):
+        told(f"turn {turn + 1} of {turns}")
+        for name in list(worlds)[:: -1 if turn % 2 else 1]:
+            seconds[name].append(max(worlds[name].ask("rounds", rounds)))
+            parts[name].append(worlds[name].ask("parts"))
+    return seconds, parts
+
+
+def _report(
+    seat: Seats,
+    samples: Samples,
+    turns: Sequence[Sequence[Mapping[str, float]]],
+    memory: tuple[int | None, ...],
+    prediction: Prediction,
+    rates: Rates,
+) -> WorldReport:
+    wholes = [max(sum(each.values()) for each in turn) for turn in turns]
+
+    def share(part: str, over: Callable[[list[float]], float]) -> Ratio:
+        return ratio_of([over([e[part] for e in turn]) / whole for turn, whole in zip(turns, wholes, strict=True)])
+
+    return WorldReport(
+        seat=seat,
+        samples=samples,
+        seconds={
+            part: statistics.median(max(each[part] for each in turn) for turn in turns)
+            for part in PARTS
+            if part != "wait"
+        },
+        reduce=share("reduce", statistics.fmean),
+        idle=share("wait", statistics.fmean),
+        idle_worst=share("wait", max),
+        memory=memory,
+        prediction=prediction,
+        rates=rates,
+    )
+
+
+def _document(each: Ratio) -> dict[str, float]:
+    return {"value": each.value, "low": each.low, "high": each.high}

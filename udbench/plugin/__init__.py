@@ -1,0 +1,1 @@
+"""The way in for plugins. Read in this order: contracts, hookspecs, registry, loader, builtin."""

@@ -1,0 +1,74 @@
+"""What the core itself brings, through the same hooks as anyone's plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from udbench.plugin.contracts_run import Launcher, Recipe, Score
+from udbench.plugin.hookspecs import hookimpl
+
+SHORT = {"rounds": 400, "batch_size": 16, "image_size": 32, "pad": 4, "lr": 0.1}
+
+
+@hookimpl
+def udbench_recipes() -> list[Recipe]:
+    return [
+        Recipe(
+            name="short",
+            summary="a few minutes of training at 32 px, for trying things out",
+            settings=SHORT,
+        ),
+        Recipe(
+            name="add-domain",
+            summary="domains added to a trained network (--from RUN) by what they own alone; the others stay",
+            settings={"train": "private"},
+            continues=True,
+        ),
+        Recipe(
+            name="leave-one-out",
+            summary="as short: all domains but the last train the network, then the last what it owns, on it frozen",
+            settings={**SHORT, "phases": ({"domains": "but-last"}, {"domains": "last", "train": "private"})},
+        ),
+        Recipe(
+            name="domain-after-domain",
+            summary="as short: the first domain trains the network, then each other one what it owns, on it frozen",
+            settings={
+                **SHORT,
+                "phases": ({"domains": "first"}, {"domains": "rest", "train": "private", "each": True}),
+            },
+        ),
+    ]
+
+
+@hookimpl
+def udbench_scores() -> list[Score]:
+    definition = (
+        "The mean over domains of the part of a domain's test images whose most probable class is not their label, in "
+        "percent. Each domain weighs the same, whatever its number of images. Source: Bilen and Vedaldi 2017."
+    )
+    summary = "the mean of the domains' top-1 errors"
+    return [Score(name="mean-error", compute=mean_error, summary=summary, definition=definition)]
+
+
+@hookimpl
+def udbench_launchers() -> list[Launcher]:
+    from udbench.launching import local, torchrun
+
+    return [
+        Launcher(
+            name="local",
+            start=local.start,
+            settings=local.LocalSettings,
+            summary="runs side by side on this machine, as many as its cores hold",
+        ),
+        Launcher(
+            name="torchrun",
+            start=torchrun.start,
+            summary="one run after another on this machine, each on --processes N",
+        ),
+    ]
+
+
+def mean_error(errors: Mapping[str, float]) -> float:
+    """The mean of the domains' errors, each weighing the same whatever its number of images."""
+    return sum(errors.values()) / len(errors)

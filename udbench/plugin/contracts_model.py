@@ -1,0 +1,116 @@
+"""The contracts of a method: an architecture, and an adapter that makes parts of it each domain's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import Tensor, nn
+
+    from udbench.train.surgery import Surgeon
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes.
+
+    `head` is what the domain asks of its head: an instance of the architecture's `head_settings`, or None for
+    its defaults.
+    """
+
+    height: int
+    width: int
+    channels: int
+    num_classes: int
+    head: Any = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One block of the trunk that is shared or private as a whole.
+
+    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers belongs to
+    exactly one stage: the stem to the first, the last norm to the last.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """A network in parts.
+
+    `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
+    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes). `begin()`
+    brings the trunk to weights that are not drawn, such as pretrained ones; it is called for a new training alone, so
+    that a trained network is used without them.
+    """
+
+    trunk: nn.Module
+    stages: tuple[Stage, ...]
+    head: Callable[[Input, tuple[int, ...]], nn.Module]
+    begin: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture:
+    """A network under one name, or a family of networks under one prefix.
+
+    `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
+    whose fields are `--set arch.KEY=VALUE`, or None; `head_settings` likewise one for the head of each domain,
+    `--set domain.NAME.head.KEY=VALUE`.
+
+    A name that ends in "/*" is a family's. Its `names()` says what can stand in the star's place, `member(rest)` makes
+    the architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
+    of "resnet18". Both are called only when something below the prefix is asked for, so they may import what is slow.
+    `example` is one of the names, of a small network: messages name it and `udbench check` tries it. A family's
+    own `build` is never called.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Input], Any], Network]
+    settings: type[BaseModel] | None = None
+    head_settings: type[BaseModel] | None = None
+    summary: str = ""
+    citation: str = ""
+    member: Callable[[str], Architecture] | None = None
+    names: Callable[[], Iterable[str]] | None = None
+    example: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treatment:
+    """How a parameter is trained and stored, where that is not as all others are.
+
+    A module of an adapter says so for its own parameters: `treatments = {"scores": Treatment(lr=10, bits=1)}`.
+    `lr` is a factor of the recipe's rate, `weight_decay` stands instead of the recipe's, and `bits` is what one number
+    takes once trained: 1 for a mask that is trained by real numbers. A buffer that must be stored can be named too.
+    """
+
+    lr: float = 1.0
+    weight_decay: float | None = None
+    bits: float = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adapter:
+    """A method: surgery on a network's shared stages.
+
+    `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose
+    fields are `--set adapter.KEY=VALUE`, or None. `evaluation` is "batch" where test images are normalised
+    with the moments of their test batch, so that the recipe's `eval_batch_size` is part of the method.
+    `penalty(trunk, domain, settings)`, a number, is added to a domain's loss in training: of what the domain owns,
+    nothing else, since it moves by its own loss alone.
+    """
+
+    name: str
+    attach: Callable[[Surgeon, Any], None]
+    settings: type[BaseModel] | None = None
+    evaluation: Literal["running", "batch"] = "running"
+    penalty: Callable[[nn.Module, str, Any], Tensor] | None = None
+    summary: str = ""
+    citation: str = ""

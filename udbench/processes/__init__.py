@@ -1,0 +1,1 @@
+"""Work in other processes, none of which outlives its parent."""

@@ -1,0 +1,123 @@
+"""What a run would take, said before it is begun."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from udbench.plugin.contracts_data import DomainSpec
+from udbench.runs.job import Job, build, inputs_of
+from udbench.runs.rounds import schedule_of
+from udbench.runs.synthetic import made_data
+from udbench.train.freezing import Trainable
+from udbench.train.graphs import WARM
+from udbench.train.input.feed import Feed
+from udbench.train.model import count_flops, count_parameters
+from udbench.train.norm.norms import forget_round
+from udbench.train.optim import make_optimizer, set_learning_rate
+from udbench.train.phases import legs_of
+from udbench.train.precision import parameter_dtype
+from udbench.train.schedule import Group
+from udbench.train.step import Step
+
+if TYPE_CHECKING:
+    from udbench.config import RecipeSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Figures of a run. Bytes of `model_bytes` are parameters, and gradients and optimizer state of what is trained;
+    of `store_bytes` the images that are kept as pixels. `seconds` is an estimate of the training time from a few
+    timed rounds of each leg, with made images, which are not decoded. `images_per_round` and `forwards` are those of
+    the largest round."""
+
+    shared: int
+    private: Mapping[str, int]
+    flops: float
+    model_bytes: int
+    store_bytes: int
+    forwards: int
+    images_per_round: int
+    rounds: int
+    epochs: Mapping[str, float]
+    timed_rounds: int
+    seconds: float
+    images_per_second: float
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return asdict(self)
+
+
+def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Plan:
+    """Build the network and time a few rounds of each leg on made images. Reads no data and writes nothing."""
+    settings, config = job.config.settings, job.config
+    inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
+    model = build(job, inputs)
+    count, flops = count_parameters(model), count_flops(model)
+    feed = Feed(made_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    legs, trainable = legs_of(settings, config.domains, config.old_domains), Trainable(model)
+    seconds, trained, forwards = 0.0, 0, 0
+    took: dict[tuple[tuple[str, ...], str], float] = {}
+    for leg in legs:
+        trainable.set(leg.train)
+        groups = schedule_of(job, model, leg, None, 0).groups
+        if (kind := (leg.domains, leg.train)) not in took:
+            step = Step(model, feed, settings, config.precision, compiled=config.compile, graphs=config.cuda_graphs)
+            before = WARM + 1 if config.cuda_graphs else 1
+            took[kind] = _round(step, groups, settings, timed_rounds, before)
+        seconds += leg.rounds * took[kind]
+        trained = max(trained, sum(p.numel() for p in model.parameters() if p.requires_grad))
+        forwards = max(forwards, len(groups))
+    images = sum(leg.rounds * settings.batch_of(name) for leg in legs for name in leg.domains)
+    numbers = count.shared + sum(count.private.values())
+    copies = 2 if settings.optimizer == "sgd" else 3
+    sizes = {name: settings.size_of(name) for name in specs}
+    return Plan(
+        shared=count.shared,
+        private=count.private,
+        flops=flops,
+        model_bytes=(numbers + copies * trained) * next(model.parameters()).element_size(),
+        store_bytes=sum(
+            (spec.num_train + spec.num_test) * sizes[name][0] * sizes[name][1] * spec.channels
+            for name, spec in specs.items()
+            if settings.storage_of(name) == "pixels"
+        ),
+        forwards=forwards,
+        images_per_round=max(sum(settings.batch_of(name) for name in leg.domains) for leg in legs),
+        rounds=legs[-1].stop,
+        epochs={
+            name: sum(leg.rounds for leg in legs if name in leg.domains) * settings.batch_of(name) / spec.num_train
+            for name, spec in specs.items()
+            if spec.num_train
+        },
+        timed_rounds=timed_rounds,
+        seconds=seconds,
+        images_per_second=images / seconds,
+    )
+
+
+def _round(step: Step, groups: Sequence[Group], settings: RecipeSettings, number: int, before: int) -> float:
+    """The seconds of a round, the median of so many behind those with which it begins."""
+    optimizer = make_optimizer(step.model, settings)
+    step.model.train()
+    took = [_timed(step, optimizer, round, groups, settings) for round in range(before + number)]
+    forget_round(step.model)
+    return float(np.median(took[before:]))
+
+
+def _timed(
+    step: Step, optimizer: torch.optim.Optimizer, round: int, groups: Sequence[Group], settings: RecipeSettings
+) -> float:
+    began = time.perf_counter()
+    set_learning_rate(optimizer, settings, round)
+    losses = step.gradients(round, groups)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).tolist()
+    return time.perf_counter() - began

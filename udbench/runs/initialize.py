@@ -1,0 +1,180 @@
+"""Where a network begins that is not drawn: with another run's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from udbench.config import RunConfig
+from udbench.data.store import hash_file
+from udbench.errors import BadData, BadSetting
+from udbench.export.extract import plain_trunk
+from udbench.results import read_result
+from udbench.runs.inference import load, read_domains
+from udbench.runs.job import Job
+from udbench.train.checkpoint import check_loaded
+from udbench.train.input.feed import Feed
+from udbench.train.model import UniversalModel
+from udbench.train.norm.norms import recalibrate
+from udbench.train.ownership import Owned, owned_names
+from udbench.train.precision import computing
+from udbench.train.route import Slice
+
+SETTLING_ROUNDS = 20
+
+
+def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
+    """What a job's trunk begins with where it is another run's. Raises BadData and BadSetting, as `trunk_of`."""
+    if job.source_job is None:
+        return None
+    assert job.source is not None and job.config.origin is not None
+    check_weights(job.source, job.config.origin.weights_sha256)
+    return trunk_of(job.source_job, job.source)
+
+
+def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
+    """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs.
+
+    Raises BadData: weights that are missing, damaged, changed or another network's; BadSetting where a transfer has
+    nothing to train.
+    """
+    config = job.config
+    if config.transfer is None and config.origin is None:
+        return
+    assert job.source is not None
+    new = [name for name in config.domains if name not in config.old_domains]
+    if config.transfer is not None:
+        bring_over(model, job.source, config.transfer.weights_sha256, config.transfer.domains, new)
+        _check_transfer(model, config)
+    elif config.origin is not None and config.origin.kept:
+        bring_over(model, job.source, config.origin.weights_sha256, config.origin.domains, new)
+    batch = {name: config.settings.batch_of(name) for name in model.domains}
+    for name in new:
+        settle_moments(model, feed, name, batch, config.precision)
+
+
+def check_weights(source: Path, sha256: str) -> None:
+    """Raises BadData where a run's weights are gone, or are not those that its record names by their sha256."""
+    weights = _weights(source)
+    if hash_file(weights) != sha256:
+        raise BadData(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
+
+
+def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[str], new: Sequence[str]) -> None:
+    """Bring a run's weights to a network of the same method.
+
+    What all domains shared, and all that the `old` domains own in this network, is taken as it is. What a `new` domain
+    owns of the trunk begins as the mean over the old ones; its head stays as it was drawn. Raises BadData: weights
+    that are missing, damaged, changed or another network's.
+    """
+    weights = _weights(source)
+    try:
+        found = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise BadData(f"{weights} is damaged: {error}") from None
+    means = {
+        f"{path}.{domain}.{name}": [f"{path}.{each}.{name}" for each in old]
+        for path, module in model.trunk.named_modules(prefix="trunk")
+        if isinstance(module, Owned)
+        for domain in new
+        if domain in module
+        for name in module[domain].state_dict()
+    }
+    fresh = (*(f"heads.{domain}." for domain in new), "label_map_")
+    state = model.state_dict()
+    for name, tensor in state.items():
+        if name.startswith(fresh):
+            continue
+        if name in means and not tensor.is_floating_point():
+            continue  # counts and drawn masks are its own
+        of = means.get(name, [name])
+        if missing := [each for each in of if each not in found or found[each].shape != tensor.shape]:
+            raise BadData(
+                f"{weights} holds another network's weights: '{missing[0]}' is not there, or of another shape"
+            )
+        state[name] = found[of[0]] if len(of) == 1 else _mean([found[o] for o in of])
+    model.load_state_dict(state)
+    check_loaded(weights, model)
+    check_weights(source, sha256)
+
+
+def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
+    """The state of a run's trunk as its architecture builds it: of what its domains own there, the mean over them.
+
+    Raises BadSetting where a network of each domain's own has no mean.
+    """
+    facts = read_domains(source)
+    model = load(job, source, facts, read_result(source / "result.json"))
+    owned = {name for domain in model.domains for name in owned_names(model, domain) if name.startswith("trunk.")}
+    shared = sum(p.numel() for p in model.trunk.parameters()) - sum(
+        p.numel() for name, p in model.named_parameters() if name in owned
+    )
+    states = [plain_trunk(model, domain).state_dict() for domain in model.domains]
+    alone = sum(tensor.numel() for tensor in states[0].values())
+    if len(states) > 1 and 2 * shared < alone:
+        raise BadSetting(
+            f"run {source}: most of its trunk is each domain's own, so there is no one trunk to begin with; give a run "
+            "of one domain, or one whose domains share a trunk"
+        )
+    return {
+        name: _mean([state[name] for state in states]).cpu() if tensor.is_floating_point() else tensor.cpu()
+        for name, tensor in states[0].items()
+    }
+
+
+def settle_moments(model: UniversalModel, feed: Feed, domain: str, batch: Mapping[str, int], precision: str) -> None:
+    """Take the running moments that a new domain owns from its own training images; it needs no label for that.
+
+    All other moments stay as they were.
+    """
+    owned = {
+        name
+        for path, module in model.trunk.named_modules()
+        if isinstance(module, Owned) and domain in module
+        for name, _ in module[domain].named_buffers(prefix=f"{path}.{domain}")
+    }
+    if not owned:
+        return
+    kept = {name: buffer.clone() for name, buffer in model.trunk.named_buffers() if name not in owned}
+    frozen, model.frozen = model.frozen, False
+    group = (Slice(domain, batch[domain]),)
+    feed.plan([group], range(SETTLING_ROUNDS), batch)
+
+    def forward(round: int) -> None:
+        images, _ = feed.next(round, group, batch)
+        with computing(precision, feed.device):
+            model(images, group, round)
+
+    recalibrate(model, SETTLING_ROUNDS, forward)
+    model.frozen = frozen
+    for name, buffer in model.trunk.named_buffers():
+        if name in kept:
+            buffer.copy_(kept[name])
+
+
+def _check_transfer(model: UniversalModel, config: RunConfig) -> None:
+    """Raises BadSetting where nothing is left to train."""
+    assert config.transfer is not None
+    if config.transfer.train == "head+private" and not any(
+        True for module in model.trunk.modules() if isinstance(module, Owned) for _ in module.parameters()
+    ):
+        raise BadSetting(
+            f"--train head+private: adapter '{config.adapter}' gives a domain nothing of its own in the trunk; "
+            "use --train head or --train all"
+        )
+
+
+def _weights(source: Path) -> Path:
+    weights = source / "weights.safetensors"
+    if not weights.is_file():
+        raise BadData(f"{weights}: no such weights; a network is taken from a run that was finished")
+    return weights
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([tensor.double() for tensor in tensors]).mean(0).to(tensors[0].dtype)

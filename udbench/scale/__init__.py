@@ -1,1 +1,0 @@
-"""What a round costs on several processes: counted, predicted from rates, and the rates measured."""

@@ -1,0 +1,1 @@
+"""The conformance kit: what `udbench check` asks of a plugin, one question after another."""

@@ -1,0 +1,34 @@
+"""Views of stored images on a GPU: crop, flip and whitening in one pass, straight into the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from udbench.train.norm.fused import has_kernels
+
+PIXELS = 1024
+
+
+def can_view(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether `view` works there."""
+    return dtype == torch.float32 and has_kernels(device)
+
+
+def view(source: Tensor, numbers: Tensor, mean: Tensor, scale: Tensor, batch: Tensor, first: int, images: int) -> None:
+    """Fill so many images of a batch (N, H, W, 3), from `first` on, with windows of images (S, H, W, C) uint8.
+
+    `numbers`, (4 or more, N): which image of the source each is, how far down and right its window lies, and whether
+    it is mirrored. What lies outside of an image is zero after whitening by `mean` and `scale`, (C,).
+    """
+    from udbench.train.norm import kernels
+
+    height, width, channels = source.shape[1:]
+    kernel: Any = kernels.views_of_images
+    with torch.cuda.device_of(batch), torch.profiler.record_function("udbench::views_of_images"):
+        kernel[images, -(-height * width // PIXELS)](
+            source, numbers, mean, scale, batch, first, numbers.shape[1], height, width,
+            STORED=channels, PIXELS=PIXELS, num_warps=4, enable_fp_fusion=False,
+        )  # fmt: skip
