@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from udbench.config import RecipeSettings, RunConfig
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.overrides import merged, parse_assignments, read_recipe_file, validated
 
 
@@ -45,7 +45,7 @@ def test_assignments_become_a_tree(words: list[str], tree: dict) -> None:
 
 @pytest.mark.parametrize("word", ["rounds", "=5", "a..b=1", ".=", "a.=2"])
 def test_words_that_are_no_assignments_say_so(word: str) -> None:
-    with pytest.raises(BadSetting, match="expected key=value"):
+    with pytest.raises(SettingError, match="expected key=value"):
         parse_assignments([word])
 
 
@@ -64,7 +64,7 @@ def test_words_that_are_no_assignments_say_so(word: str) -> None:
     ],
 )
 def test_text_behind_a_value_is_refused_and_not_dropped(word: str) -> None:
-    with pytest.raises(BadSetting, match="there is text behind the value"):
+    with pytest.raises(SettingError, match="there is text behind the value"):
         parse_assignments([word])
 
 
@@ -75,13 +75,13 @@ def test_what_only_looks_like_text_behind_a_value_is_part_of_it() -> None:
 
 @pytest.mark.parametrize("words", [["norm=1", "norm.recalibrate=2"], ["norm.recalibrate=2", "norm=1"]])
 def test_a_key_cannot_be_a_value_and_a_table(words: list[str]) -> None:
-    with pytest.raises(BadSetting, match="norm"):
+    with pytest.raises(SettingError, match="norm"):
         parse_assignments(words)
 
 
 @given(st.text(max_size=30))
 def test_no_word_whatsoever_breaks_the_reader(word: str) -> None:
-    with contextlib.suppress(BadSetting):
+    with contextlib.suppress(SettingError):
         parse_assignments([word])
 
 
@@ -119,7 +119,7 @@ def test_no_word_whatsoever_breaks_the_reader(word: str) -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_named_in_one_message(given_settings: dict, message: str) -> None:
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         settings(**given_settings)
     assert str(caught.value).startswith("recipe 'r': ") and message in str(caught.value)
 
@@ -145,7 +145,7 @@ class OfAPlugin(BaseModel):
     ],
 )
 def test_no_setting_of_a_plugin_is_infinite_or_no_number(word: str, says: str) -> None:
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         validated(OfAPlugin, parse_assignments([word]), "adapter 'film'")
     assert str(caught.value) == f"adapter 'film': {says}: must be a finite number"
 
@@ -175,7 +175,7 @@ class AnothersPlugin(BaseModel):
     ],
 )
 def test_settings_of_a_plugin_tell_true_from_one(word: str, says: str) -> None:
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         validated(AnothersPlugin, parse_assignments([word]), "adapter 'film'")
     assert str(caught.value) == f"adapter 'film': {says}"
     assert validated(AnothersPlugin, parse_assignments(["either=true"]), "x").either is True
@@ -206,7 +206,7 @@ def test_none_unsets_what_a_recipe_says() -> None:
         0.9,
     )
     assert validated(RecipeSettings, {**recipe, "domain": "none"}, "r", unsets=True).domain == {}
-    with pytest.raises(BadSetting, match="'rounds' must be set"):
+    with pytest.raises(SettingError, match="'rounds' must be set"):
         validated(RecipeSettings, merged(recipe, {"rounds": "none"}), "recipe 'r'", unsets=True)
 
 
@@ -218,16 +218,16 @@ def test_a_mark_of_byte_order_is_no_part_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_bytes(b"\xef\xbb\xbfrounds = 3\n")
     assert read_recipe_file(path) == read_study(path) == {"rounds": 3}
-    with pytest.raises(BadSetting, match="'name' must be set"):
+    with pytest.raises(SettingError, match="'name' must be set"):
         read_machine(path)
     path.write_bytes("rounds = 3\n".encode("utf-16"))
     for read in (read_recipe_file, read_study, read_machine):
-        with pytest.raises(BadSetting, match=r"r\.toml: not readable as TOML"):
+        with pytest.raises(SettingError, match=r"r\.toml: not readable as TOML"):
             read(path)
 
 
 def test_a_recipe_without_rounds_says_that_they_must_be_set() -> None:
-    with pytest.raises(BadSetting, match="'rounds' must be set"):
+    with pytest.raises(SettingError, match="'rounds' must be set"):
         validated(RecipeSettings, {}, "recipe 'r'")
 
 
@@ -268,5 +268,5 @@ def test_what_shapes_the_numbers_makes_another_identity_and_nothing_else_does() 
 
 def test_a_recipe_file_that_is_no_toml_says_where(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("rounds = \n")
-    with pytest.raises(BadSetting, match=r"r\.toml: not readable as TOML"):
+    with pytest.raises(SettingError, match=r"r\.toml: not readable as TOML"):
         read_recipe_file(tmp_path / "r.toml")

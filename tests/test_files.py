@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from udbench.errors import UdbenchError
-from udbench.files import DiskFull, atomic_write, write_new, writing, writing_folder
+from udbench.files import DiskFullError, atomic_write, write_new, writing, writing_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_full_disk_and_an_unwritable_place_are_said(tmp_path: Path, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFull, match=r"a\.txt: the disk is full"):
+    with pytest.raises(DiskFullError, match=r"a\.txt: the disk is full"):
         atomic_write(tmp_path / "a.txt", "x")
     assert names(tmp_path) == ["file"]
 
@@ -58,7 +58,7 @@ def test_a_folder_is_there_whole_with_usual_rights_or_not_at_all(tmp_path: Path)
         (made / "page").write_text("half")
         raise KeyboardInterrupt
     assert names(tmp_path / "a") == ["b"]
-    with pytest.raises(DiskFull), writing_folder(tmp_path / "a" / "d"):
+    with pytest.raises(DiskFullError), writing_folder(tmp_path / "a" / "d"):
         raise OSError(errno.ENOSPC, "No space left on device")
     (tmp_path / "file").write_text("")
     with pytest.raises(UdbenchError, match="cannot be written"), writing_folder(tmp_path / "file" / "e"):

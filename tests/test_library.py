@@ -11,7 +11,7 @@ import pytest
 
 import udbench
 from support.runs import Silent, bytes_of
-from udbench import BadData, BadSetting, UnknownName
+from udbench import DataError, SettingError, UnknownNameError
 from udbench.testing.trees import write_class_folders
 
 SETTINGS: Mapping[str, Any] = {"rounds": 2, "batch_size": 4, "image_size": 16, "arch": {"width": 0.5}}
@@ -38,7 +38,7 @@ def test_a_run_from_python_is_the_command_lines_to_the_byte(shells: str) -> None
         settings=SETTINGS,
         out="mine",
         board="boards",
-        listener=heard,
+        callback=heard,
     )
     assert isinstance(result, udbench.RunResult) and heard.rounds[-1] == 2
     assert list(Path("boards/custom").rglob("*.json"))
@@ -57,12 +57,12 @@ def test_a_run_from_python_is_the_command_lines_to_the_byte(shells: str) -> None
 @pytest.mark.parametrize(
     ("changed", "error", "said"),
     [
-        ({"adapter": "domain-nb"}, UnknownName, "Did you mean 'domain-bn'"),
-        ({"settings": {"ronds": 2}}, BadSetting, "no setting 'ronds'. Did you mean 'rounds'"),
-        ({"settings": {"arch": {"widht": 2}}}, BadSetting, "no setting 'widht'"),
-        ({"settings": {"adapter": "x"}}, BadSetting, "adapter"),
-        ({"domains": ["mnist"]}, BadData, "no images of mnist"),
-        ({"data": "nowhere"}, BadData, "does not exist"),
+        ({"adapter": "domain-nb"}, UnknownNameError, "Did you mean 'domain-bn'"),
+        ({"settings": {"ronds": 2}}, SettingError, "no setting 'ronds'. Did you mean 'rounds'"),
+        ({"settings": {"arch": {"widht": 2}}}, SettingError, "no setting 'widht'"),
+        ({"settings": {"adapter": "x"}}, SettingError, "adapter"),
+        ({"domains": ["mnist"]}, DataError, "no images of mnist"),
+        ({"data": "nowhere"}, DataError, "does not exist"),
     ],
 )
 def test_what_is_wrong_is_told_as_on_the_command_line(

@@ -11,9 +11,9 @@ from torch import nn
 
 from udbench import Adapter, Architecture, Domain, Input, Recipe
 from udbench.config import RecipeSettings
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted
+from udbench.data.store import StoreRequest
 from udbench.plugin.contracts_data import Suite
 from udbench.plugin.registry import Registry
 from udbench.runs.job import prepare_data
@@ -175,7 +175,7 @@ def test_digits_and_characters_are_trained_on_as_they_are_and_objects_mirrored_t
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
     domain = registry.get(Domain, name)
     root = write_example(domain, tmp_path / "data")
-    (store,) = prepare([Wanted(domain=domain, root=root, form=Form(height=8, width=8))], workers=1)
+    (store,) = prepare([StoreRequest(domain=domain, root=root, form=StoreFormat(height=8, width=8))], workers=1)
     data, rows = prepare_data([store], toy_settings(pad=1))
     assert data[name].flip is mirrored and data[name].pad == 1
     trained, scored = set(np.asarray(data[name].train_rows).tolist()), set(rows[name].tolist())

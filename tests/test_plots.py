@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.plots import COLOURS, INK, MARKERS, Axis, Point, Series, lines, pareto_front, scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -181,7 +181,7 @@ def test_the_front_is_what_nothing_beats_in_both() -> None:
 )
 @pytest.mark.parametrize("draw", [scatter, lines])
 def test_what_has_no_place_is_refused(draw: Callable[..., str], series: list[Series], said: str) -> None:
-    with pytest.raises(BadData, match=re.escape(said)):
+    with pytest.raises(DataError, match=re.escape(said)):
         draw(series, title="T", x=X, y=Y)
 
 

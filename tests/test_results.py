@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.records import made_result
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.results import read_result
 
 Document = dict[str, Any]
@@ -44,14 +44,14 @@ def test_a_record_that_will_not_do_is_refused_with_its_file_and_reason(name: str
     spoil, reason = SPOILT[name]
     path = tmp_path / f"{name}.json"
     path.write_text(json.dumps(spoil(made_result().document())))
-    with pytest.raises(BadData) as caught:
+    with pytest.raises(DataError) as caught:
         read_result(path)
     assert str(caught.value).startswith(f"{path}: ") and reason in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "gone.json", "no such result file"), (tmp_path, "no such result file")):
-        with pytest.raises(BadData, match=reason):
+        with pytest.raises(DataError, match=reason):
             read_result(path)
 
 

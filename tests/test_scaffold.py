@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from udbench import scaffold
-from udbench.errors import BadData, BadSetting, UdbenchError
+from udbench.errors import DataError, SettingError, UdbenchError
 from udbench.plugin.registry import Registry
 from udbench.scaffold import KINDS, new_package
 from udbench.testing.conformance.target import folder_target
@@ -69,14 +69,14 @@ def test_what_is_written_is_clean_code(kind: Any, tmp_path: Path, registry: Regi
 def test_names_that_something_would_trip_over_are_refused(
     name: str, said: str, tmp_path: Path, registry: Registry
 ) -> None:
-    with pytest.raises(BadSetting, match=said):
+    with pytest.raises(SettingError, match=said):
         new_package(name, "domain", tmp_path, registry)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_lies_there_is_left_as_it_is(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "my-thing").mkdir()
-    with pytest.raises(BadData, match="exists already; choose another name"):
+    with pytest.raises(DataError, match="exists already; choose another name"):
         new_package("my-thing", "recipe", tmp_path, registry)
     assert not list((tmp_path / "my-thing").iterdir())
 

@@ -36,11 +36,19 @@ TOPICS = {
     "Architectures": ("Architecture", "Input", "Network", "Stage"),
     "Adapters": ("Adapter", "Surgeon"),
     "Recipes, scores and studies": ("Recipe", "Score", "Study", "decathlon"),
-    "Launchers": ("Launcher", "Task", "Report", "reason_of"),
-    "Reporters": ("Reporter", "Listener", "Step"),
+    "Launchers": ("Launcher", "Task", "TaskStatus", "reason_of"),
+    "Callbacks": ("CallbackFactory", "Callback", "RoundStatus"),
     "Runs": ("run", "RunResult"),
     "Helpers for plugins": ("hookimpl", "ClassFolders", "fetch_file", "unpack", "in_processes"),
-    "Errors": ("UdbenchError", "UnknownName", "BadSetting", "BadData", "BadPlugin", "RunFailed", "Unreachable"),
+    "Errors": (
+        "UdbenchError",
+        "UnknownNameError",
+        "SettingError",
+        "DataError",
+        "PluginError",
+        "RunError",
+        "UnreachableError",
+    ),
 }
 """Where a public name stands in contracts.md; one that is not named here stands under "More"."""
 

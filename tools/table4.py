@@ -29,7 +29,7 @@ from torch import Tensor
 
 from udbench.boards.entry import add_entry
 from udbench.cli import context, jobs, output, preparing
-from udbench.cli.progress import Listeners, LogFile, Screen
+from udbench.cli.progress import Callbacks, LogFile, Screen
 from udbench.data.store import Store
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write
@@ -48,7 +48,7 @@ from udbench.studies.runs import Run
 from udbench.studies.table import study_table
 from udbench.train.checkpoint import Progress, save_weights
 from udbench.train.norm.norms import RunningMoments, SliceNorm
-from udbench.train.ownership import Owned
+from udbench.train.ownership import PerDomainModules
 from udbench.train.surgery import Surgeon
 
 STUDY, RECIPE, SEED = "paper-table4", "paper-small", 0
@@ -66,7 +66,7 @@ class AllMoments(SliceNorm):
 
     def __init__(self, norm: SliceNorm) -> None:
         super().__init__(norm.norm, norm.route, norm.domains, "shared")
-        self.own = Owned({name: RunningMoments(self.norm) for name in self.domains})
+        self.own = PerDomainModules({name: RunningMoments(self.norm) for name in self.domains})
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
@@ -182,7 +182,7 @@ def _made(group: Sequence[Row], stores: Sequence[Store], out: Path) -> Iterator[
 def _train(job: Job, stores: Sequence[Store], folder: Path) -> RunResult:
     screen = Screen(output.notes())
     try:
-        listener = Listeners([screen, LogFile(folder)])
+        listener = Callbacks([screen, LogFile(folder)])
         return execute(job, stores, folder, listener, resume=True, workers=preparing.cores(None))
     finally:
         screen.close()

@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from udbench.boards.baseline import decathlon
     from udbench.data.archives import unpack, unpacked
-    from udbench.data.fetch import Unreachable, fetch_file
+    from udbench.data.fetch import UnreachableError, fetch_file
     from udbench.data.folders import ClassFolders
     from udbench.data.layout import FolderWalk, is_image, portable_name, sizes_of
-    from udbench.errors import BadData, BadPlugin, BadSetting, RunFailed, UdbenchError, UnknownName
+    from udbench.errors import DataError, PluginError, RunError, SettingError, UdbenchError, UnknownNameError
     from udbench.launching.ends import reason_of
     from udbench.library import TrainedRun, run
     from udbench.plugin.contracts_data import Domain, DomainSpec, Download, Index, Source, Suite
-    from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Stage, Treatment
-    from udbench.plugin.contracts_run import Launcher, Listener, Recipe, Report, Reporter, Score, Step, Study, Task
+    from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions, Stage
+    from udbench.plugin.contracts_run import (
+        Callback,
+        CallbackFactory,
+        Launcher,
+        Recipe,
+        RoundStatus,
+        Score,
+        Study,
+        Task,
+        TaskStatus,
+    )
     from udbench.plugin.hookspecs import hookimpl
     from udbench.processes.pool import in_processes
     from udbench.results import RunResult
@@ -30,10 +40,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Adapter",
     "Architecture",
-    "BadData",
-    "BadPlugin",
-    "BadSetting",
+    "Callback",
+    "CallbackFactory",
     "ClassFolders",
+    "DataError",
     "Domain",
     "DomainSpec",
     "Download",
@@ -41,26 +51,26 @@ __all__ = [
     "Index",
     "Input",
     "Launcher",
-    "Listener",
     "Network",
+    "ParamOptions",
+    "PluginError",
     "Recipe",
-    "Report",
-    "Reporter",
-    "RunFailed",
+    "RoundStatus",
+    "RunError",
     "RunResult",
     "Score",
+    "SettingError",
     "Source",
     "Stage",
-    "Step",
     "Study",
     "Suite",
     "Surgeon",
     "Task",
+    "TaskStatus",
     "TrainedRun",
-    "Treatment",
     "UdbenchError",
-    "UnknownName",
-    "Unreachable",
+    "UnknownNameError",
+    "UnreachableError",
     "decathlon",
     "fetch_file",
     "hookimpl",
@@ -77,9 +87,9 @@ __all__ = [
 _HOMES = {
     "Adapter": "udbench.plugin.contracts_model",
     "Architecture": "udbench.plugin.contracts_model",
-    "BadData": "udbench.errors",
-    "BadPlugin": "udbench.errors",
-    "BadSetting": "udbench.errors",
+    "DataError": "udbench.errors",
+    "PluginError": "udbench.errors",
+    "SettingError": "udbench.errors",
     "ClassFolders": "udbench.data.folders",
     "Domain": "udbench.plugin.contracts_data",
     "DomainSpec": "udbench.plugin.contracts_data",
@@ -88,26 +98,26 @@ _HOMES = {
     "Index": "udbench.plugin.contracts_data",
     "Input": "udbench.plugin.contracts_model",
     "Launcher": "udbench.plugin.contracts_run",
-    "Listener": "udbench.plugin.contracts_run",
+    "Callback": "udbench.plugin.contracts_run",
     "Network": "udbench.plugin.contracts_model",
     "Recipe": "udbench.plugin.contracts_run",
-    "Report": "udbench.plugin.contracts_run",
-    "Reporter": "udbench.plugin.contracts_run",
-    "RunFailed": "udbench.errors",
+    "TaskStatus": "udbench.plugin.contracts_run",
+    "CallbackFactory": "udbench.plugin.contracts_run",
+    "RunError": "udbench.errors",
     "RunResult": "udbench.results",
     "Score": "udbench.plugin.contracts_run",
     "Source": "udbench.plugin.contracts_data",
     "Stage": "udbench.plugin.contracts_model",
-    "Step": "udbench.plugin.contracts_run",
+    "RoundStatus": "udbench.plugin.contracts_run",
     "Study": "udbench.plugin.contracts_run",
     "Suite": "udbench.plugin.contracts_data",
     "Surgeon": "udbench.train.surgery",
     "Task": "udbench.plugin.contracts_run",
     "TrainedRun": "udbench.library",
-    "Treatment": "udbench.plugin.contracts_model",
+    "ParamOptions": "udbench.plugin.contracts_model",
     "UdbenchError": "udbench.errors",
-    "UnknownName": "udbench.errors",
-    "Unreachable": "udbench.data.fetch",
+    "UnknownNameError": "udbench.errors",
+    "UnreachableError": "udbench.data.fetch",
     "decathlon": "udbench.boards.baseline",
     "fetch_file": "udbench.data.fetch",
     "hookimpl": "udbench.plugin.hookspecs",

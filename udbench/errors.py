@@ -1,16 +1,16 @@
 """What can go wrong, told to the person who can mend it.
 
 UdbenchError                the user's mistake: one clear sentence, exit code 2
-├── UnknownName             no item of that name; carries the nearest and the list
-├── BadSetting              a setting's key or value that nothing takes
-├── BadData                 images, labels or folders that cannot be used
+├── UnknownNameError             no item of that name; carries the nearest and the list
+├── SettingError              a setting's key or value that nothing takes
+├── DataError                 images, labels or folders that cannot be used
 │   └── DamagedImage        one image that cannot be decoded
-├── BadPlugin               a plugin that breaks its contract
+├── PluginError               a plugin that breaks its contract
 │   └── PluginFailed        a plugin whose code failed while it was at work
 ├── NotWritten              a file or folder that cannot be written
-│   └── DiskFull            no room to write
-├── Unreachable             no way to fetch
-└── RunFailed               the run itself failed (a loss that is not finite): exit code 1
+│   └── DiskFullError            no room to write
+├── UnreachableError             no way to fetch
+└── RunError               the run itself failed (a loss that is not finite): exit code 1
 
 Anything else that escapes is a bug of ours and shows its traceback.
 """
@@ -37,7 +37,7 @@ class UdbenchError(Exception):
     exit_code: int = 2
 
 
-class UnknownName(UdbenchError):
+class UnknownNameError(UdbenchError):
     """A name that nothing installed answers to.
 
     `kind` is the word for the thing ("adapter"), `given` what the user typed, `known` what there is;
@@ -53,19 +53,19 @@ class UnknownName(UdbenchError):
         self.kind, self.given, self.known, self.near = kind, given, names, near
 
 
-class BadSetting(UdbenchError):
+class SettingError(UdbenchError):
     """A setting whose key is unknown or whose value does not fit."""
 
 
-class BadData(UdbenchError):
+class DataError(UdbenchError):
     """Images, labels or folders that cannot be used as they are."""
 
 
-class BadPlugin(UdbenchError):
+class PluginError(UdbenchError):
     """A plugin whose items do not keep the contract."""
 
 
-class PluginFailed(BadPlugin):
+class PluginFailed(PluginError):
     """An error that escaped from a plugin's code, which is its cause."""
 
 
@@ -73,7 +73,7 @@ class NotWritten(UdbenchError):
     """A file or folder that cannot be written."""
 
 
-class RunFailed(UdbenchError):
+class RunError(UdbenchError):
     """A run that was well asked for and still could not end well."""
 
     exit_code = 1

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from udbench.errors import BadData, NotWritten, RunFailed
+from udbench.errors import DataError, NotWritten, RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class DiskFull(NotWritten):
+class DiskFullError(NotWritten):
     """There is no room left where something was to be written."""
 
 
@@ -29,7 +29,7 @@ class DiskFull(NotWritten):
 def writing(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` to write into; it takes the path's place when the block ends well.
 
-    Leaves what was there and raises DiskFull, or NotWritten when the folder cannot be written.
+    Leaves what was there and raises DiskFullError, or NotWritten when the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -53,7 +53,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a whole file, or leave what was there. Raises DiskFull, or NotWritten where nothing can be written."""
+    """Write a whole file, or leave what was there. Raises DiskFullError, or NotWritten where nothing can be written."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -86,7 +86,7 @@ def write_new(path: Path, content: str) -> bool:
 def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename) -> Iterator[Path]:
     """A temporary folder beside `path` to write into; `put(folder, path)` gives it its name when the block ends well.
 
-    Leaves nothing otherwise. Raises DiskFull, or NotWritten when nothing can be written there.
+    Leaves nothing otherwise. Raises DiskFullError, or NotWritten when nothing can be written there.
     """
     path = Path(path)
     try:
@@ -131,7 +131,7 @@ def matching(folder: Path, pattern: str, *, below: bool = False) -> list[Path]:
     """The files of a folder whose names fit a pattern ("*.json"), sorted; with `below`, those of all folders below too.
     None where there is no such folder.
 
-    Raises BadData for a folder that cannot be read, where a glob would say that it holds nothing.
+    Raises DataError for a folder that cannot be read, where a glob would say that it holds nothing.
     """
     folder, found = Path(folder), list[Path]()
     try:
@@ -142,7 +142,7 @@ def matching(folder: Path, pattern: str, *, below: bool = False) -> list[Path]:
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not found:
             return []
-        raise BadData(
+        raise DataError(
             f"{error.filename or folder}: cannot be read: {error.strerror or error}; mend its permissions"
         ) from None
     return sorted(found)
@@ -164,7 +164,7 @@ def sync_folder(folder: Path) -> None:
 def json_text(document: object, what: str, **how: Any) -> str:
     """A document as JSON, `how` as json.dumps takes it; `what` is what errors call it.
 
-    Raises RunFailed for a number that is not finite, which JSON has no form for and which is no figure.
+    Raises RunError for a number that is not finite, which JSON has no form for and which is no figure.
     """
     try:
         return json.dumps(document, allow_nan=False, **how)
@@ -172,7 +172,7 @@ def json_text(document: object, what: str, **how: Any) -> str:
         place = next(_not_finite(document, ""), None)
         if place is None:
             raise
-        raise RunFailed(
+        raise RunError(
             f"{what} cannot be written: {place} is not finite, which is no figure; please report this, with the command"
         ) from None
 
@@ -193,7 +193,7 @@ def _not_finite(value: object, place: str) -> Iterator[str]:
 def explained(error: OSError, path: Path) -> NotWritten:
     """An operating system's refusal in words."""
     if error.errno in FULL:
-        return DiskFull(f"{path}: the disk is full; free some space, or choose a folder on another disk")
+        return DiskFullError(f"{path}: the disk is full; free some space, or choose a folder on another disk")
     return NotWritten(f"{path}: cannot be written: {error.strerror or error}")
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from udbench.plugin.contracts_run import Listener
+    from udbench.plugin.contracts_run import Callback
     from udbench.results import RunResult
 
 
@@ -37,7 +37,7 @@ def run(
     cuda_graphs: bool = False,
     workers: int | None = None,
     skip_damaged: bool = False,
-    listener: Listener | None = None,
+    callback: Callback | None = None,
 ) -> RunResult:
     """Train one network on many domains in this process, score it on each, and return the record of the result.
 
@@ -52,12 +52,12 @@ def run(
     {"mnist": {"flip": False}}}); None takes a setting back to its default. `out` is the run's folder, a new one below
     runs/ if not given; it then holds result.json, weights and predictions. `board` is a folder of boards to write the
     result to; none if not given. `source` is the run that this one goes on from (--from); without it, `adapter` and
-    `arch` are needed. `listener` is told how it goes (udbench.Listener); progress of preparing images, and warnings,
+    `arch` are needed. `callback` is told how it goes (udbench.Callback); progress of preparing images, and warnings,
     go to standard error.
 
-    Errors are in percent. Raises UdbenchError, whose text is what the command line would say: UnknownName, BadSetting,
-    BadData where images are not here, RunFailed for a loss that is not finite. On Ctrl-C what is there is saved, and
-    the same call with `out` and `resume=True` goes on.
+    Errors are in percent. Raises UdbenchError, whose text is what the command line would say: UnknownNameError,
+    SettingError, DataError where images are not here, RunError for a loss that is not finite.
+    On Ctrl-C what is there is saved, and the same call with `out` and `resume=True` goes on.
     """
     from udbench.cli import entries, jobs, origins, output, preparing
 
@@ -92,13 +92,13 @@ def run(
         origins.check_images(ask.before, stores, kept=ask.kept)
     job = jobs.make(ask)
     # torch is imported only now
-    from udbench.plugin.contracts_run import Nobody
+    from udbench.plugin.contracts_run import NullCallback
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
     runs = Path("runs")
     folder = Path(out) if out is not None else (find_run(runs, job.config) if resume else None) or new_folder(runs)
-    told = listener or Nobody()
+    told = callback or NullCallback()
     if on_board is not None:
         entries.check_id(on_board, folder, job.config.suite, job.config.domains, part=ask.part)
     result = execute(job, stores, folder, told, resume=resume, workers=preparing.cores(workers))
@@ -114,7 +114,7 @@ class TrainedRun:
         trained.classify("mnist", [("three.png", Path("three.png").read_bytes())])
 
     `run` is a run's folder, or its id in ./runs; `data` the folder of images, for runs that kept no class names.
-    Raises BadData: no such run, not finished, or its weights were changed; BadSetting: no such device.
+    Raises DataError: no such run, not finished, or its weights were changed; SettingError: no such device.
     """
 
     def __init__(self, run: str | Path, *, device: str = "auto", data: str | Path | None = None) -> None:
@@ -149,7 +149,7 @@ class TrainedRun:
         """The most probable class of each image file, given by its name and its bytes: (N,) labels.
 
         Images are seen as the run's test images were, and taken as they come, `eval_batch_size` at a time: a batch,
-        where the adapter normalises with the moments of one. Raises BadData, naming the image, for one that is damaged.
+        where the adapter normalises with batch statistics. Raises DataError, naming the image, for a damaged one.
         """
         import numpy as np
 
@@ -165,13 +165,13 @@ class TrainedRun:
     def _views(self, domain: str, images: Iterable[tuple[str, bytes]]) -> Iterator[NDArray[np.uint8]]:
         from udbench.data.eval_view import seen
         from udbench.data.image import DamagedImage
-        from udbench.errors import BadData
+        from udbench.errors import DataError
 
         for name, image in images:
             try:
                 yield seen(image, self._job.config.settings, domain, self._facts[domain].channels)
             except DamagedImage as error:
-                raise BadData(f"'{domain}': {name}: {error}") from None
+                raise DataError(f"'{domain}': {name}: {error}") from None
 
 
 def _batches(images: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:

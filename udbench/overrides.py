@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_
 
 from pydantic import BaseModel, ValidationError
 
-from udbench.errors import BadSetting, nearest, shown
+from udbench.errors import SettingError, nearest, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,21 +27,21 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     """`key=value` words as a nested mapping: "domain.mnist.flip=false" -> {"domain": {"mnist": {"flip": False}}}.
 
     A value is read as TOML (numbers, true, false, lists, strings in quotes); what is no TOML is a string. Raises
-    BadSetting for what is no assignment, and for text behind a value: a comment, or another line.
+    SettingError for what is no assignment, and for text behind a value: a comment, or another line.
     """
     tree: dict[str, Any] = {}
     for word in assignments:
         key, equals, text = word.partition("=")
         parts = key.strip().split(".")
         if not equals or not all(parts):
-            raise BadSetting(f"--set {word!r}: expected key=value, such as --set rounds=200")
+            raise SettingError(f"--set {word!r}: expected key=value, such as --set rounds=200")
         node = tree
         for part in parts[:-1]:
             node = node.setdefault(part, {})
             if not isinstance(node, dict):
-                raise BadSetting(f"--set {word!r}: '{part}' was given a value and cannot hold '{parts[-1]}' as well")
+                raise SettingError(f"--set {word!r}: '{part}' was given a value and cannot hold '{parts[-1]}' as well")
         if isinstance(node.get(parts[-1]), dict):
-            raise BadSetting(f"--set {word!r}: '{parts[-1]}' already holds settings of its own")
+            raise SettingError(f"--set {word!r}: '{parts[-1]}' already holds settings of its own")
         node[parts[-1]] = _value(word, text.strip())
     return tree
 
@@ -49,14 +49,14 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """A TOML file in UTF-8, whose mark of byte order, which Windows' editors write, is passed over.
 
-    `what` names it in errors ("recipe mine.toml"). Raises BadSetting.
+    `what` names it in errors ("recipe mine.toml"). Raises SettingError.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(f"{what}: not readable as TOML: {error}") from None
+        raise SettingError(f"{what}: not readable as TOML: {error}") from None
     except OSError as error:
-        raise BadSetting(f"{what}: cannot be read: {error.strerror or error}") from None
+        raise SettingError(f"{what}: cannot be read: {error.strerror or error}") from None
 
 
 def read_recipe_file(path: Path) -> dict[str, Any]:
@@ -90,12 +90,12 @@ def validated(model: type[Model], settings: Mapping[str, Any], what: str, *, uns
     try:
         checked = model.model_validate(given)
     except ValidationError as error:
-        raise BadSetting(_explain(model, error, what)) from None
+        raise SettingError(_explain(model, error, what)) from None
     if mixed_up := next(_mixed_up(checked, given), None):
-        raise BadSetting(f"{what}: {mixed_up}")
+        raise SettingError(f"{what}: {mixed_up}")
     for name, value in _numbers(checked):
         if not math.isfinite(value):
-            raise BadSetting(f"{what}: {name} = {value}: must be a finite number")
+            raise SettingError(f"{what}: {name} = {value}: must be a finite number")
     return checked
 
 
@@ -277,5 +277,7 @@ def _value(word: str, text: str) -> Any:
     return read["value"]
 
 
-def _text_behind(word: str) -> BadSetting:
-    return BadSetting(f"--set {word!r}: there is text behind the value; give one value, and each setting its own --set")
+def _text_behind(word: str) -> SettingError:
+    return SettingError(
+        f"--set {word!r}: there is text behind the value; give one value, and each setting its own --set"
+    )

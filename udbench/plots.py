@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ def scatter(
 ) -> str:
     """Points, each series `joined` in the order of x if asked for; `front` adds the Pareto front.
 
-    Raises UdbenchError: no matplotlib. BadData: no points, or one that has no place on its axis.
+    Raises UdbenchError: no matplotlib. DataError: no points, or one that has no place on its axis.
     """
     _check(series, x, y)
     return _figure(series, title, x, y, "-" if joined else "", front, caption, description)
@@ -110,13 +110,13 @@ def need_matplotlib() -> None:
 def _check(series: Sequence[Series], x: Axis, y: Axis) -> None:
     need_matplotlib()
     if not any(each.points for each in series):
-        raise BadData("a figure needs a point at least; there is none")
+        raise DataError("a figure needs a point at least; there is none")
     placed = [(each.name, point) for each in series for point in each.points]
     for name, point in placed:
         for axis, value in ((x, point.x), (y, point.y)):
             if not math.isfinite(value) or (axis.log and value <= 0):
                 kind = "logarithmic axis" if axis.log else "axis"
-                raise BadData(f"'{name}': {value} has no place on the {kind} '{axis.label}'")
+                raise DataError(f"'{name}': {value} has no place on the {kind} '{axis.label}'")
 
 
 def _figure(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from udbench.config import RunConfig
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 SCHEMA = 2
 MAX_BYTES = 4 << 20
@@ -230,27 +230,27 @@ def trained_on(val_fraction: float) -> TrainedOn:
 
 
 def read_result(path: Path) -> RunResult:
-    """A result from its file. Raises BadData: missing, too large, not JSON, a newer schema, or fields amiss."""
+    """A result from its file. Raises DataError: missing, too large, not JSON, a newer schema, or fields amiss."""
     return parse_result(read_bytes(path), str(path))
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a result's file. Raises BadData: missing, too large, or not to be read."""
+    """The bytes of a result's file. Raises DataError: missing, too large, or not to be read."""
     path = Path(path)
     if not path.is_file():
-        raise BadData(f"{path}: no such result file")
+        raise DataError(f"{path}: no such result file")
     try:
         if (size := path.stat().st_size) <= MAX_BYTES:
             return path.read_bytes()
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     raise _too_large(str(path), size)
 
 
 def parse_result(content: bytes, name: str) -> RunResult:
     """A result from a file's bytes; `name` is what errors call it.
 
-    Raises BadData: too large, not JSON, nested too deep, a key twice, a newer schema, or fields amiss.
+    Raises DataError: too large, not JSON, nested too deep, a key twice, a newer schema, or fields amiss.
     """
     if len(content) > MAX_BYTES:
         raise _too_large(name, len(content))
@@ -263,17 +263,19 @@ def parse_result(content: bytes, name: str) -> RunResult:
     try:
         text = content.decode("utf-8")
         if _depth(text) > MAX_DEPTH:
-            raise BadData(f"{name}: nested more than {MAX_DEPTH} deep, which no result is")
+            raise DataError(f"{name}: nested more than {MAX_DEPTH} deep, which no result is")
         document = json.loads(text, object_pairs_hook=_once, parse_constant=number)
     except (ValueError, RecursionError) as error:
-        raise BadData(f"{name}: not JSON: {error}") from None
+        raise DataError(f"{name}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
-        raise BadData(f"{name}: not a result of udbench: it has no 'schema'")
+        raise DataError(f"{name}: not a result of udbench: it has no 'schema'")
     if schema > SCHEMA:
-        raise BadData(f"{name}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench")
+        raise DataError(
+            f"{name}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench"
+        )
     if schema < 1:
-        raise BadData(f"{name}: schema {schema} is none that there ever was; this udbench reads 1 to {SCHEMA}")
+        raise DataError(f"{name}: schema {schema} is none that there ever was; this udbench reads 1 to {SCHEMA}")
     if schema == 1 and "trained_on" not in document:
         text = json.dumps(_upgraded(document))
     try:
@@ -281,14 +283,14 @@ def parse_result(content: bytes, name: str) -> RunResult:
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        raise BadData(f"{name}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+        raise DataError(f"{name}: {where}{first['msg'].removeprefix('Value error, ')}") from None
     if strange:  # where no field of ours is, in settings of plugins
-        raise BadData(f"{name}: {strange[0]} is no number that a result may hold")
+        raise DataError(f"{name}: {strange[0]} is no number that a result may hold")
     return result
 
 
-def _too_large(name: str, size: int) -> BadData:
-    return BadData(f"{name}: {size / 2**20:.0f} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
+def _too_large(name: str, size: int) -> DataError:
+    return DataError(f"{name}: {size / 2**20:.0f} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
 
 
 def _upgraded(document: dict[str, Any]) -> dict[str, Any]:

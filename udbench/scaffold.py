@@ -12,12 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, get_args
 
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.files import writing_folder
 from udbench.plugin.hookspecs import CONTRACT
 from udbench.plugin.registry import Registry
 
-Kind = Literal["domain", "architecture", "adapter", "recipe", "reporter"]
+Kind = Literal["domain", "architecture", "adapter", "recipe", "callback"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -27,28 +27,28 @@ _ITEMS = {
     "architecture": "archs",
     "adapter": "adapters",
     "recipe": "recipes",
-    "reporter": "reporters",
+    "callback": "callbacks",
 }
 _DEPENDENCIES = {
     "domain": ', "numpy>=2.1"',
     "architecture": ', "pydantic>=2.12", "torch>=2.11"',
     "adapter": "",
     "recipe": "",
-    "reporter": "",
+    "callback": "",
 }
 
 
 def new_package(name: str, kind: Kind, folder: Path, registry: Registry) -> Path:
     """Write the package `folder/name`, and return it.
 
-    Its module is the name with _ for -, its item is called as the name less a leading "udbench-". Raises BadSetting
-    for a name that pip, Python or udbench would trip over, or that is taken; BadData where something lies there
+    Its module is the name with _ for -, its item is called as the name less a leading "udbench-". Raises SettingError
+    for a name that pip, Python or udbench would trip over, or that is taken; DataError where something lies there
     already.
     """
     words = _words(name, kind, registry)
     place = folder / name
     if place.exists() or place.is_symlink():
-        raise BadData(f"{place} exists already; choose another name, or another folder with --out")
+        raise DataError(f"{place} exists already; choose another name, or another folder with --out")
     with writing_folder(place) as made:
         for path, text in _written(kind, words):
             (made / path).parent.mkdir(parents=True, exist_ok=True)
@@ -58,21 +58,21 @@ def new_package(name: str, kind: Kind, folder: Path, registry: Registry) -> Path
 
 def _words(name: str, kind: Kind, registry: Registry) -> dict[str, str]:
     if not NAME.fullmatch(name) or len(name) > LONGEST:
-        raise BadSetting(
+        raise SettingError(
             f"name {name!r:.80}: a package's name is 1 to {LONGEST} of a-z, 0-9 and single - between them, and starts "
             "with a letter, such as my-textures"
         )
     module, item = name.replace("-", "_"), name.removeprefix("udbench-")
     if not item[0].isalpha():
-        raise BadSetting(f"name '{name}': what stands behind udbench- must start with a letter")
+        raise SettingError(f"name '{name}': what stands behind udbench- must start with a letter")
     if keyword.iskeyword(module) or module in sys.stdlib_module_names or module in ("udbench", "tests", "test"):
-        raise BadSetting(f"name '{name}': '{module}' is a word or a module of Python's or udbench's; choose another")
+        raise SettingError(f"name '{name}': '{module}' is a word or a module of Python's or udbench's; choose another")
     if importlib.util.find_spec(module) is not None:
-        raise BadSetting(f"name '{name}': a module '{module}' is installed here already; choose another")
+        raise SettingError(f"name '{name}': a module '{module}' is installed here already; choose another")
     items = _ITEMS[kind]
     if item in registry.names(items):
         owner = registry.items(items, item)[0].owner
-        raise BadSetting(f"name '{name}': there is {_article(kind)} '{item}' already, of {owner}; choose another")
+        raise SettingError(f"name '{name}': there is {_article(kind)} '{item}' already, of {owner}; choose another")
     title = item.replace("-", " ")
     return {
         "name": name,

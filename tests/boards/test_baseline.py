@@ -12,7 +12,7 @@ from support.records import made_result
 from udbench.boards.baseline import add_baseline, decathlon, read_baselines, ud_score
 from udbench.boards.entry import Entry
 from udbench.boards.ranking import Table, rank
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 FINETUNED = (59.87, 60.34, 82.12, 92.82, 55.53, 97.53, 81.41, 87.69, 96.55, 51.20)
 # Accuracies on the Visual Decathlon with the score that was published of them (Rebuffi et al. 2017 and later papers).
@@ -85,11 +85,11 @@ def test_other_images_are_not_measured_by_it(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_a_baseline_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="no entries with --sharing none"):
+    with pytest.raises(SettingError, match="no entries with --sharing none"):
         add_baseline(tmp_path, rank([entry("d0", (9.0, 30.0))]), None, None)
-    with pytest.raises(BadSetting, match=r"several methods share nothing .*choose by --arch"):
+    with pytest.raises(SettingError, match=r"several methods share nothing .*choose by --arch"):
         add_baseline(tmp_path, tables(entry("a", (5.0, 5.0), "none", adapter="universal-bn")), None, None)
-    with pytest.raises(BadSetting, match="no errors at all on 'left'"):
+    with pytest.raises(SettingError, match="no errors at all on 'left'"):
         add_baseline(tmp_path, rank([entry("n", (0.0, 20.0), "none")]), None, None)
     assert not (tmp_path / "baselines").exists()
 
@@ -121,9 +121,9 @@ def test_two_that_are_made_at_once_are_both_kept_and_none_changes(
 def test_a_file_that_is_none_is_named(tmp_path: Path, damage: str) -> None:
     path, made = add_baseline(tmp_path, tables(), None, None)
     path.write_text(damage)
-    with pytest.raises(BadData, match=r"1.json: no baseline that this udbench reads"):
+    with pytest.raises(DataError, match=r"1.json: no baseline that this udbench reads"):
         read_baselines(tmp_path)
     document = made.model_dump(mode="json", by_alias=True)
     path.write_text(json.dumps({**document, "schema": 2}))
-    with pytest.raises(BadData, match="no baseline that this udbench reads"):
+    with pytest.raises(DataError, match="no baseline that this udbench reads"):
         read_baselines(tmp_path)

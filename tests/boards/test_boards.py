@@ -18,7 +18,7 @@ from udbench.boards.ranking import _within_noise, mean_interval, rank, row_of
 from udbench.boards.scoring import against_chance, score_domain
 from udbench.boards.statistics import wilson_of
 from udbench.config import Transfer
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.results import RunResult, read_result
 
 
@@ -118,14 +118,14 @@ def test_entries_never_change(tmp_path: Path) -> None:
 
 
 def test_what_does_not_belong_on_a_board_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="scored on 'val'"):
+    with pytest.raises(DataError, match="scored on 'val'"):
         add_entry(tmp_path, written(tmp_path / "v", split="val"))
     run = written(tmp_path / "t")
     (run / "predictions.npz").write_bytes(b"others")
-    with pytest.raises(BadData, match="not the file that"):
+    with pytest.raises(DataError, match="not the file that"):
         add_entry(tmp_path, run)
     (run / "predictions.npz").unlink()
-    with pytest.raises(BadData, match=r"predictions\.npz is missing"):
+    with pytest.raises(DataError, match=r"predictions\.npz is missing"):
         add_entry(tmp_path, run)
 
 
@@ -138,7 +138,7 @@ def test_predictions_that_cannot_be_are_refused_at_every_door_of_a_board(tmp_pat
     digest = hashlib.sha256((run / "predictions.npz").read_bytes()).hexdigest()
     result = made_result("ruined", predictions_sha256=digest)
     (run / "result.json").write_text(result.dumps())
-    with pytest.raises(BadData, match=r"'left' has log-probabilities that are none \(NaN"):
+    with pytest.raises(DataError, match=r"'left' has log-probabilities that are none \(NaN"):
         add_entry(tmp_path / "boards", run)
     assert not (tmp_path / "boards").exists()
 

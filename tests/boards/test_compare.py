@@ -11,7 +11,7 @@ from udbench.boards import compare as comparing
 from udbench.boards.compare import choose, choose_all, compare, p_text
 from udbench.boards.entry import read_board
 from udbench.boards.ranking import Table, rank
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_words_choose_methods_and_ids_choose_entries(table: Table) -> None:
     ids=range(5),
 )
 def test_what_cannot_be_chosen_is_told_with_what_can(table: Table, words: list[str], reason: str) -> None:
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         choose([table], words)
     assert reason in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_chosen_is_told_with_what_can(table: Table, words: list[s
 def test_other_images_are_never_compared(table: Table, bench: Bench, tmp_path: Path) -> None:
     write_entry(tmp_path, bench.stores, "v0", {}, adapter="later", suite_version="2")
     tables = rank(read_board(tmp_path / "small")[0])
-    with pytest.raises(BadSetting, match="good and later are never on the same images"):
+    with pytest.raises(SettingError, match="good and later are never on the same images"):
         choose(tables, ["good", "later"])
 
 
@@ -100,10 +100,10 @@ def test_missing_or_changed_predictions_are_named(table: Table) -> None:
     at, found = choose([table], ["good", "bad"])
     path = found[1][0].path.with_suffix(".npz")
     path.write_bytes(b"other")
-    with pytest.raises(BadData, match=r"b0\.npz is not the file of predictions"):
+    with pytest.raises(DataError, match=r"b0\.npz is not the file of predictions"):
         compare(at, dict(zip(["good", "bad"], found, strict=True)))
     path.unlink()
-    with pytest.raises(BadData, match=r"b0\.npz is missing"):
+    with pytest.raises(DataError, match=r"b0\.npz is missing"):
         compare(at, dict(zip(["good", "bad"], found, strict=True)))
 
 
@@ -116,15 +116,15 @@ def test_every_method_of_a_word_is_taken(table: Table, bench: Bench, tmp_path: P
         (["g1", "toy,bad"], ["g0", "b0"]),
     ):
         assert [row.result.id for row in choose_all([table], words)[1]] == ids
-    with pytest.raises(BadSetting, match="one method alone is 'good'"):
+    with pytest.raises(SettingError, match="one method alone is 'good'"):
         choose_all([table], ["good"])
-    with pytest.raises(BadSetting, match="'best': no method of this board"):
+    with pytest.raises(SettingError, match="'best': no method of this board"):
         choose_all([table], ["toy", "best"])
     write_entry(tmp_path, bench.stores, "v0", {}, adapter="later", suite_version="2")
     tables = rank(read_board(tmp_path / "small")[0])
     assert [len(choose_all(tables, words)[1]) for words in ([], ["toy"])] == [3, 3]
     assert choose_all(tables, ["toy"])[2] == 1, "how many are left out is told"
-    with pytest.raises(BadSetting, match="good and later are never on the same images"):
+    with pytest.raises(SettingError, match="good and later are never on the same images"):
         choose_all(tables, ["good", "later"])
 
 
@@ -151,7 +151,7 @@ def test_many_are_held_against_the_best_alone(table: Table, monkeypatch: pytest.
     assert "good has the lowest mean error, 6.67 %; 1 of the other 2 methods are not the best" in first
     assert second == "Not told apart from good: odd." and third.startswith("Of 2 of these methods there is one seed")
     monkeypatch.setattr(comparing, "MOST", 2)
-    with pytest.raises(BadSetting, match="against more than 2 the bootstrap's 20,000 draws tell nobody apart"):
+    with pytest.raises(SettingError, match="against more than 2 the bootstrap's 20,000 draws tell nobody apart"):
         compare(at, named)
     assert 499 <= comparing.ALPHA * (comparing.DRAWS + 1) / 2 <= 501
 

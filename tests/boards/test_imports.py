@@ -13,7 +13,7 @@ from support.boards import Bench, bench_in, write_entry
 from support.records import made_result
 from udbench.boards.entry import board_folder, read_board
 from udbench.boards.imports import accept, entries_in
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.results import MAX_BYTES, SCHEMA, read_result
 
 SUITES = {"small": ("1", ("left", "right"))}
@@ -102,7 +102,7 @@ def test_what_is_no_entry_is_refused_by_name_with_the_reason_and_nothing_is_writ
     theirs: Path, tmp_path: Path, name: str
 ) -> None:
     spoil, reason = BAD[name]
-    with pytest.raises(BadData) as caught:
+    with pytest.raises(DataError) as caught:
         offered(tmp_path, theirs, spoil(theirs.read_bytes()))
     assert str(caught.value).startswith("theirs/a.") and reason in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -143,13 +143,13 @@ def test_domains_are_those_of_the_suite_where_it_is_installed(
     if reason is None:
         assert offered(tmp_path, theirs, suites=suites).is_file()
     else:
-        with pytest.raises(BadData, match=reason):
+        with pytest.raises(DataError, match=reason):
             offered(tmp_path, theirs, suites=suites)
 
 
 def test_a_part_that_is_called_the_whole_and_the_whole_called_a_part_are_refused(theirs: Path, tmp_path: Path) -> None:
     part = document(lambda d: d["config"].update(part_of_suite=True))(theirs.read_bytes())
-    with pytest.raises(BadData, match="called a part of suite 'small', and has all of its domains"):
+    with pytest.raises(DataError, match="called a part of suite 'small', and has all of its domains"):
         offered(tmp_path, theirs, part)
     wider = {"small": ("1", ("left", "middle", "right"))}
     assert offered(tmp_path, theirs, part, suites=wider).parent.name.startswith("part-")
@@ -161,13 +161,13 @@ def test_records_are_looked_for_below_a_folder_but_marks_and_baselines_are_none(
         (path.parent / folder).mkdir()
         (path.parent / folder / "a.json").write_text("{}")
     assert entries_in(tmp_path) == [path]
-    with pytest.raises(BadData, match="no entries there; an entry is a record"):
+    with pytest.raises(DataError, match="no entries there; an entry is a record"):
         entries_in(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("suite", ["verified", "pocket/baselines"])
 def test_a_suite_cannot_be_called_as_a_folder_of_every_board(suite: str) -> None:
-    with pytest.raises(BadData, match="is a folder of every board"):
+    with pytest.raises(DataError, match="is a folder of every board"):
         board_folder(Path("b"), made_result().model_copy(update={"suite": suite}))
 
 
@@ -184,7 +184,7 @@ def test_records_of_the_first_schema_read_with_what_follows_from_their_configura
     assert read_result(tmp_path / "val.json").trained_on == "train"
     first["schema"] = SCHEMA
     (tmp_path / "new.json").write_text(json.dumps(first))
-    with pytest.raises(BadData, match="trained_on: Field required"):
+    with pytest.raises(DataError, match="trained_on: Field required"):
         read_result(tmp_path / "new.json")
 
 

@@ -20,9 +20,9 @@ from udbench.boards.baseline import FOLDER
 from udbench.boards.entry import RESERVED, read_board
 from udbench.boards.imports import Suites
 from udbench.boards.predictions import load_predictions
-from udbench.boards.verify import Find, Finding, Here, verify_entry
+from udbench.boards.verify import Find, Finding, VerifyContext, verify_entry
 from udbench.data.store import Store
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.plugin.builtin import mean_error
 from udbench.results import RunResult, read_result
 
@@ -53,8 +53,8 @@ def verified(path: Path, *stores: Store, missing: str = "") -> Finding:
     return verify_entry(path.parent.parent, path, here(find))
 
 
-def here(find: Find, scores: Mapping[str, Any] | None = None, suites: Suites = SUITES) -> Here:
-    return Here(find=find, scores=SCORES if scores is None else scores, suites=suites, udbench="0")
+def here(find: Find, scores: Mapping[str, Any] | None = None, suites: Suites = SUITES) -> VerifyContext:
+    return VerifyContext(find=find, scores=SCORES if scores is None else scores, suites=suites, udbench="0")
 
 
 def said(finding: Finding) -> str:
@@ -312,7 +312,7 @@ def test_a_score_that_refuses_the_entrys_domains_is_the_entrys_and_one_that_fail
         )
 
     def refuses(errors: Mapping[str, float]) -> float:
-        raise BadSetting(f"knows no domain '{min(errors)}'")
+        raise SettingError(f"knows no domain '{min(errors)}'")
 
     assert "'mean-error' cannot be computed of its errors: knows no domain 'left'" in said(checked(refuses))
     assert "'mean-error' failed here: ZeroDivisionError" in lacking(checked(lambda errors: 1 / 0))
@@ -352,11 +352,11 @@ def test_predictions_that_are_too_large_or_gone_are_refused(entry: Path, monkeyp
     result = read_result(entry)
     assert load_predictions(entry.with_suffix(".npz"), result)["left"].wrong.sum() == 3
     monkeypatch.setattr("udbench.boards.entry.MAX_PREDICTIONS", 100)
-    with pytest.raises(BadData, match="too large for predictions"):
+    with pytest.raises(DataError, match="too large for predictions"):
         load_predictions(entry.with_suffix(".npz"), result)
     assert read_board(entry.parent)[0][0].remark == "predictions cannot be read"
     entry.with_suffix(".npz").unlink()
-    with pytest.raises(BadData, match=r"a\.npz is missing"):
+    with pytest.raises(DataError, match=r"a\.npz is missing"):
         load_predictions(entry.with_suffix(".npz"), result)
 
 

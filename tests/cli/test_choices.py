@@ -10,7 +10,7 @@ import pytest
 
 from udbench import Recipe, Suite, hookimpl
 from udbench.cli import context
-from udbench.errors import BadData, BadSetting, UnknownName
+from udbench.errors import DataError, SettingError, UnknownNameError
 from udbench.testing.trees import write_class_folders
 
 TEN = Suite(name="few", domains=("mnist", "cifar10", "gtsrb"), recipe="tuned")
@@ -50,13 +50,13 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("suite", "domains", "error", "message"),
     [
-        (None, "mnsit", UnknownName, "no domain 'mnsit'. Did you mean 'mnist'?"),
-        ("fwe", None, UnknownName, "no suite 'fwe'. Did you mean 'few'?"),
-        ("few", "mnist,svhn", BadSetting, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
-        (None, "mnist,mnist", BadSetting, "'mnist' is named twice"),
-        (None, " , ", BadSetting, "no domain is named"),
-        (None, "folder:", BadSetting, "'folder:': no path stands behind it"),
-        (None, "folder:nowhere", BadData, "no such folder"),
+        (None, "mnsit", UnknownNameError, "no domain 'mnsit'. Did you mean 'mnist'?"),
+        ("fwe", None, UnknownNameError, "no suite 'fwe'. Did you mean 'few'?"),
+        ("few", "mnist,svhn", SettingError, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
+        (None, "mnist,mnist", SettingError, "'mnist' is named twice"),
+        (None, " , ", SettingError, "no domain is named"),
+        (None, "folder:", SettingError, "'folder:': no path stands behind it"),
+        (None, "folder:nowhere", DataError, "no such folder"),
     ],
 )
 def test_domains_that_will_not_do(
@@ -73,9 +73,9 @@ def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
     for place in ("here", "there"):
         write_class_folders(tmp_path / place / "shells", {"cone": 2, "spiral": 2})
     said = "here/shells and .*there/shells are two folders and would both be 'folder-shells'; .*folder:NAME=PATH"
-    with pytest.raises(BadSetting, match=said):
+    with pytest.raises(SettingError, match=said):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/there/shells")
-    with pytest.raises(BadSetting, match="'folder-shells' is named twice"):
+    with pytest.raises(SettingError, match="'folder-shells' is named twice"):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/here/../here/shells,mnist")
     _, names, _ = chosen(None, f"folder:{tmp_path}/here/shells,folder:theirs={tmp_path}/there/shells")
     assert names == ["folder-shells", "folder-theirs"]
@@ -124,7 +124,7 @@ def test_settings_that_will_not_do(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.toml").write_text("rounds = = 3")
-    with pytest.raises((BadSetting, UnknownName)) as caught:
+    with pytest.raises((SettingError, UnknownNameError)) as caught:
         context.load_recipe(recipe, TEN, TEN.domains, words)
     assert message in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_none_takes_back_what_a_recipe_says_of_all_domains_or_of_one() -> None:
 
 def test_an_item_without_settings_takes_none() -> None:
     assert context.item_settings(None, {}, "adapter 'x'") is None
-    with pytest.raises(BadSetting, match="adapter 'x' takes no settings; leave 'rank' away"):
+    with pytest.raises(SettingError, match="adapter 'x' takes no settings; leave 'rank' away"):
         context.item_settings(None, {"rank": 8}, "adapter 'x'")
 
 
@@ -180,6 +180,6 @@ def test_no_rate_is_above_the_recipes_own(words: list[str], message: str) -> Non
     settings = validated(RecipeSettings, {"rounds": 1000, **parse_assignments(words)}, "recipe")
     if not message:
         return _check_rates(settings)
-    with pytest.raises(BadSetting, match=message):
+    with pytest.raises(SettingError, match=message):
         _check_rates(settings)
     return None

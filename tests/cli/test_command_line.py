@@ -13,8 +13,8 @@ import pytest
 import typer
 
 import udbench
-from udbench.cli import data, hoisted, output
-from udbench.errors import RunFailed, UdbenchError
+from udbench.cli import data, global_options_first, output
+from udbench.errors import RunError, UdbenchError
 
 Call = Callable[..., SimpleNamespace]
 
@@ -95,7 +95,7 @@ def raising(error: BaseException) -> Callable[..., object]:
     return resolve
 
 
-@pytest.mark.parametrize(("error", "code"), [(UdbenchError("so"), 2), (RunFailed("so"), 1)])
+@pytest.mark.parametrize(("error", "code"), [(UdbenchError("so"), 2), (RunError("so"), 1)])
 def test_traceback_shows_where_and_leaves_the_exit_code(
     cli: Call, monkeypatch: pytest.MonkeyPatch, error: UdbenchError, code: int
 ) -> None:
@@ -118,10 +118,10 @@ def test_a_bug_of_ours_is_not_hidden(cli: Call, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_options_that_may_stand_anywhere_are_put_first() -> None:
-    assert hoisted(["list", "x", "--no-plugin", "a", "--json", "--traceback", "--no-plugin=b"]) == [
+    assert global_options_first(["list", "x", "--no-plugin", "a", "--json", "--traceback", "--no-plugin=b"]) == [
         "--no-plugin", "a", "--traceback", "--no-plugin=b", "list", "x", "--json",
     ]  # fmt: skip
-    assert hoisted(["run", "--", "--traceback"]) == ["run", "--", "--traceback"]
+    assert global_options_first(["run", "--", "--traceback"]) == ["run", "--", "--traceback"]
 
 
 @pytest.mark.parametrize(

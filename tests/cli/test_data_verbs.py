@@ -71,7 +71,7 @@ def large(tmp_path: Path, with_plugins: Callable[..., None], server: Server) -> 
         return udbench.Domain(
             spec=spec,
             open=udbench.ClassFolders,
-            obtain="Walk there." if name in LOADED else "Dive for it.",
+            instructions="Walk there." if name in LOADED else "Dive for it.",
             download=load if name in LOADED else None,
         )
 

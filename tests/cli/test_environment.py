@@ -19,7 +19,7 @@ from udbench.cli import output
 from udbench.cli.progress import Screen
 from udbench.cli.streams import Guarded
 from udbench.machine import World, world
-from udbench.plugin.contracts_run import Step
+from udbench.plugin.contracts_run import RoundStatus
 
 Call = Callable[..., SimpleNamespace]
 
@@ -99,7 +99,7 @@ def test_colours_may_be_forced_and_the_cursor_is_left_alone(
     console = output.notes()
     assert console.is_terminal and not output.is_live(console)
     screen = Screen(console)
-    screen.started(
+    screen.on_start(
         {
             "group": None, "compile": False, "cuda_graphs": False, "processes": 1, "adapter": "a", "arch": "b",
             "sharing": "deep", "shared": 1, "private": 1, "precision": "fp32", "device": "cpu", "threads": 1,
@@ -107,7 +107,7 @@ def test_colours_may_be_forced_and_the_cursor_is_left_alone(
         }
     )  # fmt: skip
     for number in (1, 2):
-        screen.stepped(Step(round=number, rounds=2, lr=0.1, losses={"a": 1.0}, images=number, seconds=1.0))
+        screen.on_round(RoundStatus(round=number, rounds=2, lr=0.1, losses={"a": 1.0}, images=number, seconds=1.0))
     screen.close()
     with preparing.progress(1) as tell:
         tell(Progress(domain="x", done=3, total=3))

@@ -96,13 +96,13 @@ def test_a_run_whose_images_changed_since_is_scored_on_its_own_or_not_at_all(
 def test_damaged_images_are_left_out_where_the_run_left_them_out(
     cli: Call, bench: Bench, scored: list[str], tmp_path: Path
 ) -> None:
-    from udbench.data.form import Form
+    from udbench.data.form import StoreFormat
     from udbench.data.prepare import prepare
-    from udbench.data.store import Wanted
+    from udbench.data.store import StoreRequest
 
     root = tmp_path / "images" / "left"
     (root / "train" / "a" / "damaged.png").write_bytes(b"")
-    want = Wanted(domain=bench.domains[0], root=root, form=Form(height=8, width=8), skip_damaged=True)
+    want = StoreRequest(domain=bench.domains[0], root=root, form=StoreFormat(height=8, width=8), skip_damaged=True)
     (left,) = prepare([want], workers=1)
     assert len(left.damaged) == 1
     record([left, bench.stores[1]])

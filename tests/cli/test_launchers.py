@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 
 from support.pretend import pretend, write_result
-from udbench import Launcher, Report, Task, UdbenchError, hookimpl
+from udbench import Launcher, Task, TaskStatus, UdbenchError, hookimpl
 from udbench.cli.launching import without_launching
 
 Call = Callable[..., Any]
@@ -155,24 +155,24 @@ class Queue:
         self.partitions: list[str] = []
         self.broken = False
 
-    def start(self, tasks: Iterable[Task], folder: Path, settings: QueueSettings) -> Iterator[Report]:
+    def start(self, tasks: Iterable[Task], folder: Path, settings: QueueSettings) -> Iterator[TaskStatus]:
         for task in list(tasks):
             self.tasks.append(task)
             self.partitions.append(settings.partition)
-            self.states[ticket := str(40 + len(self.tasks))] = ("queued", "waits for nodes")
-            yield Report(task=task.name, state="queued", ticket=ticket)
+            self.states[job_id := str(40 + len(self.tasks))] = ("queued", "waits for nodes")
+            yield TaskStatus(task=task.name, state="queued", job_id=job_id)
 
-    def look(self, tickets: Mapping[str, str], folder: Path) -> list[Report]:
+    def look(self, job_ids: Mapping[str, str], folder: Path) -> list[TaskStatus]:
         if self.broken:
             raise UdbenchError("the cluster does not answer")
-        found = {name: self.states[ticket] for name, ticket in tickets.items() if ticket in self.states}
-        return [Report(task=name, state=state, reason=why) for name, (state, why) in found.items()]  # type: ignore
+        found = {name: self.states[job_id] for name, job_id in job_ids.items() if job_id in self.states}
+        return [TaskStatus(task=name, state=state, reason=why) for name, (state, why) in found.items()]  # type: ignore
 
 
 @pytest.fixture
 def queue(with_plugins: Call, runs: Path) -> Queue:
     made = Queue()
-    launcher = Launcher(name="later", start=made.start, look=made.look, settings=QueueSettings)
+    launcher = Launcher(name="later", start=made.start, poll=made.look, settings=QueueSettings)
     with_plugins(mine=SimpleNamespace(udbench_launchers=hookimpl(lambda: [launcher])))
     return made
 
@@ -190,7 +190,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     assert "own, seed 0: queued as 42" in said.err and "2 runs are in the queue of later" in said.err
     assert queue.tasks[1].words[-3:] == ("--out", str(queue.tasks[1].folder), "--resume")
     file = json.loads(Path("sweeps/toys/handed.json").read_text())
-    assert file["schema"] == 1 and {each["ticket"] for each in file["runs"].values()} == {"41", "42"}
+    assert file["schema"] == 1 and {each["job_id"] for each in file["runs"].values()} == {"41", "42"}
 
     for verb in (words, ["sweep", "toys.toml", "--json"], ["sweep", "toys.toml", "--launcher", "local", "--json"]):
         said = cli(*verb)
@@ -251,7 +251,7 @@ def test_a_launcher_that_is_not_installed_any_more_is_told(cli: Call, queue: Que
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"schema": 2, "runs": {}}', '{"schema": 1, "runs": {"a": {"ticket": "4"}}}', "\udcff"]
+    "content", ["", "{", "[]", '{"schema": 2, "runs": {}}', '{"schema": 1, "runs": {"a": {"job_id": "4"}}}', "\udcff"]
 )
 def test_a_damaged_memory_is_told_and_nothing_is_started(cli: Call, queue: Queue, content: str) -> None:
     Path("sweeps/toys").mkdir(parents=True)
@@ -276,7 +276,7 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     assert task.words == (*RUN, "--set", "lr=0.2", "--out", str(task.folder), "--resume") and task.processes == 2
     assert task.folder.parent == Path("runs")
     said = cli(*RUN, "--launcher", "later", "--out", "o", "--json")
-    assert said.json == {"state": "queued", "launcher": "later", "ticket": "42", "folder": "o"}
+    assert said.json == {"state": "queued", "launcher": "later", "job_id": "42", "folder": "o"}
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     said = cli(*RUN, "--launcher", "later", "--out", "full")
@@ -285,7 +285,7 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     assert said.code == 2 and "say which run goes on" in said.err and len(queue.tasks) == 2
 
 
-def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[Report]:
+def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[TaskStatus]:
     for task in tasks:
         raise ZeroDivisionError(f"of {task.name}")
     return []
@@ -295,12 +295,12 @@ BROKEN = {
     "raises": (_raises, "launcher 'raises' (plugin mine): ZeroDivisionError: of "),
     "forgets": (lambda tasks, folder, settings: [list(tasks)][:0], "never told how '"),
     "invents": (
-        lambda tasks, folder, settings: [Report(task=next(tasks).name + "x", state="done")],
+        lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name + "x", state="done")],
         "none of its tasks",
     ),
     "babbles": (lambda tasks, folder, settings: [next(tasks) and 3], "reported 3, which is of none of its tasks"),
     "queues": (
-        lambda tasks, folder, settings: [Report(task=next(tasks).name, state="queued", ticket="1")],
+        lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name, state="queued", job_id="1")],
         "has no way to look at its queue",
     ),
     "silent": (lambda tasks, folder, settings: None, "TypeError"),

@@ -127,7 +127,7 @@ WORDS = {
     "studies": "study",
     "published": "published result",
     "launchers": "launcher",
-    "reporters": "reporter",
+    "callbacks": "callback",
     "commands": "command",
 }
 
@@ -151,7 +151,7 @@ def test_every_kind_is_shown_by_its_word_for_one(
             udbench_studies=[udbench.Study(name="one", grid={})],
             udbench_published=[tmp_path / "one.json"],
             udbench_launchers=[udbench.Launcher(name="one", start=print)],
-            udbench_reporters=[udbench.Reporter(name="one", open=print)],
+            udbench_callbacks=[udbench.CallbackFactory(name="one", open=print)],
             udbench_commands={"one": ("a:b", "")},
         )
     )

@@ -9,7 +9,7 @@ import pytest
 
 from udbench.cli.progress import LogFile
 from udbench.errors import UdbenchError
-from udbench.plugin.contracts_run import Step
+from udbench.plugin.contracts_run import RoundStatus
 
 
 def line(event: str, **fields: object) -> bytes:
@@ -17,15 +17,15 @@ def line(event: str, **fields: object) -> bytes:
 
 
 def going_on(folder: Path, start: int) -> list[dict]:
-    LogFile(folder).started({"folder": str(folder), "start": start})
+    LogFile(folder).on_start({"folder": str(folder), "start": start})
     return [json.loads(text) for text in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_a_log_goes_on_behind_its_checkpoint(tmp_path: Path) -> None:
     log = LogFile(tmp_path)
-    log.started({"folder": str(tmp_path), "start": 0})
+    log.on_start({"folder": str(tmp_path), "start": 0})
     for round in (1, 2, 3):
-        log.stepped(Step(round=round, rounds=3, lr=0.1, losses={"a": 1.0}, images=round, seconds=1.0))
+        log.on_round(RoundStatus(round=round, rounds=3, lr=0.1, losses={"a": 1.0}, images=round, seconds=1.0))
     events = going_on(tmp_path, 2)
     assert [event.get("round") for event in events] == [None, 1, 2, None]
     assert [event["start"] for event in events if event["event"] == "started"] == [0, 2]

@@ -11,7 +11,7 @@ import pytest
 
 from udbench.boards import entry
 from udbench.boards.entry import folder_of
-from udbench.files import DiskFull
+from udbench.files import DiskFullError
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
@@ -99,7 +99,9 @@ def test_a_run_whose_entry_cannot_be_written_is_complete_and_says_how_it_is_adde
     cli: Call, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = entry.add_entry
-    monkeypatch.setattr(entry, "add_entry", lambda root, run: (_ for _ in ()).throw(DiskFull("x: the disk is full")))
+    monkeypatch.setattr(
+        entry, "add_entry", lambda root, run: (_ for _ in ()).throw(DiskFullError("x: the disk is full"))
+    )
     said = cli(*words, "--out", "my run")
     assert said.code == 1 and "the run in my run is complete, but its entry could not be added: x: the disk" in said.err
     command = said.err.splitlines()[-1].partition("once that is mended: ")[2]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from udbench.cli import context
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no SIGUSR1")
@@ -28,7 +28,7 @@ def test_a_verb_that_is_warned_while_it_gets_ready_goes_on(
 ) -> None:
     def warned_and_then() -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
-        raise BadSetting("it went on to this")
+        raise SettingError("it went on to this")
 
     monkeypatch.setattr(context, "registry", warned_and_then)
     said = cli(*words)

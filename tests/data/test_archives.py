@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from udbench.data.archives import unpack
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 
 FILES = {"top/a.txt": b"a" * 5000, "top/deep/b.bin": os.urandom(70_000), "c": b""}
 
@@ -48,7 +48,7 @@ def unpacked(archive: Path, max_bytes: int = 1_000_000, max_members: int = 100) 
 def refused(archive: Path, words: str, **bounds: int) -> None:
     """It is refused with these words, naming the archive, and nothing is there that was not before."""
     before = sorted(archive.parent.rglob("*"))
-    with pytest.raises(BadData, match=words) as said:
+    with pytest.raises(DataError, match=words) as said:
         unpacked(archive, **bounds)
     assert archive.name in str(said.value) and "\n" not in str(said.value)
     assert sorted(archive.parent.rglob("*")) == before
@@ -67,7 +67,7 @@ def test_every_format_is_known_by_its_content_and_unpacked_whole(tmp_path: Path,
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert found == FILES and sorted(each.name for each in tmp_path.iterdir()) == ["out", "some.bin"]
     assert not (folder / "c").stat().st_mode & 0o111
-    with pytest.raises(BadData, match="is there already"):
+    with pytest.raises(DataError, match="is there already"):
         unpacked(archive)
 
 

@@ -13,13 +13,13 @@ from PIL import Image
 from support.stores import made
 from udbench.data.census import Census
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.layout import counted
 from udbench.data.store import Store
 from udbench.testing.trees import write_class_folders
 
-FORMS = [Form(height=6, width=8), Form(height=6, width=8, storage="files")]
-FORMS.append(Form(height=6, width=8, storage="jpeg", resize=32))
+FORMS = [StoreFormat(height=6, width=8), StoreFormat(height=6, width=8, storage="files")]
+FORMS.append(StoreFormat(height=6, width=8, storage="jpeg", resize=32))
 
 
 def line(store: Store) -> str:
@@ -60,7 +60,9 @@ def test_many_names_are_cut_short() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.storage)
-def test_a_test_image_that_is_in_training_too_is_counted_however_it_was_saved(tmp_path: Path, form: Form) -> None:
+def test_a_test_image_that_is_in_training_too_is_counted_however_it_was_saved(
+    tmp_path: Path, form: StoreFormat
+) -> None:
     root = write_class_folders(
         tmp_path / "d", {"train/cat": 4, "train/dog": 4, "test/cat": 3, "test/dog": 3}, size=(40, 44)
     )

@@ -7,8 +7,8 @@ import pytest
 
 from support.stores import made
 from udbench.data.folders import ClassFolders, folder_domain
-from udbench.data.form import Form
-from udbench.errors import BadData
+from udbench.data.form import StoreFormat
+from udbench.errors import DataError
 from udbench.testing.trees import write_class_folders
 
 
@@ -35,20 +35,20 @@ def test_train_and_test_folders_are_a_split_unless_they_are_classes(tmp_path: Pa
 def test_labels_follow_the_known_classes(images: Path) -> None:
     source = ClassFolders(images, known=("ant", "cat", "dog", "eel"))
     assert set(source.index.label.tolist()) == {1, 2, 3} and len(source.class_names) == 4
-    with pytest.raises(BadData, match=r"unknown class 'eel'; this domain's classes are cat, dog"):
+    with pytest.raises(DataError, match=r"unknown class 'eel'; this domain's classes are cat, dog"):
         ClassFolders(images, known=("cat", "dog"))
 
 
 def test_folders_that_hold_no_domain_are_refused(tmp_path: Path, images: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadData, match="no images in class folders; expected"):
+    with pytest.raises(DataError, match="no images in class folders; expected"):
         ClassFolders(tmp_path / "empty")
-    with pytest.raises(BadData, match="there is test/<class>/ but no train/<class>/"):
+    with pytest.raises(DataError, match="there is test/<class>/ but no train/<class>/"):
         ClassFolders(write_class_folders(tmp_path / "half", {"test/x": 1}))
-    with pytest.raises(BadData, match=r"folder:.*nowhere: no such folder"):
+    with pytest.raises(DataError, match=r"folder:.*nowhere: no such folder"):
         folder_domain(tmp_path / "nowhere")
     (images / "cat" / "again").symlink_to(images)
-    with pytest.raises(BadData, match=r"again: a link to a folder that it lies in"):
+    with pytest.raises(DataError, match=r"again: a link to a folder that it lies in"):
         ClassFolders(images)
 
 
@@ -69,7 +69,7 @@ def test_a_folder_is_a_domain_named_after_it(images: Path) -> None:
 def test_a_pipe_among_the_images_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "in", {"cat": 3, "dog": 3})
     os.mkfifo(root / "cat" / "x.png")
-    with pytest.raises(BadData, match=r"x.png: no file, but a pipe or a device"):
+    with pytest.raises(DataError, match=r"x.png: no file, but a pipe or a device"):
         ClassFolders(root)
 
 
@@ -82,5 +82,5 @@ def test_a_file_that_fits_in_no_memory_is_among_the_damaged(tmp_path: Path, monk
     root = write_class_folders(tmp_path / "in", {"cat": 5, "dog": 5})
     monkeypatch.setattr(ClassFolders, "read", read)
     for storage in ("pixels", "files"):
-        with pytest.raises(BadData, match=r"cat/002.png: the file does not fit in memory"):
-            made(root, form=Form(height=4, width=4, storage=storage))
+        with pytest.raises(DataError, match=r"cat/002.png: the file does not fit in memory"):
+            made(root, form=StoreFormat(height=4, width=4, storage=storage))

@@ -13,11 +13,11 @@ import pytest
 
 from support.server import Server, closed_address, serving
 from udbench.data.download import download
-from udbench.data.fetch import Unreachable, fetch_file
+from udbench.data.fetch import UnreachableError, fetch_file
 from udbench.data.folders import folder_domain
 from udbench.data.locations import domain_root
-from udbench.errors import BadData, UdbenchError
-from udbench.files import DiskFull
+from udbench.errors import DataError, UdbenchError
+from udbench.files import DiskFullError
 from udbench.plugin.contracts_data import Domain, Download
 
 CONTENT = os.urandom(700_000)
@@ -82,21 +82,21 @@ def test_a_part_that_is_complete_is_only_checked(server: Server, path: Path) -> 
 
 
 def test_a_wrong_checksum_names_both_and_leaves_nothing(server: Server, path: Path) -> None:
-    with pytest.raises(BadData, match=rf"a\.bin.*its sha256 is {SHA}, expected {'0' * 64}; it was removed"):
+    with pytest.raises(DataError, match=rf"a\.bin.*its sha256 is {SHA}, expected {'0' * 64}; it was removed"):
         fetch(server, path, sha256="0" * 64)
     assert list(path.parent.iterdir()) == []
     path.parent.joinpath("a.bin.part").write_bytes(b"someone else's beginning")
-    with pytest.raises(BadData, match="it was removed"):
+    with pytest.raises(DataError, match="it was removed"):
         fetch(server, path)
     fetch(server, path)
     assert path.read_bytes() == CONTENT
 
 
 def test_more_bytes_than_were_announced_are_not_taken(server: Server, path: Path) -> None:
-    with pytest.raises(BadData, match=r"sends 700,000 bytes where a\.bin has at most 1,000"):
+    with pytest.raises(DataError, match=r"sends 700,000 bytes where a\.bin has at most 1,000"):
         fetch(server, path, size=1000)
     server.sizes = False
-    with pytest.raises(BadData, match=r"sends more bytes where a\.bin has at most 1,000"):
+    with pytest.raises(DataError, match=r"sends more bytes where a\.bin has at most 1,000"):
         fetch(server, path, size=1000)
     assert list(path.parent.iterdir()) == []
 
@@ -106,7 +106,7 @@ def test_a_refusal_is_named_with_its_number(server: Server, path: Path, status: 
     server.answers["/a.bin"] = status
     with pytest.raises(UdbenchError, match=rf"cannot fetch a\.bin from http.*: the server answers {status} ") as said:
         fetch(server, path)
-    assert not isinstance(said.value, Unreachable) and "\n" not in str(said.value)
+    assert not isinstance(said.value, UnreachableError) and "\n" not in str(said.value)
 
 
 def test_mirrors_are_asked_in_order_and_go_on_with_each_others_bytes(server: Server, path: Path) -> None:
@@ -122,13 +122,13 @@ def test_mirrors_are_asked_in_order_and_go_on_with_each_others_bytes(server: Ser
     part(path).write_bytes(CONTENT[:5])
     fetch_file([closed_address(), server.url + "b.bin"], path, size=len(CONTENT), sha256=SHA)
     assert path.read_bytes() == CONTENT and server.asked[-1] == ("/b.bin", "bytes=5-")
-    with pytest.raises(BadData, match=r"its sha256 is .*the server answers 404"):
+    with pytest.raises(DataError, match=r"its sha256 is .*the server answers 404"):
         fetch_file(urls[:2], path, size=len(CONTENT), sha256="1" * 64)
 
 
 def test_where_nobody_answers_it_says_so_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        Unreachable, match=r"cannot fetch a\.bin.*: there is no network, or 127\.0\.0\.1 does not answer"
+        UnreachableError, match=r"cannot fetch a\.bin.*: there is no network, or 127\.0\.0\.1 does not answer"
     ):
         fetch_file([closed_address() + "a.bin"], path, size=5, sha256=SHA)
 
@@ -136,7 +136,7 @@ def test_where_nobody_answers_it_says_so_at_once(path: Path, monkeypatch: pytest
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
-    with pytest.raises(Unreachable, match=r"there is no network, or no-such-host\.invalid does not answer"):
+    with pytest.raises(UnreachableError, match=r"there is no network, or no-such-host\.invalid does not answer"):
         fetch_file(["http://no-such-host.invalid/a.bin"], path, size=5, sha256=SHA)
 
 
@@ -158,7 +158,7 @@ def test_a_full_disk_and_a_locked_folder_are_told_as_such(
     server: Server, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("udbench.data.fetch.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(DiskFull, match="the disk is full: 700,000 bytes are to come, 10 are free"):
+    with pytest.raises(DiskFullError, match="the disk is full: 700,000 bytes are to come, 10 are free"):
         fetch(server, path)
     path.parent.joinpath("file").write_text("")
     with pytest.raises(UdbenchError, match="cannot be written"):

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from support.stores import made, wanted
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import to_pixels
 from udbench.data.store import find_store, verify_store
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.testing import write_bytes, write_class_folders
 
 # 6 high and 8 wide, as the stores of these tests: nothing is resized. No symmetry maps it to itself.
@@ -199,9 +199,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 FORMS = (
-    Form(height=6, width=8),
-    Form(height=6, width=8, storage="files"),
-    Form(height=6, width=8, storage="jpeg", resize=6),
+    StoreFormat(height=6, width=8),
+    StoreFormat(height=6, width=8, storage="files"),
+    StoreFormat(height=6, width=8, storage="jpeg", resize=6),
 )
 
 
@@ -227,7 +227,7 @@ def test_odd_pictures_are_used_with_their_documented_meaning(folder: Path) -> No
 def test_a_hostile_picture_is_refused_by_name_and_reason(folder: Path, name: str) -> None:
     data, reason = REFUSED[name]
     write_bytes(folder / "train" / "odd" / name, data)
-    with pytest.raises(BadData, match="1 damaged image in") as caught:
+    with pytest.raises(DataError, match="1 damaged image in") as caught:
         made(folder)
     said = re.search(rf"train/odd/{re.escape(name)}: (.+)\. Mend or remove them", str(caught.value))
     assert said and re.search(reason, said[1]), caught.value
@@ -236,11 +236,11 @@ def test_a_hostile_picture_is_refused_by_name_and_reason(folder: Path, name: str
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.storage)
-def test_hostile_pictures_are_counted_together_and_can_be_left_out(folder: Path, form: Form) -> None:
+def test_hostile_pictures_are_counted_together_and_can_be_left_out(folder: Path, form: StoreFormat) -> None:
     clean = {Path(name).name for name in made(folder, form=form).names.tolist()}
     for name, (data, _) in REFUSED.items():
         write_bytes(folder / "test" / "odd" / name, data)
-    with pytest.raises(BadData, match=rf"{len(REFUSED)} damaged images in .*; and {len(REFUSED) - 10} more"):
+    with pytest.raises(DataError, match=rf"{len(REFUSED)} damaged images in .*; and {len(REFUSED) - 10} more"):
         made(folder, form=form)
     assert find_store(wanted(folder, form=form)) is None
     store = made(folder, form=form, skip_damaged=True)
@@ -259,7 +259,7 @@ def test_a_folder_that_is_named_like_a_picture_is_a_folder(folder: Path) -> None
 
 def test_a_link_to_a_picture_that_is_gone_is_named(folder: Path) -> None:
     (folder / "train" / "odd" / "gone.png").symlink_to(folder / "nowhere.png")
-    with pytest.raises(BadData, match=r"train/odd/gone\.png: No such file"):
+    with pytest.raises(DataError, match=r"train/odd/gone\.png: No such file"):
         made(folder)
 
 

@@ -17,7 +17,7 @@ import pytest
 from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.layout import IMAGE_SUFFIXES, is_image, portable_name
 from udbench.data.listing import list_images
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.testing.formats import encoded
 from udbench.testing.trees import write_class_folders
 
@@ -67,7 +67,7 @@ LOOK_LIKE_SOMETHING_ELSE: Mapping[str, tuple[dict[str, int], str]] = {
 @pytest.mark.parametrize("kind", LOOK_LIKE_SOMETHING_ELSE)
 def test_what_is_no_folder_of_classes_is_refused_and_not_trained_on(tmp_path: Path, kind: str) -> None:
     layout, sentence = LOOK_LIKE_SOMETHING_ELSE[kind]
-    with pytest.raises(BadData, match=sentence) as error:
+    with pytest.raises(DataError, match=sentence) as error:
         ClassFolders(write_class_folders(tmp_path / "d", layout))
     assert "\n" not in str(error.value)
 
@@ -76,7 +76,7 @@ def test_masks_that_are_named_for_their_images_are_refused_and_classes_of_like_n
     root = write_class_folders(tmp_path / "d", {"Images": 3, "Labels": 3})
     for path in (root / "Labels").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
-    with pytest.raises(BadData, match="look like images and their masks"):
+    with pytest.raises(DataError, match="look like images and their masks"):
         ClassFolders(root)
     for i, path in enumerate(sorted((root / "Labels").iterdir())):
         path.rename(path.with_name(f"other{i}.png"))
@@ -141,7 +141,7 @@ def test_what_lies_beside_the_classes_is_named(tmp_path: Path) -> None:
         "not used: validation/ (2 images)",
         "in no class folder: 1 image",
     )
-    with pytest.raises(BadData, match=r"no images in class folders; .* it holds files of other kinds: 2 \.heic$"):
+    with pytest.raises(DataError, match=r"no images in class folders; .* it holds files of other kinds: 2 \.heic$"):
         (tmp_path / "e" / "cat").mkdir(parents=True)
         for name in ("a.heic", "b.heic"):
             (tmp_path / "e" / "cat" / name).write_bytes(b"x")
@@ -166,7 +166,7 @@ def test_names_of_another_unicode_form_are_the_same_names(tmp_path: Path) -> Non
     assert listings["NFC"] == listings["NFD"]
     both = write_class_folders(tmp_path / "split", {f"train/{nfc}": 2, "train/x": 2, f"test/{nfd}": 1, "test/x": 1})
     assert ClassFolders(both).class_names == (nfc, "x") or ClassFolders(both).class_names == ("x", nfc)
-    with pytest.raises(BadData, match="have the same name but for their Unicode form"):
+    with pytest.raises(DataError, match="have the same name but for their Unicode form"):
         ClassFolders(write_class_folders(tmp_path / "twice", {nfc: 2, nfd: 2, "x": 2}))
 
 

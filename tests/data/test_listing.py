@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.listing import list_images
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted
-from udbench.errors import BadData
+from udbench.data.store import StoreRequest
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain, DomainSpec, Index, Source
 
 
@@ -59,8 +59,8 @@ def listed(names: list[str], labels: list[int], **columns: object) -> Domain:
     ],
 )
 def test_sources_that_cannot_be_used_are_refused_in_one_sentence(domain: Domain, message: str, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=message):
-        prepare([Wanted(domain=domain, root=tmp_path, form=Form(height=4, width=4))], workers=1)
+    with pytest.raises(DataError, match=message):
+        prepare([StoreRequest(domain=domain, root=tmp_path, form=StoreFormat(height=4, width=4))], workers=1)
 
 
 def test_a_folder_that_may_not_be_read_is_not_taken_for_one_that_may_not_be_written(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_one_that_may_not_be_writ
         raise PermissionError(13, "Permission denied", str(root / "b"))
 
     domain = replace(listed(list("vw"), [0, 1]), open=refuse)
-    with pytest.raises(BadData, match=r"'odd': .*/b cannot be read: Permission denied"):
-        prepare([Wanted(domain=domain, root=tmp_path, form=Form(height=4, width=4))], workers=1)
+    with pytest.raises(DataError, match=r"'odd': .*/b cannot be read: Permission denied"):
+        prepare([StoreRequest(domain=domain, root=tmp_path, form=StoreFormat(height=4, width=4))], workers=1)
 
 
 def test_a_listing_has_training_rows_first_each_split_by_name() -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from udbench.data.folders import folder_domain
 from udbench.data.locations import cache_root, data_root, domain_root
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain
 
 
 @pytest.fixture
 def domain(images: Path) -> Domain:
     """A domain `folder-some-images` that has to be looked for in the data folder."""
-    return replace(folder_domain(images), root=None, obtain="draw them")
+    return replace(folder_domain(images), root=None, instructions="draw them")
 
 
 def test_the_named_folder_comes_before_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,12 +31,12 @@ def test_a_named_folder_that_is_not_there_is_an_error_however_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.delenv("UDBENCH_DATA", raising=False)
-    with pytest.raises(BadData, match=r"--data .*nowhere: does not exist"):
+    with pytest.raises(DataError, match=r"--data .*nowhere: does not exist"):
         data_root(tmp_path / "nowhere")
-    with pytest.raises(BadData, match=r"--data .*file: is no folder"):
+    with pytest.raises(DataError, match=r"--data .*file: is no folder"):
         data_root(tmp_path / "file")
     monkeypatch.setenv("UDBENCH_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(BadData, match=r"\$UDBENCH_DATA .*nowhere: does not exist"):
+    with pytest.raises(DataError, match=r"\$UDBENCH_DATA .*nowhere: does not exist"):
         data_root(None)
 
 

@@ -1,4 +1,4 @@
-"""Pictures of known values, written by hand where Pillow cannot: each is read rightly, or refused with the reason."""
+"""Images of known values, written by hand where Pillow cannot: each is read rightly, or refused with the reason."""
 
 from __future__ import annotations
 

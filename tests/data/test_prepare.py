@@ -20,10 +20,10 @@ import pytest
 from support.stores import content, made, wanted
 from udbench.data import pixel_chunks
 from udbench.data.folders import ClassFolders
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import growing_path, verify_store
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.plugin.contracts_data import Index
 
 
@@ -46,7 +46,7 @@ def test_any_number_of_workers_and_any_order_of_files_make_the_same_bytes(images
 
 def test_stores_come_in_the_order_asked_for_and_each_is_made_once(images: Path) -> None:
     steps: list[Progress] = []
-    wants = [wanted(images), wanted(images, form=Form(height=6, width=9)), wanted(images)]
+    wants = [wanted(images), wanted(images, form=StoreFormat(height=6, width=9)), wanted(images)]
     stores = prepare(wants, workers=1, progress=steps.append)
     assert [store.form.width for store in stores] == [8, 9, 8] and [step.done for step in steps] == [0, 32, 36, 45] * 2
     prepare(wants, workers=1, progress=steps.append)
@@ -208,7 +208,7 @@ def test_a_pickle_that_somebody_left_in_the_cache_is_never_loaded(tmp_path: Path
 READERS = """
 import multiprocessing, os, signal
 from udbench.data.folders import ClassFolders
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 class Deadly(ClassFolders):
     def read(self, i):
@@ -219,7 +219,7 @@ class Deadly(ClassFolders):
 class Picky(ClassFolders):
     def read(self, i):
         if i % 20 == 0:
-            raise BadData("not in the archive")
+            raise DataError("not in the archive")
         return super().read(i)
 """
 
@@ -246,5 +246,5 @@ def test_a_worker_that_is_killed_is_said_and_the_work_can_go_on(images: Path, re
 def test_an_image_that_its_reader_refuses_is_a_damaged_one(images: Path, readers, workers: int) -> None:
     want = wanted(images)
     picky = replace(want, domain=replace(want.domain, open=readers.Picky))
-    with pytest.raises(BadData, match=r"3 damaged images.*cat/000\.png: not in the archive"):
+    with pytest.raises(DataError, match=r"3 damaged images.*cat/000\.png: not in the archive"):
         prepare([picky], workers=workers)

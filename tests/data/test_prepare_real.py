@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
 from udbench.data.sheet import contact_sheet
-from udbench.data.store import Store, Wanted, verify_store
+from udbench.data.store import Store, StoreRequest, verify_store
 from udbench.plugin.contracts_data import Domain
 from udbench.plugin.registry import Registry
 
@@ -29,7 +29,7 @@ def made(registry: Registry) -> Callable[..., Store]:
         if not root.is_dir():
             pytest.skip(f"no {name} in $UDBENCH_DATA")
         domain = registry.get(Domain, name)
-        return prepare([Wanted(domain=domain, root=root, form=Form(height=32, width=32))], workers=2)[0]
+        return prepare([StoreRequest(domain=domain, root=root, form=StoreFormat(height=32, width=32))], workers=2)[0]
 
     return make
 
@@ -39,7 +39,7 @@ def test_sketches_are_dark_lines_on_white_and_say_what_they_lack(made: Callable[
     assert verify_store(store) == [] and store.damaged == []
     assert store.channels == 1 and store.mean[0] > 200
     if not store.complete:
-        assert "of 250 classes" in store.lacks
+        assert "of 250 classes" in store.missing
     assert contact_sheet(store, tmp_path / "sheet.png").stat().st_size > 20_000
 
 
@@ -52,4 +52,4 @@ def test_daimlers_first_set_trains_and_its_first_test_set_scores(made: Callable[
     store = made("daimler", tmp_path / "daimler")
     assert verify_store(store) == [] and (store.num_train, store.num_test) == (9_800, 9_800)
     assert store.train_counts.tolist() == [5_000, 4_800]
-    assert store.lacks == "9,800 of 29,400 training images, 9,800 of 19,600 test images"
+    assert store.missing == "9,800 of 29,400 training images, 9,800 of 19,600 test images"

@@ -13,7 +13,7 @@ from udbench import files
 from udbench.data import finish, pixel_chunks, pixel_store
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import find_store, verify_store
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 
 
 def damage(images: Path, *also: str) -> None:
@@ -26,7 +26,7 @@ def damage(images: Path, *also: str) -> None:
 def test_damaged_images_are_all_named_and_nothing_is_dropped_silently(images: Path) -> None:
     damage(images)
     with pytest.raises(
-        BadData, match=r"2 damaged images.*cat/003\.png: the file is empty.*dog/004\.png.*--skip-damaged"
+        DataError, match=r"2 damaged images.*cat/003\.png: the file is empty.*dog/004\.png.*--skip-damaged"
     ):
         made(images)
     assert find_store(wanted(images)) is None
@@ -34,7 +34,7 @@ def test_damaged_images_are_all_named_and_nothing_is_dropped_silently(images: Pa
 
 def test_of_many_damaged_images_ten_are_named_and_all_are_counted(images: Path) -> None:
     damage(images, *(f"eel/{i:03d}.png" for i in range(10)))
-    with pytest.raises(BadData, match=r"12 damaged images.*; and 2 more") as caught:
+    with pytest.raises(DataError, match=r"12 damaged images.*; and 2 more") as caught:
         made(images)
     assert str(caught.value).count(".png:") == 10
 
@@ -44,7 +44,7 @@ def test_a_mended_image_is_read_again(images: Path, cache: Path) -> None:
     shutil.rmtree(cache)
     good = (images / "cat" / "003.png").read_bytes()
     (images / "cat" / "003.png").write_bytes(b"")
-    with pytest.raises(BadData, match="1 damaged image in"):
+    with pytest.raises(DataError, match="1 damaged image in"):
         made(images)
     (images / "cat" / "003.png").write_bytes(good)
     assert content(made(images)) == whole
@@ -68,7 +68,7 @@ def test_a_store_without_damage_serves_those_who_would_skip_it(images: Path) -> 
 
 def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
     damage(images, *(f"dog/{i:03d}.png" for i in range(15)), *(f"eel/{i:03d}.png" for i in range(10)))
-    with pytest.raises(BadData, match=r"without its 26 damaged images, has images of one class only \(cat\)"):
+    with pytest.raises(DataError, match=r"without its 26 damaged images, has images of one class only \(cat\)"):
         made(images, skip_damaged=True)
 
 

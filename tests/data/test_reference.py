@@ -15,7 +15,7 @@ from udbench.data import folders
 from udbench.data.folders import folder_domain
 from udbench.data.locations import data_root, domain_root
 from udbench.data.reference import FORMS, Reference, parse_reference, parse_references
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.plugin.contracts_data import Domain
 from udbench.testing.trees import write_class_folders
 
@@ -55,7 +55,7 @@ def test_references_are_read(text: str, found: list[Reference]) -> None:
 def test_a_comma_of_one_reference_is_its_own() -> None:
     assert parse_reference("folder:/data/a,b") == folder("/data/a,b")
     assert parse_reference('folder:mine="/data/a,b"') == folder("/data/a,b", "folder-mine")
-    with pytest.raises(BadSetting, match="nothing is named"):
+    with pytest.raises(SettingError, match="nothing is named"):
         parse_reference(" ")
 
 
@@ -76,7 +76,7 @@ def test_a_comma_of_one_reference_is_its_own() -> None:
     ],
 )
 def test_references_that_will_not_do_say_what_would(text: str, message: str) -> None:
-    with pytest.raises(BadSetting, match=message):
+    with pytest.raises(SettingError, match=message):
         parse_references(text)
     assert "folder:NAME=PATH" in FORMS
 
@@ -94,7 +94,7 @@ def test_what_is_written_is_read_again_alone_and_in_a_list(place: str, name: str
 def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         found = parse_references(text)
-    except BadSetting:
+    except SettingError:
         return
     assert all(reference.name or reference.place for reference in found)
 
@@ -103,19 +103,19 @@ def test_a_name_that_is_given_is_the_domains_and_passes_for_no_plugins(tmp_path:
     root = write_class_folders(tmp_path / "images", {"a": 2, "b": 2})
     (reference,) = parse_references(f"folder:mnist={root}")
     assert folder_domain(Path(reference.place), reference.name).spec.name == "folder-mnist"
-    with pytest.raises(BadData, match=r"too long for a domain's.*folder:NAME=PATH"):
+    with pytest.raises(DataError, match=r"too long for a domain's.*folder:NAME=PATH"):
         folder_domain(write_class_folders(tmp_path / ("x" * 70), {"a": 2, "b": 2}))
 
 
 def test_what_lies_in_a_folders_place_is_named_as_what_it_is(tmp_path: Path) -> None:
     for name, told in (("photos.zip", "an archive and no folder; unpack it"), ("a.txt", "a file and no folder")):
         (tmp_path / name).write_bytes(b"")
-        with pytest.raises(BadData, match=told):
+        with pytest.raises(DataError, match=told):
             folder_domain(tmp_path / name)
     for layout in ({"cat": 2, "dog": 2}, {"train/cat": 2, "train/dog": 2, "test/cat": 2, "test/dog": 2}):
         top = tmp_path / f"of-{len(layout)}"
         write_class_folders(top / "photos", layout)
-        with pytest.raises(BadData, match=rf"lie in one folder, photos/, .*; .* give folder:{top}/photos"):
+        with pytest.raises(DataError, match=rf"lie in one folder, photos/, .*; .* give folder:{top}/photos"):
             folder_domain(top)
         assert folder_domain(top / "photos").spec.num_classes == 2
 
@@ -132,17 +132,17 @@ def test_folders_that_cannot_be_read_are_one_sentence(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "scandir", refusing)
     monkeypatch.setattr(os, "listdir", refusing)
-    with pytest.raises(BadData, match=r"folder:.*photos: .*photos/dog cannot be read: Permission denied; mend its"):
+    with pytest.raises(DataError, match=r"folder:.*photos: .*photos/dog cannot be read: Permission denied; mend its"):
         folder_domain(root)
     (tmp_path / "data" / "gtsrb").mkdir()
     spec = folder_domain(write_class_folders(tmp_path / "x", {"a": 1, "b": 1})).spec
     named = Domain(spec=spec, open=folders.ClassFolders, folder="gtsrb")
-    with pytest.raises(BadData, match=r"'folder-x': .*gtsrb cannot be read: Permission denied"):
+    with pytest.raises(DataError, match=r"'folder-x': .*gtsrb cannot be read: Permission denied"):
         domain_root(named, tmp_path / "data")
 
     def denied(self: Path, **_: Any) -> Any:
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "is_dir", denied)
-    with pytest.raises(BadData, match=r"--data: .*data cannot be read: Permission denied"):
+    with pytest.raises(DataError, match=r"--data: .*data cannot be read: Permission denied"):
         data_root(tmp_path / "data")

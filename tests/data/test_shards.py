@@ -15,15 +15,15 @@ from PIL import Image
 from support.stores import content, made, wanted
 from udbench import files
 from udbench.data import shard_store
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import Progress, prepare
 from udbench.data.shards import MOST_OPEN, Shards
 from udbench.data.sheet import contact_sheet
 from udbench.data.store import Store, find_store, verify_store
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.plugin.contracts_data import Index
 
-FILES = Form(height=6, width=8, storage="files")
+FILES = StoreFormat(height=6, width=8, storage="files")
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +68,8 @@ def test_jpegs_are_brought_down_to_the_recipes_size_and_never_up(tmp_path: Path)
         Image.new("RGB", size, (200, 30, 30)).save(path)
     for split in ("train", "test"):
         shutil.copytree(tmp_path / "in", tmp_path / "images" / split)
-    short = made(tmp_path / "images", form=Form(height=6, width=8, storage="jpeg", resize=64))
-    height = made(tmp_path / "images", form=Form(height=6, width=8, storage="jpeg", resize=64, side="height"))
+    short = made(tmp_path / "images", form=StoreFormat(height=6, width=8, storage="jpeg", resize=64))
+    height = made(tmp_path / "images", form=StoreFormat(height=6, width=8, storage="jpeg", resize=64, side="height"))
 
     def sizes(store: Store) -> dict[str, tuple[int, int]]:
         kept = [Image.open(io.BytesIO(store.shards.read(row))) for row in range(store.num_train)]
@@ -118,7 +118,9 @@ def test_the_bytes_do_not_depend_on_workers_or_on_being_stopped(
 def test_damaged_images_are_named_or_left_out(images: Path) -> None:
     (images / "cat" / "003.png").write_bytes(b"")
     (images / "dog" / "004.png").write_bytes(b"not an image")
-    with pytest.raises(BadData, match=r"2 damaged images.*dog/004.png: not an image.*; cat/003.png: the file is empty"):
+    with pytest.raises(
+        DataError, match=r"2 damaged images.*dog/004.png: not an image.*; cat/003.png: the file is empty"
+    ):
         made(images, form=FILES)
     assert find_store(wanted(images, form=FILES)) is None
     store = made(images, form=FILES, skip_damaged=True)
@@ -131,7 +133,7 @@ def test_damaged_images_are_named_or_left_out(images: Path) -> None:
 def test_an_image_mended_after_a_refusal_is_taken(images: Path) -> None:
     good = (images / "cat" / "003.png").read_bytes()
     (images / "cat" / "003.png").write_bytes(b"")
-    with pytest.raises(BadData):
+    with pytest.raises(DataError):
         made(images, form=FILES)
     (images / "cat" / "003.png").write_bytes(good)
     assert len(made(images, form=FILES).shards) == 45
@@ -155,15 +157,15 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(images: Path) -> None:
     tar = store.path / "train-000002.tar"
     whole = tar.read_bytes()
     tar.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadData, match=r"train-000002.tar has \d+ bytes instead of \d+; delete the folder"):
+    with pytest.raises(DataError, match=r"train-000002.tar has \d+ bytes instead of \d+; delete the folder"):
         Store(store.path)
     cut = Shards(store.path, store.shards.tars, store.shards.starts)
-    with pytest.raises(BadData, match=r"train-000002.tar: cut short: image 23"):
+    with pytest.raises(DataError, match=r"train-000002.tar: cut short: image 23"):
         cut.read(23)
     tar.unlink()
-    with pytest.raises(BadData, match=r"train-000002.tar is missing"):
+    with pytest.raises(DataError, match=r"train-000002.tar is missing"):
         Store(store.path)
-    with pytest.raises(BadData, match=r"train-000002.tar: cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"train-000002.tar: cannot be read: No such file"):
         Shards(store.path, store.shards.tars, store.shards.starts).read(16)
 
 
@@ -177,7 +179,7 @@ def test_an_index_that_is_no_index_is_named(images: Path, damage: bytes | None) 
         index.write_bytes(damage)
     open_files = Path("/proc/self/fd")
     before = len(list(open_files.iterdir())) if open_files.is_dir() else 0
-    with pytest.raises(BadData, match=r"train-000000.index.npy: no index of 8 images"):
+    with pytest.raises(DataError, match=r"train-000000.index.npy: no index of 8 images"):
         store.shards.read(0)
     assert before == 0 or len(list(open_files.iterdir())) == before, "its shard was left open"
 

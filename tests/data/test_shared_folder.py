@@ -10,11 +10,11 @@ import pytest
 
 from udbench.data.archives import unpacked
 from udbench.data.folders import ClassFolders, folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.listing import list_images
 from udbench.data.locations import domain_root
 from udbench.data.status import status
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.plugin.contracts_data import Domain
 from udbench.testing import write_class_folders, write_example, write_tar
 
@@ -35,7 +35,7 @@ def _domain(tmp_path: Path, name: str) -> Domain:
         open=lambda root: ClassFolders(root / name),
         root=None,
         folder="both",
-        holds=partial(_holds, name),
+        is_present=partial(_holds, name),
         example=partial(_written, name),
     )
 
@@ -45,7 +45,7 @@ def test_a_shared_folder_holds_those_who_say_so(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert write_example(left, data) == data / "both" == domain_root(left, data)
     assert domain_root(right, data) is None
-    found = status(right, data, Form(height=8, width=8))
+    found = status(right, data, StoreFormat(height=8, width=8))
     assert (found.state, found.folder) == ("manual", "both")
     write_example(right, data)
     assert domain_root(right, data) == data / "both"
@@ -57,7 +57,7 @@ def test_what_a_source_says_that_it_lacks_makes_it_incomplete(tmp_path: Path) ->
     root = write_class_folders(tmp_path / "x", {"a": 5, "b": 5})
     domain, source = folder_domain(root), ClassFolders(root)
     assert list_images(source, domain.spec, root).lacks(domain.spec) == ""
-    source.index = replace(source.index, lacks="no test labels")
+    source.index = replace(source.index, missing="no test labels")
     assert list_images(source, domain.spec, root).lacks(domain.spec) == "no test labels"
 
 
@@ -71,7 +71,7 @@ def test_an_archive_is_unpacked_into_the_cache_once(tmp_path: Path, monkeypatch:
     write_tar(archive, {"a/b.txt": b"three"})
     assert (unpacked(archive, max_bytes=100, max_members=9) / "a/b.txt").read_bytes() == b"three"
     write_tar(archive, {"a/b.txt": b"x" * 200})
-    with pytest.raises(BadData, match="unpacks to more than 100 bytes"):
+    with pytest.raises(DataError, match="unpacks to more than 100 bytes"):
         unpacked(archive, max_bytes=100, max_members=9)
     with pytest.raises(UdbenchError, match="No such file"):
         unpacked(tmp_path / "none.tar", max_bytes=100, max_members=9)

@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
 from udbench.data.sheet import CELL, GAP, TITLE, _title, contact_sheet
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store, StoreRequest
 from udbench.testing.trees import write_class_folders
 
 
 def prepared(root: Path, channels: int = 3) -> Store:
     domain = folder_domain(root)
     domain = replace(domain, spec=replace(domain.spec, channels=channels))
-    return prepare([Wanted(domain=domain, root=root, form=Form(height=6, width=8))], workers=1)[0]
+    return prepare([StoreRequest(domain=domain, root=root, form=StoreFormat(height=6, width=8))], workers=1)[0]
 
 
 def first_picture(sheet: Path) -> np.ndarray:

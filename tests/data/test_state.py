@@ -21,16 +21,16 @@ from support.stores import made, wanted
 from udbench.data import pixel_chunks, shard_store
 from udbench.data.compare import compare_with_source
 from udbench.data.folders import ClassFolders, folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import Progress, prepare
 from udbench.data.state import files_state, rows_state, source_state
 from udbench.data.store import former_stores, growing_path, store_path, stores_of, verify_store
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain, Source
 from udbench.processes.pool import in_processes
 from udbench.testing.trees import write_class_folders
 
-FILES = Form(height=6, width=8, storage="files")
+FILES = StoreFormat(height=6, width=8, storage="files")
 
 
 def painted(images: Path, colour: tuple[int, int, int]) -> None:
@@ -115,8 +115,8 @@ def test_a_folder_that_cannot_be_read_or_is_not_there_has_a_state(tmp_path: Path
     assert files_state(tmp_path)
 
 
-@pytest.mark.parametrize("form", [Form(height=6, width=8), FILES], ids=["pixels", "files"])
-def test_images_that_are_overwritten_in_place_are_prepared_anew(images: Path, form: Form) -> None:
+@pytest.mark.parametrize("form", [StoreFormat(height=6, width=8), FILES], ids=["pixels", "files"])
+def test_images_that_are_overwritten_in_place_are_prepared_anew(images: Path, form: StoreFormat) -> None:
     painted(images, (255, 0, 0))
     red = made(images, form=form)
     painted(images, (0, 0, 255))
@@ -140,9 +140,9 @@ def test_a_moved_folder_has_the_same_content_and_another_in_its_place_is_seen(im
     assert made(images).sha256 != before.sha256
 
 
-@pytest.mark.parametrize("form", [Form(height=6, width=8), FILES], ids=["pixels", "files"])
+@pytest.mark.parametrize("form", [StoreFormat(height=6, width=8), FILES], ids=["pixels", "files"])
 def test_after_a_damaged_image_all_are_made_anew_that_changed_and_no_others(
-    images: Path, monkeypatch: pytest.MonkeyPatch, form: Form
+    images: Path, monkeypatch: pytest.MonkeyPatch, form: StoreFormat
 ) -> None:
     monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     monkeypatch.setattr(shard_store, "PER_SHARD", 4)
@@ -151,14 +151,14 @@ def test_after_a_damaged_image_all_are_made_anew_that_changed_and_no_others(
     want = wanted(images, form=form)
     for _ in range(2):
         (images / "cat" / "003.png").write_bytes(b"")
-        with pytest.raises(BadData, match="1 damaged image"):
+        with pytest.raises(DataError, match="1 damaged image"):
             prepare([want], workers=1)
     (images / "cat" / "003.png").write_bytes(good)
     steps: list[Progress] = []
     red = prepare([want], workers=1, progress=steps.append)[0]
     assert steps[0].done == 41, "all but the four of its piece"
     (images / "cat" / "003.png").write_bytes(b"")
-    with pytest.raises(BadData, match="1 damaged image"):
+    with pytest.raises(DataError, match="1 damaged image"):
         prepare([want], workers=1)
     painted(images, (0, 0, 255))
     steps.clear()
@@ -206,9 +206,9 @@ def test_an_image_that_was_written_just_now_is_never_taken_for_known(images: Pat
     assert rows_state(source, [3], "") == ""
 
 
-@pytest.mark.parametrize("form", [Form(height=6, width=8), FILES], ids=["pixels", "files"])
+@pytest.mark.parametrize("form", [StoreFormat(height=6, width=8), FILES], ids=["pixels", "files"])
 def test_a_source_that_changes_while_it_is_prepared_gives_no_store(
-    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, form: Form
+    images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, form: StoreFormat
 ) -> None:
     monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     painted(images, (255, 0, 0))
@@ -219,7 +219,7 @@ def test_a_source_that_changes_while_it_is_prepared_gives_no_store(
 
     if form.sharded:
         monkeypatch.setattr(shard_store, "PER_SHARD", 4)
-    with pytest.raises(BadData, match=r"files in .*Some Images changed while its images were prepared"):
+    with pytest.raises(DataError, match=r"files in .*Some Images changed while its images were prepared"):
         prepare([wanted(images, form=form)], workers=1, progress=meanwhile)
     assert [path.suffix for path in (cache / "stores").iterdir() if path.is_dir()] == [".partial"]
     store = made(images, form=form)
@@ -260,8 +260,8 @@ def compared(images: Path, **changed: object) -> list[str]:
         return compare_with_source(former_stores(want)[0], want, processes, lambda done, total: None)
 
 
-@pytest.mark.parametrize("form", [Form(height=6, width=8), FILES], ids=["pixels", "files"])
-def test_comparing_finds_one_pixel_a_class_and_what_is_there_no_more(images: Path, form: Form) -> None:
+@pytest.mark.parametrize("form", [StoreFormat(height=6, width=8), FILES], ids=["pixels", "files"])
+def test_comparing_finds_one_pixel_a_class_and_what_is_there_no_more(images: Path, form: StoreFormat) -> None:
     store = made(images, form=form)
     changed = images / "cat" / "000.png"
     pixels = np.array(Image.open(changed))
@@ -332,7 +332,7 @@ def test_a_plugin_whose_code_was_edited_makes_its_stores_anew(images: Path, plug
     assert made(images, domain=reader(images)).path == before.path
     (plugin / "reader.py").write_text(READER.format(first=1))
     shutil.rmtree(plugin / "__pycache__", ignore_errors=True)
-    with pytest.raises(BadData, match=r"my_shells was edited since this process loaded it.*start Python again"):
+    with pytest.raises(DataError, match=r"my_shells was edited since this process loaded it.*start Python again"):
         made(images, domain=reader(images))
     forget()
     after = made(images, domain=reader(images))

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
 from udbench.data.status import status
-from udbench.data.store import Wanted
+from udbench.data.store import StoreRequest
 from udbench.plugin.contracts_data import Domain, Download
 
-FORM = Form(height=6, width=8)
+FORM = StoreFormat(height=6, width=8)
 
 
 @pytest.fixture
 def domain(images: Path) -> Domain:
     """A domain `folder-some-images` that has to be looked for in the data folder."""
-    return replace(folder_domain(images), root=None, obtain="draw them")
+    return replace(folder_domain(images), root=None, instructions="draw them")
 
 
 def never(_folder: Path, _tell: object) -> None:
@@ -34,10 +34,10 @@ def test_a_domain_is_manual_then_ready_then_prepared(domain: Domain, images: Pat
     ready = status(domain, tmp_path, FORM)
     assert (ready.state, ready.path, ready.here) == ("ready", tmp_path / "folder-some-images", True)
     assert ready.path is not None
-    (store,) = prepare([Wanted(domain=domain, root=ready.path, form=FORM)], workers=1)
+    (store,) = prepare([StoreRequest(domain=domain, root=ready.path, form=FORM)], workers=1)
     prepared = status(domain, tmp_path, FORM)
     assert (prepared.state, prepared.path, prepared.here) == ("prepared", store.path, True) and prepared.store
-    assert status(domain, tmp_path, Form(height=8, width=8)).state == "ready"
+    assert status(domain, tmp_path, StoreFormat(height=8, width=8)).state == "ready"
 
 
 @pytest.mark.parametrize("unfinished", [False, True])
@@ -58,7 +58,7 @@ def test_a_domain_with_a_download_is_downloadable_until_its_folder_is_there(
 def test_instructions_name_the_homepage_and_are_never_empty(domain: Domain) -> None:
     known = replace(domain, spec=replace(domain.spec, homepage="https://example.org"))
     assert status(known, None, FORM).instructions == "draw them Homepage: https://example.org"
-    assert "folder-some-images" in status(replace(domain, obtain=""), None, FORM).instructions
+    assert "folder-some-images" in status(replace(domain, instructions=""), None, FORM).instructions
 
 
 def test_a_domain_that_makes_its_images_is_ready_without_a_data_folder(domain: Domain) -> None:

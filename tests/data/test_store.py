@@ -15,15 +15,15 @@ from PIL import Image
 
 from support.stores import made, wanted
 from udbench.data.folders import ClassFolders, folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import to_pixels
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted, find_store, store_path, verify_store
-from udbench.errors import BadData
+from udbench.data.store import Store, StoreRequest, find_store, store_path, verify_store
+from udbench.errors import DataError
 from udbench.testing.trees import write_class_folders
 
 
-def with_spec(root: Path, **changed: object) -> Wanted:
+def with_spec(root: Path, **changed: object) -> StoreRequest:
     domain = folder_domain(root)
     return wanted(root, domain=replace(domain, spec=replace(domain.spec, **changed)))
 
@@ -69,12 +69,14 @@ def test_a_prepared_domain_is_found_without_opening_its_source(images: Path) -> 
         lambda root, want: (root / "cat" / "999.png").write_bytes((root / "cat" / "000.png").read_bytes()) and want,
         lambda root, want: (root / "cat" / "000.png").unlink() or want,
         lambda root, want: (root / "cat" / "000.png").rename(root / "dog" / "zzz.png") and want,
-        lambda root, want: replace(want, form=Form(height=6, width=9)),
+        lambda root, want: replace(want, form=StoreFormat(height=6, width=9)),
         lambda root, want: with_spec(root, version="2"),
     ],
     ids=["added", "removed", "moved", "size", "version"],
 )
-def test_whatever_shapes_a_store_makes_another_one(images: Path, change: Callable[[Path, Wanted], Wanted]) -> None:
+def test_whatever_shapes_a_store_makes_another_one(
+    images: Path, change: Callable[[Path, StoreRequest], StoreRequest]
+) -> None:
     want = wanted(images)
     before = store_path(want)
     time.sleep(0.01)
@@ -94,7 +96,7 @@ def test_a_change_in_a_linked_folder_makes_another_store(images: Path, tmp_path:
 def test_links_in_a_circle_end(images: Path) -> None:
     domain = folder_domain(images)
     (images / "cat" / "all").symlink_to(images)
-    assert store_path(Wanted(domain=domain, root=images, form=Form(height=6, width=8)))
+    assert store_path(StoreRequest(domain=domain, root=images, form=StoreFormat(height=6, width=8)))
 
 
 def test_an_embedded_domains_store_does_not_depend_on_a_folder(images: Path, tmp_path: Path) -> None:
@@ -105,14 +107,14 @@ def test_an_embedded_domains_store_does_not_depend_on_a_folder(images: Path, tmp
 
 def test_an_incomplete_domain_is_used_and_says_what_it_lacks(images: Path) -> None:
     (store,) = prepare([with_spec(images, num_classes=7, num_train=60, num_test=15)], workers=1)
-    assert not store.complete and store.lacks == "3 of 7 classes, 45 of 75 images"
+    assert not store.complete and store.missing == "3 of 7 classes, 45 of 75 images"
     assert len(store.train_counts) == 7
 
 
 def test_a_fixed_split_is_compared_split_by_split(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "d", {"train/a": 3, "train/b": 3, "test/a": 2, "test/b": 2})
     (store,) = prepare([with_spec(root, num_train=8, num_test=4)], workers=1)
-    assert store.lacks == "6 of 8 training images" and (store.num_train, store.num_test) == (6, 4)
+    assert store.missing == "6 of 8 training images" and (store.num_train, store.num_test) == (6, 4)
 
 
 def test_grey_domains_are_kept_in_one_channel(tmp_path: Path) -> None:
@@ -151,12 +153,12 @@ def test_a_short_file_a_newer_format_and_no_store_are_said(images: Path, tmp_pat
     store = made(images)
     facts = json.loads((store.path / "store.json").read_text())
     os.truncate(store.path / "images.npy", 500)
-    with pytest.raises(BadData, match=r"images\.npy has 500 bytes instead of"):
+    with pytest.raises(DataError, match=r"images\.npy has 500 bytes instead of"):
         find_store(wanted(images))
     (store.path / "store.json").write_text(json.dumps({**facts, "format": 99}))
-    with pytest.raises(BadData, match="format 99, newer than"):
+    with pytest.raises(DataError, match="format 99, newer than"):
         Store(store.path)
-    with pytest.raises(BadData, match=r"store\.json cannot be read"):
+    with pytest.raises(DataError, match=r"store\.json cannot be read"):
         Store(tmp_path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from udbench.config import RecipeSettings
-from udbench.data.form import Form, form_of, view_of
+from udbench.data.form import StoreFormat, form_of, view_of
 from udbench.data.view import View
 
 sides = st.integers(1, 700)
@@ -74,17 +74,20 @@ def test_a_recipe_says_form_and_view_of_each_domain() -> None:
             },
         }
     )
-    assert form_of(settings, "photos") == Form(height=224, width=224, storage="jpeg", resize=256)
+    assert form_of(settings, "photos") == StoreFormat(height=224, width=224, storage="jpeg", resize=256)
     assert view_of(settings, "photos") == View(height=224, width=224, resize=256, stretch=0.1)
-    assert form_of(settings, "words") == Form(height=32, width=128, storage="files", side="height")
+    assert form_of(settings, "words") == StoreFormat(height=32, width=128, storage="files", side="height")
     assert view_of(settings, "words") == View(height=32, width=128, resize=32, side="height", stretch=0.1)
-    assert form_of(settings, "digits") == Form(height=28, width=28)
+    assert form_of(settings, "digits") == StoreFormat(height=28, width=28)
     assert view_of(settings, "digits").resize is None
 
 
 def test_what_does_not_shape_a_store_does_not_make_another_one() -> None:
-    assert Form(height=4, width=4, storage="files").shape() == Form(height=9, width=4, storage="files").shape()
-    assert Form(height=4, width=4).shape() != Form(height=9, width=4).shape()
+    assert (
+        StoreFormat(height=4, width=4, storage="files").shape()
+        == StoreFormat(height=9, width=4, storage="files").shape()
+    )
+    assert StoreFormat(height=4, width=4).shape() != StoreFormat(height=9, width=4).shape()
 
 
 @pytest.mark.parametrize(

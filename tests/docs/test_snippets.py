@@ -218,9 +218,9 @@ def test_a_reader_installs_as_if_what_is_installed_already_stays(reader: Reader)
     with reader.at_work():
         there = list(sys.path)
         assert reader.type("pip install uv && uv run echo done") == "done\n"
-        assert reader.type("pip install -e . -e 'plugins/udbench-reporters[tensorboard]'") == ""
+        assert reader.type("pip install -e . -e 'plugins/udbench-callbacks[tensorboard]'") == ""
         assert sys.path == there
         reader.type("pip install -e plugins/udbench-example")
         assert "example" in reader.type("udbench list plugins")
         with pytest.raises(AssertionError, match="no such extra"):
-            reader.type("pip install -e 'plugins/udbench-reporters[nothing]'")
+            reader.type("pip install -e 'plugins/udbench-callbacks[nothing]'")

@@ -18,12 +18,12 @@ import torch
 from PIL import Image
 
 from support.runs import Silent, job_of, stores_in
-from udbench.data.form import Form, Storage
+from udbench.data.form import Storage, StoreFormat
 from udbench.data.store import Store
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.export import export as exporting
 from udbench.export.export import export
-from udbench.files import DiskFull
+from udbench.files import DiskFullError
 from udbench.plugin.registry import Registry
 from udbench.results import RunResult
 from udbench.runs.execute import execute
@@ -42,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def a_run(
     registry: Registry, tmp_path: Path, adapter: str = "domain-bn", storage: Storage = "pixels", **config: object
 ) -> tuple[Job, list[Store], Path, RunResult]:
-    form = Form(height=8, width=6, storage=storage, resize=7 if storage == "jpeg" else None)
+    form = StoreFormat(height=8, width=6, storage=storage, resize=7 if storage == "jpeg" else None)
     stores = stores_in(tmp_path, grey=["right"], left=form, right=form)
     settings = {"rounds": 3, "image_size": list(SIZE), "storage": storage}
     job = job_of(registry, adapter, **settings, **({} if storage == "pixels" else SHARDS))
@@ -122,7 +122,7 @@ def test_an_adapter_of_batch_moments_is_not_exported_and_predicts_batches(regist
         exported(run, "left")
     facts = read_domains(folder)
     model, images = load(job, folder, facts, result), np.array(stores[0].images[-4:])
-    with pytest.raises(BadData, match="one image is no batch"):
+    with pytest.raises(DataError, match="one image is no batch"):
         predict(job, model, "left", facts["left"], images[:1])
     two, four = (predict(job, model, "left", facts["left"], images[:n]) for n in (2, 4))
     assert abs(two - four[:2]).max() > 1e-6
@@ -155,10 +155,10 @@ def test_weights_that_are_missing_damaged_or_changed_are_refused(registry: Regis
     whole = weights.read_bytes()
     for content, message in ((whole[:500], "is damaged"), (whole[:-4] + b"\0\0\0\x3f", "was changed: its sha256")):
         weights.write_bytes(content)
-        with pytest.raises(BadData, match=message):
+        with pytest.raises(DataError, match=message):
             exported(run, "left")
     weights.unlink()
-    with pytest.raises(BadData, match="no such weights"):
+    with pytest.raises(DataError, match="no such weights"):
         exported(run, "left")
     assert not (run[2] / "export-left").exists()
 
@@ -179,7 +179,7 @@ def test_domains_json_that_is_damaged_or_newer_is_refused(registry: Registry, tm
         (json.dumps({**whole, "schema": 2}), "newer"),
     ):
         path.write_text(document)
-        with pytest.raises(BadData, match=message):
+        with pytest.raises(DataError, match=message):
             read_domains(folder)
 
 
@@ -200,7 +200,7 @@ def test_a_folder_that_holds_something_is_left_alone_and_nothing_is_written_by_h
     out = run[2] / "export-left"
     out.mkdir()
     (out / "thesis.tex").write_text("precious")
-    with pytest.raises(BadData, match=r"export-left exists already; remove it, or give another folder with --out"):
+    with pytest.raises(DataError, match=r"export-left exists already; remove it, or give another folder with --out"):
         exported(run, "left")
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     (out / "thesis.tex").unlink()
@@ -211,7 +211,7 @@ def test_a_folder_that_holds_something_is_left_alone_and_nothing_is_written_by_h
 
     with monkeypatch.context() as patched:
         patched.setattr(exporting, "_write", full)
-        with pytest.raises(DiskFull, match=r"export-left: the disk is full"):
+        with pytest.raises(DiskFullError, match=r"export-left: the disk is full"):
             exported(run, "left")
     with monkeypatch.context() as patched:
         patched.setattr(exporting, "TOLERANCE", {torch.float32: 0.0})
@@ -270,6 +270,6 @@ def test_a_file_that_is_no_image_is_named(registry: Registry, tmp_path: Path, na
     (tmp_path / "words.png").write_text("words")
     (tmp_path / "empty.png").touch()
     Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
-    with pytest.raises(BadData, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         read_images([tmp_path / "good.png", tmp_path / name], job.config.settings, "left", 3)
     assert name in str(caught.value) and "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from udbench.errors import BadPlugin, UdbenchError
+from udbench.errors import PluginError, UdbenchError
 from udbench.export.extract import single
 from udbench.export.fold_batchnorm import BEHIND_NO_LAYER, OF_THE_IMAGE, Folded, capture, fold
 from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
@@ -201,7 +201,7 @@ def test_a_module_that_asks_whose_rows_it_sees_is_refused_by_name() -> None:
 
     model = trained("domain-bn", domains(8))
     model.trunk.add_module("nosy", Nosy(model.route))
-    with pytest.raises(BadPlugin, match=r"'nosy' \(Nosy\) asks whose rows it sees"):
+    with pytest.raises(PluginError, match=r"'nosy' \(Nosy\) asks whose rows it sees"):
         single(model, "reds", (0.0,) * 3, (1.0,) * 3)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from support.pretend import pretend
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.launching.local import LocalSettings, start
-from udbench.plugin.contracts_run import Report, Task
+from udbench.plugin.contracts_run import Task, TaskStatus
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,11 @@ def settings(**given: Any) -> LocalSettings:
     return LocalSettings.model_validate(given)
 
 
-def ends(reports: list[Report]) -> dict[str, str]:
+def ends(reports: list[TaskStatus]) -> dict[str, str]:
     return {each.task: each.state for each in reports if each.state != "running"}
 
 
-def lines(reports: list[Report], name: str) -> list[str]:
+def lines(reports: list[TaskStatus], name: str) -> list[str]:
     return [each.line for each in reports if each.task == name and each.line]
 
 
@@ -53,7 +53,7 @@ def test_no_more_runs_at_once_than_cores_hold() -> None:
             taken.append(each.name)
             yield each
 
-    reports: list[Report] = []
+    reports: list[TaskStatus] = []
     for report in start(handed(), Path("l"), settings(cores=2)):
         if report.task == "a" and report.state == "running" and not report.line:
             assert taken == ["a"], "a task is taken when there is room for it"
@@ -94,10 +94,10 @@ def test_what_can_never_run_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reports[0].code == 2 and "3 processes of 1 threads do not fit into 2 cores" in reports[0].reason
     (report,) = start([task("wide", "", 3)], Path("l"), settings(cores=9, gpus=2))
     assert "3 processes, and 2 GPUs" in report.reason
-    with pytest.raises(BadSetting, match="threads = 3 is more than the 2 cores"):
+    with pytest.raises(SettingError, match="threads = 3 is more than the 2 cores"):
         list(start([task("good", "")], Path("l"), settings(cores=2, threads=3)))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    with pytest.raises(BadSetting, match="gpus = 3, and CUDA_VISIBLE_DEVICES leaves 2"):
+    with pytest.raises(SettingError, match="gpus = 3, and CUDA_VISIBLE_DEVICES leaves 2"):
         list(start([task("good", "")], Path("l"), settings(gpus=3)))
     seen = list(start([task("a", "print(os.environ['CUDA_VISIBLE_DEVICES'])")], Path("l"), settings(gpus=1)))
     assert lines(seen, "a") == ["5"]
@@ -116,9 +116,9 @@ except KeyboardInterrupt:
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 
 
-def _stopped(tasks: list[Task], presses: list[signal.Signals]) -> list[Report]:
+def _stopped(tasks: list[Task], presses: list[signal.Signals]) -> list[TaskStatus]:
     """The reports of tasks of which the first two run when this process is told to stop."""
-    reports: list[Report] = []
+    reports: list[TaskStatus] = []
     up = 0
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

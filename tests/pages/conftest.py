@@ -13,7 +13,7 @@ import pytest
 from support.boards import Bench, bench_in, write_entry
 from support.records import made_result
 from udbench.files import atomic_write
-from udbench.pages.methods import Known
+from udbench.pages.methods import Catalog
 from udbench.pages.shell import _environment
 from udbench.pages.site import Asked, Built, build
 from udbench.plugin.published import PublishedTable
@@ -87,13 +87,13 @@ def site(tmp_path: Path) -> Callable[..., tuple[Path, Built]]:
     """Builds the site of `tmp_path`/boards, and checks every page of it."""
 
     def made(
-        known: Known | None = None,
+        known: Catalog | None = None,
         published: tuple[tuple[str, PublishedTable], ...] = (),
         out: str = "site",
         check: bool = True,
         **asked: object,
     ) -> tuple[Path, Built]:
-        about = Asked(root=tmp_path / "boards", known=known or Known(), published=published, version="0", **asked)  # type: ignore[arg-type]
+        about = Asked(root=tmp_path / "boards", known=known or Catalog(), published=published, version="0", **asked)  # type: ignore[arg-type]
         built = build(about, tmp_path / out)
         pages = sorted((tmp_path / out).rglob("*.html"))
         assert len(pages) == built.pages

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.records import made_result
-from udbench.pages.methods import Known
+from udbench.pages.methods import Catalog
 from udbench.pages.report import write_report
 from udbench.pages.shell import render
 from udbench.pages.views import boards, domain_url
@@ -61,7 +61,7 @@ def pages(entries: Path, site: Callable[..., Any]) -> Path:
     shutil.copy(entries / "small" / "a0.npz", run / "predictions.npz")
     step = '{"event": "stepped", "round": %d, "lr": 0.1, "losses": {"left": %f}, "images": %d, "seconds": %d}'
     (run / "log.jsonl").write_text("\n".join(step % (n, 1 / n, n * 4, n) for n in range(1, 30)))
-    shutil.copy(write_report(run, entries, Known(), "0"), out / "report.html")
+    shutil.copy(write_report(run, entries, Catalog(), "0"), out / "report.html")
     return out
 
 
@@ -213,7 +213,7 @@ def test_a_board_of_two_thousand_methods_is_opened_sorted_and_filtered(browser: 
         config = made.config.model_copy(update={"settings": settings})
         (folder / f"{made.id}.json").write_text(made.model_copy(update={"config": config}).dumps())
     recipes = {"short": made_result().config.settings}
-    (board,) = boards(tmp_path / "boards", Known(recipes=recipes), ())
+    (board,) = boards(tmp_path / "boards", Catalog(recipes=recipes), ())
     html = render(
         "board.html", root="", here=board.url, version="0", title="t", board=board, parts=[], domain_url=domain_url
     )

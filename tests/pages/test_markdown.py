@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from udbench.pages.markdown import plain, twin
-from udbench.pages.methods import Known
+from udbench.pages.methods import Catalog
 from udbench.plugin.published import PublishedRow, PublishedTable
 
 
@@ -11,8 +11,8 @@ def test_the_twin_has_every_board_and_is_the_same_each_time(entries: Path) -> No
     row = PublishedRow(key="a", method="far | better", errors={"left": 0.1}, mean_error=0.1)
     theirs = PublishedTable(name="t", title="theirs", suite="small", domains=("left", "right"), rows=(row,))
     (entries / "small" / "broken.json").write_text("{")
-    text = twin(entries, Known(), [("Somebody, 2017", theirs)])
-    assert text == twin(entries, Known(), [("Somebody, 2017", theirs)]) and text.endswith("\n")
+    text = twin(entries, Catalog(), [("Somebody, 2017", theirs)])
+    assert text == twin(entries, Catalog(), [("Somebody, 2017", theirs)]) and text.endswith("\n")
     lines = text.splitlines()
     head = "| rank | adapter | network | sharing | recipe | mean error | left | right | parameters | × one network "
     head += "| bits | bits × one network | standing | seeds |"
@@ -24,7 +24,7 @@ def test_the_twin_has_every_board_and_is_the_same_each_time(entries: Path) -> No
 
 
 def test_names_that_would_be_markup_are_words(hostile: Path) -> None:
-    text = twin(hostile.parent, Known(), [])
+    text = twin(hostile.parent, Catalog(), [])
     assert not {"\u202e", "\x1b", "\x00"} & {*text} and "x" * 65 not in text
     table = [line for line in text.splitlines() if line.startswith("| ") and "](small/" in line]
     assert len(table) == 8 and "<script>" not in text and "&lt;script&gt;" in text

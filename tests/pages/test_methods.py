@@ -11,7 +11,7 @@ from udbench.cli import context
 from udbench.cli.board.installed import known as installed
 from udbench.config import RecipeSettings, RunConfig
 from udbench.overrides import validated
-from udbench.pages.methods import Known, again, changes, names
+from udbench.pages.methods import Catalog, again, changes, names
 from udbench.results import RunResult
 
 
@@ -98,5 +98,5 @@ def test_methods_are_called_by_what_tells_them_apart() -> None:
     made[2] = made[2].model_copy(update={"config": wide})
     (table,) = rank(Entry(path=Path(of.id), result=of, standing="reported") for of in made)
     recipe = {"short": made[0].config.settings}
-    assert names(table.rows, Known(recipes=recipe)) == ["domain-bn", "other", "other, arch.width=2"]
-    assert names(table.rows, Known()) == ["domain-bn", "other (b)", "other (c)"]
+    assert names(table.rows, Catalog(recipes=recipe)) == ["domain-bn", "other", "other, arch.width=2"]
+    assert names(table.rows, Catalog()) == ["domain-bn", "other (b)", "other (c)"]

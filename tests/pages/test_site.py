@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from support.records import made_result
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.pages import site as building
 from udbench.pages.markdown import twin
-from udbench.pages.methods import Known
+from udbench.pages.methods import Catalog
 from udbench.pages.whole import MARKER, whole_folder
 from udbench.plugin.contracts_data import Domain, DomainSpec, Suite
 from udbench.plugin.contracts_run import Score
@@ -28,7 +28,9 @@ Read = Callable[[Path, str], str]
 
 
 def test_a_board_has_its_methods_intervals_standing_and_figures(entries: Path, site: Site, read: Read) -> None:
-    known = Known(suites={"small": Suite(name="small", domains=("left", "right"), recipe="short", summary="two sets")})
+    known = Catalog(
+        suites={"small": Suite(name="small", domains=("left", "right"), recipe="short", summary="two sets")}
+    )
     out, built = site(known, scores=[Score(name="mean-error", compute=dict, definition="the mean of errors")])
     assert (built.boards, built.entries, built.pages, dict(built.refused)) == (1, 4, 3 + 2 + 1 + 4, {})
     assert (out / MARKER).is_file() and not [*out.parent.glob(".site*")]
@@ -76,7 +78,7 @@ def test_a_domain_has_its_facts_licence_and_a_sheet(entries: Path, site: Site, r
         homepage="javascript:alert(1)", citation="",
     )  # fmt: skip
     domains = {each.name: Domain(spec=each, open=lambda root: None) for each in (spec, odd)}  # type: ignore[arg-type, return-value]
-    out, _ = site(Known(domains=domains))
+    out, _ = site(Catalog(domains=domains))
     left = read(out, "domains/left.html")
     assert all(each in left for each in ("CC-BY <4>", "https://example.org/?a=1&b=2", "Somebody 2017", "8 × 8 pixels"))
     assert (out / "domains/left.html").read_text().count("<img ") == 2, "an image of each class"
@@ -154,14 +156,14 @@ def test_a_part_is_called_by_its_domains_and_says_what_it_lacks(tmp_path: Path, 
     folder.mkdir(parents=True)
     (folder / "a.json").write_text(made_result("a").dumps())
     suite = Suite(name="small", domains=("left", "middle", "right"), recipe="short", summary="three sets")
-    out, _ = site(Known(suites={"small": suite}))
+    out, _ = site(Catalog(suites={"small": suite}))
     board = read(out, "boards/small/part-0123.html")
     assert "small: left, right three sets Part of small: 2 of its 3 domains. It lacks middle." in board
     assert "Folder small/part-0123 ." in board and "It lacks middle." in read(out, "index.html")
-    twin_of = twin(tmp_path / "boards", Known(suites={"small": suite}), [])
+    twin_of = twin(tmp_path / "boards", Catalog(suites={"small": suite}), [])
     assert "## small: left, right\n\nthree sets\n\nPart of small: 2 of its 3 domains. It lacks middle.\n" in twin_of
     (folder.parent / "broken.json").write_text("{")
-    out, _ = site(Known(suites={"small": suite}), out="with-whole")
+    out, _ = site(Catalog(suites={"small": suite}), out="with-whole")
     assert "No entries of all of its domains yet; there are some of parts of it" in read(out, "boards/small.html")
     assert "left, right (1 method)" in read(out, "boards/small.html")
 
@@ -179,7 +181,7 @@ def test_only_rows_whose_entries_have_the_suites_score_are_in_its_column(
     out, _ = site()
     html = (out / "boards/small.html").read_text()
     assert html.count('<td class="n">2,500.0</td>') == 1 and '<td class="n">15.0</td>' not in html
-    table = [line for line in twin(folder.parent, Known(), []).splitlines() if line.startswith("| ")]
+    table = [line for line in twin(folder.parent, Catalog(), []).splitlines() if line.startswith("| ")]
     assert len({line.count("|") for line in table}) == 1 and "| 15.0 ± 1.5 | – |" in table[1]
     assert "| 35.0 ± 2.1 | 2,500.0 |" in table[2]
 
@@ -232,8 +234,8 @@ def test_a_site_is_replaced_as_a_whole_and_nothing_else_is(
         with pytest.raises(UdbenchError, match="no site that udbench made"):
             site(out=place)
     assert [path.name for path in mine.iterdir()] == ["notes.txt"]
-    with pytest.raises(BadData, match="no such folder of boards"):
-        building.build(building.Asked(root=tmp_path / "none", known=Known(), version="0"), tmp_path / "new")
+    with pytest.raises(DataError, match="no such folder of boards"):
+        building.build(building.Asked(root=tmp_path / "none", known=Catalog(), version="0"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

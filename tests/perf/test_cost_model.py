@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.perf.cost_model import Work, buckets, predict, shared_evenly, sum_seconds, tell_seconds
 from udbench.perf.rates import Compute, Link, Rates
 from udbench.plugin.contracts_model import Input
@@ -125,7 +125,7 @@ def test_adamw_reads_and_writes_two_states_and_sgd_without_momentum_none() -> No
 
 
 def test_more_processes_than_rows_are_refused() -> None:
-    with pytest.raises(BadSetting, match="9 processes for 8 rows of 2 domains"):
+    with pytest.raises(SettingError, match="9 processes for 8 rows of 2 domains"):
         predict(work(), rates(), 9)
 
 

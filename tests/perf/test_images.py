@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.view import View
 from udbench.errors import UdbenchError
 from udbench.machine import held
@@ -97,7 +97,7 @@ def test_what_decodes_alone_can_be_handed_to_other_processes(tmp_path: Path) -> 
             (image_files.decoding, files),
             (image_files.resizing(6, 8), files),
             (image_files.bare(6, 8), files),
-            (image_files.encoding(Form(height=6, width=8, storage="jpeg", resize=8)), files),
+            (image_files.encoding(StoreFormat(height=6, width=8, storage="jpeg", resize=8)), files),
             (image_files.counting, [(path, True) for path in files]),
             (image_files.windows(view), [(path, (0.1, 0.2, 0.3, 0.4)) for path in files]),
         ):

@@ -15,10 +15,10 @@ import pytest
 from support.runs import job_of
 from udbench import machine
 from udbench.cli import main
-from udbench.errors import BadSetting, RunFailed, UdbenchError
+from udbench.errors import RunError, SettingError, UdbenchError
 from udbench.perf import processes
-from udbench.perf.calibrate import Messages, Rounds
-from udbench.perf.contenders import Ours
+from udbench.perf.calibrate import AllReduceProbe, Rounds
+from udbench.perf.contenders import UdbenchLoop
 from udbench.perf.cost_model import predict
 from udbench.perf.processes import PARTS, Contender, parse_worlds
 from udbench.perf.rates import Machine, rates_of
@@ -87,11 +87,11 @@ def test_memory_is_that_beyond_what_was_there_before(registry: Registry, monkeyp
     monkeypatch.setattr(machine, "_begun_anew", lambda: True)
     monkeypatch.setattr(machine, "_kilobytes", told.__getitem__)
 
-    def building(*given: Any, **named: Any) -> Ours:
+    def building(*given: Any, **named: Any) -> UdbenchLoop:
         told.update(VmRSS=150 << 20, VmHWM=180 << 20)  # from here on it is the network's
-        return Ours(*given, **named)
+        return UdbenchLoop(*given, **named)
 
-    monkeypatch.setattr(processes, "Ours", building)
+    monkeypatch.setattr(processes, "UdbenchLoop", building)
     contender = Contender(Comm(), lambda: job, SPECS, work)
     assert contender.rounds(1) > 0 and contender.grown() == 80 << 20
     monkeypatch.setattr(machine, "_begun_anew", lambda: False)
@@ -123,13 +123,13 @@ def test_a_process_times_its_own_part(registry: Registry) -> None:
 
 @pytest.mark.parametrize("word", ["2", "0x1", "2x0", "2x-1", "axb", "2x1x1", "99999x1"])
 def test_a_world_that_is_none_is_named(word: str) -> None:
-    with pytest.raises(BadSetting, match=rf"--worlds: '{word}' is not PROCESSESxTHREADS"):
+    with pytest.raises(SettingError, match=rf"--worlds: '{word}' is not PROCESSESxTHREADS"):
         parse_worlds(["1x1", word])
 
 
 def test_worlds_are_processes_and_threads() -> None:
     assert parse_worlds(["2x1", "1x16"]) == {"2x1": (2, 1), "1x16": (1, 16)}
-    with pytest.raises(BadSetting, match="none is named"):
+    with pytest.raises(SettingError, match="none is named"):
         parse_worlds([])
 
 
@@ -138,8 +138,8 @@ def test_a_process_that_is_killed_while_it_starts_is_told() -> None:
     said: list[str] = []
 
     def begin() -> None:
-        with pytest.raises(RunFailed) as failed:
-            World(1, 1, "cpu", Messages)
+        with pytest.raises(RunError) as failed:
+            World(1, 1, "cpu", AllReduceProbe)
         said.append(str(failed.value))
 
     beginning = threading.Thread(target=begin, daemon=True)
@@ -154,15 +154,15 @@ def test_a_process_that_is_killed_while_it_starts_is_told() -> None:
 
 @pytest.mark.slow
 def test_a_world_answers_in_order_tells_errors_and_leaves_nobody_behind() -> None:
-    with World(2, 1, "cpu", Messages) as world:
+    with World(2, 1, "cpu", AllReduceProbe) as world:
         assert all(seconds > 0 for seconds in world.ask("timed", 1024))
         with pytest.raises(RuntimeError, match=r"(?s)in another process:.*AttributeError"):
             world.ask("absent")
     assert multiprocessing.active_children() == []
-    with World(1, 1, "cpu", Messages) as world:
+    with World(1, 1, "cpu", AllReduceProbe) as world:
         world._processes[0].kill()
-        with pytest.raises(RunFailed, match="process 0 of 1 was killed"):
+        with pytest.raises(RunError, match="process 0 of 1 was killed"):
             world.ask("timed", 1024)
     with pytest.raises(UdbenchError, match="--device nowhere: not usable here"):
-        World(1, 1, "nowhere", Messages)
+        World(1, 1, "nowhere", AllReduceProbe)
     assert multiprocessing.active_children() == []

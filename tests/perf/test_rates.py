@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from support.runs import job_of
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.perf import calibrate as measuring
-from udbench.perf.calibrate import Measured, Seats, fitted, fitted_link, seats
+from udbench.perf.calibrate import Calibration, Placement, fitted, fitted_link, seats
 from udbench.perf.rates import Compute, KeptRates, Link, read_machine
 from udbench.perf.workload import count
 from udbench.plugin.contracts_data import DomainSpec
@@ -89,11 +89,11 @@ def test_rates_are_measured_once_for_a_machine_and_a_network(
         lambda *args: measured.append(args) or Compute(rate=len(measured), overhead=0, memory_rate=1),
     )
     monkeypatch.setattr(measuring, "measure_link", lambda *args: measured.append(args) or Link(bandwidth=1, latency=0))
-    job, seat = job_of(registry), Seats(processes=2, threads=1, at_once=2)
+    job, seat = job_of(registry), Placement(processes=2, threads=1, at_once=2)
     work = count(job, SPECS)
 
     def rates(**options: Any) -> Any:
-        return Measured(options.pop("job", job), SPECS, lambda: job, told=lambda said: None, **options).rates(
+        return Calibration(options.pop("job", job), SPECS, lambda: job, told=lambda said: None, **options).rates(
             seat, work
         )
 
@@ -130,10 +130,10 @@ def test_sums_of_several_sizes_tell_latency_and_bandwidth() -> None:
 def test_processes_sit_as_a_run_starts_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert seats(1, "cpu") == Seats(processes=1, threads=4, at_once=1)
-    assert seats(3, "cpu") == Seats(processes=3, threads=1, at_once=3)
-    assert seats(8, "cpu") == Seats(processes=8, threads=1, at_once=4)
-    assert seats(2, "cpu", threads=3) == Seats(processes=2, threads=3, at_once=1)
+    assert seats(1, "cpu") == Placement(processes=1, threads=4, at_once=1)
+    assert seats(3, "cpu") == Placement(processes=3, threads=1, at_once=3)
+    assert seats(8, "cpu") == Placement(processes=8, threads=1, at_once=4)
+    assert seats(2, "cpu", threads=3) == Placement(processes=2, threads=3, at_once=1)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert seats(1, "cpu").threads == 2
 
@@ -161,6 +161,6 @@ def test_what_is_wrong_with_a_machines_file_is_named(tmp_path: Path, content: st
     path = tmp_path / "machine.toml"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(BadSetting, match=r"machine\.toml") as error:
+    with pytest.raises(SettingError, match=r"machine\.toml") as error:
         read_machine(path)
     assert says in str(error.value)

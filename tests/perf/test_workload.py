@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from support.runs import job_of
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.perf.cost_model import predict
 from udbench.perf.rates import Compute, Link, Rates
 from udbench.perf.workload import check_shared, count, count_model
@@ -115,7 +115,7 @@ def test_counting_leaves_the_network_as_it_was(registry: Registry) -> None:
 
 def test_rounds_that_nobody_can_share_are_refused(registry: Registry) -> None:
     job = job_of(registry)
-    with pytest.raises(BadSetting, match="--sharing none trains one network after another"):
+    with pytest.raises(SettingError, match="--sharing none trains one network after another"):
         check_shared(replace(job, config=job.config.model_copy(update={"sharing": "none"})))
-    with pytest.raises(BadSetting, match="batch=mixed needs all domains in one forward"):
+    with pytest.raises(SettingError, match="batch=mixed needs all domains in one forward"):
         check_shared(job_of(registry, "universal-bn", batch="mixed"))

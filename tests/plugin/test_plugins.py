@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from udbench.errors import UdbenchError, UnknownName
+from udbench.errors import UdbenchError, UnknownNameError
 from udbench.plugin.contracts_data import Suite
 from udbench.plugin.contracts_model import Adapter
 from udbench.plugin.contracts_run import Recipe
@@ -40,7 +40,7 @@ def test_everything_first_party_loads_and_names_its_owner() -> None:
     assert registry.failures == []
     assert registry.item("recipes", "short").owner.distribution == "udbench"
     assert registry.item("adapters", "domain-bn").owner.distribution == "udbench-adapters"
-    assert registry.get(Adapter, "domain-bn").evaluation == "running"
+    assert registry.get(Adapter, "domain-bn").eval_stats == "running"
 
 
 def explode() -> list[Recipe]:
@@ -110,7 +110,7 @@ def test_a_stranger_cannot_take_the_place_of_a_first_party_name() -> None:
 
 def test_an_unknown_name_answers_with_the_nearest_the_list_and_what_did_not_load() -> None:
     registry = load(extra={"film": plugin(udbench_adapters=explode)})
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownNameError) as caught:
         registry.get(Adapter, "domain-nb")
     lines = str(caught.value).splitlines()
     assert lines[0] == "no adapter 'domain-nb'. Did you mean 'domain-bn'?"

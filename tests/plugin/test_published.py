@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.published import MAX_BYTES, read_published
 
 
@@ -30,7 +30,7 @@ def refused(tmp_path: Path) -> Callable[[object], str]:
     def said(content: object) -> str:
         path = tmp_path / "theirs.json"
         path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-        with pytest.raises(BadData) as error:
+        with pytest.raises(DataError) as error:
             read_published(path)
         assert str(error.value).startswith(f"{path}: ")
         return str(error.value).removeprefix(f"{path}: ")
@@ -91,5 +91,5 @@ def test_other_things_than_files_of_published_results(refused: Callable[[object]
     assert "schema None" in refused([]) and "schema None" in refused({})
     assert "too large" in refused(b" " * (MAX_BYTES + 1))
     for path in (tmp_path, tmp_path / "none.json"):
-        with pytest.raises(BadData, match="cannot be read"):
+        with pytest.raises(DataError, match="cannot be read"):
             read_published(path)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udbench.errors import UdbenchError, UnknownName
+from udbench.errors import UdbenchError, UnknownNameError
 from udbench.plugin.contracts_data import Domain, DomainSpec, Suite
 from udbench.plugin.contracts_model import Adapter, Architecture
 from udbench.plugin.contracts_run import Recipe, Score
@@ -59,11 +59,11 @@ def test_no_plugin_brings_a_domain_that_could_be_a_users_folder(registry: Regist
 
 
 def test_an_unknown_name_says_what_there_is(registry: Registry) -> None:
-    with pytest.raises(UnknownName) as caught:
+    with pytest.raises(UnknownNameError) as caught:
         registry.get(Recipe, "dosts")
     assert caught.value.near == "dots"
     assert str(caught.value) == "no recipe 'dosts'. Did you mean 'dots'?\ninstalled: dots, fast"
-    with pytest.raises(UnknownName, match="there is no score at all"):
+    with pytest.raises(UnknownNameError, match="there is no score at all"):
         registry.get(Score, "x")
 
 
@@ -119,7 +119,7 @@ def test_what_failed_is_told_where_a_name_is_not_found(registry: Registry) -> No
 
     registry.failures.append(Failure(owner=FILM, cause="No module named 'einops'"))
     with pytest.raises(
-        UnknownName, match=r"\(plugin 'film \(udbench-film 1.0\)' did not load: No module named 'einops'"
+        UnknownNameError, match=r"\(plugin 'film \(udbench-film 1.0\)' did not load: No module named 'einops'"
     ):
         registry.get(Adapter, "film")
 
@@ -180,14 +180,14 @@ def test_a_member_that_a_plugin_brings_by_name_stands_for_itself() -> None:
 
 def test_an_unknown_member_says_the_nearest_and_how_to_list_them() -> None:
     for ask in (lambda: zoo().get(Architecture, "zoo/beaer"), lambda: zoo().where("zoo/beaer")):
-        with pytest.raises(UnknownName) as caught:
+        with pytest.raises(UnknownNameError) as caught:
             ask()
         assert str(caught.value).splitlines() == [
             f"no architecture 'zoo/beaer'. Did you mean '{caught.value.near}'?",
             "installed: zoo/bear, zoo/beaver",
             "zoo/* has 3: udbench list archs zoo/bea",
         ]
-    with pytest.raises(UnknownName, match=r"installed: zoo/\*\nzoo/\* has 3: udbench list archs zoo/$"):
+    with pytest.raises(UnknownNameError, match=r"installed: zoo/\*\nzoo/\* has 3: udbench list archs zoo/$"):
         zoo().get(Architecture, "zoo/12345")
 
 

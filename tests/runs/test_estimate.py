@@ -1,11 +1,11 @@
-"""What a run would take is what its legs take."""
+"""What a run would take is what its phases take."""
 
 from __future__ import annotations
 
 import pytest
 
 from support.runs import job_of
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.perf.workload import check_shared
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.plugin.registry import Registry
@@ -35,13 +35,13 @@ def test_what_is_not_trained_needs_no_gradients_and_the_legs_times_add_up(regist
     assert whole.model_bytes == 3 * 4 * numbers
     assert 4 * numbers < head.model_bytes < whole.model_bytes
     phases = [{"domains": "first", "rounds": 3}, {"domains": "rest", "train": "private", "rounds": 5}]
-    legs = plan(job_of(registry, phases=phases), SPECS, timed_rounds=1)
+    phases = plan(job_of(registry, phases=phases), SPECS, timed_rounds=1)
     batch = job_of(registry).config.settings.batch_of("left")
-    assert (legs.rounds, legs.images_per_round, legs.forwards) == (8, batch, 1)
-    assert legs.epochs == {"left": 3 * batch / 20, "right": 5 * batch / 20}
-    assert legs.images_per_second * legs.seconds == pytest.approx(8 * batch)
+    assert (phases.rounds, phases.images_per_round, phases.forwards) == (8, batch, 1)
+    assert phases.epochs == {"left": 3 * batch / 20, "right": 5 * batch / 20}
+    assert phases.images_per_second * phases.seconds == pytest.approx(8 * batch)
 
 
 def test_rounds_that_train_a_part_are_not_predicted_for_several_processes(registry: Registry) -> None:
-    with pytest.raises(BadSetting, match="train everything are reckoned with; `udbench run --dry-run`"):
+    with pytest.raises(SettingError, match="train everything are reckoned with; `udbench run --dry-run`"):
         check_shared(job_of(registry, train="head"))

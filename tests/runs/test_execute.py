@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from support.runs import Interrupting, Silent, bytes_of, job_of, stores_in
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.store import Store
-from udbench.errors import BadData, RunFailed
+from udbench.errors import DataError, RunError
 from udbench.plugin.registry import Registry
 from udbench.results import read_result
 from udbench.runs.execute import execute
@@ -27,13 +27,13 @@ from udbench.train.parallel.comm import Comm
 def test_a_run_writes_its_folder_and_a_result_that_its_predictions_bear_out(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
-    listener = Silent()
-    result = execute(job_of(registry, eval_every=2), stores, tmp_path / "run", listener)
+    callback = Silent()
+    result = execute(job_of(registry, eval_every=2), stores, tmp_path / "run", callback)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "checkpoint.pt", "config.toml", "domains.json", "predictions.npz", "result.json", "weights.safetensors",
     ]  # fmt: skip
     assert read_result(tmp_path / "run" / "result.json") == result
-    assert listener.rounds[-1] == 6 and listener.curve == [2, 4]
+    assert callback.rounds[-1] == 6 and callback.curve == [2, 4]
     with np.load(tmp_path / "run" / "predictions.npz") as arrays:
         for score, store in zip(result.scores, stores, strict=True):
             label, predicted = arrays[f"{score.domain}.label"], arrays[f"{score.domain}.predicted"]
@@ -74,7 +74,7 @@ def test_encoded_images_and_pixels_are_one_run_and_it_goes_on_at_the_same_image(
 ) -> None:
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
     shards = {"image_size": [7, 8], "storage": "files", "view": "window", "resize": 9, "stretch": 0.2}
-    both = stores_in(tmp_path, left=Form(height=7, width=8, storage="files"))
+    both = stores_in(tmp_path, left=StoreFormat(height=7, width=8, storage="files"))
     job = job_of(registry, domain={"left": shards}, eval_every=1, norm={"recalibrate": 2})
     execute(job, both, tmp_path / "whole", Silent())
     for after, workers in ((2, 2), (4, 1)):
@@ -113,8 +113,8 @@ def test_a_network_that_was_interrupted_is_resumed_and_those_that_are_done_are_l
     execute(job, stores, tmp_path / "whole", Silent())
 
     class InTheSecond(Interrupting):
-        def started(self, about: Mapping[str, Any]) -> None:
-            super().started(about)
+        def on_start(self, about: Mapping[str, Any]) -> None:
+            super().on_start(about)
             self.after = 3 if about["network"] == 2 else 99
 
     with pytest.raises(KeyboardInterrupt):
@@ -132,10 +132,12 @@ def test_a_damaged_network_of_several_is_named(registry: Registry, stores: list[
     (tmp_path / "run" / "result.json").unlink()
     left, right = (tmp_path / "run" / "domains" / name / "weights.safetensors" for name in ("left", "right"))
     left.write_bytes(right.read_bytes())
-    with pytest.raises(BadData, match=r"left/weights.safetensors holds another network's weights than that of 'left'"):
+    with pytest.raises(
+        DataError, match=r"left/weights.safetensors holds another network's weights than that of 'left'"
+    ):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
     left.write_bytes(b"")
-    with pytest.raises(BadData, match="missing or damaged"):
+    with pytest.raises(DataError, match="missing or damaged"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
 
@@ -145,7 +147,7 @@ def test_a_finished_run_is_no_result_on_images_that_came_since(
     job = job_of(registry, rounds=1)
     first = execute(job, stores, tmp_path / "run", Silent())
     assert execute(job, stores, tmp_path / "run", Silent(), resume=True) == first
-    with pytest.raises(BadData, match=r"this run was finished on other images of 'left' .*--out"):
+    with pytest.raises(DataError, match=r"this run was finished on other images of 'left' .*--out"):
         execute(job, stores_in(tmp_path / "others", grey=("left",)), tmp_path / "run", Silent(), resume=True)
 
 
@@ -157,7 +159,7 @@ class OfAnother(Comm):
 
 
 def test_processes_that_have_other_images_do_not_train(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="process 1 has other images of 'left' than process 0"):
+    with pytest.raises(DataError, match="process 1 has other images of 'left' than process 0"):
         execute(job_of(registry), stores, tmp_path / "run", Silent(), comm=OfAnother())
 
 
@@ -165,7 +167,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_domain_and_round(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
     job = job_of(registry, lr=1e30, warmup_rounds=0)
-    with pytest.raises(RunFailed, match=r"the loss of '(left|right)' is (nan|inf) in round \d.*--set lr=") as caught:
+    with pytest.raises(RunError, match=r"the loss of '(left|right)' is (nan|inf) in round \d.*--set lr=") as caught:
         execute(job, stores, tmp_path / "run", Silent())
     assert caught.value.exit_code == 1 and not (tmp_path / "run" / "result.json").exists()
 
@@ -183,7 +185,7 @@ def test_validation_images_are_taken_from_training_and_scored_where_asked(
 
 
 def test_a_validation_fraction_that_leaves_nothing_is_refused(registry: Registry, stores: list[Store]) -> None:
-    with pytest.raises(BadData, match=r"val_fraction=0\.001 keeps 0"):
+    with pytest.raises(DataError, match=r"val_fraction=0\.001 keeps 0"):
         prepare_data(stores, job_of(registry, val_fraction=0.001).config.settings)
 
 
@@ -202,10 +204,10 @@ def test_damaged_or_missing_weights_are_refused(registry: Registry, stores: list
     execute(job, stores, tmp_path / "run", Silent())
     weights = tmp_path / "run" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:500])
-    with pytest.raises(BadData, match="is damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         rescore(job, stores, tmp_path / "run")
     weights.unlink()
-    with pytest.raises(BadData, match="no such weights"):
+    with pytest.raises(DataError, match="no such weights"):
         rescore(job, stores, tmp_path / "run")
 
 
@@ -224,7 +226,7 @@ def test_a_runs_configuration_reads_back(registry: Registry, stores: list[Store]
     assert find_run(tmp_path / "runs", job.config) == folder
     assert find_run(tmp_path / "runs", job_of(registry, seed=9).config) is None
     (folder / "config.toml").write_text("rounds = ")
-    with pytest.raises(BadData, match="is damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         read_config(folder)
     assert find_run(tmp_path / "runs", job.config) is None
     assert json.loads((folder / "result.json").read_text())["id"] == id

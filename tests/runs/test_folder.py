@@ -11,8 +11,8 @@ import filelock
 import pytest
 
 from support.runs import job_of
-from udbench.errors import BadData
-from udbench.files import DiskFull
+from udbench.errors import DataError
+from udbench.files import DiskFullError
 from udbench.runs.folder import find_run, new_folder, read_config, write_config, writing_to
 
 
@@ -31,7 +31,7 @@ def test_whoever_comes_behind_the_first_alone_has_the_lock(tmp_path: Path, monke
         with writing_to(tmp_path / "run", resume=False):
             pass
         assert begun
-        with pytest.raises(BadData, match="another run is writing to"), writing_to(tmp_path / "run", resume=True):
+        with pytest.raises(DataError, match="another run is writing to"), writing_to(tmp_path / "run", resume=True):
             raise AssertionError("two write to one folder")
 
 
@@ -45,7 +45,7 @@ def test_what_killed_processes_left_does_not_hold_up_the_next(tmp_path: Path) ->
 
 
 def refused(folder: Path, *, resume: bool = True) -> str:
-    with pytest.raises(BadData) as caught, writing_to(folder, resume=resume):
+    with pytest.raises(DataError) as caught, writing_to(folder, resume=resume):
         raise AssertionError("it can be written to")
     said = str(caught.value)
     assert caught.value.exit_code == 2 and "\n" not in said
@@ -88,7 +88,7 @@ def test_a_folder_of_somebody_else_or_one_to_read_only_is_told(
     said = refused(tmp_path / "run", resume=method != "iterdir")
     assert f"a run cannot write to {tmp_path / 'run'}: {words}" in said and "--out" in said
     if method == "exists":
-        with pytest.raises(BadData, match=f"{words}.*--out"):
+        with pytest.raises(DataError, match=f"{words}.*--out"):
             new_folder(tmp_path)
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(filelock.FileLock, "_acquire", full)
-    with pytest.raises(DiskFull, match="the disk is full"), writing_to(tmp_path / "run", resume=False):
+    with pytest.raises(DiskFullError, match="the disk is full"), writing_to(tmp_path / "run", resume=False):
         raise AssertionError("there is no room")
 
 
@@ -117,5 +117,5 @@ def test_a_run_that_cannot_be_read_is_passed_over_when_one_is_looked_for(
 
     monkeypatch.setattr(Path, "read_text", reading)
     assert find_run(tmp_path, config) == tmp_path / "mine"
-    with pytest.raises(BadData, match=r"config.toml: cannot be read: Permission denied"):
+    with pytest.raises(DataError, match=r"config.toml: cannot be read: Permission denied"):
         read_config(tmp_path / "theirs")

@@ -1,4 +1,4 @@
-"""Runs in several legs, and runs that go on from another's network."""
+"""Runs in several phases, and runs that go on from another's network."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from safetensors.torch import load_file
 from support.runs import Interrupting, Silent, bytes_of, job_of, stores_in
 from udbench.config import Origin, RecipeSettings
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
-from udbench.errors import BadData, BadSetting
+from udbench.data.store import Store, StoreRequest
+from udbench.errors import DataError, SettingError
 from udbench.plugin.loader import load
 from udbench.results import RunResult
 from udbench.runs.execute import execute
 from udbench.runs.job import Job
 from udbench.testing.toys import toy_settings
 from udbench.testing.trees import write_class_folders
-from udbench.train.phases import Leg, leg_at, legs_of
+from udbench.train.phases import TrainPhase, phase_at, resolve_phases
 
 REGISTRY = load()
 AFTER = ({"domains": ("left",)}, {"domains": ("right",), "train": "private", "rounds": 3})
@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def stores(place: Path) -> list[Store]:
     domain = folder_domain(write_class_folders(place / "new", {"p": 15, "q": 15}))
     domain = replace(domain, spec=replace(domain.spec, name="new"))
-    wanted = Wanted(domain=domain, root=place / "new", form=Form(height=8, width=8))
+    wanted = StoreRequest(domain=domain, root=place / "new", form=StoreFormat(height=8, width=8))
     return [*stores_in(place), *prepare([wanted], workers=1)]
 
 
@@ -133,7 +133,7 @@ def test_where_domains_own_norms_the_trunk_to_begin_with_has_their_mean(
 def test_a_trunk_that_an_adapter_has_put_layers_in_is_refused(
     trained: Trained, stores: list[Store], tmp_path: Path
 ) -> None:
-    with pytest.raises(BadSetting, match="without layers that an adapter put in"):
+    with pytest.raises(SettingError, match="without layers that an adapter put in"):
         execute(added(trained["domain-in"], "domain-bn"), stores[2:], tmp_path / "run", Silent())
     assert not (tmp_path / "run" / "config.toml").exists()
 
@@ -144,7 +144,7 @@ def test_weights_that_were_changed_since_are_refused(trained: Trained, stores: l
         assert job.config.origin is not None
         changed = job.config.origin.model_copy(update={"weights_sha256": "0" * 64})
         wrong = replace(job, config=job.config.model_copy(update={"origin": changed}))
-        with pytest.raises(BadData, match="was changed"):
+        with pytest.raises(DataError, match="was changed"):
             execute(wrong, stores if adapter is None else stores[2:], tmp_path / f"run-{adapter}", Silent())
 
 
@@ -181,9 +181,9 @@ def settings(**changed: object) -> RecipeSettings:
 
 
 def test_moments_that_must_stay_are_not_taken_anew() -> None:
-    assert legs_of(settings(norm={"recalibrate": 2}), ("a", "b"))
-    with pytest.raises(BadSetting, match=r"those of a must stay; .*--set norm.recalibrate=0"):
-        legs_of(settings(norm={"recalibrate": 2}), ("a", "b"), ("a",))
+    assert resolve_phases(settings(norm={"recalibrate": 2}), ("a", "b"))
+    with pytest.raises(SettingError, match=r"those of a must stay; .*--set norm.recalibrate=0"):
+        resolve_phases(settings(norm={"recalibrate": 2}), ("a", "b"), ("a",))
 
 
 def test_phases_become_legs_one_behind_the_other() -> None:
@@ -192,19 +192,21 @@ def test_phases_become_legs_one_behind_the_other() -> None:
         {"domains": "rest", "train": "private", "each": True, "rounds": 4},
         {"domains": "all", "train": "head", "rounds": 1},
     )
-    legs = legs_of(settings(phases=phases), ("a", "b", "c"))
-    assert legs == (
-        Leg(("a",), "all", 0, 10),
-        Leg(("b",), "private", 10, 4),
-        Leg(("c",), "private", 14, 4),
-        Leg(("a", "b", "c"), "head", 18, 1),
+    phases = resolve_phases(settings(phases=phases), ("a", "b", "c"))
+    assert phases == (
+        TrainPhase(("a",), "all", 0, 10),
+        TrainPhase(("b",), "private", 10, 4),
+        TrainPhase(("c",), "private", 14, 4),
+        TrainPhase(("a", "b", "c"), "head", 18, 1),
     )
-    assert [leg_at(legs, round).start for round in (0, 9, 10, 18, 19)] == [0, 0, 10, 18, 18]
+    assert [phase_at(phases, round).start for round in (0, 9, 10, 18, 19)] == [0, 0, 10, 18, 18]
 
 
 def test_what_a_run_brings_is_not_new() -> None:
-    assert legs_of(settings(train="private"), ("a", "b", "c"), ("a", "b")) == (Leg(("c",), "private", 0, 10),)
-    assert legs_of(settings(), ("a", "b")) == (Leg(("a", "b"), "all", 0, 10),)
+    assert resolve_phases(settings(train="private"), ("a", "b", "c"), ("a", "b")) == (
+        TrainPhase(("c",), "private", 0, 10),
+    )
+    assert resolve_phases(settings(), ("a", "b")) == (TrainPhase(("a", "b"), "all", 0, 10),)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +219,8 @@ def test_what_a_run_brings_is_not_new() -> None:
     ],
 )
 def test_a_phase_without_domains_is_refused(given: dict[str, object], told: str) -> None:
-    with pytest.raises(BadSetting, match=told):
-        legs_of(settings(**given), ("a",))
+    with pytest.raises(SettingError, match=told):
+        resolve_phases(settings(**given), ("a",))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.runs.inference import image_files
 
 
@@ -26,7 +26,7 @@ def test_a_folder_is_all_images_below_it_in_the_order_of_their_paths(
     (strange,) = image_files(["-"], io.BytesIO(b"a\nb\xff.png\0"))
     assert bytes(strange) == b"a\nb\xff.png", "between zero bytes a line's end is part of a name"
     Path("top/b/again").symlink_to(tmp_path / "top")
-    with pytest.raises(BadData, match="top/b/again: a link to a folder that it lies in; remove it"):
+    with pytest.raises(DataError, match="top/b/again: a link to a folder that it lies in; remove it"):
         image_files(["top"], listed)
 
 
@@ -43,5 +43,5 @@ def test_words_that_stand_for_no_image_are_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(DataError, match=message):
         image_files(words, io.BytesIO(listed))

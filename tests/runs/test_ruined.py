@@ -16,7 +16,7 @@ from support.runs import Silent, job_of
 from udbench import Score
 from udbench.config import Transfer
 from udbench.data.store import Store, hash_file
-from udbench.errors import BadData, BadPlugin, RunFailed, UdbenchError
+from udbench.errors import DataError, PluginError, RunError, UdbenchError
 from udbench.export import export as exporting
 from udbench.export.export import export
 from udbench.files import json_text
@@ -24,7 +24,7 @@ from udbench.plugin.registry import Registry
 from udbench.results import RunResult
 from udbench.runs.execute import execute
 from udbench.runs.inference import facts_of, load, predict, rescore
-from udbench.runs.initialize import bring_over
+from udbench.runs.initialize import load_pretrained
 from udbench.runs.job import Job, build, inputs_of
 from udbench.train.checkpoint import Checkpoints
 from udbench.train.finite import not_finite
@@ -51,7 +51,7 @@ def test_a_last_update_that_ruins_the_network_fails_the_run_and_leaves_nothing_t
     """Its only loss is finite: it was taken before the update."""
     job = job_of(registry, adapter, rounds=1, lr=lr)
     job = replace(job, config=job.config.model_copy(update={"sharing": sharing}))
-    with pytest.raises(RunFailed, match=said + ".*--set lr=") as caught:
+    with pytest.raises(RunError, match=said + ".*--set lr=") as caught:
         execute(job, stores, tmp_path / "run", Silent())
     assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
@@ -64,7 +64,7 @@ def test_a_ruined_network_is_not_scored_in_the_middle_either_and_the_checkpoint_
     job = job_of(registry, rounds=6, checkpoint_rounds=2, eval_every=3)
 
     class Ruins(Silent):
-        def scored(self, round: int, split: str, scores: Any) -> None:
+        def on_scores(self, round: int, split: str, scores: Any) -> None:
             raise AssertionError("a ruined network was scored")
 
     model: list[UniversalModel] = []
@@ -80,7 +80,7 @@ def test_a_ruined_network_is_not_scored_in_the_middle_either_and_the_checkpoint_
         made, gradients = module.build, Step.gradients
         patch.setattr(module, "build", lambda *a, **k: model.append(made(*a, **k)) or model[-1])
         patch.setattr(Step, "gradients", lambda self, round, *a: (gradients(self, round, *a), ruin(round))[0])
-        with pytest.raises(RunFailed, match=r"(is|are) not finite after round 3"):
+        with pytest.raises(RunError, match=r"(is|are) not finite after round 3"):
             execute(job, stores, tmp_path / "run", Ruins())
     assert (tmp_path / "run" / "checkpoint.pt").exists()
     last = Silent()
@@ -115,10 +115,12 @@ def test_weights_that_are_not_finite_are_refused_at_every_door(
     doors: dict[str, Callable[[], object]] = {
         "predict, export": lambda: load(job, folder, facts, result),
         "eval, board verify": lambda: rescore(job, stores, folder),
-        "--from, transfer": lambda: bring_over(build(job, inputs), folder, sha256, job.config.domains, ()),
+        "--from, transfer": lambda: load_pretrained(build(job, inputs), folder, sha256, job.config.domains, ()),
     }
     for door, opened in doors.items():
-        with pytest.raises(BadData, match=r"weights\.safetensors holds a network that its training ruined: the w") as e:
+        with pytest.raises(
+            DataError, match=r"weights\.safetensors holds a network that its training ruined: the w"
+        ) as e:
             opened()
         assert "\n" not in str(e.value), door
 
@@ -130,7 +132,9 @@ def test_running_statistics_count_too_though_an_infinite_variance_makes_finite_l
     job, folder, _ = run
     name = next(key for key in load_file(folder / "weights.safetensors") if key.endswith("running_var"))
     ruined(folder, name, value)
-    with pytest.raises(BadData, match=r"the running statistic '.*running_var' of domain '(left|right)' is not finite"):
+    with pytest.raises(
+        DataError, match=r"the running statistic '.*running_var' of domain '(left|right)' is not finite"
+    ):
         rescore(job, stores, folder)
 
 
@@ -175,7 +179,7 @@ def test_logits_that_overflow_name_no_class_in_predict_export_or_a_transfer(
     facts = facts_of(stores)
     model = overflowing(load(job, folder, facts, result), "left")
     images = np.full((3, 8, 8, 3), 200, np.uint8)
-    with pytest.raises(RunFailed, match="logits for images of 'left' are not finite"):
+    with pytest.raises(RunError, match="logits for images of 'left' are not finite"):
         predict(job, model, "left", facts["left"], images)
     out = tmp_path / "export"
     with pytest.raises(UdbenchError, match="the run's network answers an image of noise with logits that are not"):
@@ -213,7 +217,7 @@ def test_features_that_are_not_finite_are_near_no_class(
             parameter.data.fill_(3e38)
 
     monkeypatch.setattr(module, "begin", overflow)
-    with pytest.raises(RunFailed, match="the features of 12 of 12 images of 'right' are not finite"):
+    with pytest.raises(RunError, match="the features of 12 of 12 images of 'right' are not finite"):
         execute(replace(job, config=config, source=folder), stores[1:], tmp_path / "moved", Silent())
 
 
@@ -223,14 +227,14 @@ def test_a_score_that_makes_no_figure_is_told_before_training(
 ) -> None:
     job = replace(job_of(registry), score=Score(name="odd", compute=lambda errors: figure, definition="odd"))
     heard = Silent()
-    with pytest.raises(BadPlugin, match=r"score 'odd', of the errors of custom: it makes (nan|inf) of"):
+    with pytest.raises(PluginError, match=r"score 'odd', of the errors of custom: it makes (nan|inf) of"):
         execute(job, stores, tmp_path / "run", heard)
     assert heard.rounds == []
 
 
 def test_json_names_the_number_that_is_none() -> None:
     assert json_text({"a": [1.5, None], "b": {"c": "x"}}, "the answer") == '{"a": [1.5, null], "b": {"c": "x"}}'
-    with pytest.raises(RunFailed, match=r"the answer cannot be written: a\.b\[1\] = nan is not finite"):
+    with pytest.raises(RunError, match=r"the answer cannot be written: a\.b\[1\] = nan is not finite"):
         json_text({"a": {"b": (1.0, float("nan"))}}, "the answer")
 
 

@@ -19,8 +19,8 @@ from udbench.boards.ranking import remarks, row_of
 from udbench.cli.progress import LogFile
 from udbench.cli.show import show_result
 from udbench.data.store import Store
-from udbench.errors import BadData, RunFailed
-from udbench.plugin.contracts_run import Step
+from udbench.errors import DataError, RunError
+from udbench.plugin.contracts_run import RoundStatus
 from udbench.plugin.registry import Registry
 from udbench.results import parse_result, read_result
 from udbench.runs.execute import execute
@@ -110,13 +110,13 @@ def test_a_run_that_is_done_on_other_images_is_not_gone_on_with(
     execute(job, stores, tmp_path / "run", Silent())
     path = tmp_path / "run" / "result.json"
     path.write_text(path.read_text().replace(stores[1].sha256, "other"))
-    with pytest.raises(BadData, match=r"was finished on other images of 'right' .*--out"):
+    with pytest.raises(DataError, match=r"was finished on other images of 'right' .*--out"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
 
 def test_another_configuration_is_told_by_what_differs(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
     execute(job_of(registry, rounds=1), stores, tmp_path / "run", Silent())
-    with pytest.raises(BadData, match=r"another configuration \(settings\.rounds is 1, not 6; settings\.nesterov is"):
+    with pytest.raises(DataError, match=r"another configuration \(settings\.rounds is 1, not 6; settings\.nesterov is"):
         job = job_of(registry, nesterov=not job_of(registry).config.settings.nesterov)
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
@@ -132,22 +132,22 @@ class Removing(Silent):
         super().__init__()
         self.folder, self.after, self.then, self.log = folder, after, then, LogFile(folder)
 
-    def started(self, about: Mapping[str, Any]) -> None:
-        super().started(about)
-        self.log.started(about)
+    def on_start(self, about: Mapping[str, Any]) -> None:
+        super().on_start(about)
+        self.log.on_start(about)
 
-    def stepped(self, step: Step) -> None:
-        super().stepped(step)
-        self.log.stepped(step)
+    def on_round(self, step: RoundStatus) -> None:
+        super().on_round(step)
+        self.log.on_round(step)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         if round == self.after:
             shutil.rmtree(self.folder)
             self.then()
-        self.log.scored(round, split, scores)
+        self.log.on_scores(round, split, scores)
 
-    def finished(self, result: Mapping[str, Any]) -> None:
-        self.log.finished(result)
+    def on_finish(self, result: Mapping[str, Any]) -> None:
+        self.log.on_finish(result)
 
 
 def test_a_folder_that_is_removed_in_mid_training_is_made_again_from_memory(
@@ -173,8 +173,8 @@ def test_a_run_stopped_behind_that_goes_on(registry: Registry, stores: list[Stor
     run = runs / "one"
 
     class Both(Removing):
-        def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-            super().scored(round, split, scores)
+        def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+            super().on_scores(round, split, scores)
             if round == 4:
                 raise KeyboardInterrupt
 
@@ -196,7 +196,7 @@ def test_a_folder_that_another_run_has_taken_meanwhile_is_left_to_it(
         other.__enter__()
         (run / "mine").write_text("another's")
 
-    with pytest.raises(RunFailed, match="was removed while the run was at work, and cannot be made again: another run"):
+    with pytest.raises(RunError, match="was removed while the run was at work, and cannot be made again: another run"):
         execute(job_of(registry, eval_every=1, checkpoint_rounds=3), stores, run, Removing(run, 2, taken))
     assert (run / "mine").exists() and (run / ".lock").exists() and not (run / "checkpoint.pt").exists()
     other.__exit__(None, None, None)
@@ -211,7 +211,7 @@ def test_a_place_that_cannot_be_made_again_fails_the_run(
         run.parent.rmdir()
         run.parent.write_text("")
 
-    with pytest.raises(RunFailed) as caught:
+    with pytest.raises(RunError) as caught:
         execute(job_of(registry, eval_every=1, checkpoint_rounds=3), stores, run, Silently(run, 2, file_in_the_way))
     assert caught.value.exit_code == 1 and "\n" not in str(caught.value)
     assert str(run) in str(caught.value) and "directory" in str(caught.value).lower()
@@ -220,7 +220,7 @@ def test_a_place_that_cannot_be_made_again_fails_the_run(
 class Silently(Removing):
     """Keeps no log behind the round."""
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         if round == self.after:
             shutil.rmtree(self.folder)
             self.then()
@@ -235,11 +235,11 @@ def test_networks_that_were_done_and_are_removed_fail_the_run_by_name(
     run = tmp_path / "run"
 
     class InTheSecond(Silent):
-        def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
             if "right" in scores and round == 2:
                 shutil.rmtree(run)
 
-    with pytest.raises(RunFailed, match="was removed while the run was at work, and with it the networks of left;"):
+    with pytest.raises(RunError, match="was removed while the run was at work, and with it the networks of left;"):
         execute(job, stores, run, InTheSecond())
     assert read_config(run)[1] == job.config
     result = execute(job, stores, run, Silent(), resume=True)

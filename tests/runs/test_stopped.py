@@ -17,7 +17,7 @@ import pytest
 
 from support.runs import Interrupting, Silent, bytes_of, job_of
 from udbench.data.store import Store
-from udbench.errors import BadData, BadSetting, RunFailed
+from udbench.errors import DataError, RunError, SettingError
 from udbench.plugin.registry import Registry
 from udbench.runs.execute import execute
 
@@ -30,8 +30,8 @@ from udbench.data.store import Store
 from udbench.runs.execute import execute
 from support.runs import Silent, job_of
 class Telling(Silent):
-    def stepped(self, step): print("round", step.round, flush=True)
-    def scored(self, *a): print("scored", flush=True)
+    def on_round(self, step): print("round", step.round, flush=True)
+    def on_scores(self, *a): print("scored", flush=True)
 job = job_of(load(), "domain-bn", rounds=4000, checkpoint_rounds=5)
 execute(job, [Store(Path(p)) for p in {stores!r}], Path({run!r}), Telling(), resume=True)
 """
@@ -48,26 +48,28 @@ def test_a_killed_run_keeps_a_checkpoint_to_go_on_from(registry: Registry, store
         process.kill()
         process.wait()
     assert not list((tmp_path / "run").glob("result*"))
-    listener = Silent()
+    callback = Silent()
     job = job_of(registry, rounds=4000, checkpoint_rounds=5)
     with pytest.raises(KeyboardInterrupt):
-        execute(replace(job), stores, tmp_path / "run", _StopAtOnce(listener), resume=True)
-    assert listener.start % 5 == 0 and listener.start > 0
+        execute(replace(job), stores, tmp_path / "run", _StopAtOnce(callback), resume=True)
+    assert callback.start % 5 == 0 and callback.start > 0
 
 
 class _StopAtOnce:
-    def __init__(self, listener: Silent) -> None:
-        self.listener = listener
+    def __init__(self, callback: Silent) -> None:
+        self.callback = callback
 
-    def started(self, about: Mapping[str, Any]) -> None:
-        self.listener.started(about)
+    def on_start(self, about: Mapping[str, Any]) -> None:
+        self.callback.on_start(about)
         raise KeyboardInterrupt
 
 
 def test_a_folder_that_holds_something_is_left_alone(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("precious")
-    with pytest.raises(BadData, match=r"exists already; go on with it by --resume, or give another folder with --out"):
+    with pytest.raises(
+        DataError, match=r"exists already; go on with it by --resume, or give another folder with --out"
+    ):
         execute(job_of(registry), stores, tmp_path / "run", Silent())
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
@@ -77,7 +79,7 @@ def test_a_finished_run_is_left_as_it_is_and_another_configuration_refused(
 ) -> None:
     first = execute(job_of(registry), stores, tmp_path / "run", Silent())
     assert execute(job_of(registry), stores, tmp_path / "run", Silent(), resume=True) == first
-    with pytest.raises(BadData, match="belongs to a run with another configuration"):
+    with pytest.raises(DataError, match="belongs to a run with another configuration"):
         execute(job_of(registry, seed=5), stores, tmp_path / "run", Silent(), resume=True)
 
 
@@ -88,7 +90,7 @@ def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
     execute(job, stores, tmp_path / "run", Silent())
     (tmp_path / "run" / "result.json").unlink()
     own, stores[0].sha256 = stores[0].sha256, "another"
-    with pytest.raises(BadData, match="began with other images of 'left'"):
+    with pytest.raises(DataError, match="began with other images of 'left'"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
     stores[0].sha256 = own
     checkpoint = tmp_path / "run" / "checkpoint.pt"
@@ -104,7 +106,7 @@ def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
         bytes(flipped),
     ):
         checkpoint.write_bytes(damage)
-        with pytest.raises(BadData, match=r"checkpoint\.pt is damaged .*; delete it to begin anew"):
+        with pytest.raises(DataError, match=r"checkpoint\.pt is damaged .*; delete it to begin anew"):
             execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
 
@@ -117,9 +119,9 @@ def test_the_checkpoint_before_a_damaged_one_is_gone_on_from_and_that_is_said(
     with pytest.raises(KeyboardInterrupt):
         execute(job, stores, tmp_path / "parts", Interrupting(5), resume=True)
     (tmp_path / "parts" / "checkpoint.pt").write_bytes(b"garbage")
-    listener = Silent()
-    execute(job, stores, tmp_path / "parts", listener, resume=True)
-    assert listener.start == 4 and "checkpoint.pt is damaged (it is no checkpoint)" in listener.trouble
+    callback = Silent()
+    execute(job, stores, tmp_path / "parts", callback, resume=True)
+    assert callback.start == 4 and "checkpoint.pt is damaged (it is no checkpoint)" in callback.trouble
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
 
 
@@ -128,7 +130,7 @@ def test_both_checkpoints_damaged_are_both_named(registry: Registry, stores: lis
         execute(job_of(registry, eval_every=1, checkpoint_rounds=2), stores, tmp_path / "run", Interrupting(4))
     for name in ("checkpoint.pt", "checkpoint-before.pt"):
         (tmp_path / "run" / name).write_bytes(b"garbage")
-    with pytest.raises(BadData, match=r"checkpoint\.pt is damaged.*and .*checkpoint-before\.pt is damaged"):
+    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged.*and .*checkpoint-before\.pt is damaged"):
         execute(job_of(registry, eval_every=1, checkpoint_rounds=2), stores, tmp_path / "run", Silent(), resume=True)
 
 
@@ -137,8 +139,8 @@ def test_a_checkpoint_is_written_when_it_is_time_and_when_the_cluster_warns(
     registry: Registry, stores: list[Store], tmp_path: Path, when: str
 ) -> None:
     class Warned(Silent):
-        def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-            super().scored(round, split, scores)
+        def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+            super().on_scores(round, split, scores)
             there.append((tmp_path / "run" / "checkpoint.pt").exists())
             if when == "on SIGUSR1" and round == 2:
                 os.kill(os.getpid(), signal.SIGUSR1)
@@ -155,12 +157,12 @@ def test_a_store_that_changes_underneath_ends_the_run_and_nothing_is_recorded(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
     class Changing(Silent):
-        def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
             labels = stores[1].path / "labels.npy"
             labels.chmod(0o644)
             labels.write_bytes(labels.read_bytes())
 
-    with pytest.raises(RunFailed, match=r"labels\.npy was changed while it was being read.*'right'"):
+    with pytest.raises(RunError, match=r"labels\.npy was changed while it was being read.*'right'"):
         execute(job_of(registry, eval_every=2), stores, tmp_path / "run", Changing())
     assert not (tmp_path / "run" / "result.json").exists() and not (tmp_path / "run" / "checkpoint.pt").exists()
 
@@ -185,7 +187,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_leaves_no_half_file(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(RunFailed, match=r"disk is full; free some space.*--resume goes on"):
+    with pytest.raises(RunError, match=r"disk is full; free some space.*--resume goes on"):
         execute(job_of(registry), stores, tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
 
@@ -193,7 +195,7 @@ def test_a_full_disk_ends_a_run_in_one_sentence_and_leaves_no_half_file(
 def test_a_run_that_is_refused_leaves_no_folder(registry: Registry, stores: list[Store], tmp_path: Path) -> None:
     job = job_of(registry)
     job = replace(job, config=job.config.model_copy(update={"sharing": "partial:2-9"}))
-    with pytest.raises(BadSetting, match="partial:2-9"):
+    with pytest.raises(SettingError, match="partial:2-9"):
         execute(job, stores, tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()
 
@@ -202,8 +204,8 @@ def test_two_runs_cannot_write_to_one_folder(registry: Registry, stores: list[St
     job = job_of(registry)
 
     class Second(Silent):
-        def started(self, about: Mapping[str, Any]) -> None:
-            with pytest.raises(BadData, match="another run is writing to"):
+        def on_start(self, about: Mapping[str, Any]) -> None:
+            with pytest.raises(DataError, match="another run is writing to"):
                 execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
     execute(job, stores, tmp_path / "run", Second())

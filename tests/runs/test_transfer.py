@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 from support.runs import Interrupting, Silent, bytes_of, job_of, stores_in
 from udbench.config import Transfer
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
-from udbench.errors import BadData, BadSetting
+from udbench.data.store import Store, StoreRequest
+from udbench.errors import DataError, SettingError
 from udbench.plugin.loader import load
 from udbench.results import RunResult
 from udbench.runs.execute import execute
@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def new(place: Path) -> Store:
     domain = folder_domain(write_class_folders(place / "new", {"p": 15, "q": 15}))
     domain = replace(domain, spec=replace(domain.spec, name="new"))
-    return prepare([Wanted(domain=domain, root=place / "new", form=Form(height=8, width=8))], workers=1)[0]
+    return prepare([StoreRequest(domain=domain, root=place / "new", form=StoreFormat(height=8, width=8))], workers=1)[0]
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +138,18 @@ def test_a_transfer_that_was_interrupted_goes_on(trained, new: Store, tmp_path: 
 
 
 def test_what_cannot_be_transferred_is_refused(trained, new: Store, tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="gives a domain nothing of its own"):
+    with pytest.raises(SettingError, match="gives a domain nothing of its own"):
         execute(job(trained["universal-bn"], "head+private"), [new], tmp_path / "a", Silent())
     result, folder = trained["domain-bn"]
-    with pytest.raises(BadData, match="no such weights"):
+    with pytest.raises(DataError, match="no such weights"):
         execute(job((result, tmp_path / "gone"), "head"), [new], tmp_path / "b", Silent())
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:99])
-    with pytest.raises(BadData, match="is damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         execute(job((result, tmp_path / "damaged"), "head"), [new], tmp_path / "c", Silent())
     changed = job((result.model_copy(update={"weights_sha256": "0" * 64}), folder), "head")
-    with pytest.raises(BadData, match=r"weights.safetensors was changed: its sha256"):
+    with pytest.raises(DataError, match=r"weights.safetensors was changed: its sha256"):
         execute(changed, [new], tmp_path / "c", Silent())
-    with pytest.raises(BadData, match="another network's weights"):
+    with pytest.raises(DataError, match="another network's weights"):
         execute(job((result, trained["universal-bn"][1]), "head"), [new], tmp_path / "d", Silent())
     assert not list(tmp_path.glob("[abcd]/result.json"))

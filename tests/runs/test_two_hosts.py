@@ -87,7 +87,7 @@ def _start(hosts: dict[str, str], host: str, folder: Path, out: str) -> subproce
 def test_a_host_that_dies_and_comes_back_costs_no_byte(hosts: dict[str, str], tmp_path: Path) -> None:
     for name in ("cones", "rings"):
         write_class_folders(tmp_path / name, {"small": 10, "large": 10})
-    for out in ("undisturbed", "disturbed"):
+    for out in ("preserve_state", "disturbed"):
         running = {host: _start(hosts, host, tmp_path, out) for host in hosts}
         try:
             if out == "disturbed":
@@ -104,7 +104,7 @@ def test_a_host_that_dies_and_comes_back_costs_no_byte(hosts: dict[str, str], tm
         logs = {host: (tmp_path / f"{out}-{host}.log").read_text() for host in hosts}
         assert running["a"].returncode == 0, logs["a"]
         assert (tmp_path / out / "result.json").exists(), logs
-    weights = [(tmp_path / out / "weights.safetensors").read_bytes() for out in ("undisturbed", "disturbed")]
+    weights = [(tmp_path / out / "weights.safetensors").read_bytes() for out in ("preserve_state", "disturbed")]
     assert weights[0] == weights[1]
     assert "going on after round" in (tmp_path / "disturbed-a.log").read_text()
 

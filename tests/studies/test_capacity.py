@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.records import made_result
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.published import PublishedTable
 from udbench.results import RunResult
 from udbench.studies import render
@@ -121,7 +121,7 @@ def test_seeds_with_unequal_parameters_have_none_and_it_is_said(tmp_path: Path) 
     deep = made.rows[1]
     assert (deep.n, deep.shared, deep.private, deep.parameters, deep.total) == (2, None, None, None, None)
     assert "deep: its seeds have unequal numbers of parameters, so that none is given" in made.notes
-    with pytest.raises(BadData, match="no row has both a mean error and a number of parameters"):
+    with pytest.raises(DataError, match="no row has both a mean error and a number of parameters"):
         error_against_parameters(made)
 
 
@@ -191,7 +191,7 @@ def test_the_table_of_capacity(tmp_path: Path) -> None:
 def test_a_study_of_which_nothing_is_measured_has_an_empty_table_and_no_figure(tmp_path: Path) -> None:
     made = study_table(plan(), runs_of(plan(), tmp_path), published())
     assert [line[1:] for line in render.capacity(made).lines[:2]] == [["0", *[""] * 7], [""] * 8] and made.others == ()
-    with pytest.raises(BadData, match=r"^study 'study': there is nothing to draw yet: none of its runs is done$"):
+    with pytest.raises(DataError, match=r"^study 'study': there is nothing to draw yet: none of its runs is done$"):
         error_against_parameters(made)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.overrides import parse_assignments
 from udbench.studies.grid import Plan, expand, read_study
 
@@ -22,7 +22,7 @@ def plan(**changed: Any) -> Plan:
 
 
 def refused(**changed: Any) -> str:
-    with pytest.raises(BadSetting) as error:
+    with pytest.raises(SettingError) as error:
         plan(**changed)
     assert str(error.value).startswith("study 'study'")
     return str(error.value)
@@ -95,7 +95,7 @@ def test_no_list_is_empty_or_names_a_thing_twice(key: str, value: Any) -> None:
 
 
 def test_a_study_names_an_adapter() -> None:
-    with pytest.raises(BadSetting, match="no adapter is named"):
+    with pytest.raises(SettingError, match="no adapter is named"):
         expand("study", {"suite": "small"})
 
 
@@ -108,12 +108,12 @@ def test_two_rows_that_are_the_same_runs_are_refused_whatever_they_are_called() 
 
 def test_rows_that_what_the_user_changes_makes_the_same_are_told_apart_from_a_slip() -> None:
     grid = {**BASE, "row": [{"label": "one"}, {"label": "two", "set": {"rounds": 5}}]}
-    with pytest.raises(BadSetting, match="with --set and --domains, the rows 'one' and 'two' are the same runs"):
+    with pytest.raises(SettingError, match="with --set and --domains, the rows 'one' and 'two' are the same runs"):
         expand("study", grid, settings={"rounds": 5})
 
 
 def test_a_studys_name_is_never_read_as_a_pattern() -> None:
-    with pytest.raises(BadSetting, match=re.escape("study '{0.x}': the rows 'a' and 'b'")):
+    with pytest.raises(SettingError, match=re.escape("study '{0.x}': the rows 'a' and 'b'")):
         expand("{0.x}", {**BASE, "row": [{"label": "a"}, {"label": "b"}]})
 
 
@@ -138,23 +138,23 @@ def test_a_published_row_stands_beside_one_row_of_a_study_that_names_a_table() -
 )
 def test_values_that_no_setting_takes_are_refused(tmp_path: Path, toml: str, named: str) -> None:
     (tmp_path / "s.toml").write_text(f'adapter = "own"\n[set]\n{toml}\n')
-    with pytest.raises(BadSetting, match=f"study 'study', row 'own': {named}"):
+    with pytest.raises(SettingError, match=f"study 'study', row 'own': {named}"):
         expand("study", read_study(tmp_path / "s.toml"))
 
 
 @pytest.mark.parametrize("content", [b"adapter = ", b"\xff\xfe", b"[row]\n[row]"])
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.toml").write_bytes(content)
-    with pytest.raises(BadSetting, match=r"bad\.toml: not readable as TOML"):
+    with pytest.raises(SettingError, match=r"bad\.toml: not readable as TOML"):
         read_study(tmp_path / "bad.toml")
-    with pytest.raises(BadSetting, match="cannot be read"):
+    with pytest.raises(SettingError, match="cannot be read"):
         read_study(tmp_path)
 
 
 def test_only_some_domains() -> None:
     grid = {"adapter": "own", "domains": ["c", "a", "b"]}
     assert expand("study", grid, domains=["b", "c", "b"]).rows[0].domains == ("c", "b"), "the study's order"
-    with pytest.raises(BadSetting, match="'z' is not in study 'study', which has c, a, b"):
+    with pytest.raises(SettingError, match="'z' is not in study 'study', which has c, a, b"):
         expand("study", grid, domains=["a", "z"])
     one, other = (expand("study", BASE, domains=names).rows[0] for names in (["b", "a"], ["a", "b", "a"]))
     assert one.folder(0) == other.folder(0), "a suite puts its domains in order itself"

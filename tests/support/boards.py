@@ -14,9 +14,9 @@ from support.records import made_result
 from udbench.boards.entry import board_folder
 from udbench.boards.scoring import score_domain
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store, StoreRequest
 from udbench.files import atomic_write
 from udbench.plugin.contracts_data import Domain
 from udbench.results import StoreRecord
@@ -45,7 +45,8 @@ def bench_in(root: Path) -> Bench:
         domain = folder_domain(write_class_folders(root / name, layout, size=(SIZE, SIZE)))
         domains.append(replace(domain, spec=replace(domain.spec, name=name)))
     wanted = [
-        Wanted(domain=domain, root=root / domain.spec.name, form=Form(height=SIZE, width=SIZE)) for domain in domains
+        StoreRequest(domain=domain, root=root / domain.spec.name, form=StoreFormat(height=SIZE, width=SIZE))
+        for domain in domains
     ]
     return Bench(tuple(domains), tuple(prepare(wanted, workers=1)))
 
@@ -90,7 +91,7 @@ def write_entry(
                 version=store.spec.version,
                 num_train=store.num_train,
                 num_test=store.num_test,
-                lacks=store.lacks,
+                lacks=store.missing,
             )
             for store in stores
         },

@@ -1,4 +1,4 @@
-"""What a page takes for granted: data, boards, an image, a git repository, a cluster. Made in the folder of its reader.
+"""What a page takes for agreed: data, boards, an image, a git repository, a cluster. Made in the folder of its reader.
 
 `<!-- test: given … -->` in front of a fence asks for one of them, in the words that stand in `GIVEN`.
 """
@@ -66,7 +66,7 @@ def data(project: Path, names: str, folder: str) -> None:
             assert domain.example is not None, f"'{domain.spec.name}' has no example"
             place = Path(folder) / folder_name(domain)
             place.mkdir(parents=True, exist_ok=True)
-            if not (domain.holds(place) if domain.holds else any(place.iterdir())):
+            if not (domain.is_present(place) if domain.is_present else any(place.iterdir())):
                 domain.example(place)
 
 

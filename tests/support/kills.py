@@ -27,7 +27,7 @@ import torch.utils.flop_counter
 
 from support.runs import Silent, bytes_of, job_of, stores_in
 from udbench.data.store import Store
-from udbench.errors import RunFailed
+from udbench.errors import RunError
 from udbench.files import atomic_write
 from udbench.plugin.loader import load
 from udbench.runs.execute import execute
@@ -69,14 +69,14 @@ def campaign(
 ) -> Campaign:
     """Kill runs in so many drawn moments, `each` of them `each` times before it is let go on to its end.
 
-    Raises AssertionError when one does not end with the bytes of an undisturbed run, or when its other processes do
+    Raises AssertionError when one does not end with the bytes of an preserve_state run, or when its other processes do
     not end by themselves.
     """
     drawn = random.Random(seed)
     stores = [str(store.path) for store in stores_in(folder)]
     start = _Starter(stores, processes, adapter)
     codes, _ = start(folder / "whole", None, None)
-    assert codes == [0] * processes, f"an undisturbed run ended with {codes}"
+    assert codes == [0] * processes, f"an preserve_state run ended with {codes}"
     expected = bytes_of(folder / "whole")
     counts: list[dict[str, int]] = [
         json.loads((folder / f"whole-{rank}.json").read_text()) for rank in range(processes)
@@ -94,13 +94,13 @@ def campaign(
                 break
             assert codes[victim] == -signal.SIGKILL, f"process {victim} ended with {codes[victim]}"
             others = codes[:victim] + codes[victim + 1 :]
-            assert all(code == RunFailed.exit_code for code in others), f"the others ended with {others}"
+            assert all(code == RunError.exit_code for code in others), f"the others ended with {others}"
             found.kills += 1
             found.by_phase[phase] += 1
             found.noticed = max(found.noticed, seconds)
         codes, _ = start(run, None, None)
         assert codes == [0] * processes, f"a resumed run ended with {codes}"
-        assert bytes_of(run) == expected, f"{run} ended with other bytes than an undisturbed run"
+        assert bytes_of(run) == expected, f"{run} ended with other bytes than an preserve_state run"
         assert not list(run.glob(".*")), f"{run} holds what a killed process began to write"
         found.runs += 1
     return found
@@ -121,7 +121,7 @@ def stopped(folder: Path, timeout: float) -> tuple[str, float]:
         os.kill(int(processes[1].pid or 0), signal.SIGSTOP)
         began = time.monotonic()
         _wait(lambda: not processes[0].is_alive(), f"{run}: process 0 still waits")
-        assert processes[0].exitcode == RunFailed.exit_code, f"process 0 ended with {processes[0].exitcode}"
+        assert processes[0].exitcode == RunError.exit_code, f"process 0 ended with {processes[0].exitcode}"
         return Path(f"{run}-0.txt").read_text(), time.monotonic() - began
     finally:
         for process in processes:
@@ -200,7 +200,7 @@ def _child(
     sys.setprofile(moments)
     try:
         execute(job, [Store(Path(path)) for path in stores], Path(run), Silent(), resume=True, comm=comm)
-    except RunFailed as error:
+    except RunError as error:
         sys.setprofile(None)
         Path(f"{run}-{comm.rank}.txt").write_text(str(error))
         os._exit(error.exit_code)  # as the command line does: the others must notice, not be told

@@ -12,10 +12,10 @@ from typing import Any
 
 from udbench.config import RunConfig
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
-from udbench.plugin.contracts_run import Step
+from udbench.data.store import Store, StoreRequest
+from udbench.plugin.contracts_run import RoundStatus
 from udbench.plugin.registry import Registry
 from udbench.runs.job import Job
 from udbench.testing.toys import toy_architecture
@@ -23,23 +23,23 @@ from udbench.testing.trees import write_class_folders
 
 
 class Silent:
-    """A listener that keeps what it heard."""
+    """A callback that keeps what it heard."""
 
     def __init__(self) -> None:
         self.rounds: list[int] = []
         self.curve: list[int] = []
 
-    def started(self, about: Mapping[str, Any]) -> None:
+    def on_start(self, about: Mapping[str, Any]) -> None:
         self.start, self.trouble = about["start"], about["trouble"]
 
-    def stepped(self, step: Step) -> None:
+    def on_round(self, step: RoundStatus) -> None:
         assert step.losses, "a report tells losses"
         self.rounds.append(step.round)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         self.curve.append(round)
 
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+    def on_finish(self, result: Mapping[str, Any]) -> None: ...
 
 
 class Interrupting(Silent):
@@ -49,22 +49,24 @@ class Interrupting(Silent):
         super().__init__()
         self.after = after
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         if round >= self.after:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
 
 
-def stores_in(tmp_path: Path, grey: Sequence[str] = (), **forms: Form) -> list[Store]:
+def stores_in(tmp_path: Path, grey: Sequence[str] = (), **forms: StoreFormat) -> list[Store]:
     """The stores of domains "left" (2 classes) and "right" (3), at 8 px or in the forms given by name.
 
     Those named as `grey` have one channel.
     """
-    wanted: list[Wanted] = []
+    wanted: list[StoreRequest] = []
     for name, layout in (("left", {"a": 15, "b": 15}), ("right", {"x": 12, "y": 12, "z": 12})):
         domain = folder_domain(write_class_folders(tmp_path / name, layout))
         domain = replace(domain, spec=replace(domain.spec, name=name, channels=1 if name in grey else 3))
-        wanted.append(Wanted(domain=domain, root=tmp_path / name, form=forms.get(name, Form(height=8, width=8))))
+        wanted.append(
+            StoreRequest(domain=domain, root=tmp_path / name, form=forms.get(name, StoreFormat(height=8, width=8)))
+        )
     return prepare(wanted, workers=1)
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store, StoreRequest
 
 
-def wanted(root: Path, **changed: Any) -> Wanted:
+def wanted(root: Path, **changed: Any) -> StoreRequest:
     """What to ask for to get the store of a folder of class folders, at 6x8 pixels if nothing else is said."""
-    return replace(Wanted(domain=folder_domain(root), root=root, form=Form(height=6, width=8)), **changed)
+    return replace(StoreRequest(domain=folder_domain(root), root=root, form=StoreFormat(height=6, width=8)), **changed)
 
 
 def made(root: Path, workers: int = 1, **changed: Any) -> Store:

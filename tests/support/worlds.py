@@ -99,16 +99,16 @@ def resumed(rank: int, world: int, adapter: str, folder: Path, group: int | None
     comm = join(torch.device("cpu")) if world > 1 else Comm()
     toy = _Toy(comm, adapter, "deep", True, group)
     checkpoints = Checkpoints(folder, adapter, {})
-    begun = comm.tell(checkpoints.any)
-    progress = comm.tell(
+    begun = comm.broadcast_object(checkpoints.any)
+    progress = comm.broadcast_object(
         checkpoints.load(toy.model, lambda round: toy.optimizer)[0] if begun and comm.first else Progress()
     )
     if begun:
-        comm.start_alike(toy.model, toy.optimizer)
+        comm.broadcast_state(toy.model, toy.optimizer)
     losses = toy.round(progress.round)
     if progress.round < ROUNDS - 1:
         toy.optimizer.step()
-        comm.come_home(toy.model, toy.optimizer)
+        comm.gather_private_state(toy.model, toy.optimizer)
         if comm.first:
             checkpoints.save(toy.model, toy.optimizer, Progress(round=progress.round + 1))
     found = toy.found(losses)
@@ -162,9 +162,9 @@ class _Toy:
 
     def found(self, losses: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         """All that a law can compare."""
-        self.comm.come_home(self.model, self.optimizer)
+        self.comm.gather_private_state(self.model, self.optimizer)
         rows = {domain.name: np.asarray(domain.test_rows) for domain in self.data}
-        by_batch = self.adapter.evaluation == "batch"
+        by_batch = self.adapter.eval_stats == "batch"
 
         def predictions() -> dict[str, Any]:
             seen = evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch, comm=self.comm)
@@ -185,5 +185,5 @@ class _Toy:
             "predictions": predictions(),
         }
         recalibrate(self.model, 2, lambda i: forward_round(self.step, self.schedule, ROUNDS + i))
-        self.comm.come_home(self.model)
+        self.comm.gather_private_state(self.model)
         return found | {"state, recalibrated": state(), "predictions, recalibrated": predictions()}

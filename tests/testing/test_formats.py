@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from udbench.data.folders import ClassFolders
-from udbench.errors import UdbenchError, UnknownName
+from udbench.errors import UdbenchError, UnknownNameError
 from udbench.plugin.contracts_data import Domain, DomainSpec
 from udbench.testing import (
     encoded,
@@ -205,7 +205,7 @@ def test_an_example_that_is_not_there_is_said(tmp_path: Path) -> None:
         write_example(domain(), tmp_path)
     with pytest.raises(UdbenchError, match="'shells' has no example to write: it makes its images itself"):
         write_example(domain(embedded=True), tmp_path)
-    with pytest.raises(UnknownName, match="no domain 'shels'"):
+    with pytest.raises(UnknownNameError, match="no domain 'shels'"):
         write_example("shels", tmp_path)
     assert list(tmp_path.iterdir()) == [], "nothing is made before it is sure"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.plugin.contracts_model import Adapter, Architecture
 from udbench.plugin.registry import Registry
 from udbench.testing import toys
@@ -23,7 +23,7 @@ def test_a_norm_that_would_see_a_single_value_is_named_before_training(registry:
     model = build_model(arch, registry.get(Adapter, adapter), toys.toy_inputs(data), arch_settings=arch.settings())
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for settings in ({"batch_size": 1}, {"batch_size": 2, "domain": {"blues": {"batch_size": 1}}}):
-        with pytest.raises(BadSetting, match=r"batch_size=1 for '(reds|blues)': batch norm 'heads\.(reds|blues)"):
+        with pytest.raises(SettingError, match=r"batch_size=1 for '(reds|blues)': batch norm 'heads\.(reds|blues)"):
             check_batches(model, toys.toy_settings(**settings), NAMES, "fp32")
     check_batches(model, toys.toy_settings(batch_size=2), NAMES, "fp32")
     check_batches(model, toys.toy_settings(batch_size=2, domain={"blues": {"batch_size": 1}}), ["reds"], "fp32")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._dynamo import config, reset
 from torch._dynamo.utils import counters
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import SettingError, UdbenchError
 from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
 from udbench.plugin.loader import load
 from udbench.testing import toys
@@ -162,5 +162,5 @@ def test_no_compiler_is_told_and_nothing_falls_back(monkeypatch: pytest.MonkeyPa
         raise RuntimeError("No working C++ compiler found")
 
     monkeypatch.setattr(cpp_builder, "get_cpp_compiler", none)
-    with pytest.raises(BadSetting, match=r"needs a C\+\+ compiler, and none works here.*leave --compile out"):
+    with pytest.raises(SettingError, match=r"needs a C\+\+ compiler, and none works here.*leave --compile out"):
         compiled.check_compiler(torch.device("cpu"))

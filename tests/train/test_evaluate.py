@@ -83,7 +83,7 @@ def test_only_batch_moments_make_a_prediction_depend_on_its_batch(registry: Regi
                 {"reds": data.test_rows},
                 toys.toy_settings(eval_batch_size=size),
                 "fp64",
-                by_batch=adapter.evaluation == "batch",
+                by_batch=adapter.eval_stats == "batch",
             )["reds"].log_probability
             for size in (4, 20)
         ]
@@ -106,7 +106,7 @@ def test_what_is_kept_of_a_test_batch_is_top_1_and_the_softmax_and_batch_moments
     model.register_forward_hook(keep)
     rows = {domain.name: domain.test_rows for domain in data}
     recipe = toys.toy_settings(eval_batch_size=64)
-    by_batch = chosen.evaluation == "batch"
+    by_batch = chosen.eval_stats == "batch"
     found = evaluate(model, toys.toy_feed(data), rows, recipe, "fp64", by_batch=by_batch)
     assert [name for name, _ in seen] == ["reds", "blues"]
     for domain, (name, logits) in zip(data, seen, strict=True):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import SettingError, UdbenchError
 from udbench.plugin.contracts_model import Adapter
 from udbench.plugin.registry import Registry
 from udbench.testing import toys
 from udbench.train.graphs import WARM, Captured, check_graphs
-from udbench.train.model import UniversalModel, build_model, undisturbed
+from udbench.train.model import UniversalModel, build_model, preserve_state
 from udbench.train.norm.norms import SliceNorm
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.schedule import Group, make_schedule
@@ -38,7 +38,7 @@ class Remembering:
 
     def capture(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         self.done.append("capture")
-        with undisturbed(self.model):
+        with preserve_state(self.model):
             result = work()
             assert not any(m._seen for m in self.model.modules() if isinstance(m, SliceNorm)), (
                 "left in a graph's memory"
@@ -119,7 +119,7 @@ def test_other_groups_are_a_graph_of_their_own(registry: Registry) -> None:
 
 
 def test_dropout_is_refused_by_its_path(registry: Registry) -> None:
-    with pytest.raises(BadSetting, match=r"dropout 'trunk\.dropout' draws new masks each round.*leave --cuda-graphs"):
+    with pytest.raises(SettingError, match=r"dropout 'trunk\.dropout' draws new masks each round.*leave --cuda-graphs"):
         steps_of(registry, "universal-bn", dropout=0.3)
 
 
@@ -146,5 +146,5 @@ def test_what_cannot_be_captured_is_told_by_its_first_error(registry: Registry) 
 
 def test_only_a_cuda_device_has_graphs() -> None:
     check_graphs(torch.device("cuda", 1))
-    with pytest.raises(BadSetting, match="--cuda-graphs: needs a CUDA GPU, this is cpu; leave it out"):
+    with pytest.raises(SettingError, match="--cuda-graphs: needs a CUDA GPU, this is cpu; leave it out"):
         check_graphs(torch.device("cpu"))

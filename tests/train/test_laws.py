@@ -54,7 +54,7 @@ class Bench:
 
     def predictions(self) -> dict[str, Predictions]:
         rows = {name: domain.test_rows for name, domain in self.feed.data.items()}
-        by_batch = self.adapter.evaluation == "batch"
+        by_batch = self.adapter.eval_stats == "batch"
         return evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch)
 
 

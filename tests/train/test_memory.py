@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from udbench.errors import BadSetting, RunFailed
+from udbench.errors import RunError, SettingError
 from udbench.plugin.contracts_model import Adapter
 from udbench.plugin.registry import Registry
 from udbench.testing import toys
@@ -32,7 +32,7 @@ def fits(model: UniversalModel, free: int, schedule: Schedule, monkeypatch: pyte
     monkeypatch.setattr(memory, "available_bytes", lambda device: free)
     try:
         memory.check_memory(model, schedule, "fp32")
-    except BadSetting as error:
+    except SettingError as error:
         return str(error)
     return ""
 
@@ -77,7 +77,7 @@ def test_too_large_a_round_is_refused_with_the_largest_group_that_fits(
 def test_running_out_of_memory_is_told_as_what_it_is_and_other_errors_pass(model: UniversalModel) -> None:
     schedule = schedule_of(model, 4)
     cpu, said = torch.device("cpu"), r"out of memory on cpu, with 12 images in the largest forward; use --group"
-    with pytest.raises(RunFailed, match=said), memory.told_when_full(cpu, *memory.training(schedule)):
+    with pytest.raises(RunError, match=said), memory.told_when_full(cpu, *memory.training(schedule)):
         torch.empty(1 << 62, dtype=torch.uint8)
     with pytest.raises(RuntimeError, match="shape"), memory.told_when_full(cpu, *memory.training(schedule)):
         torch.zeros(2, 3) @ torch.zeros(2, 3)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench.export.extract import single
-from udbench.plugin.contracts_model import Adapter, Treatment
+from udbench.plugin.contracts_model import Adapter, ParamOptions
 from udbench.testing import toys
 from udbench.train.compiled import Compiled
 from udbench.train.model import UniversalModel, build_model, stored_bits
@@ -29,7 +29,7 @@ SLICES = [Slice("reds", 3), Slice("blues", 2)]
 class Gain(nn.Module):
     """w = gain * W: a number of each domain, trained ten times as fast, that takes a bit."""
 
-    treatments: ClassVar = {"gain": Treatment(lr=10, weight_decay=0.0, bits=1)}
+    param_options: ClassVar = {"gain": ParamOptions(lr=10, weight_decay=0.0, bits=1)}
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -138,11 +138,11 @@ def test_a_norm_that_shares_its_scale_alone_goes_on_with_the_moments_of_each_dom
 
 
 def test_a_penalty_moves_what_its_domain_owns() -> None:
-    def penalty(trunk: nn.Module, domain: str, settings: None) -> Tensor:
+    def regularizer(trunk: nn.Module, domain: str, settings: None) -> Tensor:
         own = [p for name, p in trunk.named_parameters() if f".{domain}." in name]
         return torch.stack([(p - 3).abs().sum() for p in own]).sum() * (domain == "reds")
 
-    plain, pulled = trained(built(gains)), trained(built(gains, penalty=penalty))
+    plain, pulled = trained(built(gains)), trained(built(gains, regularizer=regularizer))
     before = dict(plain.named_parameters())
     pairs = [(before[name], p) for name, p in pulled.named_parameters() if ".reds." in name and name.endswith("gain")]
     assert len(pairs) == 3

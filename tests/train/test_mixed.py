@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from support.runs import Silent, bytes_of, job_of, stores_in
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.plugin.contracts_model import Adapter
 from udbench.plugin.registry import Registry
 from udbench.runs.execute import execute
@@ -71,20 +71,20 @@ def test_mixed_running_moments_are_those_of_all_rows(registry: Registry) -> None
 )
 def test_adapters_that_mixing_does_not_concern_refuse_it(registry: Registry, adapter: str, says: str) -> None:
     job = job_of(registry, adapter, batch="mixed")
-    with pytest.raises(BadSetting, match=says):
+    with pytest.raises(SettingError, match=says):
         build(job, inputs_of(job, {"left": 2, "right": 3}))
 
 
 def test_mixed_batches_need_one_forward_of_several_domains(registry: Registry) -> None:
     job = job_of(registry, "universal-bn", batch="mixed")
     both = {"left": 2, "right": 3}
-    with pytest.raises(BadSetting, match="'left' alone mixes nothing"):
+    with pytest.raises(SettingError, match="'left' alone mixes nothing"):
         build(job, inputs_of(job, {"left": 2}))
-    with pytest.raises(BadSetting, match="--group 1 with batch=mixed"):
+    with pytest.raises(SettingError, match="--group 1 with batch=mixed"):
         grouped = replace(job, config=job.config.model_copy(update={"group": 1}))
         build(grouped, inputs_of(job, both))
     sized = job_of(registry, "universal-bn", batch="mixed", domain={"left": {"image_size": 16}})
-    with pytest.raises(BadSetting, match=r"one size for all domains; there are 16x16, 8x8"):
+    with pytest.raises(SettingError, match=r"one size for all domains; there are 16x16, 8x8"):
         build(sized, inputs_of(sized, both))
 
 

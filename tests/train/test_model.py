@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
 from udbench.plugin.registry import Registry
 from udbench.testing import toys
@@ -145,7 +145,7 @@ def test_sharing_makes_private_the_stages_that_it_does_not_share(sharing: str, s
 
 @pytest.mark.parametrize("sharing", ["deeep", "partial", "partial:3-2", "partial:0-1", "partial:2-9", "partial:1-"])
 def test_a_sharing_that_is_none_says_what_there_is(sharing: str) -> None:
-    with pytest.raises(BadSetting, match=r"choose none, deep, full or partial|stages are 1 \(1\), 2 \(2\), 3 \(3\)"):
+    with pytest.raises(SettingError, match=r"choose none, deep, full or partial|stages are 1 \(1\), 2 \(2\), 3 \(3\)"):
         model_of(sharing=sharing)
 
 
@@ -163,7 +163,7 @@ def test_full_sharing_pairs_the_classes_of_domains_at_random_and_keeps_every_out
 
 def test_full_sharing_of_unequal_classes_is_refused_with_their_numbers() -> None:
     data = [toys.toy_data("reds"), toys.toy_data("blues", classes=4)]
-    with pytest.raises(BadSetting, match="reds 3, blues 4"):
+    with pytest.raises(SettingError, match="reds 3, blues 4"):
         build_model(toys.toy_architecture(), NOTHING, toys.toy_inputs(data), sharing="full")
 
 
@@ -181,7 +181,7 @@ def test_an_architecture_whose_stages_do_not_cover_its_trunk_once_is_refused(
     trunk = nn.Sequential()
     trunk.add_module("conv", nn.Conv2d(3, 3, 1))
     trunk.add_module("norm", nn.BatchNorm2d(3))
-    with pytest.raises(BadPlugin, match=message):
+    with pytest.raises(PluginError, match=message):
         model_of(arch=network(trunk, *paths))
 
 

@@ -92,7 +92,7 @@ def test_a_round_of_all_domains_is_one_step_of_sgd_with_momentum_and_decay(regis
     schedule = make_schedule(model.inputs, settings)
     end = train(
         Step(model, toys.toy_feed(DATA), settings, "fp64"), optimizer, schedule, settings,
-        start=Progress(), listener=Silent(), save=lambda _: None, score=lambda _: None,
+        start=Progress(), callback=Silent(), save=lambda _: None, score=lambda _: None,
     )  # fmt: skip
     speed = {name: torch.zeros_like(p) for name, p in twin.named_parameters()}
     for round in range(5):

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from udbench.boards.ranking import Row, Table
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.files import json_text, matching, write_new
 
 SCHEMA = 1
@@ -62,7 +62,7 @@ def ud_score(row: Row, baseline: Baseline) -> float:
 
 
 def read_baselines(folder: Path) -> list[Baseline]:
-    """The baselines of a board's folder, the newest first. Raises BadData for a file that is none."""
+    """The baselines of a board's folder, the newest first. Raises DataError for a file that is none."""
     return sorted(map(_read, matching(folder / FOLDER, "*.json")), key=lambda baseline: -baseline.version)
 
 
@@ -72,12 +72,12 @@ def add_baseline(
     """Make a board's next baseline of its entries that share nothing; the same figures again are no new version.
 
     Where several methods share nothing, `arch` and `recipe` choose by name, and `entry` by the id of one entry. Who
-    makes one at the same time gets the next number, or the same baseline. Raises BadSetting when there are none, or
+    makes one at the same time gets the next number, or the same baseline. Raises SettingError when there are none, or
     several to choose from.
     """
     table, row = _chosen(folder, tables, arch, recipe, entry)
     if perfect := [name for name, error in row.errors.items() if error == 0]:
-        raise BadSetting(f"{folder}: no errors at all on '{perfect[0]}', which no score can be measured by")
+        raise SettingError(f"{folder}: no errors at all on '{perfect[0]}', which no score can be measured by")
     while True:
         earlier = read_baselines(folder)
         baseline = _next(table, row, earlier)
@@ -110,7 +110,7 @@ def _chosen(
 ) -> tuple[Table, Row]:
     alone = [(table, row) for table in tables for row in table.rows if row.result.sharing == "none"]
     if not alone:
-        raise BadSetting(f"{folder}: no entries with --sharing none to make a baseline of; run some first")
+        raise SettingError(f"{folder}: no entries with --sharing none to make a baseline of; run some first")
     found = [
         (table, row)
         for table, row in alone
@@ -121,9 +121,9 @@ def _chosen(
     if not found:
         given = {"arch": arch, "recipe": recipe, "entry": entry}
         asked = " ".join(f"--{name} {value}" for name, value in given.items() if value is not None)
-        raise BadSetting(f"{folder}: {asked}: no method that shares nothing is that; there are: {_listed(alone)}")
+        raise SettingError(f"{folder}: {asked}: no method that shares nothing is that; there are: {_listed(alone)}")
     if len(found) > 1:
-        raise BadSetting(
+        raise SettingError(
             f"{folder}: several methods share nothing ({_listed(found)}); choose by --arch, --recipe or --entry ID"
         )
     return found[0]
@@ -141,7 +141,7 @@ def _read(path: Path) -> Baseline:
         baseline = Baseline.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadData(f"{path}: no baseline that this udbench reads: {reason}") from None
+        raise DataError(f"{path}: no baseline that this udbench reads: {reason}") from None
     if baseline.schema_ > SCHEMA or path.stem != str(baseline.version):
-        raise BadData(f"{path}: no baseline that this udbench reads: its schema or version does not fit")
+        raise DataError(f"{path}: no baseline that this udbench reads: its schema or version does not fit")
     return baseline

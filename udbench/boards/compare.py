@@ -26,7 +26,7 @@ from udbench.boards.statistics import (
     mean_difference,
     over_seeds,
 )
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 ALPHA = 1 - CONFIDENCE
 SEEDS = "seeds"
@@ -124,24 +124,26 @@ def choose(tables: Sequence[Table], words: Sequence[str]) -> tuple[Table, list[t
 
     A word is an entry's id, for that entry alone; or names a method by its adapter, arch, sharing or recipe, or
     several of them with commas between, for all its seeds; or an id and "seeds" with a comma between, for the method
-    of that entry. Raises BadSetting: nothing is that, several methods are, or the two cannot be compared.
+    of that entry. Raises SettingError: nothing is that, several methods are, or the two cannot be compared.
     """
     if len(words) < 2:
-        raise BadSetting("name two methods or entries to compare, or more; --all takes every method that a word is of")
+        raise SettingError(
+            "name two methods or entries to compare, or more; --all takes every method that a word is of"
+        )
     if twice := [word for word in words if list(words).count(word) > 1]:
-        raise BadSetting(f"'{twice[0]}' is named twice")
+        raise SettingError(f"'{twice[0]}' is named twice")
     found = [_find(tables, word) for word in words]
     for table in tables:
         if all(any(at is table for at, _ in each) for each in found):
             return table, [_only(table, word, each) for word, each in zip(words, found, strict=True)]
-    raise BadSetting(_never(words))
+    raise SettingError(_never(words))
 
 
 def choose_all(tables: Sequence[Table], words: Sequence[str]) -> tuple[Table, list[Row], int]:
     """The first table in which each of these words finds methods, every method there that one of them finds, and how
     many that are on other images are left out. Words as `choose` takes them; without any, every method is meant.
 
-    Raises BadSetting: a word finds nothing, they never meet in one table, or they find fewer than two methods.
+    Raises SettingError: a word finds nothing, they never meet in one table, or they find fewer than two methods.
     """
     met: dict[int, list[Row]] = {id(table): [] if words else [*table.rows] for table in tables}
     fitting = {id(table) for table in tables}
@@ -153,12 +155,12 @@ def choose_all(tables: Sequence[Table], words: Sequence[str]) -> tuple[Table, li
             met[id(table)] += [row for row in table.rows if any(entry.path in paths for entry in row.entries)]
     table = next((each for each in tables if id(each) in fitting), None)
     if table is None:
-        raise BadSetting(_never(words))
+        raise SettingError(_never(words))
     paths = {row.entries[0].path for row in met[id(table)]}
     rows = [row for row in table.rows if row.entries[0].path in paths]
     if len(rows) < 2:
         of = " or ".join(f"'{word}'" for word in words)
-        raise BadSetting(f"one method alone is {of or 'on this board'}; a comparison needs two or more")
+        raise SettingError(f"one method alone is {of or 'on this board'}; a comparison needs two or more")
     return table, rows, sum(len(each) for key, each in met.items() if key != id(table))
 
 
@@ -169,11 +171,11 @@ def compare(table: Table, named: Mapping[str, Sequence[Entry]]) -> Comparison:
     p are those of as many tests (Bonferroni), after which a method that is told apart is not the best of all; up to so
     many, all pairs are tested, and corrected by Holm.
 
-    Raises BadData where predictions are missing, are not those of their record, or are of other labels; BadSetting
+    Raises DataError where predictions are missing, are not those of their record, or are of other labels; SettingError
     where there are so many that no p could be small enough.
     """
     if len(named) > MOST:
-        raise BadSetting(
+        raise SettingError(
             f"{len(named):,} methods: against more than {MOST:,} the bootstrap's {DRAWS:,} draws tell nobody apart; "
             "name fewer"
         )
@@ -234,7 +236,7 @@ def _wrong(entries: Sequence[Entry], labels: dict[str, NDArray[np.integer]]) -> 
         path = entry.path.with_suffix(".npz")
         for name, answers in load_predictions(path, entry.result).items():
             if not np.array_equal(labels.setdefault(name, answers.labels), answers.labels):
-                raise BadData(f"{path}: its labels of '{name}' are not those of the entries that it is compared with")
+                raise DataError(f"{path}: its labels of '{name}' are not those of the entries that it is compared with")
             sums[name] = sums.get(name, 0) + answers.wrong / len(entries)
     return sums
 
@@ -255,7 +257,7 @@ def _find(tables: Sequence[Table], word: str) -> list[tuple[Table, tuple[Entry, 
                 found.append((table, row.entries))
     if not found:
         there = sorted({row.result.adapter for table in tables for row in table.rows})
-        raise BadSetting(
+        raise SettingError(
             f"'{word}': no method of this board and no entry's id; adapters there: {', '.join(there)} (more exactly: "
             "adapter,arch,sharing,recipe, those that tell)"
         )
@@ -277,7 +279,7 @@ def _only(table: Table, word: str, found: Sequence[tuple[Table, tuple[Entry, ...
             for entries in here
             if (of := entries[0].result)
         )
-        raise BadSetting(
+        raise SettingError(
             f"'{word}': several methods are that: {listed}; say which by more of these words, or the last, or take all "
             "of them by --all"
         )

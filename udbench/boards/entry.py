@@ -10,7 +10,7 @@ from pathlib import Path
 
 from udbench.boards import marks
 from udbench.boards.marks import Mark
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, matching
 from udbench.results import RunResult, parse_result, read_bytes, read_result
 
@@ -47,7 +47,7 @@ def folder_of(root: Path, suite: str, domains: Sequence[str], *, part: bool) -> 
     """Where runs of these domains belong: their suite's folder; for another set of domains, one named by a hash of
     them."""
     if reserved := {*suite.split("/")} & RESERVED:
-        raise BadData(f"a suite cannot be called '{suite}': '{min(reserved)}' is a folder of every board")
+        raise DataError(f"a suite cannot be called '{suite}': '{min(reserved)}' is a folder of every board")
     if suite == "custom" or part:
         digest = hashlib.sha256("\n".join(domains).encode()).hexdigest()[:12]
         return root / suite / (digest if suite == "custom" else f"part-{digest}")
@@ -58,18 +58,18 @@ def add_entry(root: Path, run: Path) -> Path:
     """Put a run's result and predictions on their board; return the entry's path.
 
     The predictions are written first and the record last, so half an entry is never seen. The same run again
-    is no change. Raises BadData when the run was not scored on test images, its files do not fit together or its
+    is no change. Raises DataError when the run was not scored on test images, its files do not fit together or its
     predictions cannot be, UdbenchError when another entry has its id.
     """
     from udbench.boards.predictions import read_predictions
 
     result = read_result(run / "result.json")
     if result.split != "test":
-        raise BadData(f"{run}: boards take test scores only, and this run was scored on '{result.split}'")
+        raise DataError(f"{run}: boards take test scores only, and this run was scored on '{result.split}'")
     predictions = run / "predictions.npz"
     content = read_capped(predictions)
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
-        raise BadData(f"{predictions} is not the file that result.json was made from; run it again")
+        raise DataError(f"{predictions} is not the file that result.json was made from; run it again")
     read_predictions(content, result, str(predictions))
     path = board_folder(root, result) / f"{result.id}.json"
     if path.exists():
@@ -82,7 +82,7 @@ def add_entry(root: Path, run: Path) -> Path:
 
 
 def read_board(folder: Path) -> tuple[list[Entry], list[Refused]]:
-    """All entries of a folder, sorted by name, and the files that are none. Raises BadData for one that cannot be
+    """All entries of a folder, sorted by name, and the files that are none. Raises DataError for one that cannot be
     read."""
     entries: list[Entry] = []
     refused: list[Refused] = []
@@ -95,17 +95,19 @@ def read_board(folder: Path) -> tuple[list[Entry], list[Refused]]:
 
 
 def read_capped(path: Path) -> bytes:
-    """The bytes of a file of predictions. Raises BadData: missing, too large, or not to be read."""
+    """The bytes of a file of predictions. Raises DataError: missing, too large, or not to be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_PREDICTIONS + 1)
             size = file.seek(0, io.SEEK_END)
     except FileNotFoundError:
-        raise BadData(f"{path} is missing; an entry needs the predictions that its scores came from") from None
+        raise DataError(f"{path} is missing; an entry needs the predictions that its scores came from") from None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if len(content) > MAX_PREDICTIONS:
-        raise BadData(f"{path}: {size / 2**20:.0f} MB is too large for predictions; at most {MAX_PREDICTIONS >> 20} MB")
+        raise DataError(
+            f"{path}: {size / 2**20:.0f} MB is too large for predictions; at most {MAX_PREDICTIONS >> 20} MB"
+        )
     return content
 
 
@@ -113,20 +115,20 @@ def _entry(path: Path) -> Entry:
     record = read_bytes(path)
     result = parse_result(record, str(path))
     if result.id != path.stem:
-        raise BadData(f"{path}: its id is '{result.id}', not its file's name")
+        raise DataError(f"{path}: its id is '{result.id}', not its file's name")
     reported = Entry(path=path, result=result, standing="reported")
     predictions = path.with_suffix(".npz")
     if not predictions.is_file():
         return replace(reported, remark="predictions missing")
     try:
         content = read_capped(predictions)
-    except BadData:
+    except DataError:
         return replace(reported, remark="predictions cannot be read")
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
         return replace(reported, remark="predictions are not those of the record")
     try:
         mark = marks.read_mark(path)
-    except BadData:
+    except DataError:
         return replace(reported, remark="its mark of verification cannot be read")
     if mark is None:
         return reported

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from udbench.boards import marks
 from udbench.boards.entry import RESERVED
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 ENDINGS = (".json", ".npz")
 SECONDS = 120
@@ -27,8 +27,8 @@ def changes_since(board: Path, revision: str) -> Changes:
     """What was changed below a folder of boards since it left a revision, committed or not.
 
     Entries never change and never go, nor does the whole board; marks are made by whoever keeps it, and not handed in.
-    Raises BadSetting where there is no git, no repository, or no such revision; BadData where there is no such board,
-    and was none.
+    Raises SettingError where there is no git, no repository, or no such revision; DataError where there is no such
+    board, and was none.
     """
     whole = board.resolve()
     place = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
@@ -39,7 +39,7 @@ def changes_since(board: Path, revision: str) -> Changes:
     words = listed.split("\0")
     changed = [*zip(words[::2], words[1::2], strict=False), *(("A", name) for name in new.split("\0") if name)]
     if not changed and not board.is_dir():
-        raise BadData(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
     entries: set[Path] = set()
     problems: list[str] = []
     for state, name in changed:
@@ -69,10 +69,10 @@ def _git(folder: Path, *words: str) -> str:
             ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise BadSetting(f"--since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
+        raise SettingError(f"--since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
     except OSError as error:
-        raise BadSetting(f"--since: git cannot be run: {error.strerror or error}") from None
+        raise SettingError(f"--since: git cannot be run: {error.strerror or error}") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise BadSetting(f"--since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
+        raise SettingError(f"--since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
     return done.stdout.decode(errors="surrogateescape")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from udbench.boards.entry import RESERVED, board_folder
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, matching
 from udbench.results import RunResult, parse_result, read_bytes
 
@@ -22,16 +22,16 @@ def accept(root: Path, record: bytes, fetch: Callable[[], bytes], name: str, sui
     `record` are the bytes of its record, whose file's name or address ends `name`, and `fetch` gives those of its
     predictions, which are asked for only once the record is found good. Nothing is written before all is
     checked: schema and fields, id, suite and domains, the predictions' sha256, their arrays, and that they have as
-    many wrong answers as the record counts. The same entry again is no change. Raises BadData, and UdbenchError when
+    many wrong answers as the record counts. The same entry again is no change. Raises DataError, and UdbenchError when
     the id is another entry's.
     """
     from udbench.boards.predictions import read_predictions
 
     result = parse_result(record, name)
     if result.id != (stem := Path(name).stem):
-        raise BadData(f"{name}: its id is '{result.id}', and its file is called '{stem}'")
+        raise DataError(f"{name}: its id is '{result.id}', and its file is called '{stem}'")
     if result.split != "test":
-        raise BadData(f"{name}: boards take test scores only, and this was scored on '{result.split}'")
+        raise DataError(f"{name}: boards take test scores only, and this was scored on '{result.split}'")
     check_suite(result, suites, name)
     predictions = fetch()
     read_predictions(predictions, result, f"{name.removesuffix('.json')}.npz")
@@ -46,28 +46,30 @@ def accept(root: Path, record: bytes, fetch: Callable[[], bytes], name: str, sui
 
 
 def entries_in(folder: Path) -> list[Path]:
-    """The records below a folder, marks and baselines aside. Raises BadData: none, or more than one would look at."""
+    """The records below a folder, marks and baselines aside. Raises DataError: none, or more than one would look at."""
     every = matching(folder, "*.json", below=True)
     found = [path for path in every if not RESERVED & {*path.relative_to(folder).parent.parts}]
     if not found:
-        raise BadData(f"{folder}: no entries there; an entry is a record, ID.json, with ID.npz beside it")
+        raise DataError(f"{folder}: no entries there; an entry is a record, ID.json, with ID.npz beside it")
     if len(found) > MOST:
-        raise BadData(f"{folder}: {len(found):,} .json files; at most {MOST:,} are looked at")
+        raise DataError(f"{folder}: {len(found):,} .json files; at most {MOST:,} are looked at")
     return found
 
 
 def check_suite(result: RunResult, suites: Suites, name: str) -> None:
-    """Raises BadData where an entry's domains are not those of its suite. Of a suite, or a version of one, that is not
-    installed nothing is known; nor of sets of one's own."""
+    """Raises DataError where an entry's domains are not those of its suite.
+
+    Nothing is known of a suite, or a version of one, that is not installed, nor of one's own sets of domains.
+    """
     version, domains = suites.get(result.suite, ("", ()))
     if not domains or version != result.suite_version:
         return
     if strange := [domain for domain in result.domains if domain not in domains]:
-        raise BadData(f"{name}: '{strange[0]}' is not a domain of suite '{result.suite}'")
+        raise DataError(f"{name}: '{strange[0]}' is not a domain of suite '{result.suite}'")
     missing = [domain for domain in domains if domain not in result.domains]
     if missing and not result.config.part_of_suite:
-        raise BadData(
+        raise DataError(
             f"{name}: domain '{missing[0]}' of suite '{result.suite}' is missing, and it is not called a part"
         )
     if not missing and result.config.part_of_suite:
-        raise BadData(f"{name}: it is called a part of suite '{result.suite}', and has all of its domains")
+        raise DataError(f"{name}: it is called a part of suite '{result.suite}', and has all of its domains")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.files import atomic_write, json_text
 from udbench.results import RunResult
 
@@ -85,7 +85,7 @@ def write_mark(entry: Path, mark: Mark) -> Path:
 
 
 def read_mark(entry: Path) -> Mark | None:
-    """The mark of an entry, if there is one. Raises BadData for a file that is none."""
+    """The mark of an entry, if there is one. Raises DataError for a file that is none."""
     path = mark_path(entry)
     if not path.is_file():
         return None
@@ -97,9 +97,9 @@ def read_mark(entry: Path) -> Mark | None:
         mark = Mark.model_validate_json(content)
     except (OSError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadData(f"{path}: no mark of a verification that this udbench reads: {reason}") from None
+        raise DataError(f"{path}: no mark of a verification that this udbench reads: {reason}") from None
     if mark.schema_ > SCHEMA:
-        raise BadData(f"{path}: schema {mark.schema_} is newer than {SCHEMA}; update udbench")
+        raise DataError(f"{path}: schema {mark.schema_} is newer than {SCHEMA}; update udbench")
     return mark
 
 

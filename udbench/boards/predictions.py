@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udbench.boards.entry import read_capped
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.results import RunResult
 
 MAX_NUMBERS = 1 << 24
@@ -51,19 +51,19 @@ def draws_of(result: RunResult) -> int:
 
 
 def load_predictions(path: Path, result: RunResult) -> dict[str, Answers]:
-    """The predictions beside an entry, checked. Raises BadData: missing, too large, or as `read_predictions` does."""
+    """The predictions beside an entry, checked. Raises DataError: missing, too large, or as `read_predictions` does."""
     return read_predictions(read_capped(path), result, str(path))
 
 
 def read_predictions(content: bytes, result: RunResult, name: str) -> dict[str, Answers]:
     """The predictions of a result, from the bytes of its .npz; `name` is what errors call it.
 
-    Raises BadData where the bytes are not those that the record names by their sha256, or are no such file: an array
+    Raises DataError where the bytes are not those that the record names by their sha256, or are no such file: an array
     missing, of another length or kind, numbers that cannot be, or wrong answers that are not as many as the record
     counts. What an array says of its own size is compared with the record before anything of it is unpacked.
     """
     if hashlib.sha256(content).hexdigest() != result.predictions_sha256:
-        raise BadData(f"{name} is not the file of predictions that its record names by its sha256")
+        raise DataError(f"{name} is not the file of predictions that its record names by its sha256")
     scores = {score.domain: score for score in result.scores}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -71,16 +71,16 @@ def read_predictions(content: bytes, result: RunResult, name: str) -> dict[str, 
             wanted = {f"{domain}.{array}.npy" for domain in scores for array in ARRAYS}
             if strange := sorted({*members} ^ wanted) or sorted(m for m in members if members.count(m) > 1):
                 there = "has a surplus" if strange[0] in members else "lacks its"
-                raise BadData(f"{name} {there} '{strange[0]}'")
+                raise DataError(f"{name} {there} '{strange[0]}'")
             found = {
                 domain: Answers(*(_array(archive, name, domain, array, scores[domain].n) for array in ARRAYS),
                                 draws=draws_of(result))
                 for domain in scores
             }  # fmt: skip
-    except BadData:
+    except DataError:
         raise
     except Exception as error:  # whatever bytes that were made to mislead bring zipfile, zlib and numpy to raise
-        raise BadData(f"{name} is damaged: {error}") from None
+        raise DataError(f"{name} is damaged: {error}") from None
     for domain, answers in found.items():
         _check(name, domain, answers, scores[domain].errors)
     return found
@@ -90,30 +90,32 @@ def _array(archive: zipfile.ZipFile, name: str, domain: str, array: str, n: int)
     kinds, size = ARRAYS[array]
     member = f"{domain}.{array}.npy"
     if n > MAX_NUMBERS:
-        raise BadData(f"{name}: its record counts {n:,} images of '{domain}'; at most {MAX_NUMBERS:,} are read")
+        raise DataError(f"{name}: its record counts {n:,} images of '{domain}'; at most {MAX_NUMBERS:,} are read")
     if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadData(f"{name}: '{member}' is packed as numpy packs nothing")
+        raise DataError(f"{name}: '{member}' is packed as numpy packs nothing")
     with archive.open(member) as packed:
         content = packed.read(n * size + MAX_HEADER)
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
-        raise BadData(f"{name}: '{member}' is an array of a format that numpy.savez does not write")
+        raise DataError(f"{name}: '{member}' is an array of a format that numpy.savez does not write")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     if shape != (n,) or dtype.kind not in kinds or dtype.itemsize > size:
-        raise BadData(f"{name}: '{member}' is {dtype} {shape} where its record has {n} images")
+        raise DataError(f"{name}: '{member}' is {dtype} {shape} where its record has {n} images")
     if len(content) - file.tell() != n * dtype.itemsize:
-        raise BadData(f"{name}: '{member}' holds more or fewer numbers than it says")
+        raise DataError(f"{name}: '{member}' holds more or fewer numbers than it says")
     return np.frombuffer(content, dtype, offset=file.tell())
 
 
 def _check(name: str, domain: str, answers: Answers, errors: int) -> None:
     if answers.label.min() < 0 or answers.predicted.min() < 0:
-        raise BadData(f"{name}: '{domain}' has a class below 0")
+        raise DataError(f"{name}: '{domain}' has a class below 0")
     if np.isnan(answers.log_probability).any() or answers.log_probability.max() > 1e-3:
-        raise BadData(f"{name}: '{domain}' has log-probabilities that are none (NaN, or above 0)")
+        raise DataError(f"{name}: '{domain}' has log-probabilities that are none (NaN, or above 0)")
     if len(answers.label) % answers.draws:
-        raise BadData(f"{name}: '{domain}' has {len(answers.label)} answers, which {answers.draws} draws do not share")
+        raise DataError(
+            f"{name}: '{domain}' has {len(answers.label)} answers, which {answers.draws} draws do not share"
+        )
     if not np.array_equal(answers.label, np.tile(answers.labels, answers.draws)):
-        raise BadData(f"{name}: '{domain}' has other labels in one draw than in another")
+        raise DataError(f"{name}: '{domain}' has other labels in one draw than in another")
     if (wrong := int((answers.label != answers.predicted).sum())) != errors:
-        raise BadData(f"{name}: '{domain}' has {wrong} wrong answers where its record counts {errors}")
+        raise DataError(f"{name}: '{domain}' has {wrong} wrong answers where its record counts {errors}")

@@ -15,7 +15,7 @@ from udbench.boards.marks import Mark, now
 from udbench.boards.predictions import Answers, draws_of, read_predictions
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, content_hash, hash_file
-from udbench.errors import BadData, UdbenchError, shown
+from udbench.errors import DataError, UdbenchError, shown
 from udbench.results import TOLERANCE, DomainScore, RunResult, parse_result, read_bytes
 
 Compute = Callable[[Mapping[str, float]], float]
@@ -26,7 +26,7 @@ NEAR_TIE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Here:
+class VerifyContext:
     """What entries are checked with on this machine: its stores, the scores and suites that are installed, and the
     version of udbench."""
 
@@ -53,7 +53,7 @@ class Finding:
     answers: Mapping[str, Answers] | None = None
 
 
-def verify_entry(root: Path, path: Path, here: Here) -> Finding:
+def verify_entry(root: Path, path: Path, here: VerifyContext) -> Finding:
     """Check an entry of the boards below `root`: its hashes, and every score anew.
 
     Labels are those of the stores, whose own sha256 binds them: an entry, its predictions, the labels or a store that
@@ -62,7 +62,7 @@ def verify_entry(root: Path, path: Path, here: Here) -> Finding:
     try:
         record = read_bytes(path)
         result = parse_result(record, str(path))
-    except BadData as error:
+    except DataError as error:
         return Finding(path=path, problems=(str(error),))
     problems = list(_of_record(root, path, result, here.suites))
     if not path.with_suffix(".npz").is_file():
@@ -70,7 +70,7 @@ def verify_entry(root: Path, path: Path, here: Here) -> Finding:
     try:
         content = read_capped(path.with_suffix(".npz"))
         answers = read_predictions(content, result, str(path.with_suffix(".npz")))
-    except BadData as error:
+    except DataError as error:
         return Finding(path=path, result=result, problems=(*problems, str(error)))
     lacks: list[str] = []
     faults: list[str] = []
@@ -161,7 +161,7 @@ def _of_record(root: Path, path: Path, result: RunResult, suites: Suites) -> lis
         if (place := board_folder(root, result)).resolve() != path.parent.resolve():
             problems.append(f"{path}: it belongs into {place}")
         check_suite(result, suites, str(path))
-    except BadData as error:
+    except DataError as error:
         problems.append(str(error))
     return problems
 
@@ -189,7 +189,7 @@ def _of_store(result: RunResult, name: str, store: Store) -> list[str]:
     facts = {
         "num_train": (said.num_train, store.num_train),
         "num_test": (said.num_test, store.num_test),
-        "lacks": (said.lacks, store.lacks),
+        "lacks": (said.lacks, store.missing),
     }
     return [
         f"'{name}': the entry's store has {key} {shown(theirs)}, the store here {shown(ours)}"

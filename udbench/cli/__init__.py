@@ -1,4 +1,4 @@
-"""The command line: one module per verb. These are the only rooms that print (reporters aside)."""
+"""The command line: one module per verb. These are the only rooms that print (callbacks aside)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BROKEN_PIPE = 141
 """As of a command that the signal for it ends."""
 
 
-class Made(Mapping[str, Any]):
+class LazyCommands(Mapping[str, Any]):
     """The commands of the core's verbs, each of which is imported and made when it is asked for."""
 
     def __getitem__(self, name: str) -> Any:
@@ -38,7 +38,7 @@ class Made(Mapping[str, Any]):
         return len(VERBS)
 
 
-class Unasked(TyperOption):
+class LazyOption(TyperOption):
     """An option that costs nothing where it is left away: Typer would import pydantic to see that nothing is there."""
 
     def process_value(self, ctx: Any, value: Any) -> Any:
@@ -55,13 +55,13 @@ class Verbs(TyperGroup):
 
     def __init__(self, **about: Any) -> None:
         super().__init__(**about)
-        self.commands = cast(Any, Made())
+        self.commands = cast(Any, LazyCommands())
 
     def get_params(self, ctx: Any) -> Any:
         params = super().get_params(ctx)
         for each in params:
             if type(each) is TyperOption:
-                cast(Any, each).__class__ = Unasked
+                cast(Any, each).__class__ = LazyOption
         return params
 
     def list_commands(self, ctx: Any) -> context.Names:
@@ -146,7 +146,7 @@ def main(arguments: context.Names | None = None) -> None:
     if not _takes_part(words):
         leave_world()
     try:
-        app(hoisted(words))
+        app(global_options_first(words))
         code: Any = 0
     except UdbenchError as error:
         if "--traceback" in words:
@@ -198,7 +198,7 @@ def _tell_lost(error: OSError) -> int:
     return 1
 
 
-def hoisted(words: context.Names) -> context.Names:
+def global_options_first(words: context.Names) -> context.Names:
     """The words with those options first that may stand anywhere."""
     first: context.Names = []
     rest: context.Names = []

@@ -88,7 +88,7 @@ def bench(
     For example: udbench bench --set image_size=64 --set batch_size=16
     """
     from udbench.cli import jobs
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.files import check_file_writable
 
     wanted = _contenders(only) if what == "step" else ()
@@ -99,7 +99,7 @@ def bench(
         return _images(turns, workers, json=json)
     if profile is not None:
         if profile.suffix != ".json":
-            raise BadSetting(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+            raise SettingError(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
         check_file_writable(profile, "give another file with --profile")
     if what == "methods":
         bench_methods.adapters(against)
@@ -117,7 +117,9 @@ def bench(
         compile=wanted is None or any(name.startswith("compiled") for name in wanted),
     )
     if sharing == "none":
-        raise BadSetting("--sharing none trains one network after another, which share no step; name one of --domains")
+        raise SettingError(
+            "--sharing none trains one network after another, which share no step; name one of --domains"
+        )
     jobs.check(ask)
     job = jobs.make(ask)
     specs = {member.spec.name: member.spec for member in ask.domains}
@@ -150,7 +152,7 @@ def _check(
     against: str | None,
 ) -> None:
     """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
 
     for name, value, part in (
         ("--only", only, "step"),
@@ -161,14 +163,14 @@ def _check(
         ("--against", against, "methods"),
     ):
         if value is not None and what != part:
-            raise BadSetting(f"{name} is for 'udbench bench {part}'; leave it out")
+            raise SettingError(f"{name} is for 'udbench bench {part}'; leave it out")
     if plot is not None:
         from udbench.files import check_file_writable
         from udbench.plots import need_matplotlib
 
         need_matplotlib()
         if plot.suffix != ".svg":
-            raise BadSetting(f"--plot {plot}: name an .svg file")
+            raise SettingError(f"--plot {plot}: name an .svg file")
         check_file_writable(plot, "give another file with --plot")
 
 
@@ -320,14 +322,14 @@ def _say_where(about: Mapping[str, Any], turns: int, *, threads: bool = True) ->
 
 
 def _contenders(only: str | None) -> tuple[str, ...] | None:
-    from udbench.errors import UnknownName
+    from udbench.errors import UnknownNameError
     from udbench.perf.names import CONTENDERS
 
     if only is None:
         return None
     named = tuple(word.strip() for word in only.split(",") if word.strip())
     if strange := [name for name in named if name not in CONTENDERS]:
-        raise UnknownName("contender", strange[0], CONTENDERS)
+        raise UnknownNameError("contender", strange[0], CONTENDERS)
     return named
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def adapters(against: str | None) -> dict[str, Adapter]:
-    """The adapters that these words name; all that are installed where none are. Raises UnknownName, BadSetting."""
-    from udbench.errors import BadSetting
+    """The adapters that these words name, or all installed ones. Raises UnknownNameError, SettingError."""
+    from udbench.errors import SettingError
     from udbench.plugin.contracts_model import Adapter
 
     known = context.registry()
@@ -24,7 +24,7 @@ def adapters(against: str | None) -> dict[str, Adapter]:
         return {name: known.get(Adapter, name) for name in known.names("adapters")}
     names = [word.strip() for word in against.split(",") if word.strip()]
     if not names:
-        raise BadSetting("--against: no adapter is named; give names with commas between (udbench list adapters)")
+        raise SettingError("--against: no adapter is named; give names with commas between (udbench list adapters)")
     return {name: known.get(Adapter, name) for name in names}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import output
-from udbench.errors import BadSetting, UdbenchError, shown
+from udbench.errors import SettingError, UdbenchError, shown
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -104,13 +104,13 @@ def plugin_verbs(group: str = "") -> dict[str, str]:
 def plugin_verb(name: str, ours: Sequence[str], group: str = "") -> Any:
     """The command behind a plugin's verb, of a group or the top: a function, or a Typer app.
 
-    Raises UnknownName, the verbs of the core being `ours`, and UdbenchError when the verb cannot be loaded.
+    Raises UnknownNameError, the verbs of the core being `ours`, and UdbenchError when the verb cannot be loaded.
     """
-    from udbench.errors import UnknownName
+    from udbench.errors import UnknownNameError
 
     brought = plugin_verbs(group)
     if name not in brought:
-        raise UnknownName(f"verb of {group}" if group else "verb", name, {*ours, *brought}, registry().notes())
+        raise UnknownNameError(f"verb of {group}" if group else "verb", name, {*ours, *brought}, registry().notes())
     item = registry().item("commands", f"{group}/{name}" if group else name)
     try:
         return command(name, item.value.target, item.summary)
@@ -154,9 +154,9 @@ def resolve_domains(
     members = tuple(_domain(reference, places or {}) for reference in references(domains))
     names = [member.spec.name for member in members]
     if not members:
-        raise BadSetting("--domains: no domain is named; give names with commas between (udbench list domains)")
+        raise SettingError("--domains: no domain is named; give names with commas between (udbench list domains)")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadSetting(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
+        raise SettingError(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
     if suite is None:
         made = Suite(
             name=CUSTOM_SUITE,
@@ -167,7 +167,7 @@ def resolve_domains(
         return made, members, False
     chosen = known.get(Suite, suite)
     if strange := [name for name in names if name not in chosen.domains]:
-        raise BadSetting(
+        raise SettingError(
             f"--domains: '{strange[0]}' is not in suite '{chosen.name}', which has {', '.join(chosen.domains)}; "
             "leave --suite away for a set of your own"
         )
@@ -186,7 +186,7 @@ def references(domains: str | Sequence[str | Reference]) -> builtins.list[Refere
 
 def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
     from udbench.data.reference import short_name
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.plugin.contracts_data import OF_FOLDERS, Domain
 
     name = reference.name
@@ -197,7 +197,7 @@ def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
     if not name.startswith(OF_FOLDERS) or name in registry().names("domains"):
         return registry().get(Domain, name)
     if name not in places:
-        raise BadData(
+        raise DataError(
             f"'{name}' is a folder of somebody's own, and nothing says where it is here; "
             f"--domains folder:{short_name(name)}=PATH says it"
         )
@@ -205,8 +205,8 @@ def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
 
     try:
         return folder_domain(Path(places[name]), name)
-    except BadData as error:
-        raise BadData(
+    except DataError as error:
+        raise DataError(
             f"'{name}' was in {places[name]} when the run was made: {error}\nWhere it has moved, "
             f"--domains folder:{short_name(name)}=PATH says where it is now"
         ) from None
@@ -244,14 +244,16 @@ def load_recipe(
     elif word.endswith(".toml") or os.sep in word:
         path = Path(word)
         if not path.is_file():
-            raise BadSetting(f"--recipe {word}: no such file")
+            raise SettingError(f"--recipe {word}: no such file")
         name, base = path.stem, read_recipe_file(path)
     else:
         found = registry().get(Recipe, word)
         name, base = word, found.settings
-        if found.continues and before is None:
-            raise BadSetting(f"recipe '{word}' is for a network that is trained already; say of which run: --from RUN")
-        if found.continues and before is not None:
+        if found.requires_checkpoint and before is None:
+            raise SettingError(
+                f"recipe '{word}' is for a network that is trained already; say of which run: --from RUN"
+            )
+        if found.requires_checkpoint and before is not None:
             base = merged(before[1], base)
     apart = settings_of_items(assignments)
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
@@ -260,7 +262,7 @@ def load_recipe(
     settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
     own = changed.get("domain")
     if strange := sorted(set(own if isinstance(own, Mapping) else ()) - set(domains)):
-        raise BadSetting(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
+        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
     return name, settings, apart["adapter"], apart["arch"]
 
 
@@ -273,7 +275,7 @@ def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[st
     for key in ("adapter", "arch"):
         given = changed.get(key, {})
         if not isinstance(given, dict):
-            raise BadSetting(
+            raise SettingError(
                 f"--set {key}={shown(given)}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
             )
         found[key] = given
@@ -286,7 +288,7 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
 
     if model is None:
         if given:
-            raise BadSetting(f"{what} takes no settings; leave '{next(iter(given))}' away")
+            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' away")
         return None
     return validated(model, given, what, unsets=True)
 

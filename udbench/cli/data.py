@@ -15,7 +15,7 @@ from udbench.cli import context, fetching, output, preparing
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
-    from udbench.data.store import Store, Wanted
+    from udbench.data.store import Store, StoreRequest
     from udbench.plugin.contracts_data import Domain
 
 
@@ -124,7 +124,7 @@ def prepare(
                 store.path,
                 "; ".join(
                     [
-                        *([f"incomplete: {store.lacks}"] if store.lacks else []),
+                        *([f"incomplete: {store.missing}"] if store.missing else []),
                         *([f"{len(store.damaged)} damaged left out"] if store.damaged else []),
                     ]
                 ),
@@ -158,7 +158,7 @@ def verify(
     members, recipe_settings = _members(suite, domains, recipe, settings)
     # a store that leaves damaged images out serves as well
     found = preparing.statuses(members, data, recipe_settings, skip_damaged=True)
-    stores: dict[str, tuple[Store, Wanted]] = {}
+    stores: dict[str, tuple[Store, StoreRequest]] = {}
     changed: dict[str, str] = {}
     for each in found:
         if each.wanted is None:
@@ -189,7 +189,7 @@ def verify(
     )
 
 
-def _changed_text(store: Store, wanted: Wanted) -> str:
+def _changed_text(store: Store, wanted: StoreRequest) -> str:
     """How the source of a store is no longer what the store was made of."""
     from udbench.data.store import made_of
 
@@ -199,8 +199,8 @@ def _changed_text(store: Store, wanted: Wanted) -> str:
 
 
 def _refuse(bad: Mapping[str, Sequence[str]], changed: Sequence[str]) -> None:
-    """Raises BadData where stores are bad in some way, or made of what has changed since."""
-    from udbench.errors import BadData
+    """Raises DataError where stores are bad in some way, or made of what has changed since."""
+    from udbench.errors import DataError
 
     parts = [
         f"{what}: {', '.join(names)}; delete their folders, they will be made anew"
@@ -210,7 +210,7 @@ def _refuse(bad: Mapping[str, Sequence[str]], changed: Sequence[str]) -> None:
     if changed:
         parts.append(f"changed since they were prepared: {', '.join(changed)}; udbench data prepare prepares them anew")
     if parts:
-        raise BadData(". ".join(parts))
+        raise DataError(". ".join(parts))
 
 
 @app.command()
@@ -253,7 +253,7 @@ def _detail(domain: Domain, status: Status) -> str:
     match status.state:
         case "prepared":
             assert status.store is not None
-            lacks = f"; incomplete: {status.store.lacks}" if status.store.lacks else ""
+            lacks = f"; incomplete: {status.store.missing}" if status.store.missing else ""
             return f"{status.store.num_train:,} training, {status.store.num_test:,} test images{lacks}"
         case "ready":
             return "made here when first used" if domain.embedded else f"to be prepared from {status.path}"
@@ -318,7 +318,7 @@ def _status_facts(status: Status, data: Path | None) -> dict[str, Any]:
             "size": download.size,
             "command": fetching.prepare_command([status.domain], data=data),
         },
-        "lacks": status.store.lacks if status.store else None,
+        "lacks": status.store.missing if status.store else None,
         "older": [str(store.path) for store in _older(status)],
     }
 
@@ -330,7 +330,7 @@ def _store_facts(store: Any) -> dict[str, Any]:
         "num_train": store.num_train,
         "num_test": store.num_test,
         "form": str(store.form),
-        "lacks": store.lacks,
+        "lacks": store.missing,
         "census": store.facts["census"],
         "damaged": store.damaged,
         "sha256": store.sha256,

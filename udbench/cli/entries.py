@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from udbench.cli import output
-from udbench.errors import RunFailed, UdbenchError
+from udbench.errors import RunError, UdbenchError
 
 BOARD = "choose another folder with --board DIR, or write to none with --no-board"
 
@@ -33,7 +33,7 @@ def check_id(board: Path, run: Path, suite: str, domains: Sequence[str], *, part
 
 
 def added(board: Path, run: Path) -> Path:
-    """Put a finished run on its board; return the entry's path. Raises RunFailed where that fails, which says that the
+    """Put a finished run on its board; return the entry's path. Raises RunError where that fails, which says that the
     run is complete and how its entry is added."""
     from udbench.boards.entry import add_entry
 
@@ -41,7 +41,7 @@ def added(board: Path, run: Path) -> Path:
         return add_entry(board, run)
     except UdbenchError as error:
         command = shlex.join(["udbench", "board", "add", str(run), "--board", str(board)])
-        raise RunFailed(
+        raise RunError(
             f"the run in {run} is complete, but its entry could not be added: {error}\nonce that is mended: {command}"
         ) from error
 

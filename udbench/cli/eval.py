@@ -35,7 +35,7 @@ def eval_(
     from udbench.cli import jobs
     from udbench.cli.show import result_path
     from udbench.config import RecipeSettings
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.overrides import validated
     from udbench.results import read_result
     from udbench.runs.folder import read_folders
@@ -45,14 +45,16 @@ def eval_(
 
     path = result_path(run)
     if path is None:
-        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{run}': there is no such folder, here or in ./runs")
     folder = path.parent
     if not path.exists():
-        raise BadData(f"{folder}: this run has no result yet; udbench run … --resume goes on with it")
+        raise DataError(f"{folder}: this run has no result yet; udbench run … --resume goes on with it")
     result = read_result(path)
     config = result.config
     if config.transfer is not None and config.transfer.train == "none":
-        raise BadData(f"{folder}: this run told classes by their images' mean features, so it has no classifier to use")
+        raise DataError(
+            f"{folder}: this run told classes by their images' mean features, so it has no classifier to use"
+        )
     check_weights(folder, result.weights_sha256)
     changed = {"eval_on": eval_on, "eval_order": eval_order}
     settings = validated(

@@ -28,7 +28,7 @@ def fetch_missing(domains: Sequence[Domain], found: Sequence[Status], root: Path
     Raises UdbenchError naming every domain that is still not here, why, and what to do by hand.
     """
     from udbench.data.download import download
-    from udbench.data.fetch import Unreachable
+    from udbench.data.fetch import UnreachableError
 
     wanted = [domain for domain, each in zip(domains, found, strict=True) if each.state == "downloadable"]
     failed: dict[str, str] = {}
@@ -46,7 +46,7 @@ def fetch_missing(domains: Sequence[Domain], found: Sequence[Status], root: Path
                 silent = 0
             except UdbenchError as error:
                 failed[name] = str(error)
-                silent += isinstance(error, Unreachable)
+                silent += isinstance(error, UnreachableError)
     if failed:
         raise UdbenchError(_failures(failed, [each for each in found if not each.here], root))
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import context, origins, preparing
-from udbench.errors import BadSetting
-from udbench.train.phases import legs_of
+from udbench.errors import SettingError
+from udbench.train.phases import resolve_phases
 
 if TYPE_CHECKING:
-    from udbench.cli.origins import Before
+    from udbench.cli.origins import ParentRun
     from udbench.config import RecipeSettings, RunConfig
     from udbench.plugin.contracts_data import Domain, Suite
     from udbench.runs.job import Job
@@ -38,7 +38,7 @@ class Ask:
     group: int | None
     compile: bool = False
     cuda_graphs: bool = False
-    before: Before | None = None
+    before: ParentRun | None = None
     kept: bool = False
 
     @property
@@ -68,7 +68,7 @@ def ask(
 ) -> Ask:
     """What is asked for by these words, the suite's domains and recipe looked up. `available` leaves out domains whose
     images are not here, in `data` or elsewhere. `source` is a finished run that this one goes on from, and says what
-    is not said here. Raises UnknownName, BadSetting, BadData."""
+    is not said here. Raises UnknownNameError, SettingError, DataError."""
     before = None if source is None else origins.find(source)
     method = _method(before, adapter, arch, sharing, settings)
     if before is None:
@@ -117,7 +117,7 @@ class _Method:
 
 
 def _method(
-    before: Before | None,
+    before: ParentRun | None,
     adapter: str | None,
     arch: str | None,
     sharing: str | None,
@@ -128,21 +128,21 @@ def _method(
     if before is None:
         if adapter is None or arch is None:
             missing, many = ("--adapter", "adapters") if adapter is None else ("--arch", "archs")
-            raise BadSetting(
+            raise SettingError(
                 f"{missing} is missing: choose one (udbench list {many}), or go on from a run (--from RUN)"
             )
         return _Method(adapter, given["adapter"], arch, given["arch"], sharing or "deep", kept=False)
     config = before.config
     same = adapter in (None, config.adapter)
     if arch not in (None, config.arch):
-        raise BadSetting(f"--from {before.folder}: its network is {config.arch}; leave --arch out, or choose that")
+        raise SettingError(f"--from {before.folder}: its network is {config.arch}; leave --arch out, or choose that")
     chosen = adapter or config.adapter
     item_settings = {**(config.adapter_settings if same else {}), **given["adapter"]}
     (_, checked), (_, checked_arch) = _items(
         chosen, item_settings, config.arch, {**config.arch_settings, **given["arch"]}
     )
     if _dumped(checked_arch) != config.arch_settings:
-        raise BadSetting(f"--from {before.folder}: its network has settings of its own; leave --set arch.… out")
+        raise SettingError(f"--from {before.folder}: its network has settings of its own; leave --set arch.… out")
     how = sharing or config.sharing
     return _Method(
         chosen,
@@ -162,12 +162,12 @@ def check(ask: Ask, processes: int = 1) -> None:
             check_graphs(ask.device, processes)
     _, (arch, _) = _items(ask.adapter, ask.adapter_settings, ask.arch, ask.arch_settings)
     _heads(arch, ask.settings, [domain.spec.name for domain in ask.domains])
-    legs_of(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
+    resolve_phases(ask.settings, [domain.spec.name for domain in ask.domains], ask.old)
     _check_rates(ask.settings)
     classes = {domain.spec.name: domain.spec.num_classes for domain in ask.domains}
     if ask.sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
-        raise BadSetting(
+        raise SettingError(
             "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
             f"{listed}. Choose such domains with --domains, or --sharing deep"
         )
@@ -177,12 +177,12 @@ def remarks(ask: Ask) -> list[str]:
     """What can be run as it is asked for, and is hardly meant, a sentence each."""
     settings, names = ask.settings, [domain.spec.name for domain in ask.domains]
     found: list[str] = []
-    legs = legs_of(settings, names, ask.old)
-    short = [leg.rounds for leg in legs if settings.warmup(leg.rounds) >= leg.rounds]
+    phases = resolve_phases(settings, names, ask.old)
+    short = [phase.rounds for phase in phases if settings.warmup(phase.rounds) >= phase.rounds]
     if short and settings.warmup_lr != settings.lr:
         rounds = min(short)
         found.append(
-            f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(legs) > 1 else ''}: "
+            f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(phases) > 1 else ''}: "
             f"lr={settings.lr:g} is never reached, and all of them are trained at warmup_lr={settings.warmup_lr:g}"
         )
     if alone := [name for name in names if settings.batch_of(name) == 1]:
@@ -195,14 +195,14 @@ def remarks(ask: Ask) -> list[str]:
 
 def _check_alone(processes: int) -> None:
     if processes > 1:
-        raise BadSetting(
+        raise SettingError(
             f"--cuda-graphs with {processes} processes: a graph holds one process's whole round, and several meet in "
             "its middle; leave --processes or --cuda-graphs out"
         )
 
 
 def check_graphs(device: str, processes: int) -> None:
-    """Raises BadSetting where runs with so many processes on such a device cannot be CUDA graphs.
+    """Raises SettingError where runs with so many processes on such a device cannot be CUDA graphs.
 
     Imports torch, and touches no GPU: whoever asks may wait for hours beside those who use it.
     """
@@ -221,7 +221,7 @@ def _check_rates(settings: RecipeSettings) -> None:
     last = settings.final_lr if settings.schedule == "cosine" else 0.0
     for name, rate, what in (("warmup_lr", first, "the warm-up's"), ("final_lr", last, "the cosine's last")):
         if rate > settings.lr:
-            raise BadSetting(
+            raise SettingError(
                 f"lr={settings.lr:g} is below {what} rate, {rate:g}; lower that as well, such as with "
                 f"--set {name}={settings.lr / 10:g}"
             )

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from udbench.cli import context, output
-from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.errors import PluginError, SettingError, UdbenchError
 
 if TYPE_CHECKING:
-    from udbench.plugin.contracts_run import Launcher, Report, Task
+    from udbench.plugin.contracts_run import Launcher, Task, TaskStatus
     from udbench.plugin.registry import Item
 
 KEY = "launcher."
@@ -36,13 +36,13 @@ class Chosen:
 
     @property
     def waits(self) -> bool:
-        return self.launcher.look is None
+        return self.launcher.poll is None
 
 
 def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None, context.Names]:
     """The launcher of that name with the settings that --set gives it, and what --set gives to others.
 
-    Raises UnknownName, and BadSetting for settings that it does not take.
+    Raises UnknownNameError, and SettingError for settings that it does not take.
     """
     from udbench.overrides import parse_assignments
 
@@ -50,17 +50,17 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
     rest = [word for word in assignments if word not in own]
     if name is None:
         if own:
-            raise BadSetting(f"--set {own[0]}: no launcher is chosen; choose one with --launcher")
+            raise SettingError(f"--set {own[0]}: no launcher is chosen; choose one with --launcher")
         return None, rest
     item = context.registry().item("launchers", name)
     given = parse_assignments(own).get(KEY.rstrip("."), {})
     return Chosen(item=item, settings=context.item_settings(item.value.settings, given, f"launcher '{name}'")), rest
 
 
-def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[Report, None, None]:
+def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[TaskStatus, None, None]:
     """What a launcher reports of the tasks that it starts; to be closed by who stops listening.
 
-    Raises BadPlugin where the launcher fails, or breaks its contract.
+    Raises PluginError where the launcher fails, or breaks its contract.
     """
     open_: dict[str, str] = {}
 
@@ -72,29 +72,31 @@ def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[Re
     with blamed(chosen.item), _closed(chosen.launcher.start(handed(), folder, chosen.settings)) as reports:
         for report in reports:
             if wrong := _wrong(chosen, report, open_):
-                raise BadPlugin(f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) {wrong}")
+                raise PluginError(f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) {wrong}")
             open_[report.task] = report.state
             yield report
     lost = [name for name, state in open_.items() if state in ("not begun", "running")]
     if lost and chosen.waits:
-        raise BadPlugin(f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) never told how '{lost[0]}' ended")
+        raise PluginError(
+            f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) never told how '{lost[0]}' ended"
+        )
 
 
 def _wrong(chosen: Chosen, report: object, names: Collection[str]) -> str:
     """What is wrong with what a launcher reports, empty where nothing is."""
-    from udbench.plugin.contracts_run import Report
+    from udbench.plugin.contracts_run import TaskStatus
 
-    if not isinstance(report, Report) or report.task not in names:
+    if not isinstance(report, TaskStatus) or report.task not in names:
         return f"reported {report!r:.200}, which is of none of its tasks"
     if report.state == "queued" and chosen.waits:
         return f"queued '{report.task}', and has no way to look at its queue"
-    if report.state == "queued" and not report.ticket:
-        return f"queued '{report.task}' without a ticket"
+    if report.state == "queued" and not report.job_id:
+        return f"queued '{report.task}' without a job_id"
     return ""
 
 
 @contextmanager
-def _closed(reports: Iterable[Report]) -> Iterator[Iterator[Report]]:
+def _closed(reports: Iterable[TaskStatus]) -> Iterator[Iterator[TaskStatus]]:
     """On leaving, a launcher that is in the middle of its tasks hears that nobody waits for them any more."""
     stream = iter(reports)
     try:
@@ -104,13 +106,13 @@ def _closed(reports: Iterable[Report]) -> Iterator[Iterator[Report]]:
             stream.close()
 
 
-def looked(name: str, tickets: Mapping[str, str], folder: Path) -> list[Report]:
+def looked(name: str, job_ids: Mapping[str, str], folder: Path) -> list[TaskStatus]:
     """How tasks stand that a launcher handed over to a queue."""
     item = context.registry().item("launchers", name)
-    if item.value.look is None:
-        raise BadPlugin(f"launcher '{name}' (plugin {item.owner}) waits for its tasks, and keeps no queue to look at")
+    if item.value.poll is None:
+        raise PluginError(f"launcher '{name}' (plugin {item.owner}) waits for its tasks, and keeps no queue to look at")
     with blamed(item):
-        return list(item.value.look(tickets, folder))
+        return list(item.value.poll(job_ids, folder))
 
 
 @contextmanager
@@ -121,7 +123,7 @@ def blamed(item: Item) -> Iterator[None]:
     except UdbenchError:
         raise
     except Exception as error:
-        raise BadPlugin(f"launcher '{item.name}' (plugin {item.owner}): {type(error).__name__}: {error}") from error
+        raise PluginError(f"launcher '{item.name}' (plugin {item.owner}): {type(error).__name__}: {error}") from error
 
 
 def without_launching(words: Sequence[str]) -> tuple[str, ...]:
@@ -164,11 +166,11 @@ def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resu
                 elif report.line:
                     output.note(said := report.line)
             elif report.state == "queued":
-                where = {"state": "queued", "launcher": place.item.name, "ticket": report.ticket, "folder": str(folder)}
+                where = {"state": "queued", "launcher": place.item.name, "job_id": report.job_id, "folder": str(folder)}
                 if json:
                     output.emit_json(where)
                 else:
-                    output.say(f"queued  {report.ticket} of {place.item.name}; its result will be in {folder}")
+                    output.say(f"queued  {report.job_id} of {place.item.name}; its result will be in {folder}")
             elif report.state != "done":
                 if report.reason and report.reason.splitlines()[-1] not in said:
                     output.error(report.reason)
@@ -178,11 +180,11 @@ def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resu
 
 def _folder_for_later(out: Path | None, launcher: str, resume: bool) -> Path:
     """The folder of a run that is handed over: what stands in its way is told now, and not hours later."""
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.runs.folder import new_folder
 
     if out is None and resume:
-        raise BadSetting(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
+        raise SettingError(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
     if out is not None and not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadData(f"{out} exists already; go on with it by --resume, or give another folder with --out")
+        raise DataError(f"{out} exists already; go on with it by --resume, or give another folder with --out")
     return out or new_folder(RUNS)

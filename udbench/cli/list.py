@@ -17,7 +17,7 @@ def list_(
         str,
         typer.Argument(
             metavar="KIND",
-            help="domains, suites, archs, adapters, recipes, scores, studies, published, launchers, reporters, "
+            help="domains, suites, archs, adapters, recipes, scores, studies, published, launchers, callbacks, "
             "commands or plugins.",
         ),
     ],
@@ -25,14 +25,14 @@ def list_(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what is installed: name, owner and summary."""
-    from udbench.errors import UnknownName
+    from udbench.errors import UnknownNameError
     from udbench.plugin.registry import KINDS
 
     registry = context.registry()
     if kind == "plugins":
         return _plugins(registry, pattern, json=json)
     if kind not in KINDS:
-        raise UnknownName("kind of thing", kind, [*KINDS, "plugins"])
+        raise UnknownNameError("kind of thing", kind, [*KINDS, "plugins"])
     items = registry.items(kind, pattern)
     for line in (*registry.notes(), *registry.clashes()):
         output.note(line)

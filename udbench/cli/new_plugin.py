@@ -9,7 +9,7 @@ import typer
 
 from udbench.cli import context, output
 
-Kind = Literal["domain", "architecture", "adapter", "recipe", "reporter"]
+Kind = Literal["domain", "architecture", "adapter", "recipe", "callback"]
 
 
 def new_plugin(

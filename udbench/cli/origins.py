@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import context
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from udbench.config import Origin, RunConfig
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class ParentRun:
     """A finished run that another goes on from."""
 
     folder: Path
@@ -40,34 +40,34 @@ class Before:
         return {name: said[name] for name in domains if name in said}
 
 
-def find(word: str) -> Before:
-    """The run that a word means. Raises BadData: no such run, or not finished; BadSetting: it has no trunk to give."""
+def find(word: str) -> ParentRun:
+    """The run that a word names. Raises DataError: no such run, or not finished; SettingError: it has no trunk."""
     from udbench.cli.show import result_path
     from udbench.results import read_result
 
     path = result_path(word)
     if path is None or not path.exists():
-        raise BadData(f"--from {word}: there is no such folder with a result, here or in ./runs")
-    before = Before(path.parent, read_result(path))
+        raise DataError(f"--from {word}: there is no such folder with a result, here or in ./runs")
+    before = ParentRun(path.parent, read_result(path))
     config = before.config
     if config.transfer is not None and config.transfer.train == "none":
-        raise BadSetting(f"--from {word}: that run trained nothing; give the run that it was taken from")
+        raise SettingError(f"--from {word}: that run trained nothing; give the run that it was taken from")
     return before
 
 
 def domains(
-    before: Before, suite: str | None, named: str | Sequence[str] | None, *, kept: bool
+    before: ParentRun, suite: str | None, named: str | Sequence[str] | None, *, kept: bool
 ) -> tuple[Suite, tuple[Domain, ...], bool]:
     """The suite, the domains and whether they are a part of it: with `kept`, the run's own and then the new ones.
 
-    Folders of the run are where its record says, or where `named` says that they are now. Raises BadSetting where no
+    Folders of the run are where its record says, or where `named` says that they are now. Raises SettingError where no
     domain is new.
     """
     from udbench.runs.folder import read_folders
 
     old = before.config.domains if kept else ()
     if named is None:
-        raise BadSetting("--from: say which domains are new, with --domains (udbench list domains)")
+        raise SettingError("--from: say which domains are new, with --domains (udbench list domains)")
     if suite is None and before.config.suite in context.registry().names("suites"):
         _, given, _ = context.resolve_domains(None, named)
         whole, _, _ = context.resolve_domains(before.config.suite, None)
@@ -76,14 +76,14 @@ def domains(
     _, given, _ = context.resolve_domains(suite, named)
     names = [domain.spec.name for domain in given]
     if not set(names) - set(old):
-        raise BadSetting(
+        raise SettingError(
             f"--from {before.folder}: that run was trained on {', '.join(old)}; name a domain that it never saw"
         )
     left = [name for name in old if name not in names]
     return context.resolve_domains(suite, [*left, *context.references(named)], read_folders(before.folder))
 
 
-def origin(before: Before, *, kept: bool) -> Origin:
+def origin(before: ParentRun, *, kept: bool) -> Origin:
     """What the new run's configuration says of the one before."""
     from udbench.config import Origin
 
@@ -95,7 +95,7 @@ def origin(before: Before, *, kept: bool) -> Origin:
     )
 
 
-def is_kept(before: Before, adapter: str, adapter_settings: Mapping[str, Any], sharing: str) -> bool:
+def is_kept(before: ParentRun, adapter: str, adapter_settings: Mapping[str, Any], sharing: str) -> bool:
     """Whether a run's network goes on as it is, with domains added, because the method is the same."""
     config = before.config
     return (adapter, dict(adapter_settings), sharing) == (
@@ -105,12 +105,12 @@ def is_kept(before: Before, adapter: str, adapter_settings: Mapping[str, Any], s
     ) and sharing != "none"
 
 
-def check_images(before: Before, stores: Sequence[Store], *, kept: bool) -> None:
-    """Raises BadSetting where a domain that the run brings has other images now than it was trained on."""
+def check_images(before: ParentRun, stores: Sequence[Store], *, kept: bool) -> None:
+    """Raises SettingError where a domain that the run brings has other images now than it was trained on."""
     for store in stores:
         known = before.result.stores.get(store.name)
         if kept and known is not None and known.sha256 != store.sha256:
-            raise BadSetting(
+            raise SettingError(
                 f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on: they "
                 "changed since (bring them back, or say where they are: --domains folder:NAME=PATH, or --data), were "
                 "split by an earlier udbench, or are prepared in another form (leave out the recipe and settings that "
@@ -118,7 +118,7 @@ def check_images(before: Before, stores: Sequence[Store], *, kept: bool) -> None
             )
 
 
-def told(before: Before, domains: Sequence[str], *, kept: bool) -> str:
+def told(before: ParentRun, domains: Sequence[str], *, kept: bool) -> str:
     """What a run of these domains takes over from the one before it, in words."""
     old = before.config.domains
     where = f"run {before.result.id} ({', '.join(old)})"

@@ -68,7 +68,7 @@ def plan(
     """
     numbers = _numbers(processes)
     from udbench.cli import jobs
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
 
     ask = jobs.ask(
         suite=suite,
@@ -95,7 +95,7 @@ def plan(
             ("--precision", precision != "auto"),
         ):
             if changed:
-                raise BadSetting(
+                raise SettingError(
                     f"{option} with --machine: the file says how fast its machine is, and in which number format; "
                     f"leave {option} out"
                 )
@@ -126,11 +126,11 @@ def _remade(config: RunConfig, disabled: Sequence[str]) -> Job:
 
 
 def _numbers(text: str) -> list[int]:
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
 
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words or any(not word.isascii() or not word.isdigit() or int(word) < 1 for word in words):
-        raise BadSetting(f"--processes {text}: give one or more numbers of processes, such as 1,2,4")
+        raise SettingError(f"--processes {text}: give one or more numbers of processes, such as 1,2,4")
     return list(dict.fromkeys(int(word) for word in words))
 
 

@@ -52,7 +52,7 @@ def predict(
         output.note(f"in fp32, since this {place.type} does not multiply bf16, in which the run was scored")
         precision = "fp32"
     job = jobs.of_config(config.model_copy(update={"device": str(place), "precision": precision}))
-    if job.adapter.evaluation == "batch" and len(paths) > 1:
+    if job.adapter.eval_stats == "batch" and len(paths) > 1:
         output.note(f"{job.adapter.name} normalises with the moments of these {len(paths)} images as one batch")
     model = load(job, found.folder, found.facts, found.result)
     probabilities = np.concatenate(list(predict_files(job, model, found.domain, facts, paths)))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from udbench.cli import context, output
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.machine import usable_cores
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
     from udbench.data.status import Status
-    from udbench.data.store import Store, Wanted
+    from udbench.data.store import Store, StoreRequest
     from udbench.plugin.contracts_data import Domain
     from udbench.results import RunResult
 
@@ -44,11 +44,11 @@ def statuses(
 
 
 def available(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
-    """The domains whose images are here. Raises BadData when there are none."""
+    """The domains whose images are here. Raises DataError when there are none."""
     here = are_here(domains, data)
     left = [domain.spec.name for domain in domains if domain not in here]
     if not here:
-        raise BadData(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
+        raise DataError(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
     if left:
         output.note(f"left out, images not here: {', '.join(left)}")
     return here
@@ -74,7 +74,7 @@ def prepared(
 ) -> list[Store]:
     """The domains' stores; those that are not there are made, with progress, `download` images being fetched before.
 
-    `census` prints a line for each that is made. Raises BadData naming all domains whose images are not here.
+    `census` prints a line for each that is made. Raises DataError naming all domains whose images are not here.
     """
     from udbench.cli.fetching import fetch_missing
     from udbench.data.locations import data_root
@@ -86,7 +86,7 @@ def prepared(
         fetch_missing(domains, found, root)
         found = statuses(domains, data, settings, skip_damaged=skip_damaged)
     if missing := [each for each in found if not each.here]:
-        raise BadData(_missing(missing, root))
+        raise DataError(_missing(missing, root))
     wanted = [each.wanted for each in found if each.wanted is not None]
     assert len(wanted) == len(domains)
     made = {each.domain for each in found if each.state != "prepared"}
@@ -101,7 +101,7 @@ def prepared(
 def moved_folders(result: RunResult, references: str | None) -> dict[str, str]:
     """Where folders of a run's own domains are now, by references with commas between.
 
-    Raises BadSetting for a reference to what is no folder of the run's.
+    Raises SettingError for a reference to what is no folder of the run's.
     """
     if references is None:
         return {}
@@ -109,7 +109,7 @@ def moved_folders(result: RunResult, references: str | None) -> dict[str, str]:
     folders: dict[str, str] = {}
     for domain in domains:
         if domain.root is None or domain.spec.name not in result.domains:
-            raise BadSetting(
+            raise SettingError(
                 f"--domains: '{domain.spec.name}' is no folder of run {result.id}, whose domains are "
                 f"{', '.join(result.domains)}; say where one of its folders is now: folder:NAME=PATH"
             )
@@ -124,7 +124,7 @@ def of_run(
 
     Those that are still there are taken, whatever the images' folders hold by now; others are prepared again, and so
     are those of `moved` folders. `folders` are where the run's record says that folders were. Damaged images are left
-    out where the run left some out. Raises BadData where images are not here, or are others.
+    out where the run left some out. Raises DataError where images are not here, or are others.
     """
     moved = moved or {}
     kept = {name: kept_store(result, name) for name in result.domains if name not in moved}
@@ -135,7 +135,7 @@ def of_run(
         stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
         for store in stores:
             if store.sha256 != (recorded := result.stores[store.name].sha256):
-                raise BadData(
+                raise DataError(
                     f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
                     f"{store.sha256[:12]}…, its record says {recorded[:12]}…); {_where_else(store.name, moved)}"
                 )
@@ -167,7 +167,7 @@ def kept_store(result: RunResult, name: str) -> Store | None:
     return None
 
 
-def compared(found: Sequence[tuple[Store, Wanted]], workers: int | None) -> dict[str, list[str]]:
+def compared(found: Sequence[tuple[Store, StoreRequest]], workers: int | None) -> dict[str, list[str]]:
     """How each store differs from the images in its domain's folder, which are all read again, with progress."""
     from udbench.data.compare import compare_with_source
     from udbench.data.prepare import Progress

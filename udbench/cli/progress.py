@@ -17,7 +17,7 @@ from rich.text import Text
 from udbench.cli import output
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write, explained, json_text
-from udbench.plugin.contracts_run import Listener, Step
+from udbench.plugin.contracts_run import Callback, RoundStatus
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,36 +25,39 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 10.0
 
 
-class Listeners:
-    """Several listeners as one. A reporter that raises is named once and told nothing more, so that no run is lost with
-    it; what another listener raises is raised."""
+class Callbacks:
+    """Several callbacks as one.
 
-    def __init__(self, listeners: Sequence[Listener], reporters: Mapping[str, Listener] | None = None) -> None:
-        self._listeners = list(listeners)
-        self._reporters = dict(reporters or {})
+    A plugin's callback that raises is named once and not called again, so that no run is lost with it. What one of our
+    own raises is raised.
+    """
 
-    def started(self, about: Mapping[str, Any]) -> None:
-        self._tell("started", about)
+    def __init__(self, own: Sequence[Callback], plugins: Mapping[str, Callback] | None = None) -> None:
+        self._own = list(own)
+        self._plugins = dict(plugins or {})
 
-    def stepped(self, step: Step) -> None:
-        self._tell("stepped", step)
+    def on_start(self, about: Mapping[str, Any]) -> None:
+        self._tell("on_start", about)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        self._tell("scored", round, split, scores)
+    def on_round(self, step: RoundStatus) -> None:
+        self._tell("on_round", step)
 
-    def finished(self, result: Mapping[str, Any]) -> None:
-        self._tell("finished", result)
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self._tell("on_scores", round, split, scores)
+
+    def on_finish(self, result: Mapping[str, Any]) -> None:
+        self._tell("on_finish", result)
 
     def _tell(self, event: str, *what: Any) -> None:
-        for listener in self._listeners:
-            getattr(listener, event)(*what)
-        for name, reporter in list(self._reporters.items()):
+        for callback in self._own:
+            getattr(callback, event)(*what)
+        for name, callback in list(self._plugins.items()):
             try:
-                getattr(reporter, event)(*what)
+                getattr(callback, event)(*what)
             except Exception as error:
-                del self._reporters[name]
+                del self._plugins[name]
                 output.note(
-                    f"reporter '{name}' failed at '{event}' and is told nothing more; the run goes on: "
+                    f"callback '{name}' failed in {event} and is not called again; the run goes on: "
                     f"{type(error).__name__}: {error}"
                 )
 
@@ -67,13 +70,13 @@ class LogFile:
         self._top = self._path = folder / "log.jsonl"
         self._waiting: list[str] = []
 
-    def started(self, about: Mapping[str, Any]) -> None:
+    def on_start(self, about: Mapping[str, Any]) -> None:
         self._path = Path(about["folder"]) / "log.jsonl"
         self._waiting.clear()
         atomic_write(self._path, "".join(_kept(self._path, int(about["start"]))))
         self._write("started", dict(about))
 
-    def stepped(self, step: Step) -> None:
+    def on_round(self, step: RoundStatus) -> None:
         self._write(
             "stepped",
             {
@@ -85,10 +88,10 @@ class LogFile:
             },
         )
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         self._write("scored", {"round": round, "split": split, "errors": dict(scores)})
 
-    def finished(self, result: Mapping[str, Any]) -> None:
+    def on_finish(self, result: Mapping[str, Any]) -> None:
         self._path = self._top
         self._write("finished", {"mean_error": result["mean_error"], "seconds": result["seconds"]})
 
@@ -145,10 +148,10 @@ class Screen:
             console=console,
         )
         self._task = self._bar.add_task("", total=1, note="")
-        self._first: Step | None = None
+        self._first: RoundStatus | None = None
         self._said = 0.0
 
-    def started(self, about: Mapping[str, Any]) -> None:
+    def on_start(self, about: Mapping[str, Any]) -> None:
         grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
         grouped += ", compiled" if about["compile"] else ""
         grouped += ", CUDA graphs" if about["cuda_graphs"] else ""
@@ -177,7 +180,7 @@ class Screen:
             self._live = Live(self._bar, console=self._console, refresh_per_second=4)
             self._live.start()
 
-    def stepped(self, step: Step) -> None:
+    def on_round(self, step: RoundStatus) -> None:
         note, losses = self._note(step), _losses(step.losses)
         self._first = self._first or step
         if self._live is not None:
@@ -192,14 +195,14 @@ class Screen:
             self.close()
             self._console.print("scoring …", highlight=False)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         mean = sum(scores.values()) / len(scores)
         each = ", ".join(f"{name} {error:.1f}" for name, error in scores.items())
         self._console.print(
             f"round {round}: mean error {mean:.1f} % on {split} ({each})", markup=False, highlight=False, soft_wrap=True
         )
 
-    def finished(self, result: Mapping[str, Any]) -> None:
+    def on_finish(self, result: Mapping[str, Any]) -> None:
         self.close()
 
     def close(self) -> None:
@@ -208,7 +211,7 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def _note(self, step: Step) -> str:
+    def _note(self, step: RoundStatus) -> str:
         """Rate and time left, by the rounds since the first report, so that warming up does not count."""
         first = self._first
         if first is not None and step.images > first.images and step.seconds > first.seconds:

@@ -13,22 +13,22 @@ from udbench.errors import UdbenchError
 
 if TYPE_CHECKING:
     from udbench.cli.launching import Chosen
-    from udbench.plugin.contracts_run import Report
+    from udbench.plugin.contracts_run import TaskStatus
     from udbench.studies.runs import Run
 
 
-def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[Report]:
+def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[TaskStatus]:
     """How those of the runs stand that were handed to a queue and are not done.
 
     A queue that cannot be asked is told and left out, or raises UdbenchError where `strict`.
     """
     from udbench.studies.runs import key_of, tickets_of
 
-    tickets = tickets_of(root)
-    left = {key: tickets[key] for run in runs if run.state != "done" and (key := key_of(run, root)) in tickets}
-    reports: list[Report] = []
-    for launcher in dict.fromkeys(ticket.launcher for ticket in left.values()):
-        own = {key: ticket.ticket for key, ticket in left.items() if ticket.launcher == launcher}
+    job_ids = tickets_of(root)
+    left = {key: job_ids[key] for run in runs if run.state != "done" and (key := key_of(run, root)) in job_ids}
+    reports: list[TaskStatus] = []
+    for launcher in dict.fromkeys(job_id.launcher for job_id in left.values()):
+        own = {key: job_id.job_id for key, job_id in left.items() if job_id.launcher == launcher}
         try:
             reports += launching.looked(launcher, own, root / launcher)
         except UdbenchError as error:
@@ -42,10 +42,10 @@ def forget(root: Path, runs: Sequence[Run]) -> None:
     """These runs are about to be started: what a queue says of them holds no more."""
     from udbench.studies.runs import key_of, remember, tickets_of
 
-    tickets = tickets_of(root)
-    begun = {key_of(run, root) for run in runs} & tickets.keys()
+    job_ids = tickets_of(root)
+    begun = {key_of(run, root) for run in runs} & job_ids.keys()
     if begun:
-        remember(root, {key: ticket for key, ticket in tickets.items() if key not in begun})
+        remember(root, {key: job_id for key, job_id in job_ids.items() if key not in begun})
 
 
 @contextmanager
@@ -58,13 +58,13 @@ def only_one(chosen: Chosen | None, root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def remembering(root: Path, launcher: str, queued: Mapping[str, Report]) -> Iterator[None]:
-    """On leaving, however that is, the tickets of what was queued meanwhile are written down."""
+def remembering(root: Path, launcher: str, queued: Mapping[str, TaskStatus]) -> Iterator[None]:
+    """On leaving, however that is, the job_ids of what was queued meanwhile are written down."""
     from udbench.studies.runs import Ticket, remember, tickets_of
 
     try:
         yield
     finally:
         if queued:
-            new = {key: Ticket(launcher=launcher, ticket=report.ticket) for key, report in queued.items()}
+            new = {key: Ticket(launcher=launcher, job_id=report.job_id) for key, report in queued.items()}
             remember(root, {**tickets_of(root), **new})

@@ -22,14 +22,16 @@ def report(
     Each run writes one when it ends; this writes it again, with what the board has by now.
     """
     from udbench.cli.show import result_path
-    from udbench.errors import BadData
+    from udbench.errors import DataError
 
     path = result_path(run)
     if path is None:
-        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{run}': there is no such folder, here or in ./runs")
     if path.name != "result.json" or not path.is_file():
         what = "is no run's result.json" if path.is_file() else "this run has no result yet"
-        raise BadData(f"{path if path.is_file() else path.parent}: {what}; a report is made of a finished run's folder")
+        raise DataError(
+            f"{path if path.is_file() else path.parent}: {what}; a report is made of a finished run's folder"
+        )
     made = _written(path.parent, board)
     if json:
         output.emit_json({"report": str(made)})

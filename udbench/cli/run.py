@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from udbench.cli import context, origins, output, preparing
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 
 if TYPE_CHECKING:
     from udbench.cli.jobs import Ask
     from udbench.data.store import Store
-    from udbench.plugin.contracts_run import Reporter
+    from udbench.plugin.contracts_run import CallbackFactory
     from udbench.results import RunResult
     from udbench.runs.job import Job
     from udbench.train.parallel.comm import Comm
@@ -101,8 +101,8 @@ def run(
             help="Record a round on a CUDA GPU once, then launch it in one piece: faster where the CPU is late.",
         ),
     ] = False,
-    reporter: Annotated[
-        list[str] | None, typer.Option(help="Tell a reporter too (udbench list reporters); many times.")
+    callback: Annotated[
+        list[str] | None, typer.Option(help="Tell a callback too (udbench list callbacks); many times.")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
@@ -117,7 +117,7 @@ def run(
     For example: udbench run --adapter domain-bn --arch resnet38
     """
     from udbench.cli import entries, jobs, launching
-    from udbench.plugin.contracts_run import Reporter
+    from udbench.plugin.contracts_run import CallbackFactory
 
     place, settings = launching.choose(launcher, settings or [])
     ask = jobs.ask(
@@ -138,7 +138,7 @@ def run(
         data=data,
         source=source,
     )
-    reporters = [context.registry().get(Reporter, name) for name in reporter or []]
+    callbacks = [context.registry().get(CallbackFactory, name) for name in callback or []]
     started = _started()
     jobs.check(ask, max(processes, started))
     on_board = not no_board and ask.settings.eval_on == "test"
@@ -147,13 +147,13 @@ def run(
     if max(processes, started) > 1 or place:
         if dry_run:
             leave = "--launcher" if launcher else "--processes"
-            raise BadSetting(f"--dry-run says what one process would take; leave {leave} out")
+            raise SettingError(f"--dry-run says what one process would take; leave {leave} out")
         if started == 1:
             place = place or launching.choose("torchrun", [])[0]
             assert place is not None
             return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
-            raise BadSetting(
+            raise SettingError(
                 f"--launcher: torchrun has started this process already, by WORLD_SIZE={started} in the environment; "
                 "leave --launcher out, or unset WORLD_SIZE"
             )
@@ -167,8 +167,8 @@ def run(
         return show(jobs.make(ask), ask.domains, json=json)
     stores = preparing.prepared(ask.domains, data, ask.settings, workers=workers, skip_damaged=skip_damaged)
     for store in stores:
-        if store.lacks:
-            output.note(f"{store.name} is incomplete: {store.lacks}")
+        if store.missing:
+            output.note(f"{store.name} is incomplete: {store.missing}")
     if ask.before is not None:
         origins.check_images(ask.before, stores, kept=ask.kept)
         output.note(origins.told(ask.before, [domain.spec.name for domain in ask.domains], kept=ask.kept))
@@ -184,7 +184,7 @@ def run(
             comm,
             stores,
             _folder(out, each if seeds > 1 else None),
-            reporters,
+            callbacks,
             resume,
             board,
             on_board,
@@ -204,7 +204,7 @@ def _one(
     comm: Comm,
     stores: Sequence[Store],
     out: Path | None,
-    reporters: Sequence[Reporter],
+    callbacks: Sequence[CallbackFactory],
     resume: bool,
     board: Path,
     on_board: bool,
@@ -213,21 +213,21 @@ def _one(
 ) -> RunResult:
     """One seed: run it, show its errors, put it on its board."""
     from udbench.cli import entries, report
-    from udbench.cli.progress import Listeners, LogFile, Screen
+    from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
-    folder = comm.tell(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
+    folder = comm.broadcast_object(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
     if on_board:
         config = job.config
         entries.check_id(board, folder, config.suite, config.domains, part=config.part_of_suite)
     screen = Screen(output.notes())
     watching = [screen, LogFile(folder)] if comm.first else []
-    told = {reporter.name: reporter.open(folder) for reporter in reporters} if comm.first else {}
-    listener = Listeners(watching, told)
+    told = {callback.name: callback.open(folder) for callback in callbacks} if comm.first else {}
+    callback = Callbacks(watching, told)
     try:
-        result = execute(job, stores, folder, listener, resume=resume, workers=preparing.cores(workers), comm=comm)
+        result = execute(job, stores, folder, callback, resume=resume, workers=preparing.cores(workers), comm=comm)
     except KeyboardInterrupt:
         screen.close()
         if next(folder.rglob("checkpoint.pt"), None):
@@ -299,7 +299,7 @@ def _started() -> int:
     try:
         return world().size
     except ValueError as error:
-        raise BadSetting(str(error)) from None
+        raise SettingError(str(error)) from None
 
 
 def _with_seed(job: Job, seed: int) -> Job:

@@ -33,18 +33,18 @@ def show(
     """
     path = result_path(name)
     if path is not None:
-        from udbench.errors import BadData
+        from udbench.errors import DataError
         from udbench.results import read_result
 
         if not path.exists():
-            raise BadData(f"{path.parent}: this run has no result yet; udbench run … --resume goes on with it")
+            raise DataError(f"{path.parent}: this run has no result yet; udbench run … --resume goes on with it")
         result = read_result(path)
         return output.emit_json(result.document()) if json else show_result(result)
     registry = context.registry()
     found = registry.where(name)
     if not found:
         from udbench.boards.measures import MEASURES, measure
-        from udbench.errors import UnknownName
+        from udbench.errors import UnknownNameError
         from udbench.plugin.registry import KINDS
 
         if (of := measure(name)) is not None:
@@ -52,7 +52,7 @@ def show(
         known = sorted(
             {*(each.name for each in MEASURES), *(known for kind in KINDS for known in registry.names(kind))}
         )
-        raise UnknownName("item or run", name, known, registry.notes())
+        raise UnknownNameError("item or run", name, known, registry.notes())
     if json:
         return output.emit_json([_facts(item) for item in found])
     for item in found:
@@ -137,17 +137,17 @@ def _facts(item: Item) -> dict[str, Any]:
             **facts,
             **asdict(value.spec),
             "embedded": value.embedded,
-            "obtain": value.obtain,
+            "instructions": value.instructions,
             "download": download,
         }
     if item.kind == "recipes":
         from udbench.config import RecipeSettings
         from udbench.overrides import validated
 
-        if value.continues:
+        if value.requires_checkpoint:
             settings = validated(RecipeSettings, {"rounds": 1, **value.settings}, f"recipe '{item.name}'")
             own = settings.model_dump(mode="json", include=set(value.settings))
-            return {**facts, "continues": True, "settings": own}
+            return {**facts, "requires_checkpoint": True, "settings": own}
         settings = validated(RecipeSettings, value.settings, f"recipe '{item.name}'")
         said = settings.model_dump(mode="json")
         return {
@@ -241,7 +241,7 @@ def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
         for cells in _settings(model, facts[key], _SETTINGS[key][item.kind]):
             table.add_row(*output.cells(*cells))
     output.answers().print(table)
-    if facts.get("continues"):
+    if facts.get("requires_checkpoint"):
         output.say("all else is as the run has it that --from names")
 
 

@@ -147,12 +147,12 @@ def sweep(
 
 def _check_plot(path: Path) -> None:
     """Refuse a figure that cannot be, before the hours of its runs."""
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.files import check_file_writable
     from udbench.plots import need_matplotlib
 
     if path.suffix != ".svg":
-        raise BadSetting(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
+        raise SettingError(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
     need_matplotlib()
     check_file_writable(path, "give another file with --plot")
 
@@ -168,7 +168,7 @@ def _draw(table: StudyTable, path: Path) -> None:
 def _plan(
     study: str, seeds: int | None, settings: Sequence[str] | None, domains: str | None, source: str | None
 ) -> Plan:
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.overrides import parse_assignments
     from udbench.plugin.contracts_run import Study
     from udbench.studies.grid import expand, read_study
@@ -176,14 +176,14 @@ def _plan(
     if study.endswith(".toml") or "/" in study:
         path = Path(study)
         if not path.is_file():
-            raise BadSetting(f"study {study}: no such file")
+            raise SettingError(f"study {study}: no such file")
         name, grid = path.stem, read_study(path)
     else:
         found = context.registry().get(Study, study)
         name, grid = found.name, found.grid
     only = None if domains is None else [str(each) for each in context.references(domains)]
     if only is not None and not only:
-        raise BadSetting("--domains: no domain is named; give names with commas between")
+        raise SettingError("--domains: no domain is named; give names with commas between")
     plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
     plan = replace(plan, rows=tuple(_referring(row) for row in plan.rows))
     if domains is not None:
@@ -203,7 +203,7 @@ def _referring(row: Planned) -> Planned:
 def _check_source(plan: Plan, source: str | None) -> None:
     """Refuse a study before its first run where every run of it would be, for what --from says or does not."""
     from udbench.cli import origins
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.plugin.contracts_run import Recipe
 
     if source is not None:
@@ -211,15 +211,15 @@ def _check_source(plan: Plan, source: str | None) -> None:
         return
     known = set(context.registry().names("recipes"))
     for name in dict.fromkeys(row.recipe for row in plan.rows if row.recipe in known):
-        if context.registry().get(Recipe, str(name)).continues:
-            raise BadSetting(
+        if context.registry().get(Recipe, str(name)).requires_checkpoint:
+            raise SettingError(
                 f"study '{plan.name}': its recipe '{name}' is for a network that is trained already; say of which "
                 "run: --from RUN" + (f". {plan.note}" if plan.note else "")
             )
 
 
 def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.plugin.published import read_published
 
     if plan.published is None:
@@ -229,10 +229,10 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
     table = whole.table(name)
     if table is None:
         known = ", ".join(each.name for each in whole.tables)
-        raise BadSetting(f"study '{plan.name}': no table '{name}' in the published results {file}, which has {known}")
+        raise SettingError(f"study '{plan.name}': no table '{name}' in the published results {file}, which has {known}")
     keys = [row.key for row in table.rows]
     if strange := [row.published for row in plan.rows if row.published and row.published not in keys]:
-        raise BadSetting(f"study '{plan.name}': no row '{strange[0]}' in {file}:{name}, which has {', '.join(keys)}")
+        raise SettingError(f"study '{plan.name}': no row '{strange[0]}' in {file}:{name}, which has {', '.join(keys)}")
     return table, whole.citation
 
 

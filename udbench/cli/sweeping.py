@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from udbench.cli import launching, output, queues
 from udbench.errors import UdbenchError
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
-from udbench.plugin.contracts_run import Report, Task
+from udbench.plugin.contracts_run import Task, TaskStatus
 from udbench.processes.parent import stopping_with_its_parent
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def name_of(run: Run) -> str:
 
 def run_missing(
     plan: Plan, root: Path, verb: Verb, lookup: Lookup, chosen: Chosen | None
-) -> tuple[Sequence[Report], bool]:
+) -> tuple[Sequence[TaskStatus], bool]:
     """Run what is missing, by a launcher if one is chosen: what waits in queues then, and whether a run was stopped."""
     from udbench.studies.runs import runs_of, told_by
 
@@ -91,12 +91,14 @@ def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
             note_failure(run.folder, reason)
 
 
-def _launch(chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup: Lookup) -> tuple[list[Report], bool]:
+def _launch(
+    chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup: Lookup
+) -> tuple[list[TaskStatus], bool]:
     """Start runs by a launcher, and tell of them: what it queued, by folders, and whether one was stopped."""
     from udbench.studies.runs import note_failure
 
     begun = {name_of(run): run for run in todo}
-    queued: dict[str, Report] = {}
+    queued: dict[str, TaskStatus] = {}
     stopped = False
     reports = launching.started(chosen, _tasks(todo, verb, lookup), root / chosen.item.name)
     with _answer_kept(), queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
@@ -143,19 +145,19 @@ def _is_to_run(run: Run, before: str, lookup: Lookup) -> bool:
     return True
 
 
-def _tell(report: Report) -> None:
+def _tell(report: TaskStatus) -> None:
     if report.state == "running":
         if not report.answer:
             output.note(f"{report.task}: {report.line or 'started'}")
     elif report.state == "queued":
-        output.note(f"{report.task}: queued as {report.ticket}")
+        output.note(f"{report.task}: queued as {report.job_id}")
     elif report.state == "failed":
         output.note(f"{report.task}: failed: {_reason(report).splitlines()[0]}")
     else:
         output.note(f"{report.task}: {STOPPED if report.state == 'stopped' else report.state}")
 
 
-def _reason(report: Report) -> str:
+def _reason(report: TaskStatus) -> str:
     return report.reason.strip() or f"it ended with exit code {report.code}"
 
 

@@ -63,7 +63,7 @@ def transfer(
     """
     source, job, member = _job(run, domain, train, _few(train, shots, draws), settings or [], seed, device)
     from udbench.cli import entries
-    from udbench.cli.progress import Listeners, LogFile, Screen
+    from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
@@ -82,7 +82,7 @@ def transfer(
             job,
             stores,
             folder,
-            Listeners([screen, LogFile(folder)]),
+            Callbacks([screen, LogFile(folder)]),
             resume=resume,
             workers=preparing.cores(workers),
         )
@@ -102,11 +102,11 @@ def transfer(
 
 def _few(train: Train, shots: int | None, draws: int | None) -> dict[str, int]:
     """What the nearest means ask for, as far as it was given: it would make no difference to other transfers."""
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
 
     given = {name: number for name, number in (("shots", shots), ("draws", draws)) if number is not None}
     if given and train != "none":
-        raise BadSetting(f"--{next(iter(given))} is of --train none alone; --train {train} takes all training images")
+        raise SettingError(f"--{next(iter(given))} is of --train none alone; --train {train} takes all training images")
     return given
 
 
@@ -121,12 +121,12 @@ def _job(
 ) -> tuple[RunResult, Job, Domain]:
     from udbench.cli import jobs
     from udbench.cli.show import result_path
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.results import read_result
 
     path = result_path(run)
     if path is None or not path.exists():
-        raise BadData(f"no finished run '{run}': there is no such folder with a result, here or in ./runs")
+        raise DataError(f"no finished run '{run}': there is no such folder with a result, here or in ./runs")
     source = read_result(path)
     member = _member(domain)
     name = member.spec.name
@@ -143,36 +143,36 @@ def _job(
 
 
 def _member(domain: str) -> Domain:
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
 
     if len(context.references(domain)) != 1:
-        raise BadSetting(f"DOMAIN '{domain}': a transfer is to one domain (udbench list domains, or folder:PATH)")
+        raise SettingError(f"DOMAIN '{domain}': a transfer is to one domain (udbench list domains, or folder:PATH)")
     _, (member,), _ = context.resolve_domains(None, domain)
     return member
 
 
 def _check(source: RunResult, name: str) -> None:
-    """Raises BadSetting for a domain that the run saw or that names no board, and for a run without a trunk to give."""
+    """Raises SettingError for a domain of the run, for one that names no board, and for a run without a trunk."""
     from pydantic import TypeAdapter, ValidationError
 
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.results import SuiteName
 
     before = source.config.transfer
     seen = {*source.domains, *(before.domains if before else ())}
     if name in seen:
         others = ", ".join(sorted(set(context.registry().names("domains")) - seen))
-        raise BadSetting(
+        raise SettingError(
             f"run {source.id} was trained on '{name}'; a transfer is to a domain that it never saw: {others}"
         )
     try:
         TypeAdapter(SuiteName).validate_python(f"transfer/{name}")
     except ValidationError:
-        raise BadSetting(
+        raise SettingError(
             f"'{name}' is too long a name for the board transfer/{name}; give it a shorter one: folder:NAME=PATH"
         ) from None
     if source.sharing not in ("deep", "full"):
-        raise BadSetting(
+        raise SettingError(
             f"run {source.id} was trained with --sharing {source.sharing}: a transfer needs a trunk that all its "
             "domains shared (--sharing deep or full)"
         )
@@ -187,19 +187,19 @@ def _config(
     seed: int,
 ) -> RunConfig:
     from udbench.config import RecipeSettings, RunConfig
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.overrides import merged, parse_assignments, validated
 
     before = source.config
     given: dict[str, Any] = before.settings.model_dump(exclude={"domain", "phases", "train", "norm"})
     settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer", unsets=True)
     if settings.norm.recalibrate and train != "all":
-        raise BadSetting(
+        raise SettingError(
             f"--set norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and --train {train} keeps the "
             "trunk's; leave it out, or use --train all"
         )
     if strange := sorted(set(settings.domain) - {name}):
-        raise BadSetting(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
+        raise SettingError(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
     return validated(
         RunConfig,
         {

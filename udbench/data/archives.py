@@ -20,7 +20,7 @@ from typing import IO, Any
 from udbench.data.locations import CACHE, cache_root
 from udbench.data.locks import alone
 from udbench.data.state import file_state
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.files import explained, sync_folder
 
 BLOCK = 1 << 18
@@ -33,12 +33,12 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
 
     Nothing lands outside the folder, nothing is a link or a device, nothing is encrypted, no name comes twice, and
     unpacking stops at `max_bytes` and `max_members`, whatever the archive says of itself. Files get the access of
-    new files. Raises BadData, naming archive and member, for all of these and for damage, and UdbenchError where
+    new files. Raises DataError, naming archive and member, for all of these and for damage, and UdbenchError where
     nothing can be written; the folder is then not there.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
-        raise BadData(f"{folder}: is there already; take it away to unpack {archive.name} there")
+        raise DataError(f"{folder}: is there already; take it away to unpack {archive.name} there")
     growing = folder.with_name(f".{folder.name}.unpacking")
     bounds = _Bounds(archive, max_bytes, max_members)
     try:
@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
         with _readable(archive):
             _way(archive)(archive, growing, bounds)
         if not bounds.names:
-            raise BadData(f"{archive}: has nothing in it; get the archive again")
+            raise DataError(f"{archive}: has nothing in it; get the archive again")
         growing.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
@@ -84,28 +84,30 @@ class _Bounds:
         self.names: set[str] = set()
 
     def place(self, folder: Path, name: str, *, is_folder: bool) -> Path:
-        """Where a member goes. Raises BadData for a name that leads elsewhere, one seen before, or one too many."""
+        """Where a member goes. Raises DataError for a name that leads elsewhere, one seen before, or one too many."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         outside = name.startswith("/") or "\\" in name or "\0" in name or ".." in parts
         if outside or re.match(r"[A-Za-z]:", name):
-            raise BadData(f"{self.archive}: '{name}' points outside the folder; do not trust this archive")
+            raise DataError(f"{self.archive}: '{name}' points outside the folder; do not trust this archive")
         whole = "/".join(parts)
         if whole in self.names and not is_folder:
-            raise BadData(f"{self.archive}: '{name}' is in it twice; get the archive again")
+            raise DataError(f"{self.archive}: '{name}' is in it twice; get the archive again")
         self.names.add(whole)
         if len(self.names) > self.max_members:
-            raise BadData(f"{self.archive}: has more than {self.max_members:,} members; this is not what was expected")
+            raise DataError(
+                f"{self.archive}: has more than {self.max_members:,} members; this is not what was expected"
+            )
         path = folder.joinpath(*parts)
         try:
             (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise BadData(f"{self.archive}: '{name}' needs a folder where it has a file; get it again") from None
+            raise DataError(f"{self.archive}: '{name}' needs a folder where it has a file; get it again") from None
         return path
 
     def count(self, number: int, name: str) -> None:
         self.bytes += number
         if self.bytes > self.max_bytes:
-            raise BadData(
+            raise DataError(
                 f"{self.archive}: unpacks to more than {self.max_bytes:,} bytes (at '{name}'); this is not what was "
                 "expected"
             )
@@ -114,7 +116,7 @@ class _Bounds:
         try:
             target = path.open("xb")
         except (FileExistsError, IsADirectoryError):
-            raise BadData(f"{self.archive}: '{name}' is in it twice; get the archive again") from None
+            raise DataError(f"{self.archive}: '{name}' is in it twice; get the archive again") from None
         with target:
             while block := source.read(BLOCK):
                 self.count(len(block), name)
@@ -128,7 +130,7 @@ def _way(archive: Path) -> Callable[[Path, Path, _Bounds], None]:
         return _unzip
     if _stream_of(head) is not None or head[257:262] == b"ustar" or _old_tar(head):
         return _untar
-    raise BadData(f"{archive}: is neither a zip nor a tar (plain, gz, xz or bz2); get the archive again")
+    raise DataError(f"{archive}: is neither a zip nor a tar (plain, gz, xz or bz2); get the archive again")
 
 
 def _old_tar(head: bytes) -> bool:
@@ -166,16 +168,16 @@ def _untar_members(tar: tarfile.TarFile, folder: Path, bounds: _Bounds) -> None:
         try:
             tarfile.data_filter(member, str(folder))
         except tarfile.FilterError as error:
-            raise BadData(f"{bounds.archive}: '{name}': {error}; do not trust this archive") from None
+            raise DataError(f"{bounds.archive}: '{name}': {error}; do not trust this archive") from None
         if member.isdir():
             continue
         if not member.isreg():
-            raise BadData(f"{bounds.archive}: '{name}' is a link or a device; only files and folders are taken")
+            raise DataError(f"{bounds.archive}: '{name}' is a link or a device; only files and folders are taken")
         source = tar.extractfile(member)
         assert source is not None
         bounds.copy(source, path, name)
         if path.stat().st_size != member.size:
-            raise BadData(f"{bounds.archive}: ends within '{name}'; get the archive again")
+            raise DataError(f"{bounds.archive}: ends within '{name}'; get the archive again")
 
 
 class _Counted:
@@ -190,7 +192,7 @@ class _Counted:
         block = self._stream.read(size)
         self._read += len(block)
         if self._read > self._most:
-            raise BadData(
+            raise DataError(
                 f"{self._bounds.archive}: unpacks to more than {self._bounds.max_bytes:,} bytes; this is not what was "
                 "expected"
             )
@@ -204,9 +206,9 @@ def _unzip(archive: Path, folder: Path, bounds: _Bounds) -> None:
             path = bounds.place(folder, name, is_folder=name.endswith("/"))
             mode = member.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise BadData(f"{archive}: '{name}' is a link or a device; only files and folders are taken")
+                raise DataError(f"{archive}: '{name}' is a link or a device; only files and folders are taken")
             if member.flag_bits & 1:
-                raise BadData(f"{archive}: '{name}' is encrypted; get an archive that is not")
+                raise DataError(f"{archive}: '{name}' is encrypted; get an archive that is not")
             if name.endswith("/"):
                 continue
             with _readable(archive, f" at '{name}'"), packed.open(member) as source:
@@ -236,5 +238,5 @@ def _readable(archive: Path, where: str = "") -> Iterator[None]:
         raise _damaged(archive, where, error) from error
 
 
-def _damaged(archive: Path, where: str, error: Exception) -> BadData:
-    return BadData(f"{archive}: damaged or cut off{where} ({error or type(error).__name__}); get the archive again")
+def _damaged(archive: Path, where: str, error: Exception) -> DataError:
+    return DataError(f"{archive}: damaged or cut off{where} ({error or type(error).__name__}); get the archive again")

@@ -18,9 +18,9 @@ from udbench.data.pixel_chunks import spans
 from udbench.data.prepare import listed
 from udbench.data.shard_store import kept_form
 from udbench.data.split import text
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store, StoreRequest
 from udbench.data.worker_source import read_source, write_source
-from udbench.errors import BadData, UdbenchError, plugin_failed
+from udbench.errors import DataError, UdbenchError, plugin_failed
 from udbench.plugin.contracts_data import Source
 from udbench.processes.pool import Processes, stopped
 
@@ -38,10 +38,12 @@ class _Task:
     rows: NDArray[np.int64]
 
 
-def compare_with_source(store: Store, want: Wanted, results: Processes, done: Callable[[int, int], None]) -> list[str]:
+def compare_with_source(
+    store: Store, want: StoreRequest, results: Processes, done: Callable[[int, int], None]
+) -> list[str]:
     """How the images, labels and names of a store differ from those in its domain's folder, a sentence for each kind.
 
-    `done(images, total)` is called as images are compared. Raises BadData for a source that cannot be opened.
+    `done(images, total)` is called as images are compared. Raises DataError for a source that cannot be opened.
     """
     source, listing = listed(want)
     there = {text(name): row for row, name in enumerate(listing.names.tolist())}
@@ -130,7 +132,7 @@ def _compared(task: _Task, span: tuple[int, int]) -> tuple[int, dict[int, str]]:
         row = int(task.rows[place])
         try:
             same = _is_same(store, row, source.read(int(rows[place])))
-        except BadData as error:
+        except DataError as error:
             found[row] = str(error)
         except OSError as error:
             found[row] = error.strerror or str(error)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from udbench.data.split import Names
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Source
 
 GRID = 32
@@ -35,7 +35,7 @@ def copies_of(source: Source, names: Names) -> NDArray[np.int64] | None:
     for row in suspects[np.argsort(names[suspects], kind="stable")].tolist():
         try:
             data = source.read(row)
-        except (BadData, OSError, MemoryError):
+        except (DataError, OSError, MemoryError):
             continue
         first[row] = seen.setdefault(_content(data), row)
     return first if (first != np.arange(len(first))).any() else None
@@ -60,8 +60,8 @@ def marks_of_rows(block: NDArray[np.uint8]) -> list[int]:
 class Look(NamedTuple):
     """What a picture of any size looks like, without all its pixels: checksums of a grid of them, and of its file.
 
-    Pictures of different grids differ; those of one grid and one file are the same. A checksum of 32 bits tells files
-    apart that have one grid.
+    Pictures with different grids differ; those with one grid and one file are the same. 32 bits are enough for files
+    that share a grid.
     """
 
     grid: int

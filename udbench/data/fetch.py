@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from udbench.errors import BadData, UdbenchError
-from udbench.files import DiskFull, explained, sync_folder
+from udbench.errors import DataError, UdbenchError
+from udbench.files import DiskFullError, explained, sync_folder
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 BLOCK = 1 << 18
@@ -26,7 +26,7 @@ BLOCK = 1 << 18
 Tell = Callable[[int, int], None]
 
 
-class Unreachable(UdbenchError):
+class UnreachableError(UdbenchError):
     """There is no network, or a host does not answer."""
 
 
@@ -44,8 +44,8 @@ def fetch_file(
     `size` is the most that is taken, in bytes; `tell(done, size)` is called as they come. What came is kept beside
     `path` as `.part` when the transfer breaks off, and a later call goes on there. The whole is compared with
     `sha256` or `md5` (one of them is needed) before the file gets its name; a file that is there already and right
-    is not fetched again. Raises BadData for a wrong checksum or too many bytes (and drops what came), Unreachable
-    where no host answers, UdbenchError for refusals and broken transfers, DiskFull.
+    is not fetched again. Raises DataError for a wrong checksum or too many bytes (and drops what came),
+    UnreachableError where no host answers, UdbenchError for refusals and broken transfers, DiskFullError.
     """
     wanted = _Wanted(path=Path(path), size=size, sha256=sha256.lower(), md5=md5.lower(), tell=tell or _silent)
     assert wanted.sha256 or wanted.md5, "without a checksum nobody knows what was fetched"
@@ -60,7 +60,7 @@ def fetch_file(
             _transfer(url, wanted)
             _check(url, wanted)
             return
-        except DiskFull:
+        except DiskFullError:
             raise
         except UdbenchError as problem:
             problems.append(problem)
@@ -70,8 +70,8 @@ def fetch_file(
 def fetch_bytes(url: str, most: int) -> bytes:
     """A small file over https, at most so many bytes, for what has no checksum to compare it with.
 
-    Plain http is taken from this machine alone, and nobody may be sent on to it. Nothing is written. Raises BadData
-    for other addresses and too many bytes, Unreachable where no host answers, UdbenchError for refusals and broken
+    Plain http is taken from this machine alone, and nobody may be sent on to it. Nothing is written. Raises DataError
+    for other addresses and too many bytes, UnreachableError where no host answers, UdbenchError for refusals and broken
     transfers.
     """
     _check_safe(url, url)
@@ -97,15 +97,15 @@ def fetch_bytes(url: str, most: int) -> bytes:
 
 
 def _check_safe(url: str, asked: str) -> None:
-    """Raises BadData for an address whose answer somebody on the way could have changed."""
+    """Raises DataError for an address whose answer somebody on the way could have changed."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, scheme = parts.hostname, parts.scheme
     except ValueError as error:
-        raise BadData(f"{asked}: no web address: {error}") from None
+        raise DataError(f"{asked}: no web address: {error}") from None
     if scheme != "https" and not (scheme == "http" and host in ("127.0.0.1", "::1", "localhost")):
         where = "" if url == asked else f" (it sends on to {url})"
-        raise BadData(f"{asked}: only https is fetched, since there is no checksum to compare with{where}")
+        raise DataError(f"{asked}: only https is fetched, since there is no checksum to compare with{where}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +160,7 @@ def _transfer(url: str, wanted: _Wanted) -> None:
         if whole is not None and whole > wanted.size:
             raise _too_long(url, wanted, f"{whole:,}")
         if (free := shutil.disk_usage(wanted.part.parent).free) < (whole or wanted.size) - have:
-            raise DiskFull(
+            raise DiskFullError(
                 f"{wanted.path}: the disk is full: {(whole or wanted.size) - have:,} bytes are to come, {free:,} are "
                 "free; make room, or choose a folder on another disk"
             )
@@ -196,7 +196,7 @@ def _ask(url: str, wanted: _Wanted, have: int) -> http.client.HTTPResponse | Non
         if isinstance(reason, str):  # urllib's own: an address that it does not understand
             raise UdbenchError(f"cannot fetch {what}: {reason}") from error
         host = urllib.parse.urlsplit(url).hostname
-        raise Unreachable(
+        raise UnreachableError(
             f"cannot fetch {what}: there is no network, or {host} does not answer ({_reason(reason)})"
         ) from error
 
@@ -239,7 +239,7 @@ def _check(url: str, wanted: _Wanted) -> None:
         found = wanted.digest(wanted.part)
         if found != wanted.checksum:
             wanted.part.unlink()
-            raise BadData(
+            raise DataError(
                 f"{url}: what came is not {wanted.path.name} as it should be: its {wanted.kind} is {found}, expected "
                 f"{wanted.checksum}; it was removed. Try again; if it stays so, the file was changed there: get it "
                 "by hand from elsewhere"
@@ -251,12 +251,14 @@ def _check(url: str, wanted: _Wanted) -> None:
 
 def _together(problems: list[UdbenchError]) -> UdbenchError:
     """One error of all attempts. Wrong bytes weigh more than a refusal, and that more than silence."""
-    first = min(problems, key=lambda p: (not isinstance(p, BadData), isinstance(p, Unreachable)))
+    first = min(problems, key=lambda p: (not isinstance(p, DataError), isinstance(p, UnreachableError)))
     return type(first)("; ".join(map(str, [first, *(p for p in problems if p is not first)])))
 
 
-def _too_long(url: str, wanted: _Wanted, found: str) -> BadData:
-    return BadData(f"{url}: sends {found} bytes where {wanted.path.name} has at most {wanted.size:,}; it was not taken")
+def _too_long(url: str, wanted: _Wanted, found: str) -> DataError:
+    return DataError(
+        f"{url}: sends {found} bytes where {wanted.path.name} has at most {wanted.size:,}; it was not taken"
+    )
 
 
 def _reason(error: BaseException | str) -> str:

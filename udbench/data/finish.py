@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 from udbench.data.census import take_census
 from udbench.data.listing import Listing, check_usable
 from udbench.data.split import text
-from udbench.data.store import FORMAT, Wanted, made_of
-from udbench.errors import BadData
+from udbench.data.store import FORMAT, StoreRequest, made_of
+from udbench.errors import DataError
 from udbench.files import sync_folder
 from udbench.plugin.contracts_data import Source
 
 
-def without_damaged(listing: Listing, damaged: Mapping[int, str], want: Wanted) -> Listing:
-    """The listing of the images that can be used. Raises BadData, naming the others, where they may not be left out."""
+def without_damaged(listing: Listing, damaged: Mapping[int, str], want: StoreRequest) -> Listing:
+    """The listing without damaged images. Raises DataError, naming them, where they may not be left out."""
     if not damaged:
         return listing
     if not want.skip_damaged:
-        raise BadData(_named(damaged, listing, want))
+        raise DataError(_named(damaged, listing, want))
     kept = listing.without(sorted(damaged))
     check_usable(kept, f"'{want.domain.spec.name}' in {want.root}, without its {len(damaged)} damaged images,")
     return kept
 
 
 def facts_of(
-    source: Source, listing: Listing, want: Wanted, damaged: Mapping[int, str], marks: Sequence[int]
+    source: Source, listing: Listing, want: StoreRequest, damaged: Mapping[int, str], marks: Sequence[int]
 ) -> dict[str, Any]:
     """What store.json says in every form. `marks` are those of the images that are kept."""
     spec = want.domain.spec
@@ -78,7 +78,7 @@ def seal(partial: Path, final: Path, leftovers: Iterable[Path]) -> None:
     sync_folder(final.parent)
 
 
-def _named(damaged: Mapping[int, str], listing: Listing, want: Wanted) -> str:
+def _named(damaged: Mapping[int, str], listing: Listing, want: StoreRequest) -> str:
     listed = "; ".join(f"{text(listing.names[row])}: {reason}" for row, reason in sorted(damaged.items())[:10])
     more = f"; and {len(damaged) - 10} more" if len(damaged) > 10 else ""
     return (

@@ -14,7 +14,7 @@ import numpy as np
 from udbench.data.layout import FolderWalk, Layout, counted, few, many, portable_name, sizes_of
 from udbench.data.locations import readable
 from udbench.data.reference import LONGEST
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import OF_FOLDERS, Domain, DomainSpec, Index
 
 
@@ -53,14 +53,14 @@ class ClassFolders:
             notes.append(f"in no class folder: {many(loose, 'image', 'images')}")
         if not rows:
             held = f"; it holds files of other kinds: {counted(walk.passed_over)}" if walk.passed_over else ""
-            raise BadData(
+            raise DataError(
                 f"{self.root}: no images in class folders; expected <class>/*.png (or .jpg, .ppm …), "
                 f"or train/<class>/* and test/<class>/*{held}"
             )
         rows.sort()
         for one, two in itertools.pairwise(rows):
             if one.name == two.name:
-                raise BadData(
+                raise DataError(
                     f"{self.root}: {one.path!a} and {two.path!a} have the same name but for their Unicode "
                     "form; rename or remove one of them"
                 )
@@ -68,7 +68,7 @@ class ClassFolders:
         if known is None:
             self._check_wrapped(found, layout)
         elif unknown := sorted(set(found) - set(known)):
-            raise BadData(
+            raise DataError(
                 f"{self.root}: unknown class {few(unknown)}; this domain's classes are "
                 f"{', '.join(known[:8])}{' …' if len(known) > 8 else ''}"
             )
@@ -121,7 +121,7 @@ class ClassFolders:
             return
         (top,) = [top for top in layout.tops if portable_name(top) == found[0]][:1]
         if len(layout.below[top]) > 1 and not FolderWalk().images(self.root / top):
-            raise BadData(
+            raise DataError(
                 f"{self.root}: all its images lie in one folder, {found[0]}/, which has folders of its own "
                 f"({few([portable_name(name) for name in layout.below[top]], 3)}); if those are the classes or the "
                 f"splits, give folder:{self.root / top}"
@@ -145,17 +145,17 @@ def folder_domain(path: Path, name: str = "") -> Domain:
     """A domain of any folder of class folders: `--domains folder:PATH`. Without a name it is called `folder-` and the
     folder's own.
 
-    Raises BadData: no such folder, a file, a folder that only holds the one that is meant, one that cannot be read.
+    Raises DataError: no such folder, a file, a folder that only holds the one that is meant, one that cannot be read.
     """
     said = f"folder:{path}"
     try:
         with readable(said):
             root = Path(path).expanduser().absolute()
             if not root.is_dir():
-                raise BadData(f"{said}: {_no_folder(root)}")
+                raise DataError(f"{said}: {_no_folder(root)}")
             source = ClassFolders(root)
     except RuntimeError as error:  # of a home that nobody has
-        raise BadData(f"{said}: {error}; give the whole path") from None
+        raise DataError(f"{said}: {error}; give the whole path") from None
     split = source.index.split
     spec = DomainSpec(
         name=name or _own_name(root, said),
@@ -170,13 +170,13 @@ def folder_domain(path: Path, name: str = "") -> Domain:
         citation="",
         split_key="folder",
     )
-    return Domain(spec=spec, open=ClassFolders, obtain=f"class folders in {root}", root=root)
+    return Domain(spec=spec, open=ClassFolders, instructions=f"class folders in {root}", root=root)
 
 
 def _own_name(root: Path, said: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", portable_name(root.name).lower()).strip("-") or "images"
     if len(OF_FOLDERS + slug) > LONGEST:
-        raise BadData(
+        raise DataError(
             f"{said}: its folder's name is too long for a domain's, which has {LONGEST} letters at most; give it "
             "another: folder:NAME=PATH"
         )

@@ -14,7 +14,7 @@ Storage = Literal["pixels", "files", "jpeg"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
+class StoreFormat:
     """How images are kept: as "pixels" of (height, width), as the "files" they are, or as "jpeg" whose `side` is
     brought down to `resize` pixels."""
 
@@ -49,12 +49,12 @@ class Form:
         return self.storage != "pixels"
 
 
-def form_of(settings: RecipeSettings, domain: str) -> Form:
+def form_of(settings: RecipeSettings, domain: str) -> StoreFormat:
     """The form in which a recipe wants a domain's images."""
     height, width = settings.size_of(domain)
     storage = settings.storage_of(domain)
     resize = settings.resize_of(domain) if storage == "jpeg" else None
-    return Form(height=height, width=width, storage=storage, resize=resize, side=settings.side_of(domain))
+    return StoreFormat(height=height, width=width, storage=storage, resize=resize, side=settings.side_of(domain))
 
 
 def view_of(settings: RecipeSettings, domain: str) -> View:

@@ -20,7 +20,7 @@ from PIL import (
 
 from udbench.data import jpeg, png, tiff
 from udbench.data.tiff import SIXTEEN_BITS, Greys
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 65_535
@@ -40,7 +40,7 @@ _TURNS = {
 }
 
 
-class DamagedImage(BadData):
+class DamagedImage(DataError):
     """An image that cannot be decoded; the message is the reason."""
 
 

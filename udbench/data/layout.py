@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -109,7 +109,7 @@ class FolderWalk:
     def images_below(self, folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
         """The images of a folder and of those below it, as paths that begin with `name`.
 
-        Raises BadData for a link to a folder that it lies in, and for an image that is a pipe or a device.
+        Raises DataError for a link to a folder that it lies in, and for an image that is a pipe or a device.
         """
         for entry in list(os.scandir(folder)):
             if entry.name.startswith("."):
@@ -120,11 +120,11 @@ class FolderWalk:
                 if entry.is_symlink() and os.path.realpath(entry.path) in {
                     os.path.realpath(each) for each in (folder, *above)
                 }:
-                    raise BadData(f"{entry.path}: a link to a folder that it lies in; remove it")
+                    raise DataError(f"{entry.path}: a link to a folder that it lies in; remove it")
                 yield from self.images_below(entry.path, f"{name}/{entry.name}", (folder, *above))
             elif is_image(entry.name):
                 if not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110 (as above)
-                    raise BadData(f"{entry.path}: no file, but a pipe or a device; remove it")
+                    raise DataError(f"{entry.path}: no file, but a pipe or a device; remove it")
                 yield f"{name}/{entry.name}"
             else:
                 self._file(entry.name)
@@ -142,7 +142,7 @@ class FolderWalk:
 class Layout:
     """How a folder of images is laid out: `splits` are the folders of each split, {"": root} where there are none.
 
-    `unused` are folders beside the splits. Raises BadData for what looks like splits, folds or masks and cannot be
+    `unused` are folders beside the splits. Raises DataError for what looks like splits, folds or masks and cannot be
     read as classes.
     """
 
@@ -167,7 +167,7 @@ class Layout:
     def _divide(self, divided: Mapping[str, Sequence[str]]) -> None:
         for split, tops in divided.items():
             if len(tops) > 1 and split != "validation":
-                raise BadData(f"{self.root}: {_names(tops)} are both folders of the {split} split; put them into one")
+                raise DataError(f"{self.root}: {_names(tops)} are both folders of the {split} split; put them into one")
         train, test = divided["train"], divided["test"]
         if train and test:
             self.splits = {"train": train[0], "test": test[0]}
@@ -175,19 +175,19 @@ class Layout:
             return
         flat = [top for split, tops in self.spelled.items() if split != "validation" for top in tops]
         if flat := [top for top in flat if not self.below[top] and FolderWalk().images(self.root / top)]:
-            raise BadData(
+            raise DataError(
                 f"{self.root}: {_names(flat)} holds images and no class folders, so nothing says their classes; sort "
                 f"them into {flat[0]}/<class>/, or put all classes directly into the folder, to be split 80/20"
             )
         (have,) = train or test or divided["validation"][:1]
         lacking = "test" if train else "train"
         if train and (validation := divided["validation"]):
-            raise BadData(
+            raise DataError(
                 f"{self.root}: there is {train[0]}/<class>/ and {validation[0]}/<class>/ but no test/<class>/; rename "
                 f"{validation[0]} to test to have it scored, or put all classes directly into the folder, to be split "
                 "80/20"
             )
-        raise BadData(
+        raise DataError(
             f"{self.root}: there is {have}/<class>/ but no {lacking}/<class>/; add it, or put all classes "
             "directly into the folder, to be split 80/20"
         )
@@ -195,7 +195,7 @@ class Layout:
     def _check_flat_splits(self) -> None:
         flat = [top for tops in self.spelled.values() for top in tops if FolderWalk().images(self.root / top)]
         if len([tops for tops in self.spelled.values() if set(tops) & set(flat)]) > 1:
-            raise BadData(
+            raise DataError(
                 f"{self.root}: {_names(flat)} look like splits, and hold images without class folders, so nothing says "
                 "their classes; sort them into train/<class>/ and test/<class>/"
             )
@@ -210,7 +210,7 @@ class Layout:
             for masks in named["masks"]:
                 of_masks = {_MASK_ENDING.sub("", stem) for stem in _stems(self.root / masks)}
                 if 2 * len(stems & of_masks) >= max(1, min(len(stems), len(of_masks))):
-                    raise BadData(
+                    raise DataError(
                         f"{self.root}: {images}/ and {masks}/ hold files of the same names: they look like images and "
                         "their masks, not like classes; put the images into one folder for each class, or, where these "
                         "are classes, rename the folders"
@@ -222,7 +222,7 @@ class Layout:
         counts = Counter(name for top in self.tops for name in self.below[top])
         if shared := sorted(name for name, number in counts.items() if number > 1):
             tops = [top for top in self.tops if shared[0] in self.below[top]]
-            raise BadData(
+            raise DataError(
                 f"{self.root}: {_names(tops)} hold folders of the same names ({_names(shared)}) and no images of their "
                 "own, so they look like splits or folds; where those are the classes, put them into train/<class>/ and "
                 f"test/<class>/, or all directly into the folder; where {_names(tops[:1])} is a class, put images "

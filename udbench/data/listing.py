@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from udbench.data.duplicates import copies_of
 from udbench.data.split import Names, as_numbers, portable, ranked, split_index, text, with_copies
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import DomainSpec, Index, Source
 
 
@@ -78,30 +78,30 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
 
     `shuffled` draws the order by the names, so that images that are read one after another are of mixed classes.
 
-    Raises BadData, naming the domain and the folder: more classes than the domain has, labels out of range,
+    Raises DataError, naming the domain and the folder: more classes than the domain has, labels out of range,
     names twice, one class or one image only, no image to train on or to score.
     """
     index, what = source.index, f"'{spec.name}' in {root}"
     columns = {"label": index.label, "split": index.split, "group": index.group, "size": index.size}
     for column, values in columns.items():
         if values is not None and len(values) != len(index.name):
-            raise BadData(f"{what}: its index has {len(index.name)} names and {len(values)} values of {column}")
+            raise DataError(f"{what}: its index has {len(index.name)} names and {len(values)} values of {column}")
     if len(source.class_names) > spec.num_classes:
-        raise BadData(f"{what} has {len(source.class_names)} classes; the domain has {spec.num_classes}")
+        raise DataError(f"{what} has {len(source.class_names)} classes; the domain has {spec.num_classes}")
     labels = np.asarray(index.label, dtype=np.int64)
     if len(labels) < 2:
-        raise BadData(
+        raise DataError(
             f"{what} has {len(labels)} image{'' if len(labels) == 1 else 's'}; "
             "it needs some to train on and some to score"
         )
     if labels.min() < 0 or labels.max() >= len(source.class_names):
-        raise BadData(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
+        raise DataError(f"{what}: labels from {labels.min()} to {labels.max()} for {len(source.class_names)} classes")
     index = replace(index, name=portable(index.name))
     names, counts = np.unique(index.name, return_counts=True)
     if (counts > 1).any():
-        raise BadData(f"{what}: the name '{text(names[counts > 1][0])}' stands twice in its index")
+        raise DataError(f"{what}: the name '{text(names[counts > 1][0])}' stands twice in its index")
     if index.split is not None and (odd := {text(s) for s in np.unique(index.split).tolist()} - {"train", "test"}):
-        raise BadData(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
+        raise DataError(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
     copies = copies_of(source, index.name) if index.split is None else None
     test = split_index(index, spec.splits_as, spec.num_classes, copies)
     rows = (
@@ -117,7 +117,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
         num_train=int((~test).sum()),
         divided=index.split is not None,
         class_names=tuple(source.class_names),
-        stated=index.lacks,
+        stated=index.missing,
         copies=None if copies is None else copies[rows],
     )
     check_usable(listing, what)
@@ -133,16 +133,16 @@ def _groups(index: Index, copies: NDArray[np.int64] | None, rows: NDArray[np.int
 
 
 def check_usable(listing: Listing, what: str) -> None:
-    """Raise BadData for a listing that leaves nothing to learn, nothing to train on, or nothing to score."""
+    """Raise DataError for a listing that leaves nothing to learn, nothing to train on, or nothing to score."""
     if len(present := np.unique(listing.labels)) < 2:
         only = f" ({listing.class_names[int(present[0])]})" if len(present) else ""
-        raise BadData(f"{what} has images of one class only{only}; it needs two or more")
+        raise DataError(f"{what} has images of one class only{only}; it needs two or more")
     if not listing.num_train:
-        raise BadData(f"{what} has no training images; put some into train/<class>/")
+        raise DataError(f"{what} has no training images; put some into train/<class>/")
     if listing.num_train == len(listing.labels):
         why = (
             ""
             if listing.divided
             else ": of each class a fifth is kept for testing, and copies of one file stay together"
         )
-        raise BadData(f"{what} has no test images{why}; put some into test/<class>/, or bring more of each class")
+        raise DataError(f"{what} has no test images{why}; put some into test/<class>/, or bring more of each class")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain
 
 DATA, CACHE = "UDBENCH_DATA", "UDBENCH_CACHE"
@@ -16,7 +16,7 @@ DATA, CACHE = "UDBENCH_DATA", "UDBENCH_CACHE"
 def data_root(given: Path | None) -> Path | None:
     """The folder that holds a folder for each domain: the given one, else $UDBENCH_DATA, else None.
 
-    Raises BadData for a folder that was named, in either way, and is not there.
+    Raises DataError for a folder that was named, in either way, and is not there.
     """
     if given is not None:
         root, how = Path(given).expanduser(), "--data"
@@ -27,14 +27,14 @@ def data_root(given: Path | None) -> Path | None:
     with readable(how):
         if not root.is_dir():
             what = "is no folder" if root.exists() else "does not exist"
-            raise BadData(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
+            raise DataError(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
     return root
 
 
 def domain_root(domain: Domain, data: Path | None) -> Path | None:
     """The folder of one domain's images, in the data folder or as it was downloaded; None where there is none.
 
-    An empty folder holds no images, and one that several domains share those of whom it does. Raises BadData for a
+    An empty folder holds no images, and one that several domains share those of whom it does. Raises DataError for a
     folder that cannot be read.
     """
     if domain.root is not None:
@@ -42,19 +42,19 @@ def domain_root(domain: Domain, data: Path | None) -> Path | None:
     if domain.embedded:
         return cache_root()
     places = [images_root(top) / folder_name(domain) for top in ([data, None] if data else [None])]
-    holds = domain.holds or (lambda place: any(place.iterdir()))
+    holds = domain.is_present or (lambda place: any(place.iterdir()))
     with readable(f"'{domain.spec.name}'"):
         return next((place for place in places if place.is_dir() and holds(place)), None)
 
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
-    """Within, a file or folder that the system does not let anybody read is told in one sentence. Raises BadData."""
+    """Within, a file or folder that the system does not let anybody read is told in one sentence. Raises DataError."""
     try:
         yield
     except OSError as error:
         where = f"{error.filename} " if error.filename else ""
-        raise BadData(
+        raise DataError(
             f"{what}: {where}cannot be read: {error.strerror or error}; mend its permissions, or give another folder"
         ) from None
 

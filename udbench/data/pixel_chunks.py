@@ -17,7 +17,7 @@ from udbench.data.resumable import note_of
 from udbench.data.state import rows_state
 from udbench.data.store import pixel_sums
 from udbench.data.worker_source import read_source
-from udbench.errors import BadData, UdbenchError, plugin_failed
+from udbench.errors import DataError, UdbenchError, plugin_failed
 from udbench.plugin.contracts_data import Source
 from udbench.processes.pool import stopped
 
@@ -133,7 +133,7 @@ def _read(source: Source, rows: NDArray[np.int64], wanted: range, damaged: dict[
     for row in wanted:
         try:
             found.append((row, source.read(int(rows[row]))))
-        except BadData as error:
+        except DataError as error:
             damaged[row] = str(error)
         except OSError as error:
             damaged[row] = error.strerror or str(error)

@@ -18,31 +18,31 @@ from udbench.data.listing import Listing
 from udbench.data.pixel_chunks import GROWING, NOTES, Chunk, Task, forget, new_images, noted, spans, work
 from udbench.data.resumable import complete, unchanged, usable
 from udbench.data.state import rows_state
-from udbench.data.store import Wanted, blocks, content_hash, hash_file, moments, state_of
+from udbench.data.store import StoreRequest, blocks, content_hash, hash_file, moments, state_of
 from udbench.data.worker_source import write_source
 from udbench.files import atomic_write
 from udbench.plugin.contracts_data import Source
 from udbench.processes.pool import Processes
 
 
-def shape_of(listing: Listing, want: Wanted) -> tuple[int, int, int, int]:
+def shape_of(listing: Listing, want: StoreRequest) -> tuple[int, int, int, int]:
     """The shape of the store's array."""
     return len(listing.rows), want.form.height, want.form.width, want.domain.spec.channels
 
 
-def bytes_of(listing: Listing, want: Wanted) -> int:
+def bytes_of(listing: Listing, want: StoreRequest) -> int:
     """What the array takes on disk."""
     return int(np.prod(shape_of(listing, want), dtype=np.int64))
 
 
-def goes_on(partial: Path, listing: Listing, want: Wanted) -> bool:
+def goes_on(partial: Path, listing: Listing, want: StoreRequest) -> bool:
     """Whether an array of this shape has begun to grow."""
     with contextlib.suppress(OSError, ValueError):
         return np.load(partial / GROWING, mmap_mode="r").shape == shape_of(listing, want)
     return False
 
 
-def begin(partial: Path, listing: Listing, want: Wanted) -> None:
+def begin(partial: Path, listing: Listing, want: StoreRequest) -> None:
     """Lay out what grows."""
     (partial / NOTES).mkdir()
     new_images(partial / GROWING, shape_of(listing, want))
@@ -57,7 +57,7 @@ def grow(
     partial: Path,
     source: Source,
     listing: Listing,
-    want: Wanted,
+    want: StoreRequest,
     results: Processes,
     done: Callable[[int], None],
 ) -> list[Path]:
@@ -122,7 +122,7 @@ class _Followed:
 
 
 def _finish(
-    partial: Path, source: Source, listing: Listing, want: Wanted, chunks: Sequence[Chunk], grown_sha256: str
+    partial: Path, source: Source, listing: Listing, want: StoreRequest, chunks: Sequence[Chunk], grown_sha256: str
 ) -> list[Path]:
     """Complete the files; return what is no part of the store. `grown_sha256` is that of the array that has grown.
 

@@ -13,10 +13,10 @@ from udbench.data.finish import seal
 from udbench.data.listing import Listing, list_images
 from udbench.data.locations import CACHE
 from udbench.data.locks import alone
-from udbench.data.store import Store, Wanted, first_store, growing_path, state_of, store_paths, with_state
+from udbench.data.store import Store, StoreRequest, first_store, growing_path, state_of, store_paths, with_state
 from udbench.data.worker_source import SOURCE
-from udbench.errors import BadData, plugin_code
-from udbench.files import DiskFull, atomic_write, explained
+from udbench.errors import DataError, plugin_code
+from udbench.files import DiskFullError, atomic_write, explained
 from udbench.plugin.contracts_data import Source
 from udbench.processes.pool import Processes, in_processes
 
@@ -34,12 +34,12 @@ class Progress:
 
 
 def prepare(
-    wanted: Sequence[Wanted], *, workers: int, progress: Callable[[Progress], None] | None = None
+    wanted: Sequence[StoreRequest], *, workers: int, progress: Callable[[Progress], None] | None = None
 ) -> list[Store]:
     """The wanted stores, in order; those that are not there are made, by so many processes.
 
     A preparation that was killed goes on where it was, but for images whose files have changed since. Two processes
-    that want one store make it once. Raises BadData for sources that cannot be used, for those that change meanwhile,
+    that want one store make it once. Raises DataError for sources that cannot be used, for those that change meanwhile,
     and for damaged images (unless `skip_damaged`), all of them named; UdbenchError for a disk that is full or cannot be
     written.
     """
@@ -48,13 +48,13 @@ def prepare(
 
 
 def prepare_in(
-    processes: Processes, wanted: Sequence[Wanted], progress: Callable[[Progress], None] | None = None
+    processes: Processes, wanted: Sequence[StoreRequest], progress: Callable[[Progress], None] | None = None
 ) -> list[Store]:
     """The same in processes that are there already, and go on afterwards."""
     return [_found_or_made(want, processes, progress or (lambda _: None)) for want in wanted]
 
 
-def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progress], None]) -> Store:
+def _found_or_made(want: StoreRequest, results: Processes, progress: Callable[[Progress], None]) -> Store:
     known = with_state(want)
     if store := first_store(store_paths(known)):
         return store
@@ -84,14 +84,14 @@ def _found_or_made(want: Wanted, results: Processes, progress: Callable[[Progres
     return Store(final)
 
 
-def listed(want: Wanted) -> tuple[Source, Listing]:
+def listed(want: StoreRequest) -> tuple[Source, Listing]:
     spec = want.domain.spec
     with plugin_code(f"domain '{spec.name}', opened and its images listed"):
         try:
             source = want.domain.open(want.root)
             return source, list_images(source, spec, want.root, shuffled=want.form.sharded)
         except OSError as error:
-            raise BadData(
+            raise DataError(
                 f"'{spec.name}': {error.filename or want.root} cannot be read: {error.strerror or error}"
             ) from error
 
@@ -105,21 +105,21 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _room_for(folder: Path, want: Wanted, needed: int) -> Iterator[None]:
+def _room_for(folder: Path, want: StoreRequest, needed: int) -> Iterator[None]:
     """Say of a full disk what is needed and where to go."""
     try:
         with _explained(folder):
             yield
-    except DiskFull as error:
+    except DiskFullError as error:
         free = shutil.disk_usage(folder).free
         takes = f"takes {needed:,} bytes, " if needed else ""
-        raise DiskFull(
+        raise DiskFullError(
             f"{folder}: the disk is full: the store of '{want.domain.spec.name}' {takes}{free:,} are "
             "free; make room, or choose a folder on another disk with $UDBENCH_CACHE. What was done is kept"
         ) from error
 
 
-def _partial_folder(partial: Path, listing: Listing, want: Wanted) -> Path:
+def _partial_folder(partial: Path, listing: Listing, want: StoreRequest) -> Path:
     """The folder in which a store grows, as an earlier attempt left it if that had the same images in mind.
 
     Whether what it made of them still holds, each piece says itself.
@@ -140,4 +140,4 @@ def _partial_folder(partial: Path, listing: Listing, want: Wanted) -> Path:
 def _check_room(partial: Path, missing: int) -> None:
     """Notice a disk that is too small before hours of work."""
     if shutil.disk_usage(partial).free < missing:
-        raise DiskFull(f"{partial}: the disk is full")
+        raise DiskFullError(f"{partial}: the disk is full")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.plugin.contracts_data import OF_FOLDERS
 
 FOLDER = "folder"
@@ -44,23 +44,23 @@ class Reference:
 
 def parse_references(text: str) -> list[Reference]:
     """References with commas between. A path with a comma or an equals sign is quoted, or has a backslash before it:
-    `mnist,folder:shells="/data/a,b"`. Raises BadSetting."""
+    `mnist,folder:shells="/data/a,b"`. Raises SettingError."""
     return list(_references(text, commas=True))
 
 
 def parse_reference(text: str) -> Reference:
-    """One reference, in which a comma is a comma. Raises BadSetting."""
+    """One reference, in which a comma is a comma. Raises SettingError."""
     found = list(_references(text, commas=False))
     if len(found) != 1:
-        raise BadSetting(f"domain {text!r}: nothing is named; give {FORMS}")
+        raise SettingError(f"domain {text!r}: nothing is named; give {FORMS}")
     return found[0]
 
 
 def folder_name(given: str, reference: str) -> str:
-    """The name of a folder's domain, from the one that somebody gave it. Raises BadSetting for one that will not do."""
+    """The name of a folder's domain, from the one that the user gave. Raises SettingError for an invalid one."""
     name = given if given.startswith(OF_FOLDERS) else OF_FOLDERS + given
     if not _NAME.fullmatch(given) or len(name) > LONGEST:
-        raise BadSetting(
+        raise SettingError(
             f"{reference}: {given!r} is no name for a domain: it has a-z, 0-9, - and _, starts with a letter or digit, "
             f"and is at most {LONGEST - len(OF_FOLDERS)} long. Where the equals sign is the path's own, write \\= or "
             'quote the path: folder:"PATH"'
@@ -92,11 +92,11 @@ def _one(text: str, at: int, commas: bool) -> tuple[Reference | None, int]:
         name = text[at:end].strip()
         return (Reference("", name) if name else None), end + 1
     if scheme[1] != FOLDER:
-        raise BadSetting(f"domain {text[at:].split(',')[0]!r}: there is no '{scheme[1]}:'; give {FORMS}")
+        raise SettingError(f"domain {text[at:].split(',')[0]!r}: there is no '{scheme[1]}:'; give {FORMS}")
     name, place, end = _named_place(text, scheme.end(), commas)
     whole = text[at:end].strip()
     if not place:
-        raise BadSetting(
+        raise SettingError(
             f"'{whole}': no path stands behind it, perhaps because a variable of the shell is not set; give a folder "
             "that holds one folder of images for each class, such as folder:photos, or folder:. for the one you are in"
         )
@@ -138,5 +138,5 @@ def _quoted(text: str, at: int, commas: bool) -> tuple[str, int]:
     end = len(text) if end < 0 else end
     if at >= len(text) or text[at + 1 : end].strip():
         wrong = "the quote is not closed" if at >= len(text) else f"{text[at + 1 : end].strip()!r} stands behind it"
-        raise BadSetting(f'path {text[start:end]}: {wrong}; quote the whole path, such as folder:"/data/a,b"')
+        raise SettingError(f'path {text[start:end]}: {wrong}; quote the whole path, such as folder:"/data/a,b"')
     return "".join(read), end

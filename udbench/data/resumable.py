@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from udbench.data.finish import without_damaged
 from udbench.data.listing import Listing
 from udbench.data.state import SourceState, source_state
-from udbench.data.store import Wanted
-from udbench.errors import BadData, UdbenchError
+from udbench.data.store import StoreRequest
+from udbench.errors import DataError, UdbenchError
 from udbench.processes.pool import Processes
 
 
@@ -84,11 +84,11 @@ def complete(
 
 
 def usable(
-    partial: Path, listing: Listing, want: Wanted, pieces: Sequence[Made], forget: Callable[[Path, Made], None]
+    partial: Path, listing: Listing, want: StoreRequest, pieces: Sequence[Made], forget: Callable[[Path, Made], None]
 ) -> tuple[Listing, dict[int, str]]:
     """The listing without damaged images, and what is wrong with each of those.
 
-    Raises BadData where they may not be left out; their pieces are done again the next time, when they may be mended.
+    Raises DataError where they may not be left out; their pieces are done again the next time, when they may be mended.
     """
     damaged = {row: reason for piece in pieces for row, reason in piece.damaged.items()}
     if damaged and not want.skip_damaged:
@@ -99,11 +99,11 @@ def usable(
 
 
 @contextlib.contextmanager
-def unchanged(want: Wanted) -> Iterator[None]:
-    """Look, beside the block, whether the source is as it was when it was listed. Raises BadData where it is not, also
-    where the block raises UdbenchError, which then is of a source that changed.
+def unchanged(want: StoreRequest) -> Iterator[None]:
+    """Check in a thread, while the block runs, that the source is as it was when it was listed. Raises DataError where
+    it is not, also in place of a UdbenchError of the block.
 
-    Nothing is read from the source any more, so that the answer comes as well from now as from the end of the block.
+    The block reads nothing from the source, so the check may run at any time within it.
     """
     with ThreadPoolExecutor(1) as beside:
         looking = beside.submit(source_state, want.domain, want.root)
@@ -115,9 +115,9 @@ def unchanged(want: Wanted) -> Iterator[None]:
         _check_unchanged(looking, want)
 
 
-def _check_unchanged(looking: Future[SourceState], want: Wanted, found: UdbenchError | None = None) -> None:
+def _check_unchanged(looking: Future[SourceState], want: StoreRequest, found: UdbenchError | None = None) -> None:
     if looking.result() != want.state:
-        raise BadData(
+        raise DataError(
             f"'{want.domain.spec.name}': files in {want.root} changed while its images were prepared; prepare them "
             "again when nothing writes there. What was made of files that did not change is kept"
         ) from found

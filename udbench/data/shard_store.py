@@ -15,17 +15,17 @@ from PIL import Image
 
 from udbench.data.duplicates import Look, look_of, marks_of_looks
 from udbench.data.finish import columns, facts_of, save
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
 from udbench.data.resumable import complete, note_of, unchanged, usable
 from udbench.data.shards import Shards, index_name, tar_name
 from udbench.data.state import rows_state
-from udbench.data.store import Wanted, content_hash, hash_file, moments, picture_sums, state_of
+from udbench.data.store import StoreRequest, content_hash, hash_file, moments, picture_sums, state_of
 from udbench.data.tars import TarWriter
 from udbench.data.view import scale_of
 from udbench.data.worker_source import read_source, write_source
-from udbench.errors import BadData, UdbenchError, plugin_failed
+from udbench.errors import DataError, UdbenchError, plugin_failed
 from udbench.files import atomic_write, writing
 from udbench.plugin.contracts_data import Source
 from udbench.processes.pool import Processes, stopped
@@ -47,7 +47,7 @@ class ShardTask:
     files: str
     num_train: int
     channels: int
-    form: Form
+    form: StoreFormat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,17 +72,17 @@ class Shard:
     source: str
 
 
-def bytes_of(listing: Listing, want: Wanted) -> int:
+def bytes_of(listing: Listing, want: StoreRequest) -> int:
     """What the shards take on disk: not known before they are made."""
     return 0
 
 
-def goes_on(partial: Path, listing: Listing, want: Wanted) -> bool:
+def goes_on(partial: Path, listing: Listing, want: StoreRequest) -> bool:
     """Whether shards of these images have begun to grow; each note says itself whether it still holds."""
     return (partial / NOTES).is_dir() and (partial / LABELS).is_file()
 
 
-def begin(partial: Path, listing: Listing, want: Wanted) -> None:
+def begin(partial: Path, listing: Listing, want: StoreRequest) -> None:
     """Lay out what grows."""
     (partial / NOTES).mkdir()
     save(partial / LABELS, listing.labels)
@@ -97,7 +97,7 @@ def grow(
     partial: Path,
     source: Source,
     listing: Listing,
-    want: Wanted,
+    want: StoreRequest,
     results: Processes,
     done: Callable[[int], None],
 ) -> list[Path]:
@@ -121,7 +121,7 @@ def grow(
         return _finish(partial, source, listing, want, shards)
 
 
-def _finish(partial: Path, source: Source, listing: Listing, want: Wanted, shards: Sequence[Shard]) -> list[Path]:
+def _finish(partial: Path, source: Source, listing: Listing, want: StoreRequest, shards: Sequence[Shard]) -> list[Path]:
     """Complete the files; return what is no part of the store."""
     listing, damaged = usable(partial, listing, want, shards, forget)
     digests = {name: digest for shard in shards for name, digest in shard.sha256.items()}
@@ -249,7 +249,7 @@ def _write(
                 raise _Stopped
             try:
                 data, suffix, image = kept_form(source.read(int(rows[row])), task.channels, task.form)
-            except BadData as error:
+            except DataError as error:
                 written.damaged[row] = str(error)
                 continue
             except OSError as error:
@@ -274,7 +274,7 @@ def _write(
         written.sha256 = archive.sha256
 
 
-def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: Form) -> tuple[bytes, str, Image.Image]:
+def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: StoreFormat) -> tuple[bytes, str, Image.Image]:
     """An image as a store of this form keeps it, the suffix of its kind, and its pixels. Raises DamagedImage."""
     image, suffix = decode_file(data, channels) if isinstance(data, bytes) else (decode(data, channels), "png")
     if form.storage == "jpeg":

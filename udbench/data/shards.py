@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from udbench.data.image import DamagedImage
 from udbench.data.view import View
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 MOST_OPEN = 32
 
@@ -43,13 +43,13 @@ class Shards:
         return int(self.starts[-1])
 
     def read(self, row: int) -> bytes:
-        """The bytes of an image. Raises BadData for a shard that is missing, cut short, or not the index's."""
+        """The bytes of an image. Raises DataError for a shard that is missing, cut short, or not the index's."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
         handle, index = self._opened(shard)
         offset, size = index[row - int(self.starts[shard])].tolist()
         data = os.pread(handle, size, offset)  # by position: processes that were forked share a file's own place in it
         if len(data) != size:
-            raise BadData(f"{self.folder / self.tars[shard]}: cut short: image {row} ends behind the end of the file")
+            raise DataError(f"{self.folder / self.tars[shard]}: cut short: image {row} ends behind the end of the file")
         return data
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Shards:
             index = _index(self.folder / index_name(tar), count)
             handle = os.open(self.folder / tar, os.O_RDONLY)
         except OSError as error:
-            raise BadData(f"{error.filename}: cannot be read: {error.strerror}; prepare the domain again") from None
+            raise DataError(f"{error.filename}: cannot be read: {error.strerror}; prepare the domain again") from None
         self._open[shard] = handle, index
         while len(self._open) > MOST_OPEN:
             os.close(self._open.popitem(last=False)[1][0])
@@ -87,11 +87,11 @@ def _index(path: Path, count: int) -> NDArray[np.int64]:
     except (ValueError, EOFError):
         index = np.empty(0, dtype=np.int64)
     if index.shape != (count, 2):
-        raise BadData(f"{path}: no index of {count} images; prepare the domain again")
+        raise DataError(f"{path}: no index of {count} images; prepare the domain again")
     return index
 
 
-class Pictures:
+class EncodedImages:
     """A domain's encoded images as a network sees them: what training is handed of a sharded store.
 
     `shape`: height, width and channels of every view.
@@ -102,8 +102,8 @@ class Pictures:
         self.shape = (view.height, view.width, channels)
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
-        """An image's view, (height, width, channels) uint8; `draw` places a training window. Raises BadData."""
+        """An image's view, (height, width, channels) uint8; `draw` places a training window. Raises DataError."""
         try:
             return self.view.pixels(self.shards.read(row), self.shape[2], draw)
         except DamagedImage as error:
-            raise BadData(f"{self.shards.folder}: image {row}: {error}; prepare the domain again") from None
+            raise DataError(f"{self.shards.folder}: image {row}: {error}; prepare the domain again") from None

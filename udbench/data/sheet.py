@@ -62,7 +62,7 @@ def _picture(store: Store, row: int) -> Image.Image:
 
 def _title(store: Store, shown: int, present: int) -> str:
     some = f"{shown} of {present} classes shown" if shown < present else f"{present} classes"
-    lacks = f"; incomplete: {store.lacks}" if store.lacks else ""
+    lacks = f"; incomplete: {store.missing}" if store.missing else ""
     return f"{store.name}: {some}, {store.num_train:,} training and {store.num_test:,} test images{lacks}"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from udbench.data.locations import cache_root
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain, Source
 
 CORE = "udbench"
@@ -48,7 +48,7 @@ class SourceStates:
         self._files = functools.cache(files_state)
 
     def of(self, domain: Domain, root: Path) -> SourceState:
-        """The state of a domain's source. Raises BadData for code that was edited since this process loaded it."""
+        """The state of a domain's source. Raises DataError for code that was edited since this process loaded it."""
         return SourceState(
             files="embedded" if domain.embedded else self._files(Path(root)),
             code=_code_state(domain.spec.name, domain.open),
@@ -56,7 +56,7 @@ class SourceStates:
 
 
 def source_state(domain: Domain, root: Path) -> SourceState:
-    """The state of a domain's source now. Raises BadData for code that was edited since this process loaded it."""
+    """The state of a domain's source now. Raises DataError for code that was edited since this process loaded it."""
     return SourceStates().of(domain, root)
 
 
@@ -188,7 +188,7 @@ def _code_state(domain: str, opener: Any) -> str:
     for package in sorted({path for module in modules if (path := _package(module)) is not None}):
         found = _package_state(package)
         if _loaded.setdefault(package, found) != found:
-            raise BadData(
+            raise DataError(
                 f"'{domain}': {package} was edited since this process loaded it, so the code that runs is not the code "
                 "that is there; start Python again"
             )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.locations import domain_root, folder_name
 from udbench.data.state import SourceStates
-from udbench.data.store import Store, Wanted, find_store, store_path
+from udbench.data.store import Store, StoreRequest, find_store, store_path
 from udbench.plugin.contracts_data import Domain, Download
 
 State = Literal["prepared", "ready", "downloadable", "manual"]
@@ -34,7 +34,7 @@ class Status:
     folder: str = ""
     store: Store | None = None
     download: Download | None = None
-    wanted: Wanted | None = None
+    wanted: StoreRequest | None = None
 
     @property
     def here(self) -> bool:
@@ -45,7 +45,7 @@ class Status:
 def status(
     domain: Domain,
     data: Path | None,
-    form: Form,
+    form: StoreFormat,
     *,
     skip_damaged: bool = False,
     states: SourceStates | None = None,
@@ -66,7 +66,7 @@ def status(
             download=domain.download,
         )
     state = (states or SourceStates()).of(domain, root)
-    want = Wanted(domain=domain, root=root, form=form, skip_damaged=skip_damaged, state=state)
+    want = StoreRequest(domain=domain, root=root, form=form, skip_damaged=skip_damaged, state=state)
     if store := find_store(want):
         return Status(domain=name, state="prepared", path=store.path, store=store, wanted=want)
     return Status(domain=name, state="ready", path=store_path(want) if domain.embedded else root, wanted=want)
@@ -74,5 +74,5 @@ def status(
 
 def by_hand(domain: Domain) -> str:
     """What a person has to do for a domain's images."""
-    obtain = domain.obtain or f"put its images into a folder {folder_name(domain)}, in the layout that it reads"
+    obtain = domain.instructions or f"put its images into a folder {folder_name(domain)}, in the layout that it reads"
     return f"{obtain} Homepage: {domain.spec.homepage}" if domain.spec.homepage else obtain

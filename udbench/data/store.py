@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from udbench.data.census import Census
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import decode
 from udbench.data.locations import cache_root
 from udbench.data.shards import Shards
 from udbench.data.split import RULE, Names
 from udbench.data.state import SourceState, source_state
-from udbench.errors import BadData, RunFailed
+from udbench.errors import DataError, RunError
 from udbench.plugin.contracts_data import Domain, DomainSpec
 
 FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class StoreRequest:
     """A store that somebody wants: a domain, the folder of its images, and the form in which to keep them.
 
     `state` is what the folder and the code that reads it are; where it is None it is found out when it is needed.
@@ -37,7 +37,7 @@ class Wanted:
 
     domain: Domain
     root: Path
-    form: Form
+    form: StoreFormat
     skip_damaged: bool = False
     state: SourceState | None = None
 
@@ -48,7 +48,7 @@ class Store:
     Train rows come first. `images`: (N, H, W, C) uint8, mapped from disk, each split sorted by name; or `shards`:
     encoded images, each split shuffled by name. `labels`: (N,) int64. `names`: (N,) str, or UTF-8 as bytes.
     `groups`: (N,) int64 or None. `mean`, `std`: per channel over the train split, in units of 0 to 255. `sha256`:
-    of images and labels. Raises BadData when files are missing, short, or newer.
+    of images and labels. Raises DataError when files are missing, short, or newer.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,17 +58,17 @@ class Store:
             found = (self.path / file).stat().st_size if (self.path / file).is_file() else None
             if found != size:
                 have = "is missing" if found is None else f"has {found} bytes instead of {size}"
-                raise BadData(f"store {self.path}: {file} {have}; delete the folder, it will be made anew")
+                raise DataError(f"store {self.path}: {file} {have}; delete the folder, it will be made anew")
         self.spec = DomainSpec(**self.facts["spec"])
         self.name = self.spec.name
         self.class_names: tuple[str, ...] = tuple(self.facts["class_names"])
-        self.form = Form(**facts["form"])
+        self.form = StoreFormat(**facts["form"])
         self.channels = self.spec.channels
         self.num_train, self.num_test = int(self.facts["num_train"]), int(self.facts["num_test"])
         self.mean: tuple[float, ...] = tuple(self.facts["mean"])
         self.std: tuple[float, ...] = tuple(self.facts["std"])
-        self.lacks: str = self.facts["lacks"]
-        self.complete = not self.lacks
+        self.missing: str = self.facts["lacks"]
+        self.complete = not self.missing
         self.damaged: list[str] = list(self.facts["damaged"])
         self.sha256: str = self.facts["sha256"]
         self._opened = self._states()
@@ -79,10 +79,10 @@ class Store:
         return Census(**self.facts["census"])
 
     def check_unchanged(self) -> None:
-        """Raises RunFailed when a file is no longer the one that was opened."""
+        """Raises RunError when a file is no longer the one that was opened."""
         now = self._states()
         if changed := [file for file, state in self._opened.items() if self._is_changed(file, state, now[file])]:
-            raise RunFailed(
+            raise RunError(
                 f"store {self.path}: {changed[0]} was changed while it was being read, so the images of '{self.name}' "
                 "are not those that the run began with. See what writes there; `udbench data verify` tells what is "
                 "damaged"
@@ -146,7 +146,7 @@ def _state(path: Path) -> _State | None:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def find_store(wanted: Wanted) -> Store | None:
+def find_store(wanted: StoreRequest) -> Store | None:
     """The store that is wanted, if it is there and whole. Reads no image and no file of the source.
 
     Where damaged images may be skipped, a store that had none serves as well.
@@ -159,48 +159,48 @@ def first_store(paths: Sequence[Path]) -> Store | None:
     return next((Store(path) for path in paths if path.is_dir()), None)
 
 
-def store_path(wanted: Wanted) -> Path:
+def store_path(wanted: StoreRequest) -> Path:
     """Where a store lies: named by a hash of all that shapes it, the state of the source's files included."""
     return store_paths(wanted)[-1]
 
 
-def store_paths(wanted: Wanted) -> list[Path]:
+def store_paths(wanted: StoreRequest) -> list[Path]:
     """Where the stores lie that serve, the wanted one last."""
     state = asdict(state_of(wanted))
     every = (False, True) if wanted.skip_damaged else (False,)
     return [_place(wanted, {**_shape(wanted), **state, "skip_damaged": skip}) for skip in every]
 
 
-def growing_path(wanted: Wanted) -> Path:
+def growing_path(wanted: StoreRequest) -> Path:
     """The folder in which a store grows: one for all states of its source, as what was made of images that have not
     changed since is not made again."""
     return _place(wanted, {**_shape(wanted), "skip_damaged": wanted.skip_damaged}).with_suffix(".partial")
 
 
-def state_of(wanted: Wanted) -> SourceState:
+def state_of(wanted: StoreRequest) -> SourceState:
     """The state of the source: the one that is known, else as it is now."""
     return wanted.state or source_state(wanted.domain, wanted.root)
 
 
-def with_state(wanted: Wanted) -> Wanted:
+def with_state(wanted: StoreRequest) -> StoreRequest:
     """The same with the state of its source, found out now where it is not known."""
     return replace(wanted, state=state_of(wanted))
 
 
-def made_of(wanted: Wanted) -> dict[str, str]:
+def made_of(wanted: StoreRequest) -> dict[str, str]:
     """What a store says of its source: the folder ("" where the images are made), and the state that it was in."""
     return {"root": _root(wanted), **asdict(state_of(wanted))}
 
 
-def former_stores(wanted: Wanted) -> list[Store]:
+def former_stores(wanted: StoreRequest) -> list[Store]:
     """The whole stores of the same folder in the same form that are of another state of its files or code, the newest
     first. Nothing uses them any more but what is done with finished runs on them."""
     found: list[tuple[float, Store]] = []
     now, shape = made_of(wanted), wanted.form.shape()
     for path, facts in _kept_facts(wanted.domain.spec.name):
         source = facts["made_of"]
-        if source["root"] == now["root"] and source != now and Form(**facts["form"]).shape() == shape:
-            with contextlib.suppress(BadData):
+        if source["root"] == now["root"] and source != now and StoreFormat(**facts["form"]).shape() == shape:
+            with contextlib.suppress(DataError):
                 found.append(((path / "store.json").stat().st_mtime, Store(path)))
     return [store for _, store in sorted(found, key=lambda each: each[0], reverse=True)]
 
@@ -209,7 +209,7 @@ def stores_of(sha256: str, name: str = "") -> Iterator[Store]:
     """The whole stores on this machine whose images and labels have this sha256: of a domain, or of any."""
     for path, facts in _kept_facts(name):
         if facts["sha256"] == sha256:
-            with contextlib.suppress(BadData):
+            with contextlib.suppress(DataError):
                 yield Store(path)
 
 
@@ -218,23 +218,23 @@ def _kept_facts(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted((cache_root() / "stores").glob("*/store.json")):
         folder = path.parent
         if folder.name.startswith(f"{name}-" if name else "") and folder.suffix != ".partial":
-            with contextlib.suppress(BadData):
+            with contextlib.suppress(DataError):
                 facts = _read_facts(folder)
                 if name in ("", facts["spec"]["name"]):
                     yield folder, facts
 
 
-def _shape(wanted: Wanted) -> dict[str, Any]:
+def _shape(wanted: StoreRequest) -> dict[str, Any]:
     """What shapes a store besides the state of its source."""
     spec = wanted.domain.spec
     return {"format": FORMAT, "split": RULE, "spec": asdict(spec), "root": _root(wanted), **wanted.form.shape()}
 
 
-def _root(wanted: Wanted) -> str:
+def _root(wanted: StoreRequest) -> str:
     return "" if wanted.domain.embedded else str(Path(wanted.root).resolve())
 
 
-def _place(wanted: Wanted, facts: Mapping[str, Any]) -> Path:
+def _place(wanted: StoreRequest, facts: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return cache_root() / "stores" / f"{wanted.domain.spec.name}-{digest[:16]}"
 
@@ -336,13 +336,13 @@ def _read_facts(path: Path) -> dict[str, Any]:
         facts = json.loads((path / "store.json").read_text())
         newer, older = facts["format"] > FORMAT, facts["format"] < FORMAT
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadData(
+        raise DataError(
             f"store {path}: store.json cannot be read ({error}); delete the folder, it will be made anew"
         ) from None
     if newer:
-        raise BadData(
+        raise DataError(
             f"store {path} has format {facts['format']}, newer than {FORMAT}; update udbench or delete the folder"
         )
     if older:
-        raise BadData(f"store {path} has format {facts['format']}, older than {FORMAT}; delete the folder")
+        raise DataError(f"store {path} has format {facts['format']}, older than {FORMAT}; delete the folder")
     return facts

@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 import udbench
 from udbench.data.form import view_of
 from udbench.data.store import hash_file
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.export.extract import Single, single
 from udbench.export.fold_batchnorm import Folded, capture, fold
 from udbench.files import check_writable, json_text, writing_folder
@@ -41,9 +41,9 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 def check_export(job: Job, out: Path, format: Format) -> None:
     """Refuse at once what cannot be exported, or not there. Raises UdbenchError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadData(f"{out} exists already; remove it, or give another folder with --out")
+        raise DataError(f"{out} exists already; remove it, or give another folder with --out")
     check_writable(out.parent, "give another folder with --out")
-    if job.adapter.evaluation == "batch":
+    if job.adapter.eval_stats == "batch":
         raise UdbenchError(
             f"adapter '{job.adapter.name}' normalises test images with the moments of their batch, so its answer for "
             "an image depends on the others, and no network for single images gives the same; use udbench predict "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import BadPlugin
+from udbench.errors import PluginError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel
 from udbench.train.norm.norms import RunningMoments, SliceNorm
@@ -59,7 +59,7 @@ class Single(nn.Module):
 def single(model: UniversalModel, domain: str, mean: Sequence[float], std: Sequence[float]) -> Single:
     """A domain's path through a network, as a copy that holds nothing of the others, ready to evaluate.
 
-    `mean`, `std`: per channel of its images, in units of 0 to 255. Raises BadPlugin where a plugin's module asks
+    `mean`, `std`: per channel of its images, in units of 0 to 255. Raises PluginError where a plugin's module asks
     whose rows it sees.
     """
     domain_head = model.heads[domain] if model.shared_head is None else model.shared_head
@@ -68,7 +68,7 @@ def single(model: UniversalModel, domain: str, mean: Sequence[float], std: Seque
     trunk, head = _plain(both, domain, {}).children()
     for path, module in both.named_modules():
         if any(isinstance(value, Route) for value in vars(module).values()):
-            raise BadPlugin(
+            raise PluginError(
                 f"'{path.partition('.')[2]}' ({type(module).__name__}) asks whose rows it sees, so the network cannot "
                 "be taken apart into networks of one domain"
             )

@@ -15,10 +15,10 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
 from udbench.machine import usable_cores
-from udbench.plugin.contracts_run import Report, Task
+from udbench.plugin.contracts_run import Task, TaskStatus
 
 LOOK_SECONDS = 0.2
 
@@ -35,7 +35,7 @@ class LocalSettings(BaseModel):
     gpus: int = Field(0, ge=0, description="GPUs to deal to runs, one to each process; 0 leaves them as they are")
 
 
-def start(tasks: Iterable[Task], folder: Path, settings: LocalSettings) -> Iterator[Report]:
+def start(tasks: Iterable[Task], folder: Path, settings: LocalSettings) -> Iterator[TaskStatus]:
     """Each task in a process of its own, as many at once as there are cores (and GPUs) for: processes x threads each.
 
     One that fails does not stop the others. On Ctrl-C or a request to end, all are told so once, and save what they
@@ -58,15 +58,15 @@ def start(tasks: Iterable[Task], folder: Path, settings: LocalSettings) -> Itera
 
 def _side_by_side(
     tasks: Iterator[Task], room: _Room, jobs: list[_Job], selector: selectors.BaseSelector, pressed: list[int]
-) -> Iterator[Report]:
+) -> Iterator[TaskStatus]:
     held: Task | None = None
     while True:
         while not pressed and room.any and (held := held or next(tasks, None)) is not None:
             if lacks := room.never(held):
-                yield Report(task=held.name, state="failed", code=2, reason=lacks)
+                yield TaskStatus(task=held.name, state="failed", code=2, reason=lacks)
             elif room.takes(held):
                 jobs.append(_Job(held, room.deal(held), room.threads, selector))
-                yield Report(task=held.name, state="running")
+                yield TaskStatus(task=held.name, state="running")
             else:
                 break
             held = None
@@ -82,7 +82,7 @@ def _side_by_side(
             yield job.end(stopping=bool(pressed))
 
 
-def _heard(selector: selectors.BaseSelector) -> Iterator[Report]:
+def _heard(selector: selectors.BaseSelector) -> Iterator[TaskStatus]:
     for key, _ in selector.select(LOOK_SECONDS):
         yield from key.data.read(selector)
 
@@ -94,13 +94,13 @@ class _Room:
         self.threads = settings.threads
         self.cores = self.free = settings.cores or usable_cores()
         if self.threads > self.cores:
-            raise BadSetting(
+            raise SettingError(
                 f"launcher 'local': threads = {self.threads} is more than the {self.cores} cores that it may use; "
                 "lower launcher.threads, or raise launcher.cores"
             )
         visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         if visible and settings.gpus > len(visible):
-            raise BadSetting(
+            raise SettingError(
                 f"launcher 'local': gpus = {settings.gpus}, and CUDA_VISIBLE_DEVICES leaves {len(visible)}; lower "
                 "launcher.gpus"
             )
@@ -171,17 +171,17 @@ class _Job:
             else:
                 self.process.send_signal(signal.SIGINT)
 
-    def rest(self, selector: selectors.BaseSelector) -> Iterator[Report]:
+    def rest(self, selector: selectors.BaseSelector) -> Iterator[TaskStatus]:
         """What it said last. A process that it left behind may hold its streams open, and is not waited for."""
         for stream in self.streams:
             yield from stream.read(selector, last=True)
 
-    def end(self, *, stopping: bool) -> Report:
+    def end(self, *, stopping: bool) -> TaskStatus:
         """How it ended."""
         code = self.process.returncode
         if code == INTERRUPTED or (code and stopping):
-            return Report(task=self.task.name, state="stopped", code=code)
-        return Report(
+            return TaskStatus(task=self.task.name, state="stopped", code=code)
+        return TaskStatus(
             task=self.task.name, state="failed" if code else "done", code=code, reason=reason_of(code, self.said)
         )
 
@@ -194,7 +194,7 @@ class _Stream:
         self.begun = b""
         os.set_blocking(pipe.fileno(), False)
 
-    def read(self, selector: selectors.BaseSelector, *, last: bool = False) -> Iterator[Report]:
+    def read(self, selector: selectors.BaseSelector, *, last: bool = False) -> Iterator[TaskStatus]:
         """The lines that have come; with `last`, also one without an end, and nothing is read behind it."""
         while not self.pipe.closed:
             try:
@@ -212,10 +212,10 @@ class _Stream:
             for line in lines:
                 yield self._told(line.decode(errors="replace").rstrip())
 
-    def _told(self, line: str) -> Report:
+    def _told(self, line: str) -> TaskStatus:
         if not self.answer:
             self.job.said = [*self.job.said[-KEPT:], line]
-        return Report(task=self.job.task.name, state="running", line=line, answer=self.answer)
+        return TaskStatus(task=self.job.task.name, state="running", line=line, answer=self.answer)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -12,21 +12,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from udbench.errors import BadSetting, how_ended
+from udbench.errors import SettingError, how_ended
 from udbench.machine import usable_cores
-from udbench.plugin.contracts_run import Report, Task
+from udbench.plugin.contracts_run import Task, TaskStatus
 
 
-def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[Report]:
+def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[TaskStatus]:
     """One task after another, each in as many processes as it wants. They speak for themselves, to this terminal."""
     for task in tasks:
-        yield Report(task=task.name, state="running")
+        yield TaskStatus(task=task.name, state="running")
         code, reason = launch(task.words, task.processes)
         if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            yield Report(task=task.name, state="stopped", code=code)
+            yield TaskStatus(task=task.name, state="stopped", code=code)
             return
         state = "failed" if code else "done"
-        yield Report(task=task.name, state=state, code=code, reason=reason)
+        yield TaskStatus(task=task.name, state=state, code=code, reason=reason)
 
 
 def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
@@ -93,13 +93,13 @@ def _kept() -> Iterator[None]:
 
 
 def check_processes(processes: int, device: str) -> None:
-    """Raises BadSetting where so many processes cannot share the GPUs of this machine."""
+    """Raises SettingError where so many processes cannot share the GPUs of this machine."""
     import torch
 
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         there = torch.cuda.device_count()
         if processes > there:
-            raise BadSetting(
+            raise SettingError(
                 f"--processes {processes}: this machine has {there} GPUs, and each process needs one; use --processes "
                 f"{there}, --device cpu, or --device cuda:0 to have them all on one GPU, which is no faster"
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from udbench.pages.methods import Known
+from udbench.pages.methods import Catalog
 from udbench.pages.views import Board, Line, Ranked, Theirs, boards, mean_text
 from udbench.plugin.published import PublishedTable
 from udbench.text import error_text, short
@@ -27,7 +27,7 @@ architecture, which is the plain network as soon as one of them adds nothing (`u
 """
 
 
-def twin(root: Path, known: Known, published: Sequence[tuple[str, PublishedTable]]) -> str:
+def twin(root: Path, known: Catalog, published: Sequence[tuple[str, PublishedTable]]) -> str:
     """All boards below a folder, and what others published, as one Markdown text."""
     found = [*boards(root, known, published)]
     named = [(board, any(other.part and other.part.suite == board.name for other in found)) for board in found]

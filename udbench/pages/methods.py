@@ -21,7 +21,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class Catalog:
     """What is installed where pages are made: suites, domains and recipes by name, and what adapters and networks are
     set to when nobody says otherwise, by ("adapter" or "arch", name)."""
 
@@ -43,7 +43,7 @@ class _Untold(Exception):
     """A setting that --set has no words for."""
 
 
-def again(result: RunResult, known: Known) -> Again:
+def again(result: RunResult, known: Catalog) -> Again:
     """The command line of an entry's run. It is told by its differences from what is installed here, so there is none
     where its recipe or one of its domains is not."""
     config = result.config
@@ -74,7 +74,7 @@ def quoted_id(id: str) -> str:
     return f"--reproduce -- {shlex.quote(id)}" if id.startswith("-") else f"{shlex.quote(id)} --reproduce"
 
 
-def changes(config: RunConfig, known: Known) -> list[str]:
+def changes(config: RunConfig, known: Catalog) -> list[str]:
     """What an entry set otherwise than its recipe, its adapter and its network have it: KEY=VALUE each."""
     try:
         return _changes(config, known)
@@ -82,7 +82,7 @@ def changes(config: RunConfig, known: Known) -> list[str]:
         return []
 
 
-def names(rows: Sequence[Row], known: Known) -> list[str]:
+def names(rows: Sequence[Row], known: Catalog) -> list[str]:
     """What each row is called among the others: its adapter, and as much else as tells it from them."""
     results = [row.result for row in rows]
     several = [key for key in ("arch", "sharing", "recipe") if len({getattr(of, key) for of in results}) > 1]
@@ -96,7 +96,7 @@ def names(rows: Sequence[Row], known: Known) -> list[str]:
     return [f"{name} ({of.id})" if counts[name] > 1 else name for name, of in zip(said, results, strict=True)]
 
 
-def _words(config: RunConfig, known: Known) -> list[str]:
+def _words(config: RunConfig, known: Catalog) -> list[str]:
     words = ["run"]
     if strange := [name for name in config.domains if name not in known.domains]:
         raise _Untold(f"There is no command line to show here: the domain '{strange[0]}' is not installed.")
@@ -115,14 +115,14 @@ def _words(config: RunConfig, known: Known) -> list[str]:
     return words
 
 
-def _remarks(config: RunConfig, known: Known) -> list[str]:
+def _remarks(config: RunConfig, known: Catalog) -> list[str]:
     suite = known.suites.get(config.suite)
     if suite is None or suite.version == config.suite_version:
         return []
     return [f"The suite that is installed here has version {suite.version}, and the entry's {config.suite_version}."]
 
 
-def _changes(config: RunConfig, known: Known) -> list[str]:
+def _changes(config: RunConfig, known: Catalog) -> list[str]:
     if config.recipe not in known.recipes:
         return []
     found = _difference(_plain(config.settings), _plain(known.recipes[config.recipe]), "")

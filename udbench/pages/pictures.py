@@ -1,4 +1,4 @@
-"""Pictures in pages: small, as data URIs, so that a page is one file. Stores are found by what binds their images."""
+"""Images in pages: small, as data URIs, so that a page is one file. Stores are found by what binds their images."""
 
 from __future__ import annotations
 

@@ -12,11 +12,11 @@ from udbench.boards.entry import board_folder, read_board
 from udbench.boards.predictions import Answers, draws_of, load_predictions
 from udbench.boards.ranking import Row, Table, rank
 from udbench.boards.scoring import against_chance
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write
 from udbench.pages.confusion import confusion
 from udbench.pages.log import Curves, read_curves
-from udbench.pages.methods import Known, again
+from udbench.pages.methods import Catalog, again
 from udbench.pages.pictures import Picture, Stores, fits, mistakes
 from udbench.pages.shell import render
 from udbench.pages.site import curve_figures
@@ -36,10 +36,10 @@ class _Best:
     own: bool
 
 
-def write_report(run: Path, board: Path, known: Known, version: str) -> Path:
+def write_report(run: Path, board: Path, known: Catalog, version: str) -> Path:
     """Write report.html in a run's folder; return its path.
 
-    `board` is the folder of boards, whose best method the errors are held against. Raises BadData where the run has
+    `board` is the folder of boards, whose best method the errors are held against. Raises DataError where the run has
     no result yet, UdbenchError where nothing can be written.
     """
     result = read_result(run / "result.json")
@@ -75,7 +75,7 @@ def write_report(run: Path, board: Path, known: Known, version: str) -> Path:
 def _answers(run: Path, result: RunResult) -> tuple[dict[str, Answers] | None, str]:
     try:
         return load_predictions(run / "predictions.npz", result), ""
-    except BadData as error:
+    except DataError as error:
         return None, str(error).replace(f"{run}/", "")
 
 
@@ -85,7 +85,7 @@ def _best(board: Path, result: RunResult) -> _Best | None:
         return None
     try:
         folder = board_folder(board, result)
-    except BadData:
+    except DataError:
         return None
     entries = read_board(folder)[0] if folder.is_dir() else []
     table = next((table for table in rank(entries) if _same_images(table, result)), None)

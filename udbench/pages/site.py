@@ -13,11 +13,11 @@ from udbench import figures
 from udbench.boards.entry import Entry
 from udbench.boards.measures import MEASURES
 from udbench.boards.predictions import Answers, load_predictions
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.files import matching
 from udbench.pages.confusion import Confusion, confusion
 from udbench.pages.log import Curves, read_curves
-from udbench.pages.methods import Known, again, quoted_id
+from udbench.pages.methods import Catalog, again, quoted_id
 from udbench.pages.pictures import Picture, Stores, fits, samples, sheet
 from udbench.pages.shell import render
 from udbench.pages.views import Board, Line, Ranked, boards, domain_url
@@ -35,7 +35,7 @@ class Asked:
     lie, for the curves of their entries."""
 
     root: Path
-    known: Known
+    known: Catalog
     published: Sequence[tuple[str, PublishedTable]] = ()
     scores: Sequence[Score] = ()
     images: bool = False
@@ -73,11 +73,11 @@ class _Place:
 def build(asked: Asked, out: Path) -> Built:
     """Write the site of all boards below a folder to `out`, whole or not at all.
 
-    The same boards, stores and plugins give the same bytes. Raises BadData where there is no such folder of boards,
+    The same boards, stores and plugins give the same bytes. Raises DataError where there is no such folder of boards,
     UdbenchError where `out` is something else than a site.
     """
     if not asked.root.is_dir():
-        raise BadData(f"{asked.root}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{asked.root}: there is no such folder of boards; --board names another one")
     check_place(Path(out).resolve())
     found = [*boards(asked.root, asked.known, asked.published)]
     with whole_folder(out) as folder:
@@ -131,7 +131,7 @@ def _domains(found: Sequence[Board]) -> dict[str, _Domain]:
     return dict(sorted(domains.items()))
 
 
-def _listed(domains: Mapping[str, _Domain], known: Known) -> list[tuple[str, str, Any, int]]:
+def _listed(domains: Mapping[str, _Domain], known: Catalog) -> list[tuple[str, str, Any, int]]:
     """For the list of domains: name, page, facts, and on how many boards it is scored."""
     return [
         (name, domain_url(name), known.domains[name].spec if name in known.domains else None,
@@ -140,7 +140,7 @@ def _listed(domains: Mapping[str, _Domain], known: Known) -> list[tuple[str, str
     ]  # fmt: skip
 
 
-def _domain_page(writer: _Writer, name: str, domain: _Domain, known: Known, stores: Stores) -> None:
+def _domain_page(writer: _Writer, name: str, domain: _Domain, known: Catalog, stores: Stores) -> None:
     installed = known.domains.get(name)
     here = next((store for sha256 in domain.stores if (store := stores.find(sha256)) is not None), None)
     places = [(board, _best_on(name, ranked), len(ranked.lines)) for board, ranked in domain.places]
@@ -228,7 +228,7 @@ def _answers(entry: Entry) -> tuple[dict[str, Answers] | None, str]:
     path = entry.path.with_suffix(".npz")
     try:
         return load_predictions(path, entry.result), ""
-    except BadData as error:
+    except DataError as error:
         return None, str(error).replace(str(path), path.name)
 
 

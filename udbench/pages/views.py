@@ -15,9 +15,9 @@ from udbench.boards.partial_suites import Part, listed, part_of, title_of
 from udbench.boards.ranking import Row, Table, apart, mean_interval, rank, remarks
 from udbench.boards.sizes import OneNetwork, Size, one_networks, size_of
 from udbench.boards.statistics import critical_difference
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.files import matching
-from udbench.pages.methods import Known, changes, names
+from udbench.pages.methods import Catalog, changes, names
 from udbench.pages.tradeoff import Choice, Plot, plots
 from udbench.plugin.published import PublishedTable
 from udbench.text import error_text, path_slug, slug
@@ -155,7 +155,7 @@ def domain_url(name: str) -> str:
     return f"domains/{slug(name)}.html"
 
 
-def boards(root: Path, known: Known, published: Sequence[tuple[str, PublishedTable]]) -> Iterator[Board]:
+def boards(root: Path, known: Catalog, published: Sequence[tuple[str, PublishedTable]]) -> Iterator[Board]:
     """The boards below a folder, and those of which there is only what others published, by name."""
     theirs: dict[str, list[Theirs]] = {}
     for citation, table in published:
@@ -166,12 +166,12 @@ def boards(root: Path, known: Known, published: Sequence[tuple[str, PublishedTab
         yield _board(root / name, name, known, tuple(theirs.get(name, ())))
 
 
-def _board(folder: Path, name: str, known: Known, theirs: tuple[Theirs, ...]) -> Board:
+def _board(folder: Path, name: str, known: Catalog, theirs: tuple[Theirs, ...]) -> Board:
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     reasons = [bad.reason.replace(str(bad.path), bad.path.name) for bad in refused]
     try:
         baselines = read_baselines(folder)
-    except BadData as error:
+    except DataError as error:
         baselines = []
         reasons.append(f"baselines: {error}".replace(f"{folder}/", ""))
     tables = rank(entries)
@@ -190,7 +190,7 @@ def _board(folder: Path, name: str, known: Known, theirs: tuple[Theirs, ...]) ->
     )
 
 
-def _ranked(table: Table, first: Table, baselines: Sequence[Baseline], known: Known) -> Ranked:
+def _ranked(table: Table, first: Table, baselines: Sequence[Baseline], known: Catalog) -> Ranked:
     baseline = next((each for each in baselines if each.fits(table)), None)
     called = names(table.rows, known)
     scores = {row.result.score for row in table.rows} - {USUAL_SCORE}
@@ -241,7 +241,7 @@ def _line(
     score: str,
     cells: tuple[Cell, ...],
     size: Size,
-    known: Known,
+    known: Catalog,
 ) -> Line:
     interval = mean_interval(row)
     scored = score and all(entry.result.score == score for entry in row.entries)

@@ -19,7 +19,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """A new folder beside `out` to write into; it takes the place of the site there when the block ends well.
 
     Raises UdbenchError where `out` holds something that is no site of ours, which stays as it is, or where nothing
-    can be written; DiskFull where there is no room.
+    can be written; DiskFullError where there is no room.
     """
     out = Path(out).resolve()
     check_place(out)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity
 
 from udbench.files import atomic_write
-from udbench.perf.contenders import TRAIN_IMAGES, Ceiling, Ours, steady
+from udbench.perf.contenders import TRAIN_IMAGES, UdbenchLoop, UpperBound, steady
 from udbench.perf.timing import timed, wait
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
@@ -38,7 +38,7 @@ def profile(
     """Write a trace of so many rounds on made images to a file, and return the dearest operators."""
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    ours = Ours(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    ours = UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
     ours.rounds(2)
     on_gpu = ours.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -64,7 +64,7 @@ def profile(
 PARTS: tuple[str, ...] = ("feed", "forward", "backward", "reduce", "step")
 
 
-def parts_of(ours: Ours, rounds: int) -> dict[str, tuple[float, ...]]:
+def parts_of(ours: UdbenchLoop, rounds: int) -> dict[str, tuple[float, ...]]:
     """The seconds of each part in so many rounds, the device being waited for behind every part.
 
     feed: making the batches. forward: up to the losses. backward. reduce: gradients to means, and the shared moments'
@@ -111,7 +111,7 @@ SIZES = {"cpu": (2048, 64 << 20), "cuda": (8192, 1 << 30)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Floor:
+class Roofline:
     """The least seconds a round can take.
 
     `operations`: of convolutions and linear layers, forward and backward. `bytes`: each layer's input read and output
@@ -135,7 +135,7 @@ class Floor:
         return self.bytes / self.bytes_per_second
 
 
-def floor_of(ceiling: Ceiling) -> Floor:
+def floor_of(ceiling: UpperBound) -> Roofline:
     """Count a step of a network with ordinary norms, and measure the device's rates in the step's number format."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -147,7 +147,7 @@ def floor_of(ceiling: Ceiling) -> Floor:
     states = sum(p.numel() * p.element_size() for p in ceiling.whole.parameters())
     dtype = torch.bfloat16 if ceiling.precision == "bf16" else next(ceiling.whole.parameters()).dtype
     products, copies = measured_rates(ceiling.device, dtype)
-    return Floor(
+    return Roofline(
         operations=float(counter.get_total_flops()),
         bytes=moved + 5.0 * states,
         operations_per_second=products,
@@ -173,7 +173,7 @@ def _best(task: Callable[[], object], device: torch.device) -> float:
     return min(timed(task, device) for _ in range(5))
 
 
-def _layer_elements(ceiling: Ceiling) -> int:
+def _layer_elements(ceiling: UpperBound) -> int:
     """Elements that the layers of the network read and write in a forward."""
     total = 0
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.machine import usable_cores
 from udbench.perf.cost_model import FORWARD_AND_BACKWARD, Work
 from udbench.perf.rates import Compute, KeptRates, Link, Rates
@@ -38,12 +38,12 @@ ROUNDS, FEWEST, SECONDS = 7, 2, 20.0
 MESSAGES = (1 << 10, 64 << 10, 1 << 20, 8 << 20, MOST_BYTES)
 SENT = 15
 
-Remade = Callable[[], Job]
+JobFactory = Callable[[], Job]
 Told = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seats:
+class Placement:
     """How a world sits on this machine: threads of each process, and how many processes compute at once."""
 
     processes: int
@@ -51,7 +51,7 @@ class Seats:
     at_once: int
 
 
-def seats(processes: int, device: str, threads: int | None = None) -> Seats:
+def seats(processes: int, device: str, threads: int | None = None) -> Placement:
     """How so many processes sit here: as `udbench run --processes` starts them, unless their threads are given.
 
     On GPUs each process has its own.
@@ -61,11 +61,11 @@ def seats(processes: int, device: str, threads: int | None = None) -> Seats:
         said = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(said) if said.isdigit() and int(said) else max(1, cores // processes)
     if torch.device(device).type == "cuda":
-        return Seats(processes=processes, threads=threads, at_once=1)
-    return Seats(processes=processes, threads=threads, at_once=max(1, min(processes, cores // threads)))
+        return Placement(processes=processes, threads=threads, at_once=1)
+    return Placement(processes=processes, threads=threads, at_once=max(1, min(processes, cores // threads)))
 
 
-class Measured:
+class Calibration:
     """The rates of this machine for a job: those that are kept, and else those that are measured, once.
 
     `remake` makes the job anew in another process, and is pickled. With `anew` nothing that is kept is taken; with
@@ -76,7 +76,7 @@ class Measured:
         self,
         job: Job,
         specs: Mapping[str, DomainSpec],
-        remake: Remade,
+        remake: JobFactory,
         *,
         anew: bool = False,
         keep: bool = True,
@@ -89,7 +89,7 @@ class Measured:
             told(self._kept.trouble)
         self._found: dict[str, tuple[Compute | Link, str]] = {}
 
-    def rates(self, seat: Seats, work: Work) -> Rates:
+    def rates(self, seat: Placement, work: Work) -> Rates:
         """The rates for processes that sit so."""
         compute, when = self._once(
             Compute,
@@ -123,7 +123,7 @@ class Measured:
                 self._found[name] = rates, f"measured {self._kept.keep(rates, key) if self._kept else 'now'}"
         return self._found[name]
 
-    def _compute_key(self, seat: Seats, work: Work) -> dict[str, Any]:
+    def _compute_key(self, seat: Placement, work: Work) -> dict[str, Any]:
         config, where = self.job.config, environment(self.job)
         return {
             "hardware": where.hardware,
@@ -153,7 +153,9 @@ class Measured:
         return {"hardware": where.hardware, "torch": where.torch, "device": device}
 
 
-def measure_compute(seat: Seats, device: str, remake: Remade, specs: Mapping[str, DomainSpec], work: Work) -> Compute:
+def measure_compute(
+    seat: Placement, device: str, remake: JobFactory, specs: Mapping[str, DomainSpec], work: Work
+) -> Compute:
     """The rates of one process while as many as compute at once do so: each its part of a round, and a smaller part."""
     with World(seat.at_once, seat.threads, device, Rounds, remake, specs, work) as world:
         timed = [world.ask("timed", small) for small in (False, True)]
@@ -181,15 +183,15 @@ def fitted(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
 def measure_link(device: str, told: Told) -> Link:
     """What a sum over two processes takes for messages of several sizes, as latency and bandwidth.
 
-    Raises BadSetting where two processes cannot have a GPU each.
+    Raises SettingError where two processes cannot have a GPU each.
     """
     kind = torch.device(device).type
     if kind == "cuda" and torch.cuda.device_count() < 2:
-        raise BadSetting(
+        raise SettingError(
             "the link between two GPUs cannot be measured where there is one; describe the machine that is meant "
             "(--machine FILE.toml), or ask for one process"
         )
-    with World(2, 1, kind, Messages) as world:
+    with World(2, 1, kind, AllReduceProbe) as world:
         seconds = {size: max(world.ask("timed", size)) for size in MESSAGES}
     told("  ".join(f"{size >> 10:,} KB in {1000 * took:.2f} ms" for size, took in seconds.items()))
     return fitted_link(seconds)
@@ -209,7 +211,7 @@ def fitted_link(seconds: Mapping[int, float]) -> Link:
 class Rounds:
     """In a process of a world: rounds of its part of a job on made images, which sums nothing with the others."""
 
-    def __init__(self, comm: Comm, remake: Remade, specs: Mapping[str, DomainSpec], work: Work) -> None:
+    def __init__(self, comm: Comm, remake: JobFactory, specs: Mapping[str, DomainSpec], work: Work) -> None:
         job = remake()
         settings = job.config.settings.model_copy(update={"lr": 1e-4})
         config = job.config.model_copy(update={"settings": settings, "device": str(choose_device(job.config.device))})
@@ -263,7 +265,7 @@ class Rounds:
         return time.perf_counter()
 
 
-class Messages:
+class AllReduceProbe:
     """In a process of a world: sums of messages over all of them."""
 
     def __init__(self, comm: Comm) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from udbench.plugin.contracts_model import Input
-from udbench.plugin.contracts_run import Nobody
+from udbench.plugin.contracts_run import NullCallback
 from udbench.runs.job import Job, build
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import evaluate, rows_at_once
@@ -50,7 +50,7 @@ def steady(job: Job) -> Job:
     return replace(job, config=job.config.model_copy(update={"settings": settings}))
 
 
-class Ours:
+class UdbenchLoop:
     """The real loop: feed, grouped forward, backward, step, and what happens between rounds.
 
     With `comm`, this process's part of what several do together, dealt by the `costs` of a row.
@@ -104,7 +104,7 @@ class Ours:
             self.schedule,
             settings,
             start=Progress(round=self.at),
-            listener=Nobody(),
+            callback=NullCallback(),
             save=lambda progress: None,
             score=lambda round: None,
         )
@@ -113,11 +113,11 @@ class Ours:
     def evaluate(self) -> None:
         """Score all test images, as a run does."""
         config = self.job.config
-        by_batch = self.job.adapter.evaluation == "batch"
+        by_batch = self.job.adapter.eval_stats == "batch"
         evaluate(self.model, self.feed, self.rows, config.settings, config.precision, by_batch=by_batch)
 
 
-class Ceiling:
+class UpperBound:
     """The same network with ordinary norms on one big batch that was made beforehand, and nothing else.
 
     Same heads, loss, optimizer, number format and memory layout. Domains of several image shapes are a batch each.

@@ -24,7 +24,7 @@ from udbench.plugin.contracts_model import Input
 from udbench.train.parallel.buckets import bucket_bytes
 from udbench.train.parallel.comm import WISHES
 from udbench.train.route import Slice
-from udbench.train.schedule import Deal, Group, deal, make_schedule
+from udbench.train.schedule import Assignment, Group, deal, make_schedule
 
 FORWARD_AND_BACKWARD = 3
 BUCKET_PASSES = 4  # gradients are read and a bucket is written, and back again
@@ -182,7 +182,7 @@ class Prediction:
 
 
 def predict(work: Work, rates: Rates, processes: int) -> Prediction:
-    """What a round takes on so many processes. Raises BadSetting when there are more of them than rows."""
+    """What a round takes on so many processes. Raises SettingError when there are more of them than rows."""
     assert processes == 1 or rates.link is not None
     dealt = deal(work.rows, work.operations, processes)
     crowd = max(1.0, processes / rates.at_once) if rates.at_once else 1.0
@@ -260,12 +260,12 @@ def _compute_seconds(work: Work, rates: Rates, own: Sequence[Slice]) -> float:
     return _operations(work, own) / compute.rate + len(work.groups(own)) * compute.overhead
 
 
-def _split(own: Sequence[Slice], dealt: Deal) -> tuple[str, int] | None:
+def _split(own: Sequence[Slice], dealt: Assignment) -> tuple[str, int] | None:
     """The domain that this process has together with others, and how many they are."""
     return next(((p.domain, len(dealt.members[p.domain])) for p in own if len(dealt.members[p.domain]) > 1), None)
 
 
-def _norm_seconds(work: Work, link: Link | None, own: Sequence[Slice], dealt: Deal) -> float:
+def _norm_seconds(work: Work, link: Link | None, own: Sequence[Slice], dealt: Assignment) -> float:
     split = _split(own, dealt)
     if split is None:
         return 0.0
@@ -289,7 +289,7 @@ def _told(work: Work, processes: int) -> list[int]:
     return [flags, losses, *([work.moments] if work.moments else [])]
 
 
-def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Deal) -> float:
+def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Assignment) -> float:
     processes, memory = len(dealt.slices), rates.compute.memory_rate
     means = sum(work.shared) * MEAN_PASSES / memory
     if processes == 1:
@@ -305,7 +305,7 @@ def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Deal)
     return seconds + means + copied * BUCKET_PASSES / memory
 
 
-def _bytes(work: Work, dealt: Deal) -> Bytes:
+def _bytes(work: Work, dealt: Assignment) -> Bytes:
     split = [name for name, ranks in dealt.members.items() if len(ranks) > 1]
     several = len(dealt.slices) > 1
     return Bytes(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from udbench.data.pixel_chunks import new_images
-from udbench.data.shards import Pictures, Shards
+from udbench.data.shards import EncodedImages, Shards
 from udbench.data.store import Store
 from udbench.data.view import View
 from udbench.machine import Peak
@@ -143,5 +143,5 @@ def _repeated(store: Store, size: int) -> DomainData:
     tar, count = next(iter(store.facts["shards"].items()))
     shards = max(1, size // count)
     starts = np.arange(shards + 1, dtype=np.int64) * count
-    pictures = Pictures(Shards(store.path, [tar] * shards, starts), View(height=64, width=64), 3)
+    pictures = EncodedImages(Shards(store.path, [tar] * shards, starts), View(height=64, width=64), 3)
     return data_of("shards", pictures, np.zeros(shards * count, np.int64), shards * count)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from udbench.perf.contenders import Ours, steady
+from udbench.perf.contenders import UdbenchLoop, steady
 from udbench.perf.step import about
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio
 from udbench.plugin.contracts_data import DomainSpec
@@ -62,14 +62,14 @@ def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, to
     )
 
 
-def _round_of(ours: Ours) -> Callable[[], None]:
+def _round_of(ours: UdbenchLoop) -> Callable[[], None]:
     return lambda: ours.rounds(1)
 
 
-def _ours(job: Job, spec: DomainSpec, number: int) -> Ours:
+def _ours(job: Job, spec: DomainSpec, number: int) -> UdbenchLoop:
     specs = {f"domain-{i}": replace(spec, name=f"domain-{i}", num_classes=CLASSES) for i in range(number)}
     settings = job.config.settings.model_copy(update={"batch_size": IMAGES // number, "domain": {}})
     config = job.config.model_copy(update={"domains": tuple(specs), "settings": settings})
     job = steady(replace(job, config=config, head_settings={}))
     inputs = inputs_of(job, {name: each.num_classes for name, each in specs.items()})
-    return Ours(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    return UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import decode, to_pixels
 from udbench.data.locations import CACHE, cache_root
 from udbench.data.shard_store import PER_SHARD, kept_form
-from udbench.data.store import Wanted, picture_sums
+from udbench.data.store import StoreRequest, picture_sums
 from udbench.data.view import DRAWS, View
 from udbench.processes.pool import Processes
 from udbench.train.rng import draws
@@ -55,9 +55,9 @@ class Tree:
             "mean_bytes": round(sum(map(len, made)) / len(made)),
         }
 
-    def wanted(self, form: Form) -> Wanted:
+    def wanted(self, form: StoreFormat) -> StoreRequest:
         """The store of these images in a form."""
-        return Wanted(domain=self.domain, root=self.root, form=form)
+        return StoreRequest(domain=self.domain, root=self.root, form=form)
 
 
 def photograph(size: tuple[int, int], suffix: str, number: int) -> bytes:
@@ -148,7 +148,7 @@ def counting(files: Sequence[tuple[str, bool]]) -> None:
             picture_sums(image)
 
 
-def encoding(form: Form) -> Callable[[Sequence[str]], None]:
+def encoding(form: StoreFormat) -> Callable[[Sequence[str]], None]:
     """Decode files, resize them and encode them anew, as for shards of jpeg."""
     return functools.partial(_encode, form)
 
@@ -174,7 +174,7 @@ def _bare(height: int, width: int, files: Sequence[str]) -> None:
             np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _encode(form: Form, files: Sequence[str]) -> None:
+def _encode(form: StoreFormat, files: Sequence[str]) -> None:
     for path in files:
         kept_form(_read(path), 3, form)
 

@@ -13,13 +13,13 @@ import numpy as np
 import PIL
 import torch
 
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare, prepare_in
 from udbench.data.shard_store import PER_SHARD
-from udbench.data.shards import Pictures
+from udbench.data.shards import EncodedImages
 from udbench.data.store import Store
 from udbench.data.view import DRAWS, View
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.machine import core_seconds, usable_cores
 from udbench.perf import image_files
 from udbench.perf.feeds import Growth, data_of, grow, growth_ratios
@@ -31,9 +31,9 @@ from udbench.train.input.loader import Loader, Views
 from udbench.train.rng import draws
 from udbench.train.route import Slice
 
-PIXELS = Form(height=64, width=64)
-FILES = Form(height=64, width=64, storage="files")
-JPEG = Form(height=64, width=64, storage="jpeg", resize=256)
+PIXELS = StoreFormat(height=64, width=64)
+FILES = StoreFormat(height=64, width=64, storage="files")
+JPEG = StoreFormat(height=64, width=64, storage="jpeg", resize=256)
 VIEW = View(height=224, width=224, resize=256, stretch=0.1)
 BATCH, FEWEST = 64, 16
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -111,7 +111,7 @@ def measure(
     `images`: photographs, JPEGs of 500x375 (left out: a whole shard for each process, which is what one process makes
     at a time). `small`: PNGs of 64x64 (left out: four times as many). `growth`: numbers of images that are fed, on the
     CPU, from small to large; none if empty. `device` is where the shard feed brings its batches. `told` hears what is
-    going on. Raises BadSetting for numbers that are too small.
+    going on. Raises SettingError for numbers that are too small.
     """
     images = PER_SHARD * workers if images is None else images
     small = 4 * images if small is None else small
@@ -123,7 +123,7 @@ def measure(
         ("growth", min(growth, default=1), 1),
     ):
         if value < least:
-            raise BadSetting(f"{name}={value}: there must be at least {least}")
+            raise SettingError(f"{name}={value}: there must be at least {least}")
     with Place() as place, in_processes(workers) as processes:
         told(f"making {images:,} photographs and {small:,} small images")
         photos = Tree(place.folder / "photos", (375, 500), "jpg", images)
@@ -155,7 +155,7 @@ class _Feeding:
     """Rounds of windows of a store's training images, as often as wanted, and the same images as files."""
 
     def __init__(self, photos: Tree, store: Store, workers: int, device: torch.device) -> None:
-        name, pictures = "photographs", Pictures(store.shards, VIEW, 3)
+        name, pictures = "photographs", EncodedImages(store.shards, VIEW, 3)
         batch = min(BATCH, store.num_train)
         self.device = device
         self._rounds, self._at = store.num_train // batch, 0
@@ -260,7 +260,7 @@ class _Contest:
 
         return task, len(files)
 
-    def _prepared(self, tree: Tree, form: Form, *, started: bool = True) -> tuple[Callable[[], None], int]:
+    def _prepared(self, tree: Tree, form: StoreFormat, *, started: bool = True) -> tuple[Callable[[], None], int]:
         def task() -> None:
             self.place.anew()
             if started:

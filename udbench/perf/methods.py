@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from udbench.errors import UdbenchError
-from udbench.perf.contenders import TRAIN_IMAGES, Ours, steady
+from udbench.perf.contenders import TRAIN_IMAGES, UdbenchLoop, steady
 from udbench.perf.step import about
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio
 from udbench.plugin.contracts_data import DomainSpec
@@ -59,7 +59,7 @@ def methods(
     Those that the network cannot have are left out, with the reason. Reads no data.
     """
     base = job.config.adapter
-    contenders: dict[str, Ours] = {}
+    contenders: dict[str, UdbenchLoop] = {}
     refused: dict[str, str] = {}
     for name in (base, *(name for name in others if name != base)):
         told(f"starting {name}")
@@ -91,16 +91,16 @@ def _with(job: Job, adapter: Adapter) -> Job:
     return replace(job, config=config, adapter=adapter, adapter_settings=settings)
 
 
-def _ours(job: Job, specs: Mapping[str, DomainSpec]) -> Ours:
+def _ours(job: Job, specs: Mapping[str, DomainSpec]) -> UdbenchLoop:
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    return Ours(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    return UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
 
 
-def _rounds_of(ours: Ours, rounds: int) -> Callable[[], None]:
+def _rounds_of(ours: UdbenchLoop, rounds: int) -> Callable[[], None]:
     return lambda: ours.rounds(rounds)
 
 
-def _private(ours: Ours) -> float:
+def _private(ours: UdbenchLoop) -> float:
     count, heads = count_parameters(ours.model).private, ours.model.heads
     return sum(count[n] - sum(p.numel() for p in heads[n].parameters()) for n in count) / len(count)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from udbench.perf.calibrate import Measured, Remade, seats
+from udbench.perf.calibrate import Calibration, JobFactory, seats
 from udbench.perf.cost_model import Prediction, predict
 from udbench.perf.rates import Machine, Rates, rates_of
 from udbench.perf.workload import check_shared, count
@@ -64,20 +64,20 @@ def plan(
     numbers: Sequence[int],
     *,
     machine: Machine | None = None,
-    remake: Remade,
+    remake: JobFactory,
     anew: bool = False,
     told: Callable[[str], None],
 ) -> ScalePlan:
     """Predict a job's rounds on so many processes, on a given machine or on this one.
 
     This one's rates are measured where they are not kept (or `anew`), in processes that `remake` gives the job to.
-    Reads no data. Raises BadSetting for a job that several processes cannot share, or more processes than rows.
+    Reads no data. Raises SettingError for a job that several processes cannot share, or more processes than rows.
     """
     check_shared(job)
     work = count(job, specs)
     for processes in numbers:
         deal(work.rows, work.operations, processes)
-    here = None if machine else Measured(job, specs, remake, anew=anew, told=told)
+    here = None if machine else Calibration(job, specs, remake, anew=anew, told=told)
 
     def row(processes: int) -> tuple[Prediction, Rates, int | None]:
         if here is None:

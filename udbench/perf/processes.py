@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.machine import Peak
-from udbench.perf.calibrate import Measured, Remade, Seats, seats
-from udbench.perf.contenders import Ours, steady
+from udbench.perf.calibrate import Calibration, JobFactory, Placement, seats
+from udbench.perf.contenders import UdbenchLoop, steady
 from udbench.perf.cost_model import Prediction, Work, predict
 from udbench.perf.rates import Rates
 from udbench.perf.step import about
@@ -43,7 +43,7 @@ class WorldReport:
     system tells. Python and torch with all their libraries were there before.
     """
 
-    seat: Seats
+    seat: Placement
     samples: Samples
     seconds: Mapping[str, float]
     reduce: Ratio
@@ -122,17 +122,17 @@ class ProcessesReport:
 
 
 def parse_worlds(words: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Processes and threads of each from words such as "2x1". Raises BadSetting."""
+    """Processes and threads of each from words such as "2x1". Raises SettingError."""
     worlds: dict[str, tuple[int, int]] = {}
     for word in words:
         match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", word)
         if match is None:
-            raise BadSetting(
+            raise SettingError(
                 f"--worlds: '{word}' is not PROCESSESxTHREADS; name worlds such as 2x1 (two processes of one thread)"
             )
         worlds[word] = int(match[1]), int(match[2])
     if not worlds:
-        raise BadSetting("--worlds: none is named; name worlds such as 2x1,1x2")
+        raise SettingError("--worlds: none is named; name worlds such as 2x1,1x2")
     return worlds
 
 
@@ -143,13 +143,13 @@ def measure(
     *,
     turns: int,
     rounds: int,
-    remake: Remade,
+    remake: JobFactory,
     told: Callable[[str], None],
 ) -> ProcessesReport:
     """Time a job's rounds on made images in worlds of so many processes and threads. Reads no data, writes nothing.
 
     All worlds stay until the end, and run one after another in every turn. What is predicted for them comes from rates
-    that are measured here before. `remake` makes the job in another process. Raises BadSetting for a job that several
+    that are measured here before. `remake` makes the job in another process. Raises SettingError for a job that several
     processes cannot share.
     """
     check_shared(job)
@@ -158,7 +158,7 @@ def measure(
     placed = {name: seats(processes, device, threads) for name, (processes, threads) in worlds.items()}
     for seat in placed.values():
         deal(work.rows, work.operations, seat.processes)
-    here = Measured(job, specs, remake, anew=True, keep=False, told=told)
+    here = Calibration(job, specs, remake, anew=True, keep=False, told=told)
     rates = {name: here.rates(seat, work) for name, seat in placed.items()}
     with ExitStack() as stack:
         there: dict[str, World] = {}
@@ -199,7 +199,7 @@ def measure(
 class Contender:
     """In a process of a world: its part of the rounds of a job, through the same loop as a run's."""
 
-    def __init__(self, comm: Comm, remake: Remade, specs: Mapping[str, DomainSpec], work: Work) -> None:
+    def __init__(self, comm: Comm, remake: JobFactory, specs: Mapping[str, DomainSpec], work: Work) -> None:
         job = remake()
         job = replace(job, config=job.config.model_copy(update={"device": str(choose_device(job.config.device))}))
         job = steady(job)
@@ -209,7 +209,7 @@ class Contender:
         device = torch.device(job.config.device)
         _load_torch(job, device)
         self.peak = Peak(device)
-        self.ours = Ours(job, inputs, data, job.config.group, comm=comm, costs=work.operations)
+        self.ours = UdbenchLoop(job, inputs, data, job.config.group, comm=comm, costs=work.operations)
 
     def rounds(self, number: int) -> float:
         """The seconds of so many rounds, from when all processes were there."""
@@ -221,7 +221,7 @@ class Contender:
 
     def grown(self) -> int | None:
         """The most bytes of this process beyond those before its network was built, with what a checkpoint brings."""
-        self.comm.come_home(self.ours.model, self.ours.optimizer)
+        self.comm.gather_private_state(self.ours.model, self.ours.optimizer)
         return self.peak.grown()
 
     def parts(self) -> dict[str, float]:
@@ -286,7 +286,7 @@ def _turns(
 
 
 def _report(
-    seat: Seats,
+    seat: Placement,
     samples: Samples,
     turns: Sequence[Sequence[Mapping[str, float]]],
     memory: tuple[int | None, ...],

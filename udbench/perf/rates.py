@@ -72,7 +72,7 @@ class Rates:
 
 
 def read_machine(path: Path) -> Machine:
-    """A machine's rates from a TOML file. Raises BadSetting for what cannot be read or does not fit."""
+    """A machine's rates from a TOML file. Raises SettingError for what cannot be read or does not fit."""
     what = f"--machine {path}"
     return validated(Machine, read_toml(path, what), what)
 

@@ -11,8 +11,8 @@ import torch
 
 from udbench.errors import UdbenchError
 from udbench.machine import peak_while
-from udbench.perf.breakdown import Floor, floor_of, parts_of
-from udbench.perf.contenders import TEST_IMAGES, TRAIN_IMAGES, Ceiling, Ours, PlainPyTorch, steady
+from udbench.perf.breakdown import Roofline, floor_of, parts_of
+from udbench.perf.contenders import TEST_IMAGES, TRAIN_IMAGES, PlainPyTorch, UdbenchLoop, UpperBound, steady
 from udbench.perf.names import CONTENDERS, WITH_GRAPHS
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
 from udbench.plugin.contracts_data import DomainSpec
@@ -36,7 +36,7 @@ class Report:
     starting: Mapping[str, float]
     ratios: Mapping[str, Ratio]
     parts: Mapping[str, Samples]
-    floor: Floor
+    floor: Roofline
     peak_memory: int | None
 
     def document(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def bench(
     """Time a job's step on made images against what `only` names, or all that can be timed. Reads no data and writes
     nothing.
 
-    `told` hears what is going on. Raises BadSetting for graphs where there are none.
+    `told` hears what is going on. Raises SettingError for graphs where there are none.
     """
     for name in WITH_GRAPHS:
         if only is not None and name in only:
@@ -81,28 +81,30 @@ def bench(
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     data = made_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
-    ours = Ours(job, inputs, data, job.config.group)
+    ours = UdbenchLoop(job, inputs, data, job.config.group)
     chosen, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
-    ceiling = Ceiling(job, inputs, ours.feed, tests, ours.model.narrow)
+    ceiling = UpperBound(job, inputs, ours.feed, tests, ours.model.narrow)
     plain: PlainPyTorch | None = None
     tasks: dict[str, Callable[[], None]] = {
         "ceiling": lambda: ceiling.rounds(rounds),
         "udbench": lambda: ours.rounds(rounds),
     }
     if "one-by-one" in only:
-        alone = Ours(job, inputs, data, 1)
+        alone = UdbenchLoop(job, inputs, data, 1)
         tasks["one-by-one"] = lambda: alone.rounds(rounds)
     if "plain" in only:
         plain = PlainPyTorch(job, inputs, data)
         tasks["plain"] = lambda: plain.rounds(rounds)
     if "compiled" in only:
-        compiled = Ours(job, inputs, data, job.config.group, compiled=True)
+        compiled = UdbenchLoop(job, inputs, data, job.config.group, compiled=True)
         tasks["compiled"] = lambda: compiled.rounds(rounds)
     begun: dict[str, Callable[[], None]] = {}
     for name in WITH_GRAPHS:
         if name in only:
-            captured = Ours(job, inputs, data, job.config.group, graphs=True, compiled=name.startswith("compiled"))
+            captured = UdbenchLoop(
+                job, inputs, data, job.config.group, graphs=True, compiled=name.startswith("compiled")
+            )
             tasks[name] = partial(captured.rounds, rounds)
             begun[name] = partial(captured.rounds, WARM + 1)
     if "evaluation" in only:
@@ -149,7 +151,7 @@ def bench(
     )
 
 
-def _offered(ours: Ours) -> tuple[str, ...]:
+def _offered(ours: UdbenchLoop) -> tuple[str, ...]:
     """All that can be timed with this network on this device."""
     graphs = ours.device.type == "cuda" and drawn_by_round(ours.model) is None
     return tuple(name for name in CONTENDERS if graphs or name not in WITH_GRAPHS)

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.perf.cost_model import Work
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
 from udbench.train.memory import activation_bytes
-from udbench.train.model import UniversalModel, blank, flops_by_domain, undisturbed
+from udbench.train.model import UniversalModel, dummy_batch, flops_by_domain, preserve_state
 from udbench.train.norm.norms import SliceNorm
 from udbench.train.precision import parameter_dtype
 from udbench.train.route import Slice
@@ -24,16 +24,16 @@ TRAINING = 5  # where both of torch's batch norms take whether they train
 
 
 def check_shared(job: Job) -> None:
-    """Raises BadSetting for a job whose rounds several processes cannot share."""
+    """Raises SettingError for a job whose rounds several processes cannot share."""
     if job.config.sharing == "none":
-        raise BadSetting(
+        raise SettingError(
             "--sharing none trains one network after another, which share no round; plan each domain by itself "
             "(--domains NAME), or name another --sharing"
         )
     if job.config.settings.batch == "mixed":
-        raise BadSetting("batch=mixed needs all domains in one forward, so in one process; leave it out")
+        raise SettingError("batch=mixed needs all domains in one forward, so in one process; leave it out")
     if job.config.settings.phases or job.config.settings.train != "all":
-        raise BadSetting(
+        raise SettingError(
             "the recipe trains a part of the network, or one part after another, and only rounds of all domains that "
             "train everything are reckoned with; `udbench run --dry-run` times each phase"
         )
@@ -83,9 +83,9 @@ def _telling(model: UniversalModel) -> list[SliceNorm]:
 
 
 def _norms_met(model: UniversalModel, domain: str) -> tuple[int, ...]:
-    with undisturbed(model), torch.no_grad(), _Watching() as watching:
+    with preserve_state(model), torch.no_grad(), _Watching() as watching:
         model.train()
-        model(blank(model, domain, ROWS), [Slice(domain, ROWS)])
+        model(dummy_batch(model, domain, ROWS), [Slice(domain, ROWS)])
     return tuple(watching.channels)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 import torch.distributed as dist
 
-from udbench.errors import RunFailed, UdbenchError, how_ended
+from udbench.errors import RunError, UdbenchError, how_ended
 from udbench.processes.parent import end_with_the_parent
 from udbench.processes.spawning import Spawning
 from udbench.processes.waiting import LOOK_SECONDS, TIMEOUT, Idle, time_limit
@@ -28,7 +28,7 @@ class World:
     """So many processes of so many threads, each with an object that `make(comm, *args)` has made there.
 
     `make` and `args` are pickled. `ask` calls a method of that object in all of them. Processes have ended when the
-    block has; should this process be killed, they end by themselves. Raises RunFailed for one that dies, and where
+    block has; should this process be killed, they end by themselves. Raises RunError for one that dies, and where
     all have done nothing for $UDBENCH_TIMEOUT seconds.
     """
 
@@ -83,7 +83,7 @@ class World:
             ready = connection.wait(missing, timeout=min(LOOK_SECONDS, limit / 4))
             if not ready and idle.seconds > limit:
                 silent = ", ".join(str(rank) for rank in range(len(self._pipes)) if rank not in told)
-                raise RunFailed(
+                raise RunError(
                     f"process {silent} of {len(self._pipes)} has done nothing for {limit:g} s; the figures are lost "
                     f"({TIMEOUT}=SECONDS has it waited for longer)"
                 )
@@ -91,7 +91,7 @@ class World:
                 try:
                     told[rank] = _unpacked(self._pipes[rank].recv())
                 except (EOFError, ConnectionResetError):
-                    raise RunFailed(
+                    raise RunError(
                         f"process {rank} of {len(self._pipes)} {self._end_of(rank)}; the figures are lost"
                     ) from None
         return [told[rank] for rank in range(len(self._pipes))]
@@ -116,7 +116,7 @@ def _unpacked(answer: tuple[str, Any]) -> Any:
     if kind == "refused":
         raise UdbenchError(value)
     if kind == "failed":
-        raise RunFailed(value)
+        raise RunError(value)
     raise RuntimeError(f"in another process:\n{value}")
 
 
@@ -142,7 +142,7 @@ def _serve(
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except UdbenchError as error:
-        pipe.send(("failed" if isinstance(error, RunFailed) else "refused", str(error)))
+        pipe.send(("failed" if isinstance(error, RunError) else "refused", str(error)))
     except BaseException:
         pipe.send(("broken", traceback.format_exc()))
 

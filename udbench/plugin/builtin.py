@@ -22,7 +22,7 @@ def udbench_recipes() -> list[Recipe]:
             name="add-domain",
             summary="domains added to a trained network (--from RUN) by what they own alone; the others stay",
             settings={"train": "private"},
-            continues=True,
+            requires_checkpoint=True,
         ),
         Recipe(
             name="leave-one-out",

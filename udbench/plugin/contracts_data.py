@@ -55,7 +55,7 @@ class Index:
     `name`: (N,) str, unique and the same on every machine (a relative path as `udbench.portable_name` gives it, say);
     the core splits and orders by it, in Unicode's form C. `label`: (N,) int, an index into the class names. `split`:
     (N,) str of "train" or "test", or None when the core is to split 80/20. `group`: (N,) str of what must stay
-    together in a validation cut (frames of one track), or None. `lacks` says in words what else than images and
+    together in a validation cut (frames of one track), or None. `missing` says in words what else than images and
     classes is missing to the whole domain, such as the labels of its test images: results are then recorded as
     incomplete. Names and splits of millions of images take a quarter of the memory as UTF-8 bytes (dtype "S"), which
     are read the same.
@@ -71,7 +71,7 @@ class Index:
     label: NDArray[np.int64]
     split: NDArray[np.str_ | np.bytes_] | None = None
     group: NDArray[np.str_] | None = None
-    lacks: str = ""
+    missing: str = ""
     size: NDArray[np.int64] | None = None
     passed_over: Mapping[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class Download:
 
     `origin` says from where, to a person. `size` is what is fetched, in bytes. `fetch(folder, tell)` brings the
     images into the domain's own folder, in a layout that it reads, and calls `tell(done, total)` with bytes as it
-    goes on. Called again after an interruption it goes on where it stopped; it raises BadData for a checksum that
+    goes on. Called again after an interruption it goes on where it stopped; it raises DataError for a checksum that
     is wrong and UdbenchError where there is no network, and the folder then holds nothing that passes for images.
     """
 
@@ -120,23 +120,23 @@ class Download:
 class Domain:
     """A domain: its facts, and the way from a folder to its images.
 
-    `open(root)` gets the domain's own folder and returns a Source; it raises BadData, naming what is missing,
+    `open(root)` gets the domain's own folder and returns a Source; it raises DataError, naming what is missing,
     when the folder does not hold the domain. An `embedded` domain needs no folder: it makes its images, and
-    `root` is then a folder that does not matter. `obtain` tells a person how to get the images, and how the
+    `root` is then a folder that does not matter. `instructions` tells a person how to get the images, and how the
     folder should look. `root` is set where a domain lies in a folder of its own, whatever the data folder is. `folder`
     is the name of its folder in the data folder where that is not the domain's own name: several domains may share one,
-    and each then says by `holds(folder)`, without reading an image, whether its own are there.
+    and each then says by `is_present(folder)`, without reading an image, whether its own are there.
     """
 
     spec: DomainSpec
     open: Callable[[Path], Source]
     embedded: bool = False
-    obtain: str = ""
+    instructions: str = ""
     root: Path | None = None
     download: Download | None = None
     example: Callable[[Path], None] | None = None
     folder: str = ""
-    holds: Callable[[Path], bool] | None = None
+    is_present: Callable[[Path], bool] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -45,15 +45,15 @@ class Network:
     """A network in parts.
 
     `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
-    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes). `begin()`
-    brings the trunk to weights that are not drawn, such as pretrained ones; it is called for a new training alone, so
-    that a trained network is used without them.
+    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes).
+    `init_weights()` loads weights that are not drawn, such as pretrained ones; it is called only where a new training
+    begins, so that a trained network is used without them.
     """
 
     trunk: nn.Module
     stages: tuple[Stage, ...]
     head: Callable[[Input, tuple[int, ...]], nn.Module]
-    begin: Callable[[], None] | None = None
+    init_weights: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,10 +83,10 @@ class Architecture:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Treatment:
+class ParamOptions:
     """How a parameter is trained and stored, where that is not as all others are.
 
-    A module of an adapter says so for its own parameters: `treatments = {"scores": Treatment(lr=10, bits=1)}`.
+    A module of an adapter says so for its own parameters: `param_options = {"scores": ParamOptions(lr=10, bits=1)}`.
     `lr` is a factor of the recipe's rate, `weight_decay` stands instead of the recipe's, and `bits` is what one number
     takes once trained: 1 for a mask that is trained by real numbers. A buffer that must be stored can be named too.
     """
@@ -101,16 +101,16 @@ class Adapter:
     """A method: surgery on a network's shared stages.
 
     `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose
-    fields are `--set adapter.KEY=VALUE`, or None. `evaluation` is "batch" where test images are normalised
+    fields are `--set adapter.KEY=VALUE`, or None. `eval_stats` is "batch" where test images are normalised
     with the moments of their test batch, so that the recipe's `eval_batch_size` is part of the method.
-    `penalty(trunk, domain, settings)`, a number, is added to a domain's loss in training: of what the domain owns,
+    `regularizer(trunk, domain, settings)`, a number, is added to a domain's loss in training: of what the domain owns,
     nothing else, since it moves by its own loss alone.
     """
 
     name: str
     attach: Callable[[Surgeon, Any], None]
     settings: type[BaseModel] | None = None
-    evaluation: Literal["running", "batch"] = "running"
-    penalty: Callable[[nn.Module, str, Any], Tensor] | None = None
+    eval_stats: Literal["running", "batch"] = "running"
+    regularizer: Callable[[nn.Module, str, Any], Tensor] | None = None
     summary: str = ""
     citation: str = ""

@@ -1,4 +1,4 @@
-"""The contracts around a run: recipe, score, study, launcher, reporter."""
+"""The contracts around a run: recipe, score, study, launcher, callback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Recipe:
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    continues: bool = False
+    requires_checkpoint: bool = False
     summary: str = ""
 
 
@@ -74,12 +74,12 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class TaskStatus:
     """What is to be told of a task.
 
     `task` is its name and `state` how it stands: "stopped" where somebody interrupted it, so that it goes on when
     started again. While it runs, `line` is a line that it said, part of its `answer` or beside it. At its end, `code`
-    is its exit code, where that is known, and `reason` why it failed. `ticket` is what a queue knows it by, and
+    is its exit code, where that is known, and `reason` why it failed. `job_id` is what a queue knows it by, and
     `reason` then what it waits for.
     """
 
@@ -89,7 +89,7 @@ class Report:
     answer: bool = False
     code: int | None = None
     reason: str = ""
-    ticket: str = ""
+    job_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,23 +100,23 @@ class Launcher:
     when there is room for it. `folder` is the launcher's own, for what it must keep; it need not be there yet.
     `settings` is a pydantic model whose fields are `--set launcher.KEY=VALUE`, or None.
 
-    A launcher that waits has no `look`: `start` is over when all tasks are, each with a last report that is done,
+    A launcher that waits has no `poll`: `start` is over when all tasks are, each with a last report that is done,
     failed or stopped. On Ctrl-C it has its tasks save what they have, and raises KeyboardInterrupt behind them.
 
-    A launcher that hands over to a queue has one: its `start` reports each task as queued, with a ticket, and is over;
-    the tasks go on without it. `look(tickets, folder)`, with tickets by names, then tells how each stands, one report
+    A launcher that hands over to a queue has one: its `start` reports each task as queued, with a job_id, and is over;
+    the tasks go on without it. `poll(job_ids, folder)`, with job_ids by names, then tells how each stands, one report
     a name; a name that is left out is not known any more. It may be called by another process, on another day.
     """
 
     name: str
-    start: Callable[[Iterable[Task], Path, Any], Iterable[Report]]
-    look: Callable[[Mapping[str, str], Path], Iterable[Report]] | None = None
+    start: Callable[[Iterable[Task], Path, Any], Iterable[TaskStatus]]
+    poll: Callable[[Mapping[str, str], Path], Iterable[TaskStatus]] | None = None
     settings: type[BaseModel] | None = None
     summary: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class RoundStatus:
     """Where a run stands after a round. `losses` are of that round, {domain: mean loss}."""
 
     round: int
@@ -127,38 +127,38 @@ class Step:
     seconds: float
 
 
-class Listener(Protocol):
+class Callback(Protocol):
     """Hears of one run, in this order: started once, stepped and scored many times, finished once."""
 
-    def started(self, about: Mapping[str, Any]) -> None: ...
+    def on_start(self, about: Mapping[str, Any]) -> None: ...
 
-    def stepped(self, step: Step) -> None: ...
+    def on_round(self, step: RoundStatus) -> None: ...
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
 
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+    def on_finish(self, result: Mapping[str, Any]) -> None: ...
 
 
-class Nobody:
-    """A listener that does not listen."""
+class NullCallback:
+    """A callback that does not listen."""
 
-    def started(self, about: Mapping[str, Any]) -> None: ...
+    def on_start(self, about: Mapping[str, Any]) -> None: ...
 
-    def stepped(self, step: Step) -> None: ...
+    def on_round(self, step: RoundStatus) -> None: ...
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
 
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+    def on_finish(self, result: Mapping[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reporter:
-    """A kind of listener. `open(folder)` makes one for the run whose folder that is.
+class CallbackFactory:
+    """A kind of callback. `open(folder)` makes one for the run whose folder that is.
 
-    Where `open` raises UdbenchError, the run does not begin. What a listener raises later does not end the run: it is
+    Where `open` raises UdbenchError, the run does not begin. What a callback raises later does not end the run: it is
     named, and told nothing more.
     """
 
     name: str
-    open: Callable[[Path], Listener]
+    open: Callable[[Path], Callback]
     summary: str = ""

@@ -14,7 +14,7 @@ import pluggy
 
 from udbench.plugin.contracts_data import Domain, Suite
 from udbench.plugin.contracts_model import Adapter, Architecture
-from udbench.plugin.contracts_run import Launcher, Recipe, Reporter, Score, Study
+from udbench.plugin.contracts_run import CallbackFactory, Launcher, Recipe, Score, Study
 
 # The version of the contract: these hooks, and the public names of `udbench`. It rises when something that a plugin
 # may rely on changes or goes; OLDEST is the oldest that is still kept.
@@ -80,8 +80,8 @@ def udbench_launchers() -> Iterable[Launcher]:
 
 
 @hookspec
-def udbench_reporters() -> Iterable[Reporter]:
-    """Listeners to a run."""
+def udbench_callbacks() -> Iterable[CallbackFactory]:
+    """Callbacks to a run."""
     raise AssertionError
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 
 SCHEMA = 1
 MAX_BYTES = 1 << 20
@@ -92,24 +92,24 @@ class Published(_Record):
 
 
 def read_published(path: Path) -> Published:
-    """Published results from a file. Raises BadData: missing, too large, not JSON, a newer schema, fields amiss."""
+    """Published results from a file. Raises DataError: missing, too large, not JSON, a newer schema, fields amiss."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise BadData(f"{path}: too large for published results; at most {MAX_BYTES >> 10} KB")
+            raise DataError(f"{path}: too large for published results; at most {MAX_BYTES >> 10} KB")
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
-        raise BadData(f"{path}: not JSON: {error}") from None
+        raise DataError(f"{path}: not JSON: {error}") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or not 1 <= schema <= SCHEMA:
-        raise BadData(f"{path}: schema {schema!r} is not one that this udbench reads (up to {SCHEMA})")
+        raise DataError(f"{path}: schema {schema!r} is not one that this udbench reads (up to {SCHEMA})")
     try:
         return Published.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        raise BadData(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+        raise DataError(f"{path}: {where}{first['msg'].removeprefix('Value error, ')}") from None
 
 
 def _twice(names: Iterable[str]) -> str | None:

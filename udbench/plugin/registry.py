@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from udbench.errors import UdbenchError, UnknownName
+from udbench.errors import UdbenchError, UnknownNameError
 from udbench.plugin import hookspecs
 from udbench.plugin.contracts_data import OF_FOLDERS, Domain, Suite
 from udbench.plugin.contracts_model import Adapter, Architecture
-from udbench.plugin.contracts_run import Launcher, Recipe, Reporter, Score, Study
+from udbench.plugin.contracts_run import CallbackFactory, Launcher, Recipe, Score, Study
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ FAMILY = "/*"
 """What the name of a family of architectures ends in."""
 
 FIRST_PARTY = frozenset(
-    f"udbench{name}" for name in ("", "-adapters", "-architectures", "-domains", "-pocket", "-reporters", "-slurm")
+    f"udbench{name}" for name in ("", "-adapters", "-architectures", "-domains", "-pocket", "-callbacks", "-slurm")
 )
 """The distributions of this project."""
 
@@ -62,7 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "studies": Kind("study", "udbench_studies", Study),
     "published": Kind("published result", "udbench_published", Path, lambda item: item.stem, str),
     "launchers": Kind("launcher", "udbench_launchers", Launcher),
-    "reporters": Kind("reporter", "udbench_reporters", Reporter),
+    "callbacks": Kind("callback", "udbench_callbacks", CallbackFactory),
     "commands": Kind("command", "udbench_commands", Command),
 }
 assert {kind.hook for kind in KINDS.values()} == {name for name in vars(hookspecs) if name.startswith("udbench_")}
@@ -158,12 +158,12 @@ class Registry:
         holders.append(Item(kind=kind, name=name, value=value, owner=owner))
 
     def item(self, kind: str, name: str) -> Item:
-        """The item of that name. Raises UnknownName, or UdbenchError when several plugins bring one."""
+        """The item of that name. Raises UnknownNameError, or UdbenchError when several plugins bring one."""
         holders = self._items[kind].get(name, [])
         if not holders and (family := self._family(kind, name)) is not None:
             return self._member(family, name)
         if not holders:
-            raise UnknownName(KINDS[kind].word, name, self.names(kind), self.notes())
+            raise UnknownNameError(KINDS[kind].word, name, self.names(kind), self.notes())
         if len(holders) > 1:
             raise UdbenchError(self._clash(holders))
         return holders[0]
@@ -202,7 +202,7 @@ class Registry:
         return sorted([*found, *(item for item in members if item.name not in own)], key=lambda item: item.name)
 
     def where(self, name: str) -> list[Item]:
-        """The items of any kind that have that name. Raises UnknownName for one below a family that has it not."""
+        """The items of any kind that have that name. Raises UnknownNameError for one below a family that has it not."""
         found = [holder for kind in KINDS for holder in self._items[kind].get(name, [])]
         if not found and (family := self._family("archs", name)) is not None:
             return [self._member(family, name)]
@@ -247,7 +247,7 @@ class Registry:
             return _made(family, rest)
         near = difflib.get_close_matches(rest, names, n=5)
         shared = next(rest[:i] for i in range(len(rest), -1, -1) if any(each.startswith(rest[:i]) for each in names))
-        raise UnknownName(
+        raise UnknownNameError(
             KINDS[family.kind].word,
             name,
             [prefix + each for each in near] or [family.name],

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 
 TIMEOUT = "UDBENCH_TIMEOUT"
 SECONDS = 600.0
@@ -15,14 +15,14 @@ LOOK_SECONDS = 2.0
 
 
 def time_limit() -> float:
-    """Seconds that a process waits for another that does nothing: $UDBENCH_TIMEOUT. Raises BadSetting."""
+    """Seconds that a process waits for another that does nothing: $UDBENCH_TIMEOUT. Raises SettingError."""
     said = os.environ.get(TIMEOUT, "")
     try:
         seconds = float(said or SECONDS)
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        raise BadSetting(f"{TIMEOUT}={said}: give seconds, such as 600")
+        raise SettingError(f"{TIMEOUT}={said}: give seconds, such as 600")
     return seconds
 
 

@@ -14,13 +14,13 @@ from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.rounds import schedule_of
 from udbench.runs.synthetic import made_data
-from udbench.train.freezing import Trainable
+from udbench.train.freezing import PhaseFreezer
 from udbench.train.graphs import WARM
 from udbench.train.input.feed import Feed
 from udbench.train.model import count_flops, count_parameters
 from udbench.train.norm.norms import forget_round
 from udbench.train.optim import make_optimizer, set_learning_rate
-from udbench.train.phases import legs_of
+from udbench.train.phases import resolve_phases
 from udbench.train.precision import parameter_dtype
 from udbench.train.schedule import Group
 from udbench.train.step import Step
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Plan:
     """Figures of a run. Bytes of `model_bytes` are parameters, and gradients and optimizer state of what is trained;
     of `store_bytes` the images that are kept as pixels. `seconds` is an estimate of the training time from a few
-    timed rounds of each leg, with made images, which are not decoded. `images_per_round` and `forwards` are those of
+    timed rounds of each phase, with made images, which are not decoded. `images_per_round` and `forwards` are those of
     the largest round."""
 
     shared: int
@@ -55,26 +55,26 @@ class Plan:
 
 
 def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Plan:
-    """Build the network and time a few rounds of each leg on made images. Reads no data and writes nothing."""
+    """Build the network and time a few rounds of each phase on made images. Reads no data and writes nothing."""
     settings, config = job.config.settings, job.config
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     model = build(job, inputs)
     count, flops = count_parameters(model), count_flops(model)
     feed = Feed(made_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
-    legs, trainable = legs_of(settings, config.domains, config.old_domains), Trainable(model)
+    phases, trainable = resolve_phases(settings, config.domains, config.old_domains), PhaseFreezer(model)
     seconds, trained, forwards = 0.0, 0, 0
     took: dict[tuple[tuple[str, ...], str], float] = {}
-    for leg in legs:
-        trainable.set(leg.train)
-        groups = schedule_of(job, model, leg, None, 0).groups
-        if (kind := (leg.domains, leg.train)) not in took:
+    for phase in phases:
+        trainable.set(phase.train)
+        groups = schedule_of(job, model, phase, None, 0).groups
+        if (kind := (phase.domains, phase.train)) not in took:
             step = Step(model, feed, settings, config.precision, compiled=config.compile, graphs=config.cuda_graphs)
             before = WARM + 1 if config.cuda_graphs else 1
             took[kind] = _round(step, groups, settings, timed_rounds, before)
-        seconds += leg.rounds * took[kind]
+        seconds += phase.rounds * took[kind]
         trained = max(trained, sum(p.numel() for p in model.parameters() if p.requires_grad))
         forwards = max(forwards, len(groups))
-    images = sum(leg.rounds * settings.batch_of(name) for leg in legs for name in leg.domains)
+    images = sum(phase.rounds * settings.batch_of(name) for phase in phases for name in phase.domains)
     numbers = count.shared + sum(count.private.values())
     copies = 2 if settings.optimizer == "sgd" else 3
     sizes = {name: settings.size_of(name) for name in specs}
@@ -89,10 +89,12 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
             if settings.storage_of(name) == "pixels"
         ),
         forwards=forwards,
-        images_per_round=max(sum(settings.batch_of(name) for name in leg.domains) for leg in legs),
-        rounds=legs[-1].stop,
+        images_per_round=max(sum(settings.batch_of(name) for name in phase.domains) for phase in phases),
+        rounds=phases[-1].stop,
         epochs={
-            name: sum(leg.rounds for leg in legs if name in leg.domains) * settings.batch_of(name) / spec.num_train
+            name: sum(phase.rounds for phase in phases if name in phase.domains)
+            * settings.batch_of(name)
+            / spec.num_train
             for name, spec in specs.items()
             if spec.num_train
         },

@@ -15,7 +15,7 @@ import filelock
 import tomli_w
 
 from udbench.config import RunConfig
-from udbench.errors import BadData, RunFailed
+from udbench.errors import DataError, RunError
 from udbench.files import FULL, atomic_write, explained
 from udbench.overrides import validated
 
@@ -24,7 +24,7 @@ DOMAINS = "domains.json"
 
 
 def new_folder(runs: Path) -> Path:
-    """A folder for a new run below `runs`, named by an id that nobody else has. Raises BadData where none can be."""
+    """A folder for a new run below `runs`, named by an id that nobody else has. Raises DataError where none can be."""
     with _refusals_told(runs):
         while (folder := runs / secrets.token_hex(4)).exists():
             pass
@@ -39,7 +39,7 @@ def find_run(runs: Path, config: RunConfig) -> Path | None:
             continue
         try:
             _, before = read_config(path.parent)
-        except BadData:
+        except DataError:
             continue
         if before.identity() == config.identity():
             found.append((path.stat().st_mtime, path.parent))
@@ -62,15 +62,15 @@ class Held:
     def make_again(self) -> bool:
         """Make the folder again where somebody removed it; whether that was needed.
 
-        Raises RunFailed where it cannot be made, or another run writes there by now.
+        Raises RunError where it cannot be made, or another run writes there by now.
         """
         if self.there:
             return False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             before, self._lock = self._lock, _locked(self.path)
-        except (BadData, OSError) as error:
-            raise RunFailed(
+        except (DataError, OSError) as error:
+            raise RunError(
                 f"{self.path} was removed while the run was at work, and cannot be made again: {error}"
             ) from error
         before.release()
@@ -93,12 +93,12 @@ class Held:
 def writing_to(folder: Path, *, resume: bool) -> Iterator[Held]:
     """Within, the folder is there and this process alone writes to it.
 
-    Raises BadData when it holds something and `resume` is off, another run writes to it, or it cannot be made or
+    Raises DataError when it holds something and `resume` is off, another run writes to it, or it cannot be made or
     written to.
     """
     with _refusals_told(folder):
         if folder.exists() and (not folder.is_dir() or (not resume and any(folder.iterdir()))):
-            raise BadData(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
+            raise DataError(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
         held = Held(folder)
     try:
@@ -123,7 +123,7 @@ def _locked(folder: Path) -> filelock.BaseFileLock:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise BadData(f"another run is writing to {folder}; wait for it, or give another folder with --out") from None
+        raise DataError(f"another run is writing to {folder}; wait for it, or give another folder with --out") from None
     return lock
 
 
@@ -143,18 +143,20 @@ def _refusals_told(folder: Path) -> Iterator[None]:
         if error.errno in FULL:
             raise explained(error, folder) from error
         why = error.strerror or str(error)
-        raise BadData(f"a run cannot write to {folder}: {why}; mend that, or give another folder with --out") from error
+        raise DataError(
+            f"a run cannot write to {folder}: {why}; mend that, or give another folder with --out"
+        ) from error
 
 
 def id_for(folder: Path, config: RunConfig) -> str:
     """The id of the run in this folder, or of one that begins there.
 
-    Raises BadData when the folder is another configuration's.
+    Raises DataError when the folder is another configuration's.
     """
     if (folder / "config.toml").exists():
         id, before = read_config(folder)
         if differing := before.unlike(config):
-            raise BadData(
+            raise DataError(
                 f"{folder} belongs to a run with another configuration ({differing}); give the same options to go on "
                 "with it, or another folder with --out"
             )
@@ -168,16 +170,16 @@ def write_config(folder: Path, id: str, config: RunConfig) -> None:
 
 
 def read_config(folder: Path) -> tuple[str, RunConfig]:
-    """A run's id and configuration. Raises BadData: no run's folder, or a damaged file."""
+    """A run's id and configuration. Raises DataError: no run's folder, or a damaged file."""
     path = folder / "config.toml"
     if not path.is_file():
-        raise BadData(f"{folder} is no run's folder: it has no config.toml")
+        raise DataError(f"{folder} is no run's folder: it has no config.toml")
     try:
         document = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path} is damaged: {error}") from None
+        raise DataError(f"{path} is damaged: {error}") from None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     id = document.pop("id", "")
     return str(id), validated(RunConfig, document, str(path))
 

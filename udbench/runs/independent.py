@@ -11,9 +11,9 @@ import numpy as np
 
 from udbench.config import RunConfig
 from udbench.data.store import Store
-from udbench.errors import BadData, RunFailed
+from udbench.errors import DataError, RunError
 from udbench.files import atomic_write
-from udbench.plugin.contracts_run import Listener, Step
+from udbench.plugin.contracts_run import Callback, RoundStatus
 from udbench.results import RunResult
 from udbench.runs.folder import write_config
 from udbench.runs.inference import write_domains
@@ -25,7 +25,7 @@ from udbench.train.parallel.comm import Comm
 
 DOMAINS = "domains"
 
-Alone = Callable[[Job, Store, Path, Listener], RunResult]
+Alone = Callable[[Job, Store, Path, Callback], RunResult]
 
 
 def is_independent(config: RunConfig) -> bool:
@@ -43,7 +43,7 @@ def independent(
     job: Job,
     stores: Sequence[Store],
     folder: Path,
-    listener: Listener,
+    callback: Callback,
     train: Alone,
     keep: Callable[[], None],
     comm: Comm,
@@ -52,7 +52,7 @@ def independent(
 
     Parameters, seconds and images are summed. What is done already is not done again, so each domain may be
     resumed by itself. Several processes share the rows of each network in its turn. `keep` makes the folder again
-    where somebody removed it. Raises RunFailed where a network that was done is lost with it.
+    where somebody removed it. Raises RunError where a network that was done is lost with it.
     """
     if comm.first:
         write_config(folder, id, job.config)
@@ -60,13 +60,13 @@ def independent(
     results: list[RunResult] = []
     for number, store in enumerate(stores, 1):
         part = replace(job, config=alone(job.config, store.name))
-        told = _Part(listener, number, len(stores))
+        told = _Part(callback, number, len(stores))
         results.append(train(part, store, folder / DOMAINS / store.name, told))
     if not comm.first:
-        return comm.tell(None)
+        return comm.broadcast_object(None)
     keep()
     if lost := [store.name for store in stores if not (folder / DOMAINS / store.name / "result.json").exists()]:
-        raise RunFailed(
+        raise RunError(
             f"{folder} was removed while the run was at work, and with it the networks of {', '.join(lost)}; the same "
             f"command with --resume --out {folder} trains them again"
         )
@@ -89,26 +89,26 @@ def independent(
     ]
     combined = combined.model_copy(update={"starts": tuple(starts)})
     atomic_write(folder / "result.json", combined.dumps())
-    listener.finished(combined.document())
-    return comm.tell(combined)
+    callback.on_finish(combined.document())
+    return comm.broadcast_object(combined)
 
 
 class _Part:
-    """Tells a run's listener of one of its networks."""
+    """Tells a run's callback of one of its networks."""
 
-    def __init__(self, listener: Listener, number: int, of: int) -> None:
-        self._listener, self._number, self._of = listener, number, of
+    def __init__(self, callback: Callback, number: int, of: int) -> None:
+        self._listener, self._number, self._of = callback, number, of
 
-    def started(self, about: Mapping[str, Any]) -> None:
-        self._listener.started({**about, "network": self._number, "networks": self._of})
+    def on_start(self, about: Mapping[str, Any]) -> None:
+        self._listener.on_start({**about, "network": self._number, "networks": self._of})
 
-    def stepped(self, step: Step) -> None:
-        self._listener.stepped(step)
+    def on_round(self, step: RoundStatus) -> None:
+        self._listener.on_round(step)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        self._listener.scored(round, split, scores)
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self._listener.on_scores(round, split, scores)
 
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+    def on_finish(self, result: Mapping[str, Any]) -> None: ...
 
 
 def _read_predictions(path: Path, name: str) -> Predictions:
@@ -116,4 +116,4 @@ def _read_predictions(path: Path, name: str) -> Predictions:
         with np.load(path, allow_pickle=False) as arrays:
             return Predictions(*(arrays[f"{name}.{what}"] for what in ("label", "predicted", "log_probability")))
     except (OSError, ValueError, KeyError) as error:
-        raise BadData(f"{path}: damaged ({error}); delete the folder {path.parent} to train it again") from None
+        raise DataError(f"{path}: damaged ({error}); delete the folder {path.parent} to train it again") from None

@@ -22,7 +22,7 @@ from udbench.data.image import DamagedImage
 from udbench.data.layout import IMAGE_SUFFIXES, FolderWalk, portable_name
 from udbench.data.locations import readable
 from udbench.data.store import Store, hash_file
-from udbench.errors import BadData, RunFailed
+from udbench.errors import DataError, RunError
 from udbench.files import atomic_write, json_text
 from udbench.results import DomainScore, RunResult
 from udbench.runs.folder import DOMAINS
@@ -98,28 +98,28 @@ def write_domains(folder: Path, stores: Sequence[Store], folders: Mapping[str, P
 
 
 def read_domains(folder: Path) -> dict[str, DomainFacts]:
-    """The facts of a run's domains. Raises BadData: missing, damaged or newer."""
+    """The facts of a run's domains. Raises DataError: missing, damaged or newer."""
     path = folder / FILE
     if not path.is_file():
-        raise BadData(f"{folder} has no {FILE}, where a run keeps its domains' class names")
+        raise DataError(f"{folder} has no {FILE}, where a run keeps its domains' class names")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] > SCHEMA:
-            raise BadData(f"{path}: schema {document['schema']} is newer than {SCHEMA}; update udbench")
+            raise DataError(f"{path}: schema {document['schema']} is newer than {SCHEMA}; update udbench")
         return {name: DomainFacts.model_validate(facts) for name, facts in document["domains"].items()}
     except ValidationError as error:
-        raise BadData(f"{path} is damaged: {error.errors()[0]['msg']}") from None
+        raise DataError(f"{path} is damaged: {error.errors()[0]['msg']}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadData(f"{path} is damaged: {error}") from None
+        raise DataError(f"{path} is damaged: {error}") from None
 
 
 def load(job: Job, folder: Path, facts: Mapping[str, DomainFacts], result: RunResult) -> UniversalModel:
-    """The network of a finished run, on the job's device. Raises BadData: weights missing, damaged or changed since."""
+    """The network of a finished run, on the job's device. Raises DataError: weights missing, damaged or changed."""
     path = folder / "weights.safetensors"
     model = build(job, inputs_of(job, {name: facts[name].num_classes for name in job.config.domains}))
     read_weights(path, model)
     if hash_file(path) != result.weights_sha256:
-        raise BadData(f"{path} was changed: its sha256 is not the one that result.json records")
+        raise DataError(f"{path} was changed: its sha256 is not the one that result.json records")
     check_loaded(path, model)
     return model.eval()
 
@@ -134,10 +134,10 @@ def image_files(words: Sequence[str], listed: BinaryIO) -> list[Path]:
     """Image files, in order: files as they are named; of a folder, all images below it, sorted by their paths; of "-",
     those that `listed` names, one a line, or with a zero byte behind each.
 
-    Raises BadData for a folder without images or that cannot be read, and for a list that names nothing.
+    Raises DataError for a folder without images or that cannot be read, and for a list that names nothing.
     """
     if words.count("-") > 1:
-        raise BadData("- is named twice; standard input is one list of paths")
+        raise DataError("- is named twice; standard input is one list of paths")
     found: list[Path] = []
     for word in words:
         if word == "-":
@@ -153,7 +153,7 @@ def _listed(text: bytes) -> list[Path]:
     lines = text.split(b"\0") if b"\0" in text else text.splitlines()
     paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:
-        raise BadData("-: no path is named on standard input; give one a line, as find does")
+        raise DataError("-: no path is named on standard input; give one a line, as find does")
     return paths
 
 
@@ -162,12 +162,12 @@ def _below(folder: Path) -> list[Path]:
     with readable(str(folder)):
         found = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
     if not found:
-        raise BadData(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise DataError(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return [folder / name.lstrip("/") for name in found]
 
 
 def read_images(paths: Sequence[Path], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
-    """Image files as the run's test images were seen: (N, H, W, channels). Raises BadData, naming the file."""
+    """Image files as the run's test images were seen: (N, H, W, channels). Raises DataError, naming the file."""
     return np.stack([_view(path, settings, domain, channels) for path in paths])
 
 
@@ -175,8 +175,8 @@ def predict_files(
     job: Job, model: UniversalModel, domain: str, facts: DomainFacts, paths: Sequence[Path]
 ) -> Iterator[NDArray[np.float64]]:
     """Probabilities of a domain's classes for image files, some at a time, so that any number of them fits in memory;
-    all at once where the adapter normalises with the moments of a test batch. Raises BadData, naming the file."""
-    some = len(paths) if job.adapter.evaluation == "batch" else AT_ONCE
+    all at once where the adapter normalises with the moments of a test batch. Raises DataError, naming the file."""
+    some = len(paths) if job.adapter.eval_stats == "batch" else AT_ONCE
     for start in range(0, len(paths), some):
         pixels = read_images(paths[start : start + some], job.config.settings, domain, facts.channels)
         yield predict(job, model, domain, facts, pixels)
@@ -187,12 +187,12 @@ def predict(
 ) -> NDArray[np.float64]:
     """Probabilities of a domain's classes, (N, classes), for its images (N, H, W, channels).
 
-    Where the adapter normalises with the moments of a test batch, these images are the batch. Raises BadData for
-    a batch of one, RunFailed where a logit is not finite.
+    Where the adapter normalises with the moments of a test batch, these images are the batch. Raises DataError for
+    a batch of one, RunError where a logit is not finite.
     """
-    by_batch = job.adapter.evaluation == "batch"
+    by_batch = job.adapter.eval_stats == "batch"
     if by_batch and len(images) < 2:
-        raise BadData(
+        raise DataError(
             f"adapter '{job.adapter.name}' normalises test images with the moments of their batch, and one image is "
             "no batch; give several images of this domain at once"
         )
@@ -207,7 +207,7 @@ def predict(
                 (logits,) = model(views, [Slice(domain, len(part))])
             logits = logits.double().cpu()
             if not logits.isfinite().all():
-                raise RunFailed(
+                raise RunError(
                     f"the network's logits for images of '{domain}' are not finite, so they name no class; it computes "
                     f"in {config.precision}"
                 )
@@ -217,17 +217,19 @@ def predict(
 
 def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
     if not path.exists():
-        raise BadData(f"{path}: no such file")
+        raise DataError(f"{path}: no such file")
     if not path.is_file():
-        raise BadData(f"{path} is no file, but {'a folder' if path.is_dir() else 'a pipe or a device'}; name an image")
+        raise DataError(
+            f"{path} is no file, but {'a folder' if path.is_dir() else 'a pipe or a device'}; name an image"
+        )
     try:
         return seen(path.read_bytes(), settings, domain, channels)
     except DamagedImage as error:
-        raise BadData(f"{path}: {error}") from None
+        raise DataError(f"{path}: {error}") from None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except MemoryError:
-        raise BadData(f"{path}: does not fit in memory") from None
+        raise DataError(f"{path}: does not fit in memory") from None
 
 
 def _data(domain: str, facts: DomainFacts, images: NDArray[np.uint8]) -> DomainData:
@@ -245,7 +247,7 @@ def _data(domain: str, facts: DomainFacts, images: NDArray[np.uint8]) -> DomainD
 
 
 def rescore(job: Job, stores: Sequence[Store], folder: Path, workers: int = 0) -> tuple[DomainScore, ...]:
-    """The scores of the weights in a run's folder on these stores. Raises BadData when they are missing or damaged."""
+    """The scores of a run's weights on these stores. Raises DataError when they are missing or damaged."""
     return score_all(stores, predict_again(job, stores, folder, workers).predictions)
 
 
@@ -259,13 +261,13 @@ class Again:
 
 
 def predict_again(job: Job, stores: Sequence[Store], folder: Path, workers: int = 0) -> Again:
-    """The predictions of the weights in a run's folder. Raises BadData when they are missing or damaged."""
+    """The predictions of the weights in a run's folder. Raises DataError when they are missing or damaged."""
     config, settings = job.config, job.config.settings
     data, rows = prepare_data(stores, settings)
     model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
     load_weights(folder / "weights.safetensors", model)
     device, dtype = torch.device(config.device), parameter_dtype(config.precision)
-    by_batch = job.adapter.evaluation == "batch"
+    by_batch = job.adapter.eval_stats == "batch"
     count = count_parameters(model)
     with contextlib.closing(Feed(data, config.seed, device, dtype, workers)) as feed:
         return Again(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from udbench.config import RunConfig
 from udbench.data.store import hash_file
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.export.extract import plain_trunk
 from udbench.results import read_result
 from udbench.runs.inference import load, read_domains
@@ -21,7 +21,7 @@ from udbench.train.checkpoint import check_loaded
 from udbench.train.input.feed import Feed
 from udbench.train.model import UniversalModel
 from udbench.train.norm.norms import recalibrate
-from udbench.train.ownership import Owned, owned_names
+from udbench.train.ownership import PerDomainModules, owned_names
 from udbench.train.precision import computing
 from udbench.train.route import Slice
 
@@ -29,7 +29,7 @@ SETTLING_ROUNDS = 20
 
 
 def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
-    """What a job's trunk begins with where it is another run's. Raises BadData and BadSetting, as `trunk_of`."""
+    """What a job's trunk begins with where it is another run's. Raises DataError and SettingError, as `trunk_of`."""
     if job.source_job is None:
         return None
     assert job.source is not None and job.config.origin is not None
@@ -40,7 +40,7 @@ def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
 def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
     """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs.
 
-    Raises BadData: weights that are missing, damaged, changed or another network's; BadSetting where a transfer has
+    Raises DataError: weights that are missing, damaged, changed or another network's; SettingError where a transfer has
     nothing to train.
     """
     config = job.config
@@ -49,38 +49,38 @@ def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
     assert job.source is not None
     new = [name for name in config.domains if name not in config.old_domains]
     if config.transfer is not None:
-        bring_over(model, job.source, config.transfer.weights_sha256, config.transfer.domains, new)
+        load_pretrained(model, job.source, config.transfer.weights_sha256, config.transfer.domains, new)
         _check_transfer(model, config)
     elif config.origin is not None and config.origin.kept:
-        bring_over(model, job.source, config.origin.weights_sha256, config.origin.domains, new)
+        load_pretrained(model, job.source, config.origin.weights_sha256, config.origin.domains, new)
     batch = {name: config.settings.batch_of(name) for name in model.domains}
     for name in new:
-        settle_moments(model, feed, name, batch, config.precision)
+        calibrate_norms(model, feed, name, batch, config.precision)
 
 
 def check_weights(source: Path, sha256: str) -> None:
-    """Raises BadData where a run's weights are gone, or are not those that its record names by their sha256."""
+    """Raises DataError where a run's weights are gone, or are not those that its record names by their sha256."""
     weights = _weights(source)
     if hash_file(weights) != sha256:
-        raise BadData(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
+        raise DataError(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
 
 
-def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[str], new: Sequence[str]) -> None:
+def load_pretrained(model: UniversalModel, source: Path, sha256: str, old: Sequence[str], new: Sequence[str]) -> None:
     """Bring a run's weights to a network of the same method.
 
     What all domains shared, and all that the `old` domains own in this network, is taken as it is. What a `new` domain
-    owns of the trunk begins as the mean over the old ones; its head stays as it was drawn. Raises BadData: weights
+    owns of the trunk begins as the mean over the old ones; its head stays as it was drawn. Raises DataError: weights
     that are missing, damaged, changed or another network's.
     """
     weights = _weights(source)
     try:
         found = load_file(weights)
     except (SafetensorError, OSError) as error:
-        raise BadData(f"{weights} is damaged: {error}") from None
+        raise DataError(f"{weights} is damaged: {error}") from None
     means = {
         f"{path}.{domain}.{name}": [f"{path}.{each}.{name}" for each in old]
         for path, module in model.trunk.named_modules(prefix="trunk")
-        if isinstance(module, Owned)
+        if isinstance(module, PerDomainModules)
         for domain in new
         if domain in module
         for name in module[domain].state_dict()
@@ -94,7 +94,7 @@ def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[s
             continue  # counts and drawn masks are its own
         of = means.get(name, [name])
         if missing := [each for each in of if each not in found or found[each].shape != tensor.shape]:
-            raise BadData(
+            raise DataError(
                 f"{weights} holds another network's weights: '{missing[0]}' is not there, or of another shape"
             )
         state[name] = found[of[0]] if len(of) == 1 else _mean([found[o] for o in of])
@@ -106,7 +106,7 @@ def bring_over(model: UniversalModel, source: Path, sha256: str, old: Sequence[s
 def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
     """The state of a run's trunk as its architecture builds it: of what its domains own there, the mean over them.
 
-    Raises BadSetting where a network of each domain's own has no mean.
+    Raises SettingError where a network of each domain's own has no mean.
     """
     facts = read_domains(source)
     model = load(job, source, facts, read_result(source / "result.json"))
@@ -117,7 +117,7 @@ def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
     states = [plain_trunk(model, domain).state_dict() for domain in model.domains]
     alone = sum(tensor.numel() for tensor in states[0].values())
     if len(states) > 1 and 2 * shared < alone:
-        raise BadSetting(
+        raise SettingError(
             f"run {source}: most of its trunk is each domain's own, so there is no one trunk to begin with; give a run "
             "of one domain, or one whose domains share a trunk"
         )
@@ -127,7 +127,7 @@ def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
     }
 
 
-def settle_moments(model: UniversalModel, feed: Feed, domain: str, batch: Mapping[str, int], precision: str) -> None:
+def calibrate_norms(model: UniversalModel, feed: Feed, domain: str, batch: Mapping[str, int], precision: str) -> None:
     """Take the running moments that a new domain owns from its own training images; it needs no label for that.
 
     All other moments stay as they were.
@@ -135,7 +135,7 @@ def settle_moments(model: UniversalModel, feed: Feed, domain: str, batch: Mappin
     owned = {
         name
         for path, module in model.trunk.named_modules()
-        if isinstance(module, Owned) and domain in module
+        if isinstance(module, PerDomainModules) and domain in module
         for name, _ in module[domain].named_buffers(prefix=f"{path}.{domain}")
     }
     if not owned:
@@ -158,12 +158,12 @@ def settle_moments(model: UniversalModel, feed: Feed, domain: str, batch: Mappin
 
 
 def _check_transfer(model: UniversalModel, config: RunConfig) -> None:
-    """Raises BadSetting where nothing is left to train."""
+    """Raises SettingError where nothing is left to train."""
     assert config.transfer is not None
     if config.transfer.train == "head+private" and not any(
-        True for module in model.trunk.modules() if isinstance(module, Owned) for _ in module.parameters()
+        True for module in model.trunk.modules() if isinstance(module, PerDomainModules) for _ in module.parameters()
     ):
-        raise BadSetting(
+        raise SettingError(
             f"--train head+private: adapter '{config.adapter}' gives a domain nothing of its own in the trunk; "
             "use --train head or --train all"
         )
@@ -172,7 +172,7 @@ def _check_transfer(model: UniversalModel, config: RunConfig) -> None:
 def _weights(source: Path) -> Path:
     weights = source / "weights.safetensors"
     if not weights.is_file():
-        raise BadData(f"{weights}: no such weights; a network is taken from a run that was finished")
+        raise DataError(f"{weights}: no such weights; a network is taken from a run that was finished")
     return weights
 
 

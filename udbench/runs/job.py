@@ -14,10 +14,10 @@ from torch import Tensor
 
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.form import view_of
-from udbench.data.shards import Pictures
+from udbench.data.shards import EncodedImages
 from udbench.data.split import validation_mask
 from udbench.data.store import Store
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 from udbench.plugin.contracts_model import Adapter, Architecture, Input
 from udbench.plugin.contracts_run import Score
 from udbench.train.input.feed import DomainData
@@ -88,15 +88,17 @@ def build(
 
 def _check_one_forward(job: Job, inputs: Mapping[str, Input]) -> None:
     if job.config.group is not None:
-        raise BadSetting(
+        raise SettingError(
             f"--group {job.config.group} with batch=mixed: all domains must share one forward; leave it out"
         )
     if len(inputs) == 1:
-        raise BadSetting(
+        raise SettingError(
             f"batch=mixed with '{next(iter(inputs))}' alone mixes nothing; name more domains, or batch=pure"
         )
     if len(sizes := {f"{given.height}x{given.width}" for given in inputs.values()}) > 1:
-        raise BadSetting(f"batch=mixed needs images of one size for all domains; there are {', '.join(sorted(sizes))}")
+        raise SettingError(
+            f"batch=mixed needs images of one size for all domains; there are {', '.join(sorted(sizes))}"
+        )
 
 
 def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dict[str, DomainData], Rows]:
@@ -116,7 +118,7 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
                 store.spec.splits_as,
             )
             if held.all() or not held.any():
-                raise BadData(
+                raise DataError(
                     f"'{store.name}' has {store.num_train} training images, of which val_fraction="
                     f"{settings.val_fraction} keeps {int(held.sum())}; there must be some of both, so choose another"
                 )
@@ -125,7 +127,7 @@ def prepare_data(stores: Sequence[Store], settings: RecipeSettings) -> tuple[dic
             train_rows = np.flatnonzero(~held)
         data[store.name] = DomainData(
             name=store.name,
-            images=Pictures(store.shards, view, store.channels) if store.form.sharded else store.images,
+            images=EncodedImages(store.shards, view, store.channels) if store.form.sharded else store.images,
             labels=store.labels,
             train_rows=train_rows,
             test_rows=test_rows,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, hash_file
-from udbench.errors import BadPlugin, plugin_code
+from udbench.errors import PluginError, plugin_code
 from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, Start, StoreRecord, trained_on
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
@@ -78,7 +78,7 @@ def record(
                 version=store.spec.version,
                 num_train=store.num_train,
                 num_test=store.num_test,
-                lacks=store.lacks,
+                lacks=store.missing,
                 damaged=len(store.damaged),
             )
             for store in stores
@@ -99,13 +99,13 @@ def _starts(end: Progress) -> tuple[Start, ...]:
 
 
 def score_value(job: Job, errors: Mapping[str, float]) -> float:
-    """What a job's score makes of its domains' errors. Raises PluginFailed, and BadPlugin for no finite number."""
+    """What a job's score makes of its domains' errors. Raises PluginFailed, and PluginError for no finite number."""
     what = f"score '{job.score.name}', of the errors of {job.config.suite}"
     with plugin_code(what):
         value = job.score.compute(errors)
         finite = math.isfinite(value)
     if not finite:
-        raise BadPlugin(f"{what}: it makes {value} of {dict(errors)}, which is no figure; mend it or choose another")
+        raise PluginError(f"{what}: it makes {value} of {dict(errors)}, which is no figure; mend it or choose another")
     return value
 
 

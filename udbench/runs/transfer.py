@@ -10,7 +10,7 @@ from torch import Tensor
 
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.store import Store
-from udbench.errors import RunFailed
+from udbench.errors import RunError
 from udbench.train.evaluate import Predictions
 from udbench.train.input.feed import Feed
 from udbench.train.model import UniversalModel
@@ -28,7 +28,7 @@ def nearest_means(
     """Each test image's class by the nearest of the classes' means, of `shots` training images each, in so many draws.
 
     Features are the trunk's maps, averaged over positions and of length 1; nearest is by angle. The predictions of
-    all draws stand one after another; the log-probability is that of a softmax over the cosines. Raises RunFailed
+    all draws stand one after another; the log-probability is that of a softmax over the cosines. Raises RunError
     where a feature is not finite.
     """
     assert config.transfer is not None
@@ -86,7 +86,7 @@ def _features(model: UniversalModel, feed: Feed, domain: str, rows: NDArray[np.i
         found.append(F.normalize(maps.float().flatten(2).mean(2) if maps.dim() > 2 else maps.float(), dim=1).cpu())
     features = torch.cat(found)
     if ruined := int((~features.isfinite().all(1)).sum()):
-        raise RunFailed(
+        raise RunError(
             f"the features of {ruined} of {len(rows)} images of '{domain}' are not finite, so they are near no class; "
             "take another run's network"
         )

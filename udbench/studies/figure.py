@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.plots import Axis, Point, Series, scatter
 from udbench.studies.capacity import PublishedPoint
 from udbench.studies.render import ABOUT_POINTS, compared, figure
@@ -14,13 +14,13 @@ from udbench.studies.table import StudyTable, TableRow
 def error_against_parameters(table: StudyTable) -> str:
     """The figure as SVG: rows of one family joined from the smallest network to the largest, published points hollow.
 
-    Raises BadData where nothing is measured yet, UdbenchError without matplotlib.
+    Raises DataError where nothing is measured yet, UdbenchError without matplotlib.
     """
     rows = [row for row in table.rows if row.total and row.mean is not None]
     if not rows:
         done = any(row.n for row in table.rows)
         lacks = "no row has both a mean error and a number of parameters" if done else "none of its runs is done"
-        raise BadData(f"study '{table.name}': there is nothing to draw yet: {lacks}")
+        raise DataError(f"study '{table.name}': there is nothing to draw yet: {lacks}")
     domains = ", ".join(table.domains) if len(table.domains) < 4 else f"{len(table.domains)} domains"
     names, archs = _names(rows), list(dict.fromkeys(row.arch for row in rows))
     ours = [_series(rows, key, name, labelled=len(archs) > 1) for key, name in names.items()]

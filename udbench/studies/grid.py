@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from udbench.errors import BadSetting, shown
+from udbench.errors import SettingError, shown
 from udbench.overrides import merged, read_toml, validated
 
 MOST_SEEDS = 1000
@@ -165,16 +165,16 @@ def expand(
     """The rows of a study, with what the user changes of all of them laid over. `source` is the run that all of them
     go on from.
 
-    Raises BadSetting: a key that there is none of, no adapter, two rows that are the same or are called the same,
+    Raises SettingError: a key that there is none of, no adapter, two rows that are the same or are called the same,
     or a published row that nothing can be held against.
     """
     study = _checked(name, grid)
     lines = study.row or [Line.model_validate({})]
     rows = [row for number, line in enumerate(lines, 1) for row in _combined(name, number, study, line)]
     if alike := _alike(rows):
-        raise BadSetting(f"study '{name}': the rows {alike} are the same runs; remove one")
+        raise SettingError(f"study '{name}': the rows {alike} are the same runs; remove one")
     if twice := [row.label for row in rows if sum(row.label == other.label for other in rows) > 1]:
-        raise BadSetting(f"study '{name}': two rows are called '{twice[0]}'; give each a label of its own")
+        raise SettingError(f"study '{name}': two rows are called '{twice[0]}'; give each a label of its own")
     changed = [
         replace(
             row,
@@ -186,12 +186,12 @@ def expand(
         for row in rows
     ]
     if alike := _alike(changed):
-        raise BadSetting(f"study '{name}': with --set and --domains, the rows {alike} are the same runs")
+        raise SettingError(f"study '{name}': with --set and --domains, the rows {alike} are the same runs")
     for row in changed:
         _refuse_strange(f"study '{name}', row '{row.label}'", row.settings)
     file, _, table = (study.published or "").partition(":")
     if study.published and not table:
-        raise BadSetting(f"study '{name}': published = {study.published!r}: expected FILE:TABLE, as bilen2017:table4")
+        raise SettingError(f"study '{name}': published = {study.published!r}: expected FILE:TABLE, as bilen2017:table4")
     return Plan(
         name=name,
         title=study.title or name,
@@ -206,7 +206,7 @@ def _checked(name: str, grid: Mapping[str, Any]) -> Grid:
     given = dict(grid)
     rows = given.get("row", [])
     if isinstance(rows, Mapping):
-        raise BadSetting(f"study '{name}': a row is written [[row]], in two pairs of brackets")
+        raise SettingError(f"study '{name}': a row is written [[row]], in two pairs of brackets")
     if isinstance(rows, list | tuple):
         given["row"] = [validated(Line, row, f"study '{name}', row {number}") for number, row in enumerate(rows, 1)]
     return validated(Grid, given, f"study '{name}'")
@@ -215,13 +215,15 @@ def _checked(name: str, grid: Mapping[str, Any]) -> Grid:
 def _combined(name: str, number: int, study: Grid, line: Line) -> Iterator[Planned]:
     adapters = line.adapter or study.adapter
     if not adapters:
-        raise BadSetting(f"study '{name}': no adapter is named; set adapter = \"domain-bn\", say")
+        raise SettingError(f"study '{name}': no adapter is named; set adapter = \"domain-bn\", say")
     archs, sharings = line.arch or study.arch, line.sharing or study.sharing
     combinations = list(itertools.product(adapters, archs, sharings))
     if line.published and not study.published:
-        raise BadSetting(f"study '{name}', row {number}: published = {line.published!r}, and the study names no table")
+        raise SettingError(
+            f"study '{name}', row {number}: published = {line.published!r}, and the study names no table"
+        )
     if line.published and len(combinations) > 1:
-        raise BadSetting(
+        raise SettingError(
             f"study '{name}', row {number}: published = {line.published!r} is one row, and this makes "
             f"{len(combinations)}; write a [[row]] for each"
         )
@@ -261,10 +263,12 @@ def _refuse_strange(where: str, settings: Any, key: str = "") -> None:
     elif isinstance(settings, list | tuple):
         for value in settings:
             if isinstance(value, Mapping):
-                raise BadSetting(f"{where}: set.{key} has a table in a list; write that into a recipe's TOML file")
+                raise SettingError(f"{where}: set.{key} has a table in a list; write that into a recipe's TOML file")
             _refuse_strange(where, value, key)
     elif not isinstance(settings, str | int | float):
-        raise BadSetting(f"{where}: set.{key} = {shown(settings)}: a {type(settings).__name__}, which no setting takes")
+        raise SettingError(
+            f"{where}: set.{key} = {shown(settings)}: a {type(settings).__name__}, which no setting takes"
+        )
 
 
 def _part(name: str, row: Planned, domains: Sequence[str]) -> tuple[str, ...]:
@@ -272,7 +276,7 @@ def _part(name: str, row: Planned, domains: Sequence[str]) -> tuple[str, ...]:
     if row.domains is None:
         return tuple(sorted(set(domains))) if row.suite else tuple(domains)
     if strange := sorted(set(domains) - set(row.domains)):
-        raise BadSetting(f"--domains: '{strange[0]}' is not in study '{name}', which has {', '.join(row.domains)}")
+        raise SettingError(f"--domains: '{strange[0]}' is not in study '{name}', which has {', '.join(row.domains)}")
     return tuple(d for d in row.domains if d in domains)
 
 

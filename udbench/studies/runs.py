@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, explained
-from udbench.plugin.contracts_run import Report
+from udbench.plugin.contracts_run import TaskStatus
 from udbench.results import RunResult, read_result
 from udbench.studies.grid import Plan, Planned
 
@@ -188,7 +188,7 @@ class Ticket(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     launcher: str = Field(min_length=1)
-    ticket: str = Field(min_length=1)
+    job_id: str = Field(min_length=1)
 
 
 class _Handed(BaseModel):
@@ -199,27 +199,27 @@ class _Handed(BaseModel):
 
 
 def tickets_of(root: Path) -> dict[str, Ticket]:
-    """The tickets of the runs below a study's folder, by their folders there. Raises BadData for a damaged file."""
+    """The job_ids of the runs below a study's folder, by their folders there. Raises DataError for a damaged file."""
     path = root / FILE
     if not path.exists():
         return {}
     try:
         return _Handed.model_validate_json(path.read_bytes()).runs
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BadData(
+        raise DataError(
             f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}. It says which runs wait in a queue; "
             "remove it once none does, or they are run twice"
         ) from None
 
 
-def remember(root: Path, tickets: Mapping[str, Ticket]) -> None:
-    """Write the tickets down. Raises UdbenchError where nothing can be written."""
+def remember(root: Path, job_ids: Mapping[str, Ticket]) -> None:
+    """Write the job_ids down. Raises UdbenchError where nothing can be written."""
     atomic_write(
-        root / FILE, _Handed(schema=SCHEMA, runs=dict(tickets)).model_dump_json(by_alias=True, indent=1) + "\n"
+        root / FILE, _Handed(schema=SCHEMA, runs=dict(job_ids)).model_dump_json(by_alias=True, indent=1) + "\n"
     )
 
 
@@ -243,18 +243,18 @@ def handing(root: Path) -> Iterator[None]:
 
 
 def key_of(run: Run, root: Path) -> str:
-    """What a run is called among the tickets."""
+    """What a run is called among the job_ids."""
     return run.folder.relative_to(root).as_posix()
 
 
-def told_by(reports: Iterable[Report], runs: Sequence[Run], root: Path) -> list[Run]:
+def told_by(reports: Iterable[TaskStatus], runs: Sequence[Run], root: Path) -> list[Run]:
     """The runs, those that are not done as their queue tells of them. A run that was failed by its own word before it
     was handed over is what the queue says now."""
     found = {report.task: report for report in reports}
     return [_told(run, found.get(key_of(run, root))) for run in runs]
 
 
-def _told(run: Run, report: Report | None) -> Run:
+def _told(run: Run, report: TaskStatus | None) -> Run:
     if report is None or run.state == "done":
         return run
     if report.state in ("queued", "running"):

@@ -86,7 +86,7 @@ def checks(plugin: str | Path, *, limit: float = LIMIT) -> pytest.MarkDecorator:
     (a Path, or what is written as one: "./my-plugin").
     Calling a check with a folder to write in raises an AssertionError that says what was expected, what came and how
     to mend it. The plugin is loaded in a process of its own first, for at most `limit` seconds, and here only where
-    that went well. Raises UnknownName when no such plugin is installed, and BadData for a folder without one.
+    that went well. Raises UnknownNameError when no such plugin is installed, and DataError for a folder without one.
     """
     found = _checks(plugin, limit)
     ids = [f"{each.subject}-{each.title}" for each in found]

@@ -19,7 +19,7 @@ def write_example(domain: Domain | str, root: Path) -> Path:
     `root/<name>` or the one below `root` that it shares with others.
 
     `root` then serves as `--data`. The domain is one of those installed, by its name, or an object of one's own.
-    Raises UnknownName for a name that no plugin brings, and UdbenchError for a domain without an example and
+    Raises UnknownNameError for a name that no plugin brings, and UdbenchError for a domain without an example and
     for a folder that holds its images, or anything where it is not shared, already.
     """
     if isinstance(domain, str):
@@ -38,7 +38,7 @@ def write_example(domain: Domain | str, root: Path) -> Path:
         )
     folder = Path(root) / folder_name(domain)
     folder.mkdir(parents=True, exist_ok=True)
-    if domain.holds(folder) if domain.holds else any(folder.iterdir()):
+    if domain.is_present(folder) if domain.is_present else any(folder.iterdir()):
         raise UdbenchError(f"{folder} is not empty; an example of '{name}' is written only to a new folder")
     domain.example(folder)
     return folder

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import BadSetting
-from udbench.train.model import UniversalModel, blank, undisturbed
+from udbench.errors import SettingError
+from udbench.train.model import UniversalModel, dummy_batch, preserve_state
 from udbench.train.precision import computing
 from udbench.train.route import Slice
 
@@ -23,7 +23,7 @@ class _OneValue(Exception):
 
 
 def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequence[str], precision: str) -> None:
-    """Raises BadSetting where a batch norm would see a single value of a channel, whose variance is none: a batch of
+    """Raises SettingError where a batch norm would see a single value of a channel, whose variance is none: a batch of
     one image, and a map of one position or none.
 
     Costs a forward for each domain whose batch is one image, and nothing where there is none.
@@ -33,7 +33,7 @@ def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequ
         return
     device = next(model.parameters()).device
     for name in alone:
-        with undisturbed(model), torch.no_grad():
+        with preserve_state(model), torch.no_grad():
             model.train()
             handles = [
                 module.register_forward_pre_hook(_refuse(path))
@@ -42,9 +42,9 @@ def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequ
             ]
             try:
                 with computing(precision, device, timed=False):
-                    model(blank(model, name, 1), [Slice(name, 1)])
+                    model(dummy_batch(model, name, 1), [Slice(name, 1)])
             except _OneValue as found:
-                raise BadSetting(
+                raise SettingError(
                     f"batch_size=1 for '{name}': batch norm '{found}' would take mean and variance from a single "
                     "value; set batch_size=2 or more (--set batch_size=N, --set domain.NAME.batch_size=N), or choose "
                     "an adapter or architecture without batch norms there"

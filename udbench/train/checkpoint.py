@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from udbench.errors import BadData
+from udbench.errors import DataError
 from udbench.files import writing
 from udbench.train.finite import not_finite
 from udbench.train.model import UniversalModel
@@ -79,7 +79,7 @@ class Checkpoints:
         """Bring a model to the newest whole state, and the optimizer that `optimizer_at` gives for its round. How far
         that is, that optimizer, and what was wrong with a newer state.
 
-        Raises BadData: no whole one, or one of another configuration or of other images.
+        Raises DataError: no whole one, or one of another configuration or of other images.
         """
         trouble = ""
         for path in (self.path, self.before):
@@ -89,7 +89,7 @@ class Checkpoints:
                 return *self._load(path, model, optimizer_at), trouble
             except _Damaged as error:
                 trouble = f"{trouble}, and {error}" if trouble else str(error)
-        raise BadData(f"{trouble}; delete it to begin anew")
+        raise DataError(f"{trouble}; delete it to begin anew")
 
     def drop_before(self) -> None:
         """Leave the newest alone, when the run is done."""
@@ -100,13 +100,13 @@ class Checkpoints:
     ) -> tuple[Progress, torch.optim.Optimizer]:
         state = _read(path)
         if state.get("identity") != self._identity:
-            raise BadData(
+            raise DataError(
                 f"{path} belongs to a run with another configuration; give the same options to go on with it, "
                 "or another folder with --out"
             )
         others = [name for name, sha256 in self._images.items() if state.get("images", {}).get(name) != sha256]
         if others:
-            raise BadData(
+            raise DataError(
                 f"{path} is of a run that began with other images of '{others[0]}' than those that are there now; "
                 "bring those back, or begin anew in another folder with --out"
             )
@@ -159,22 +159,22 @@ def save_weights(path: Path, model: UniversalModel) -> None:
 
 
 def load_weights_of(path: Path, model: UniversalModel, domain: str) -> None:
-    """Bring what one domain owns to the weights of a network that was trained for it alone. Raises BadData."""
+    """Bring what one domain owns to the weights of a network that was trained for it alone. Raises DataError."""
     try:
         found = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise BadData(f"{path} is missing or damaged: {error}") from None
+        raise DataError(f"{path} is missing or damaged: {error}") from None
     if set(found) != owned_names(model, domain):
-        raise BadData(f"{path} holds another network's weights than that of '{domain}'")
+        raise DataError(f"{path} holds another network's weights than that of '{domain}'")
     try:
         model.load_state_dict(found, strict=False)
     except RuntimeError as error:
-        raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
+        raise DataError(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
     check_loaded(path, model)
 
 
 def load_weights(path: Path, model: UniversalModel) -> None:
-    """Bring a model to the weights in a file. Raises BadData: missing, damaged, not finite, or another network's."""
+    """Bring a model to the weights in a file. Raises DataError: missing, damaged, not finite, or another network's."""
     read_weights(path, model)
     check_loaded(path, model)
 
@@ -184,17 +184,17 @@ def read_weights(path: Path, model: UniversalModel) -> None:
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError:
-        raise BadData(f"{path}: no such weights") from None
+        raise DataError(f"{path}: no such weights") from None
     except SafetensorError as error:
-        raise BadData(f"{path} is damaged: {error}") from None
+        raise DataError(f"{path} is damaged: {error}") from None
     except RuntimeError as error:
-        raise BadData(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
+        raise DataError(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
 
 
 def check_loaded(path: Path, model: UniversalModel) -> None:
-    """Raises BadData where a file brought a model weights that are not finite."""
+    """Raises DataError where a file brought a model weights that are not finite."""
     if ruined := not_finite(model):
-        raise BadData(
+        raise DataError(
             f"{path} holds a network that its training ruined: {ruined}. Nothing can be made of it; run it again with "
             "a lower learning rate (--set lr=…)"
         )

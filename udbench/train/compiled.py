@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import SettingError, UdbenchError
 from udbench.train.counted_dropout import CountedDropout
-from udbench.train.model import UniversalModel, blank
+from udbench.train.model import UniversalModel, dummy_batch
 from udbench.train.norm.norms import RunningMoments, SliceNorm
 from udbench.train.norm.sliced import PLAIN_NORMS, SEEN_MEAN, SEEN_VAR, stackable
 from udbench.train.route import Slice
@@ -24,12 +24,12 @@ Losses = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, list[Tensor]]]
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raises BadSetting where there is nothing to compile with on this machine."""
+    """Raises SettingError where there is nothing to compile with on this machine."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
         if not has_triton():
-            raise BadSetting(f"--compile on {device}: needs triton, which is not installed here; leave --compile out")
+            raise SettingError(f"--compile on {device}: needs triton, which is not installed here; leave --compile out")
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
 
@@ -37,7 +37,7 @@ def check_compiler(device: torch.device) -> None:
         get_cpp_compiler()
     except Exception as error:
         reason = (str(error).strip().splitlines() or ["none found"])[0]
-        raise BadSetting(
+        raise SettingError(
             f"--compile on {device}: needs a C++ compiler, and none works here ({reason}); "
             "install g++ or clang++, or leave --compile out"
         ) from None
@@ -164,7 +164,7 @@ def _check_called_once(model: UniversalModel, norms: Sequence[nn.Module]) -> Non
     try:
         with torch.no_grad():
             name = model.domains[0]
-            model(blank(model, name, 2), [Slice(name, 2)])
+            model(dummy_batch(model, name, 2), [Slice(name, 2)])
     finally:
         model.train(training)
         for hook in hooks:

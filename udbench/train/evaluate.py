@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from udbench.errors import RunFailed
+from udbench.errors import RunError
 from udbench.train.finite import REMEDY
 from udbench.train.input.feed import Feed, sent
 from udbench.train.model import UniversalModel
@@ -88,7 +88,7 @@ def evaluate(
     images, `eval_batch_size` of them in a fixed order, and the last one is filled up with images from the start of
     the order, which are not counted again; a domain with fewer images is one batch. Otherwise an image's result does
     not depend on its neighbours, and batches run on from one domain to the next of the same image shape. Several
-    processes share the batches, and all get all predictions. Raises RunFailed where a logit is not finite.
+    processes share the batches, and all get all predictions. Raises RunError where a logit is not finite.
     """
     comm = comm or Comm()
     training = model.training
@@ -152,7 +152,7 @@ def _said(
 
 def _predictions(name: str, labels: NDArray[np.int64], said: Sequence[Said]) -> Predictions:
     if ruined := sum(int((~each.finite).sum()) for each in said):
-        raise RunFailed(
+        raise RunError(
             f"the logits of {ruined} of {len(labels)} images of '{name}' are not finite, so they name no class and "
             f"cannot be scored. {REMEDY}"
         )

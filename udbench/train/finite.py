@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from udbench.errors import RunFailed
-from udbench.train.ownership import Owned
+from udbench.errors import RunError
+from udbench.train.ownership import PerDomainModules
 
 REMEDY = (
     "Lower the learning rate (--set lr=…) or the warm-up's (--set warmup_lr=…), lengthen the warm-up "
@@ -15,10 +15,10 @@ REMEDY = (
 
 
 def check_finite(model: nn.Module, when: str) -> None:
-    """Raises RunFailed where a weight or a running statistic of a model is not finite; `when` says since when
+    """Raises RunError where a weight or a running statistic of a model is not finite; `when` says since when
     ("after round 7")."""
     if found := not_finite(model):
-        raise RunFailed(f"{found} {when}, so the network can be neither kept nor scored. {REMEDY}")
+        raise RunError(f"{found} {when}, so the network can be neither kept nor scored. {REMEDY}")
 
 
 def not_finite(model: nn.Module) -> str:
@@ -48,7 +48,7 @@ def not_finite(model: nn.Module) -> str:
 
 def _owner(model: nn.Module, name: str) -> str:
     for path, module in model.named_modules():
-        if isinstance(module, Owned):
+        if isinstance(module, PerDomainModules):
             for domain in module:
                 if name.startswith(f"{path}.{domain}." if path else f"{domain}."):
                     return f" of domain '{domain}'"

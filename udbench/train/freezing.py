@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from udbench.train.norm.norms import SliceNorm
-from udbench.train.ownership import Owned, shared_modules
+from udbench.train.ownership import PerDomainModules, shared_modules
 from udbench.train.phases import Train
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def rest(root: nn.Module) -> None:
             module.training = module.norm.training = True
 
 
-class Trainable:
-    """What of a model is trained, leg by leg. What the adapter has frozen stays frozen in every one."""
+class PhaseFreezer:
+    """What of a model is trained, phase by phase. What the adapter has frozen stays frozen in every one."""
 
     def __init__(self, model: UniversalModel) -> None:
         self._model = model
@@ -52,7 +52,7 @@ class Trainable:
         self._free = [module for module in model.modules() if not is_held(module)]
 
     def set(self, train: Train) -> None:
-        """Let go of everything, then freeze what such a leg does not train."""
+        """Let go of everything, then freeze what such a phase does not train."""
         model = self._model
         for module in self._free:
             release(module)
@@ -66,5 +66,5 @@ class Trainable:
             hold(model.shared_head)
         if train == "head":
             for part in model.trunk.modules():
-                if isinstance(part, Owned):
+                if isinstance(part, PerDomainModules):
                     part.requires_grad_(False)

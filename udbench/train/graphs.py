@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import SettingError, UdbenchError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.schedule import Group
 
@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 def check_graphs(device: torch.device, option: str = "--cuda-graphs") -> None:
-    """Raises BadSetting where a device has no CUDA graphs, which this option asks for."""
+    """Raises SettingError where a device has no CUDA graphs, which this option asks for."""
     if device.type != "cuda":
-        raise BadSetting(f"{option}: needs a CUDA GPU, this is {device}; leave it out")
+        raise SettingError(f"{option}: needs a CUDA GPU, this is {device}; leave it out")
 
 
 def drawn_by_round(model: nn.Module) -> str | None:
@@ -97,13 +97,13 @@ class Captured:
 
     `gradients` fills a model's gradients from a round's batches, and gives each domain's loss. The first WARM rounds of
     some groups are eager; the next is recorded, and from then on replayed. The round's number is part of what is
-    recorded, so nothing may depend on it. Raises BadSetting where dropout does, and UdbenchError, with the reason, when
-    a network cannot be recorded.
+    recorded, so nothing may depend on it. Raises SettingError where dropout does, and UdbenchError, with the reason,
+    when a network cannot be recorded.
     """
 
     def __init__(self, model: nn.Module, gradients: Gradients, recorder: Recorder) -> None:
         if (path := drawn_by_round(model)) is not None:
-            raise BadSetting(
+            raise SettingError(
                 f"--cuda-graphs: the network's dropout '{path}' draws new masks each round, and a graph would repeat "
                 "one round's; leave --cuda-graphs out"
             )

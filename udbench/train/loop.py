@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from udbench.errors import RunFailed
-from udbench.plugin.contracts_run import Listener
-from udbench.plugin.contracts_run import Step as Report
+from udbench.errors import RunError
+from udbench.plugin.contracts_run import Callback, RoundStatus
 from udbench.train.checkpoint import Progress
 from udbench.train.finite import REMEDY
 from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import set_learning_rate
-from udbench.train.phases import Leg
+from udbench.train.phases import TrainPhase
 from udbench.train.precision import computing
 from udbench.train.schedule import Schedule
 from udbench.train.step import Step
@@ -38,38 +37,38 @@ def train(
     settings: RecipeSettings,
     *,
     start: Progress,
-    listener: Listener,
+    callback: Callback,
     save: Callable[[Progress], None],
     score: Callable[[int], None],
-    leg: Leg | None = None,
+    phase: TrainPhase | None = None,
     total: int | None = None,
 ) -> Progress:
-    """Train from where `start` says to the last round of a leg (all of the recipe's), of a run of `total` rounds.
+    """Train from where `start` says to the last round of a phase (all of the recipe's), of a run of `total` rounds.
 
     `save` is called every `checkpoint_rounds`, every `checkpoint_minutes`, on SIGUSR1 (a cluster's warning) and before
     an interruption leaves; `score` every `eval_every`. Several processes do the same rounds, and save and stop behind
     the same ones.
-    Losses stay on the device until it is time to report. Raises RunFailed when a loss is not finite, and
+    Losses stay on the device until it is time to report. Raises RunError when a loss is not finite, and
     KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
     """
     model, feed, comm = step.model, step.feed, step.comm
-    leg = leg or Leg(tuple(step.batch), "all", 0, settings.rounds)
-    total = total or leg.stop
+    phase = phase or TrainPhase(tuple(step.batch), "all", 0, settings.rounds)
+    total = total or phase.stop
     pending: list[dict[str, torch.Tensor]] = []
     began, last = time.monotonic() - start.seconds, time.monotonic()
     saved = last
     images, rate, at = start.images, 0.0, start.round
-    batch = sum(step.batch[name] for name in leg.domains)
+    batch = sum(step.batch[name] for name in phase.domains)
     model.train()
 
     def plan() -> None:
-        feed.plan(schedule.groups, range(at, leg.stop + settings.norm.recalibrate), step.batch)
+        feed.plan(schedule.groups, range(at, phase.stop + settings.norm.recalibrate), step.batch)
 
     def report() -> None:
         losses = _fetch(pending, at)
         pending.clear()
-        listener.stepped(
-            Report(
+        callback.on_round(
+            RoundStatus(
                 round=at,
                 rounds=total,
                 losses=losses,
@@ -90,20 +89,20 @@ def train(
         saved = time.monotonic()
         told.discard("save")
 
-    def wishes() -> set[str]:
+    def requests() -> set[str]:
         overdue = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
         return told | {"save"} if overdue else set(told)
 
     with signals(patient=comm.size > 1) as told:
         plan()
-        for round in range(start.round, leg.stop):
-            comm.ask(wishes())
-            rate = set_learning_rate(optimizer, settings, round - leg.start, leg.rounds)
+        for round in range(start.round, phase.stop):
+            comm.request(requests())
+            rate = set_learning_rate(optimizer, settings, round - phase.start, phase.rounds)
             pending.append(step.gradients(round, schedule.groups))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             at, images = round + 1, images + batch
-            if time.monotonic() - last >= REPORT_SECONDS or at == leg.stop:
+            if time.monotonic() - last >= REPORT_SECONDS or at == phase.stop:
                 report()
                 last = time.monotonic()
             if settings.eval_every and at % settings.eval_every == 0 and at < total:
@@ -111,14 +110,14 @@ def train(
                 score(at)
                 plan()
                 began += time.monotonic() - paused
-            agreed = wishes() if comm.size == 1 else comm.granted
+            agreed = requests() if comm.size == 1 else comm.agreed
             if "stop" in agreed:
                 keep()
                 raise KeyboardInterrupt
-            if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < leg.stop:
+            if ("save" in agreed or at % settings.checkpoint_rounds == 0) and at < phase.stop:
                 keep()
         if settings.norm.recalibrate:
-            recalibrate(model, settings.norm.recalibrate, lambda i: forward_round(step, schedule, leg.stop + i))
+            recalibrate(model, settings.norm.recalibrate, lambda i: forward_round(step, schedule, phase.stop + i))
     return progress()
 
 
@@ -128,7 +127,7 @@ def forward_round(step: Step, schedule: Schedule, round: int) -> None:
         images, _ = step.feed.next(round, group, step.batch)
         with computing(step.precision, step.feed.device), step.comm.norms():
             step.model(images, group, round)
-    step.comm.share_moments(step.model)
+    step.comm.all_reduce_norm_stats(step.model)
 
 
 def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
@@ -140,7 +139,7 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
     for back, row in enumerate(table):
         for name, loss in zip(names, row, strict=True):
             if not math.isfinite(loss):
-                raise RunFailed(
+                raise RunError(
                     f"the loss of '{name}' is {loss} in round {at - len(table) + back + 1}; training cannot go on. "
                     f"{REMEDY}"
                 )

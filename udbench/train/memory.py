@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from udbench.errors import BadSetting, RunFailed
+from udbench.errors import RunError, SettingError
 from udbench.machine import memory
-from udbench.train.model import UniversalModel, blank, undisturbed
+from udbench.train.model import UniversalModel, dummy_batch, preserve_state
 from udbench.train.precision import computing
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, Schedule
@@ -32,10 +32,10 @@ def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
         return tensor.detach()  # an output that its own node keeps would never be freed
 
     device = next(model.parameters()).device
-    with undisturbed(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+    with preserve_state(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         model.train()
         with computing(precision, device, timed=False):
-            held = model(blank(model, domain, ROWS), [Slice(domain, ROWS)])
+            held = model(dummy_batch(model, domain, ROWS), [Slice(domain, ROWS)])
         del held
     return sum(kept.values()) // ROWS
 
@@ -50,7 +50,7 @@ def available_bytes(device: torch.device) -> int | None:
 
 
 def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> None:
-    """Raises BadSetting when a round's largest forward needs more memory than there is, saying what would fit."""
+    """Raises SettingError when a round's largest forward needs more memory than there is, saying what would fit."""
     device = next(model.parameters()).device
     free = available_bytes(device)
     if free is None:
@@ -64,7 +64,7 @@ def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> N
     if most <= free:
         return
     rows = sum(part.rows for part in group)
-    raise BadSetting(
+    raise SettingError(
         f"a forward of {len(group)} domains with {rows} images would need about {_gb(most)} of memory, and {_gb(free)} "
         f"is free on {device}; {_what_fits(group, sizes, free - copies)}"
     )
@@ -72,13 +72,13 @@ def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> N
 
 @contextmanager
 def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[None]:
-    """Within, running out of memory is told as what it is, with what was going on and what to do. Raises RunFailed."""
+    """Within, running out of memory is told as what it is, with what was going on and what to do. Raises RunError."""
     try:
         yield
     except RuntimeError as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise RunFailed(f"out of memory on {device}, {what}; {instead}") from error
+        raise RunError(f"out of memory on {device}, {what}; {instead}") from error
 
 
 def training(schedule: Schedule) -> tuple[str, str]:

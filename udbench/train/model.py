@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from udbench.errors import BadPlugin, BadSetting, UdbenchError, plugin_code
-from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Treatment
+from udbench.errors import PluginError, SettingError, UdbenchError, plugin_code
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions
 from udbench.train.counted_dropout import count_dropout, refusing_random_functions
 from udbench.train.freezing import rest
 from udbench.train.narrow import Meeting, avoiding
 from udbench.train.norm.norms import end_round, forget_round, mix_batches
-from udbench.train.ownership import Owned, owned_parameters
+from udbench.train.ownership import PerDomainModules, owned_parameters
 from udbench.train.rng import draws, seeded
 from udbench.train.route import Route, Slice
 from udbench.train.surgery import Surgeon, check_stages, make_private, mux_remaining, private_stages
@@ -43,10 +43,10 @@ class UniversalModel(nn.Module):
         self.inputs = dict(inputs)
         self.route = route
         self.shared_head = heads if isinstance(heads, nn.Module) else None
-        self.heads = Owned() if isinstance(heads, nn.Module) else Owned(dict(heads))
+        self.heads = PerDomainModules() if isinstance(heads, nn.Module) else PerDomainModules(dict(heads))
         self.frozen = False
         self.narrow = False  # whether torch gets a convolution of it wrong on a CPU
-        self.penalise: Callable[[nn.Module, str], Tensor] | None = None
+        self.regularize: Callable[[nn.Module, str], Tensor] | None = None
         self.label_maps: dict[str, Tensor] = {}
         for name, order in (label_maps or {}).items():
             self.register_buffer(f"label_map_{name}", order)
@@ -91,9 +91,9 @@ class UniversalModel(nn.Module):
         """Close a round: shared running moments take their one update."""
         end_round(self)
 
-    def penalty(self, domain: str) -> Tensor | float:
+    def regularizer(self, domain: str) -> Tensor | float:
         """What the adapter adds to a domain's loss, a number."""
-        return 0.0 if self.penalise is None else self.penalise(self.trunk, domain)
+        return 0.0 if self.regularize is None else self.regularize(self.trunk, domain)
 
     def shared(self) -> list[Tensor]:
         """The parameters that all domains use."""
@@ -127,16 +127,16 @@ def count_parameters(model: UniversalModel) -> ParameterCount:
 
 
 def stored_bits(model: UniversalModel) -> int:
-    """What it takes to store a network: 32 bits for each parameter, or what its module's treatments say."""
+    """What it takes to store a network: 32 bits for each parameter, or what its module's param_options say."""
     total, seen = 0.0, set[int]()
     for module in model.modules():
-        treatments: Mapping[str, Treatment] = getattr(module, "treatments", {})
+        param_options: Mapping[str, ParamOptions] = getattr(module, "param_options", {})
         tensors = dict(module.named_parameters(recurse=False))
-        tensors |= {name: tensor for name, tensor in module.named_buffers(recurse=False) if name in treatments}
+        tensors |= {name: tensor for name, tensor in module.named_buffers(recurse=False) if name in param_options}
         for name, tensor in tensors.items():
             if id(tensor) not in seen:
                 seen.add(id(tensor))
-                total += tensor.numel() * treatments.get(name, Treatment()).bits
+                total += tensor.numel() * param_options.get(name, ParamOptions()).bits
     return math.ceil(total)
 
 
@@ -156,7 +156,7 @@ def flops_by_domain(model: UniversalModel) -> dict[str, float]:
     try:
         for name in model.domains:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                model(blank(model, name, 2), [Slice(name, 2)])
+                model(dummy_batch(model, name, 2), [Slice(name, 2)])
             found[name] = counter.get_total_flops() / 2
     finally:
         model.train(training)
@@ -188,9 +188,9 @@ def build_model(
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
         _begin_with(network.trunk, trunk, architecture.name)
-    elif fresh and network.begin is not None:
+    elif fresh and network.init_weights is not None:
         with plugin_code(f"architecture '{architecture.name}', begun with pretrained weights"):
-            network.begin()
+            network.init_weights()
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
     with plugin_code(f"architecture '{architecture.name}', its heads made"):
@@ -206,8 +206,8 @@ def build_model(
         with plugin_code(f"adapter '{adapter.name}', attached to '{architecture.name}'"):
             adapter.attach(surgeon, adapter_settings)
         surgeon.finish()
-        if (penalty := adapter.penalty) is not None:
-            model.penalise = lambda trunk, domain: penalty(trunk, domain, adapter_settings)
+        if (regularizer := adapter.regularizer) is not None:
+            model.regularize = lambda trunk, domain: regularizer(trunk, domain, adapter_settings)
     mux_remaining(model, route, domains)
     if mixed:
         mix_batches(model)
@@ -222,7 +222,7 @@ def _begin_with(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> Non
     missing = [name for name in own if name not in state and not name.endswith(moments)]
     if strange or missing:
         what = f"has '{strange[0]}', which is not" if strange else f"lacks '{missing[0]}', which is"
-        raise BadSetting(
+        raise SettingError(
             f"the trunk to begin with {what} in '{arch}' as it is built; it must be that architecture's, without "
             "layers that an adapter put in (begin from a run of an adapter on norms, such as domain-bn)"
         )
@@ -254,7 +254,7 @@ def _dry_forward(
                     "set another size with --set image_size=…"
                 ) from None
             if not isinstance(maps, Tensor) or maps.shape[0] != 2:
-                raise BadPlugin(f"architecture '{arch}': its trunk must map (N, C, H, W) to (N, …)")
+                raise PluginError(f"architecture '{arch}': its trunk must map (N, C, H, W) to (N, …)")
             shapes[key] = tuple(maps.shape[1:])
     finally:
         network.trunk.train()
@@ -275,14 +275,14 @@ def _heads(
     classes = {name: given.num_classes for name, given in inputs.items()}
     if len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
-        raise BadSetting(
+        raise SettingError(
             f"--sharing full shares the classifier, so all domains must have the same number of classes; "
             f"there are: {listed}. Choose such domains with --domains, or --sharing deep"
         )
     if len(set(shapes.values())) > 1:
-        raise BadSetting("--sharing full shares the classifier, so all domains must have the same image size")
+        raise SettingError("--sharing full shares the classifier, so all domains must have the same image size")
     if any(given.head != inputs[next(iter(inputs))].head for given in inputs.values()):
-        raise BadSetting("--sharing full shares the head, so no domain can ask for one of its own (domain.NAME.head)")
+        raise SettingError("--sharing full shares the head, so no domain can ask for one of its own (domain.NAME.head)")
     first = next(iter(inputs))
     with seeded(seed, "head"):
         head = network.head(inputs[first], shapes[first])
@@ -298,12 +298,12 @@ def _rehearse(model: UniversalModel) -> bool:
     shapes: dict[tuple[int, int], list[str]] = {}
     for name, given in model.inputs.items():
         shapes.setdefault((given.height, given.width), []).append(name)
-    with undisturbed(model), refusing_random_functions(model), torch.no_grad(), Meeting() as meeting:
+    with preserve_state(model), refusing_random_functions(model), torch.no_grad(), Meeting() as meeting:
         model.train()
         for (height, width), names in shapes.items():
             try:
                 with model.route.using([Slice(names[0], 2)]):
-                    maps = model.trunk(blank(model, names[0], 2))
+                    maps = model.trunk(dummy_batch(model, names[0], 2))
                     for name in names:
                         model._classify(Slice(name, 2), maps)
             except ValueError as error:
@@ -315,7 +315,7 @@ def _rehearse(model: UniversalModel) -> bool:
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
+def preserve_state(model: nn.Module) -> Iterator[None]:
     """Within, a forward leaves nothing behind: buffers, what a round has seen and the mode are as before afterwards."""
     kept, training = {name: buffer.clone() for name, buffer in model.named_buffers()}, model.training
     try:
@@ -328,7 +328,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def blank(model: UniversalModel, domain: str, rows: int) -> Tensor:
+def dummy_batch(model: UniversalModel, domain: str, rows: int) -> Tensor:
     """So many empty images of a domain, as the model takes them."""
     given, like = model.inputs[domain], next(model.parameters())
     return torch.zeros(rows, given.channels, given.height, given.width, dtype=like.dtype, device=like.device)

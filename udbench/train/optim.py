@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from udbench.plugin.contracts_model import Treatment
+from udbench.plugin.contracts_model import ParamOptions
 from udbench.train.ownership import owners
 from udbench.train.schedule import learning_rate
 
@@ -21,7 +21,7 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Op
     """The recipe's optimizer over all trainable parameters, norms included; frozen ones are left out.
 
     A parameter without a gradient in a round is not touched by it: neither momentum nor weight decay moves it. What a
-    module's treatments and a domain's settings say of rate and decay holds for theirs.
+    module's param_options and a domain's settings say of rate and decay holds for theirs.
     """
     groups = _groups(model, settings)
     if settings.optimizer == "adamw":
@@ -32,11 +32,11 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Op
 
 
 def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
-    """Trainable parameters by the factor of their rate and by their decay."""
+    """PhaseFreezer parameters by the factor of their rate and by their decay."""
     treated = {
         id(parameter): treatment
         for module in model.modules()
-        for name, treatment in getattr(module, "treatments", {}).items()
+        for name, treatment in getattr(module, "param_options", {}).items()
         if (parameter := module._parameters.get(name)) is not None
     }
     whose = owners(model)
@@ -44,7 +44,7 @@ def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        treatment = treated.get(id(parameter), Treatment())
+        treatment = treated.get(id(parameter), ParamOptions())
         decay = settings.decay_of(whose[name]) if treatment.weight_decay is None else treatment.weight_decay
         groups.setdefault((treatment.lr, decay), []).append(parameter)
     return [

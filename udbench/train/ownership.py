@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 
-class Owned(nn.ModuleDict):
+class PerDomainModules(nn.ModuleDict):
     """Modules by domain: all that lies below a key is that domain's own."""
 
 
@@ -16,7 +16,7 @@ def owners(model: nn.Module) -> dict[str, str | None]:
     private = {
         f"{path}.{domain}.{name}" if path else f"{domain}.{name}": domain
         for path, module in model.named_modules()
-        if isinstance(module, Owned)
+        if isinstance(module, PerDomainModules)
         for domain, part in module.items()
         for name, _ in part.named_parameters(remove_duplicate=False)
     }
@@ -34,7 +34,7 @@ def owned_names(model: nn.Module, domain: str) -> set[str]:
     return {
         f"{path}.{domain}.{name}" if path else f"{domain}.{name}"
         for path, module in model.named_modules()
-        if isinstance(module, Owned) and domain in module
+        if isinstance(module, PerDomainModules) and domain in module
         for name in module[domain].state_dict()
     }
 
@@ -44,7 +44,7 @@ def shared_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     seen: set[int] = set()
 
     def walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
-        if isinstance(module, Owned) or id(module) in seen:
+        if isinstance(module, PerDomainModules) or id(module) in seen:
             return
         seen.add(id(module))
         yield path, module

@@ -1,4 +1,4 @@
-"""The legs of a run: rounds in which the same domains train the same part of the network."""
+"""The phases of a run: rounds in which the same domains train the same part of the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 
 if TYPE_CHECKING:
     from udbench.config import Phase, RecipeSettings
@@ -15,7 +15,7 @@ Train = Literal["all", "private", "head"]
 
 
 @dataclass(frozen=True, slots=True)
-class Leg:
+class TrainPhase:
     """So many rounds from `start` on. `train`: "all"; "private", what the domains own; "head", their heads alone."""
 
     domains: tuple[str, ...]
@@ -29,36 +29,36 @@ class Leg:
         return self.start + self.rounds
 
 
-def legs_of(settings: RecipeSettings, domains: Sequence[str], old: Sequence[str] = ()) -> tuple[Leg, ...]:
+def resolve_phases(settings: RecipeSettings, domains: Sequence[str], old: Sequence[str] = ()) -> tuple[TrainPhase, ...]:
     """A recipe's phases for these domains, of which a run that this one goes on from brought the `old` ones.
 
-    Raises BadSetting for a phase that names no domain of the run, or is left with none.
+    Raises SettingError for a phase that names no domain of the run, or is left with none.
     """
     if old and settings.norm.recalibrate:
-        raise BadSetting(
+        raise SettingError(
             f"norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and those of {', '.join(old)} must "
             "stay; leave it out with --set norm.recalibrate=0"
         )
-    made: list[Leg] = []
+    made: list[TrainPhase] = []
     for number, phase in enumerate(settings.plan, 1):
         chosen = _chosen(phase, number, domains, old)
         for part in [(name,) for name in chosen] if phase.each else [chosen]:
             start = made[-1].stop if made else 0
-            made.append(Leg(part, phase.train, start, phase.rounds or settings.rounds))
+            made.append(TrainPhase(part, phase.train, start, phase.rounds or settings.rounds))
     return tuple(made)
 
 
-def leg_at(legs: Sequence[Leg], round: int) -> Leg:
-    """The leg that a round belongs to; the last one for the round behind it."""
-    return next((leg for leg in legs if round < leg.stop), legs[-1])
+def phase_at(phases: Sequence[TrainPhase], round: int) -> TrainPhase:
+    """The phase that a round belongs to; the last one for the round behind it."""
+    return next((phase for phase in phases if round < phase.stop), phases[-1])
 
 
 def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(phase.domains, str):
         if strange := [name for name in phase.domains if name not in domains]:
-            raise BadSetting(f"phase {number} names '{strange[0]}'; the domains of this run are {', '.join(domains)}")
+            raise SettingError(f"phase {number} names '{strange[0]}'; the domains of this run are {', '.join(domains)}")
         if not phase.domains or len(set(phase.domains)) < len(phase.domains):
-            raise BadSetting(f"phase {number}: domains = {list(phase.domains)}: name at least one, each once")
+            raise SettingError(f"phase {number}: domains = {list(phase.domains)}: name at least one, each once")
         return phase.domains
     new = [name for name in domains if name not in old]
     chosen = {
@@ -70,7 +70,7 @@ def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str
         "but-last": new[:-1],
     }[phase.domains]
     if not chosen:
-        raise BadSetting(
+        raise SettingError(
             f"phase {number} is for the domains '{phase.domains}', and of {', '.join(new) or 'no new domain'} there "
             "are none; name more with --domains"
         )

@@ -8,28 +8,28 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 
 
 def choose_precision(asked: str, device: torch.device) -> str:
-    """`auto` as bf16 where the hardware multiplies it natively, else fp32. Raises BadSetting for bf16 elsewhere."""
+    """`auto` as bf16 where the hardware multiplies it natively, else fp32. Raises SettingError for bf16 elsewhere."""
     native = multiplies_bf16(device)
     if asked == "auto":
         return "bf16" if native else "fp32"
     if asked == "bf16" and not native:
-        raise BadSetting(
+        raise SettingError(
             f"--precision bf16: this {device.type} does not multiply bf16 natively, so it would be slower than fp32; "
             "use --precision fp32, or auto"
         )
     if asked not in ("fp32", "bf16", "fp64"):
-        raise BadSetting(f"--precision {asked}: choose auto, fp32 or bf16")
+        raise SettingError(f"--precision {asked}: choose auto, fp32 or bf16")
     return asked
 
 
 def choose_device(asked: str) -> torch.device:
     """`auto` as the GPU where there is one, else the CPU; among processes of torchrun, each one's own GPU.
 
-    Raises BadSetting for a device that is not there.
+    Raises SettingError for a device that is not there.
     """
     if asked == "auto":
         asked = "cuda" if torch.cuda.is_available() else "cpu"
@@ -42,7 +42,7 @@ def choose_device(asked: str) -> torch.device:
             torch.cuda.set_device(device)  # kernels and pinned memory are the current device's
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise BadSetting(f"--device {asked}: not usable here ({reason}); use --device cpu, or auto") from None
+        raise SettingError(f"--device {asked}: not usable here ({reason}); use --device cpu, or auto") from None
     return device
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.plugin.contracts_model import Input
 from udbench.train.route import Slice
 
@@ -36,7 +36,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Deal:
+class Assignment:
     """Who does which rows of a round: `slices` of each process, and the processes (`members`) of each domain, in order.
 
     A domain that is split has its rows in several processes, each of which has nothing else.
@@ -46,11 +46,11 @@ class Deal:
     members: dict[str, tuple[int, ...]]
 
 
-def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Deal:
-    """Deal domains of so many rows to processes, by the cost of a row.
+def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Assignment:
+    """Assignment domains of so many rows to processes, by the cost of a row.
 
     With fewer processes than domains, the dearest domain goes first, each to the process that has least to do. With
-    more, the domain whose processes have most to do each gets one more. Raises BadSetting when there are more
+    more, the domain whose processes have most to do each gets one more. Raises SettingError when there are more
     processes than rows.
     """
     total = {name: rows[name] * costs[name] for name in rows}
@@ -63,12 +63,12 @@ def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Dea
             parts[least].append(Slice(name, rows[name]))
         for own in parts:
             own.sort(key=lambda part: places[part.domain])
-        return Deal(
+        return Assignment(
             tuple(map(tuple, parts)),
             {name: tuple(r for r, own in enumerate(parts) for part in own if part.domain == name) for name in rows},
         )
     if world > sum(rows.values()):
-        raise BadSetting(
+        raise SettingError(
             f"{world} processes for {sum(rows.values())} rows of {len(rows)} domains in a round: each process needs a "
             "row; use fewer processes, or a larger batch (--set batch_size=N)"
         )
@@ -82,7 +82,7 @@ def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Dea
         marks = [rows[name] * i // share for i in range(share + 1)]
         members[name] = tuple(range(len(slices), len(slices) + share))
         slices += [(Slice(name, stop - start, start),) for start, stop in pairwise(marks)]
-    return Deal(tuple(slices), members)
+    return Assignment(tuple(slices), members)
 
 
 def make_schedule(

@@ -29,7 +29,7 @@ class Step:
     A parameter's gradient is the weighted mean, over the domains of the round that use it, of each domain's
     mean-loss gradient: shared ones average all domains (Eq. 1), a private one gets its own domain's undivided
     (or divided too, with `private_gradient=mean`). A parameter that no slice used keeps a gradient of None.
-    An adapter's penalty is added to a domain's loss, and is not in the losses that are returned.
+    An adapter's regularizer is added to a domain's loss, and is not in the losses that are returned.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Step:
         for group, (images, labels) in zip(groups, batches, strict=True):
             total, means = self.forward(images, labels, group, round)
             last = group is groups[-1]
-            with self.comm.summing(self._shared, self._private) if last else nullcontext():
+            with self.comm.overlapped_reduce(self._shared, self._private) if last else nullcontext():
                 self.backward(total)
             losses.update(means)
         return self.finish(losses)
@@ -104,8 +104,8 @@ class Step:
         slices = self.model.route.slices
         weights = [self.weights[part.domain] * self._fraction(part) for part in slices]
         losses = means
-        if self.model.penalise is not None:
-            losses = [mean + self.model.penalty(part.domain) for mean, part in zip(means, slices, strict=True)]
+        if self.model.regularize is not None:
+            losses = [mean + self.model.regularizer(part.domain) for mean, part in zip(means, slices, strict=True)]
         return torch.stack([weight * loss for weight, loss in zip(weights, losses, strict=True)]).sum(), means
 
     def _fraction(self, part: Slice) -> float:
@@ -116,7 +116,7 @@ class Step:
 
         Returns the losses of all domains, whichever process had them.
         """
-        self.comm.share_moments(self.model)
+        self.comm.all_reduce_norm_stats(self.model)
         self.model.end_round()
         whole = self.comm.sum_gradients(self._shared, self._private, losses)
         self._average(whole)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import BadPlugin, BadSetting, UdbenchError
+from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Stage
 from udbench.train.freezing import hold, is_held
 from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
@@ -25,7 +25,7 @@ from udbench.train.norm.sliced import (
     normalise_stacked,
     tracked,
 )
-from udbench.train.ownership import Owned, shared_modules
+from udbench.train.ownership import PerDomainModules, shared_modules
 from udbench.train.rng import seeded
 from udbench.train.route import Route, Slice
 
@@ -39,7 +39,7 @@ class PerDomain(nn.Module):
 
     def __init__(self, module: nn.Module, domains: Sequence[str], route: Route) -> None:
         super().__init__()
-        self.own = Owned({name: copy.deepcopy(module, {id(route): route}) for name in domains})
+        self.own = PerDomainModules({name: copy.deepcopy(module, {id(route): route}) for name in domains})
         self.route = route
 
     def forward(self, x: Tensor, *others: object) -> Tensor:
@@ -100,7 +100,7 @@ class Reparametrized(nn.Module):
     def __init__(self, layer: nn.Module, name: str, made: nn.Module, domains: Sequence[str], route: Route) -> None:
         super().__init__()
         self.layer, self.name, self.route = layer, name, route
-        self.own = Owned({domain: copy.deepcopy(made) for domain in domains})
+        self.own = PerDomainModules({domain: copy.deepcopy(made) for domain in domains})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.route.muxed(x, self._one)
@@ -229,11 +229,11 @@ def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
         return set(range(len(stages)))
     match = re.fullmatch(r"partial:(\d+)-(\d+)", sharing)
     if match is None:
-        raise BadSetting(f"--sharing {sharing!r}: choose none, deep, full or partial:A-B, such as partial:1-3")
+        raise SettingError(f"--sharing {sharing!r}: choose none, deep, full or partial:A-B, such as partial:1-3")
     first, last = int(match[1]), int(match[2])
     if not 1 <= first <= last <= len(stages):
         names = ", ".join(f"{i} ({stage.name})" for i, stage in enumerate(stages, 1))
-        raise BadSetting(f"--sharing {sharing}: the network's stages are {names}; give a range of them")
+        raise SettingError(f"--sharing {sharing}: the network's stages are {names}; give a range of them")
     return set(range(len(stages))) - set(range(first - 1, last))
 
 
@@ -254,22 +254,24 @@ def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None
 
 
 def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
-    """Every module with parameters or buffers of its own lies in exactly one stage. Raises BadPlugin otherwise."""
+    """Every module with parameters or buffers of its own lies in exactly one stage. Raises PluginError otherwise."""
     modules = dict(trunk.named_modules())
     tops: dict[str, str] = {}
     for stage in stages:
         for path in stage.modules:
             if not path or path not in modules:
-                raise BadPlugin(f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk has not")
+                raise PluginError(
+                    f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk has not"
+                )
             if path in tops:
-                raise BadPlugin(f"architecture '{arch}': '{path}' is in stages '{tops[path]}' and '{stage.name}'")
+                raise PluginError(f"architecture '{arch}': '{path}' is in stages '{tops[path]}' and '{stage.name}'")
             tops[path] = stage.name
     for path, module in modules.items():
         if any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False)):
             holders = [top for top in tops if path == top or path.startswith(top + ".")]
             if len(holders) != 1:
                 where = "in no stage" if not holders else f"in {len(holders)} stages"
-                raise BadPlugin(f"architecture '{arch}': the trunk's module '{path}' is {where}; it must be in one")
+                raise PluginError(f"architecture '{arch}': the trunk's module '{path}' is {where}; it must be in one")
 
 
 def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:

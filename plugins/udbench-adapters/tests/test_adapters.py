@@ -106,7 +106,7 @@ def test_bn_plus_tests_as_it_trains_and_keeps_no_moments() -> None:
     x = batch()
     assert torch.equal(normed("bn-plus", x, training=False)[0], normed("bn-plus", x, training=True)[0])
     assert not list(model_of("bn-plus").trunk.buffers())
-    assert ADAPTERS["bn-plus"].evaluation == "batch"
+    assert ADAPTERS["bn-plus"].eval_stats == "batch"
 
 
 @pytest.mark.parametrize("name", ["universal-in", "domain-in"])

@@ -155,7 +155,9 @@ def test_a_domain_alone_says_what_the_whole_says(name: str) -> None:
     alone = single(model, "reds", (0.0,) * 3, (1.0,) * 3)
     with torch.no_grad():
         torch.testing.assert_close(alone(images), model(images, [Slice("reds", 4)])[0], rtol=1e-10, atol=1e-10)
-    assert {type(module).__name__ for module in alone.modules()}.isdisjoint({"PerDomain", "Reparametrized", "Owned"})
+    assert {type(module).__name__ for module in alone.modules()}.isdisjoint(
+        {"PerDomain", "Reparametrized", "PerDomainModules"}
+    )
 
 
 FOLDED = ["piggyback", "ssf", "tsa"]  # made weights, what is behind layers, a hook; all the others are slow tests

@@ -182,7 +182,7 @@ def test_taps_adds_a_difference_where_the_score_is_high_and_pays_for_scores() ->
     close(first.weight_of("reds"), first.layer.weight + own.delta)
     assert torch.equal(second.weight_of("reds"), second.layer.weight)
     with torch.no_grad():
-        paid = {domain: float(model.penalty(domain)) for domain in GIVEN}
+        paid = {domain: float(model.regularizer(domain)) for domain in GIVEN}
     assert paid["reds"] == pytest.approx(0.5 * (0.15 + 0.3) / 2)
     assert paid["blues"] == pytest.approx(0.5 * 0.15)
     shared = sum(p.numel() for p in model.shared())

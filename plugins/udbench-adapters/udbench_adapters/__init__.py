@@ -30,7 +30,7 @@ def udbench_adapters() -> list[Adapter]:
         Adapter(
             name="bn-plus",
             attach=bn_plus,
-            evaluation="batch",
+            eval_stats="batch",
             summary="batch norm with one scale for all domains and, at test too, the batch's own moments (BN+)",
             citation=CITATION,
         ),

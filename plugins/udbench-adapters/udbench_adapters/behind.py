@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench import Surgeon, Treatment, UdbenchError
+from udbench import ParamOptions, Surgeon, UdbenchError
 from udbench_adapters.places import (
     CONVOLUTIONS,
     NORMS,
@@ -68,7 +68,7 @@ class Mask(OfChannels):
     """y = m x for each channel, m drawn once, 0 or 1, and never trained."""
 
     mask: Tensor
-    treatments: ClassVar = {"mask": Treatment(bits=1)}
+    param_options: ClassVar = {"mask": ParamOptions(bits=1)}
 
     def __init__(self, channels: int, last: bool, dropped: float) -> None:
         super().__init__(channels, last)

@@ -107,7 +107,7 @@ def adapters() -> list[Adapter]:
             name="taps",
             attach=taps,
             settings=TapsSettings,
-            penalty=taps_penalty,
+            regularizer=taps_penalty,
             summary="each domain adds a difference to the weights of the layers that it scores high",
             citation=WALLINGFORD,
         ),

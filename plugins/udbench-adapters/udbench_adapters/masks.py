@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from udbench import Surgeon, Treatment
+from udbench import ParamOptions, Surgeon
 from udbench_adapters.places import CONVOLUTIONS, layers, own_norms
 from udbench_adapters.settings import MaskSettings, TapsSettings
 
@@ -25,7 +25,7 @@ class Piggyback(nn.Module):
     def __init__(self, weight: Tensor, lr: float = 1.0) -> None:
         super().__init__()
         self.scores = nn.Parameter(torch.full_like(weight, PIGGYBACK_START))
-        self.treatments = {"scores": Treatment(lr=lr, weight_decay=0.0, bits=1)}
+        self.param_options = {"scores": ParamOptions(lr=lr, weight_decay=0.0, bits=1)}
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight * straight_through(self.scores, PIGGYBACK_THRESHOLD)
@@ -38,9 +38,9 @@ class AffineMask(nn.Module):
         super().__init__()
         self.scores = nn.Parameter(torch.empty_like(weight).uniform_(*AFFINE_START))
         self.k = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]).to(weight))
-        self.treatments = {
-            "scores": Treatment(lr=lr, weight_decay=0.0, bits=1),
-            "k": Treatment(weight_decay=0.0),
+        self.param_options = {
+            "scores": ParamOptions(lr=lr, weight_decay=0.0, bits=1),
+            "k": ParamOptions(weight_decay=0.0),
         }
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -57,10 +57,10 @@ class Taps(nn.Module):
         self.delta = nn.Parameter(torch.zeros_like(weight))
 
     @property
-    def treatments(self) -> dict[str, Treatment]:
+    def param_options(self) -> dict[str, ParamOptions]:
         """A score is stored as a bit, and a difference only where it is used."""
         used = bool(self.score.detach() > TAPS_THRESHOLD)
-        return {"score": Treatment(weight_decay=0.0, bits=1), "delta": Treatment(bits=32 if used else 0)}
+        return {"score": ParamOptions(weight_decay=0.0, bits=1), "delta": ParamOptions(bits=32 if used else 0)}
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + straight_through(self.score, TAPS_THRESHOLD) * self.delta

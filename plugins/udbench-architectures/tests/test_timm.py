@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from udbench import Adapter, Architecture, BadSetting, Input, Network, Surgeon, UdbenchError
+from udbench import Adapter, Architecture, Input, Network, SettingError, Surgeon, UdbenchError
 from udbench.export.extract import single
 from udbench.overrides import validated
 from udbench.plugin.loader import load
@@ -62,8 +62,8 @@ def built(name: str, *sizes: int, **settings: Any) -> Network:
     arch = architecture(name)
     assert arch.settings is not None
     network = arch.build(inputs(*(sizes or (32,))), validated(arch.settings, settings, f"architecture '{arch.name}'"))
-    if network.begin is not None:
-        network.begin()
+    if network.init_weights is not None:
+        network.init_weights()
     return network
 
 
@@ -225,7 +225,7 @@ def test_what_it_cannot_do_is_refused_with_the_reason(
 
 def test_a_network_without_pretrained_weights_says_so() -> None:
     name = next(each for each in timm.list_models() if not timm.is_model_pretrained(each))
-    with pytest.raises(BadSetting, match=f"timm has no pretrained weights for '{name}'"):
+    with pytest.raises(SettingError, match=f"timm has no pretrained weights for '{name}'"):
         built(name, 224, pretrained=True)
 
 
@@ -261,7 +261,7 @@ def test_the_weights_file_is_part_of_what_is_recorded(tmp_path: Path) -> None:
     assert arch.build(inputs(32), again).begin is not None, "a trained network is built without the file"
     (tmp_path / "gone.safetensors").rename(path)
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(BadSetting, match=r"w.safetensors is another file: its sha256 is"):
+    with pytest.raises(SettingError, match=r"w.safetensors is another file: its sha256 is"):
         validated(arch.settings, recorded, "it")
 
 
@@ -276,7 +276,7 @@ def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_read(
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": timm.create_model("test_resnet").state_dict(), "args": Bomb()}, "w.pth")
     with pytest.raises(
-        BadSetting, match=r"arch.weights=w.pth: it is a pickle that holds more than tensors.*state_dict"
+        SettingError, match=r"arch.weights=w.pth: it is a pickle that holds more than tensors.*state_dict"
     ):
         built("test_resnet", weights="w.pth")
     assert not Path("it-went-off").exists()
@@ -287,7 +287,7 @@ def test_a_pickle_that_holds_more_than_tensors_is_refused_and_not_read(
 def test_a_damaged_file_is_refused(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    with pytest.raises(BadSetting, match=r"w\.(pt|safetensors): it (cannot be read as tensors|is a pickle)"):
+    with pytest.raises(SettingError, match=r"w\.(pt|safetensors): it (cannot be read as tensors|is a pickle)"):
         built("test_resnet", weights=str(path))
 
 
@@ -303,7 +303,7 @@ def test_a_damaged_file_is_refused(content: bytes, suffix: str, tmp_path: Path) 
 def test_weights_of_another_network_are_told_by_their_keys(arch: str, of: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file(timm.create_model(of).state_dict(), path)
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(SettingError) as caught:
         built(arch, weights=str(path))
     assert re.search(said, str(caught.value)), caught.value
     assert "give a file of that network" in str(caught.value)

@@ -13,7 +13,7 @@ from timm.layers.drop import DropPath
 from timm.models import get_pretrained_cfg, is_model_pretrained
 from torch import Tensor, nn
 
-from udbench import BadSetting, Input, Network, UdbenchError
+from udbench import Input, Network, SettingError, UdbenchError
 from udbench_architectures.settings import TimmSettings
 from udbench_architectures.timm_stages import ROWS, in_stages
 from udbench_architectures.timm_weights import from_file, from_hub
@@ -45,7 +45,7 @@ def build(name: str, inputs: Mapping[str, Input], settings: object) -> Network:
         load = partial(from_file, f"timm/{name}", make, settings.weights)
     elif settings.pretrained:
         if not is_model_pretrained(name.partition(".")[0]):
-            raise BadSetting(
+            raise SettingError(
                 f"arch.pretrained=true: timm has no pretrained weights for '{name}'; leave it out, or give a file with "
                 "--set arch.weights=FILE"
             )
@@ -59,7 +59,7 @@ def build(name: str, inputs: Mapping[str, Input], settings: object) -> Network:
     for shape, domain in images.items():
         _check_size(name, net, shape, domain)
     trunk, stages = in_stages(net, torch.zeros(ROWS, *next(iter(images))))
-    return Network(trunk=trunk, stages=stages, head=partial(_head, settings.drop_rate), begin=begin)
+    return Network(trunk=trunk, stages=stages, head=partial(_head, settings.drop_rate), init_weights=begin)
 
 
 @torch.no_grad()
@@ -90,7 +90,7 @@ def _made(name: str, inputs: Mapping[str, Input], drop_path_rate: float, **more:
             f"architecture 'timm/{name}' cannot be built for images of {given}: {_said(error)}; {_another(name)}"
         ) from None
     if drop_path_rate and not any(isinstance(m, DropPath) and m.drop_prob for m in net.modules()):
-        raise BadSetting(
+        raise SettingError(
             f"arch.drop_path_rate={drop_path_rate}: timm's '{name}' has no stochastic depth; leave the setting out"
         )
     return net

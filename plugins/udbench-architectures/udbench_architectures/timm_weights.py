@@ -14,7 +14,7 @@ from huggingface_hub.utils import get_session
 from timm.models import load_state_dict, set_pretrained_check_hash
 from torch import Tensor, nn
 
-from udbench import BadSetting, UdbenchError
+from udbench import SettingError, UdbenchError
 
 SECONDS = 5.0
 """How long the Hub may take to answer before its cache alone is asked."""
@@ -22,7 +22,7 @@ SECONDS = 5.0
 
 def from_file(arch: str, make: Callable[..., nn.Module], file: str) -> nn.Module:
     """The network with the weights of a file, as timm reads them for it: keys of other codebases renamed where timm
-    knows them, positions resized to the images. Raises BadSetting: not readable as tensors alone, or another
+    knows them, positions resized to the images. Raises SettingError: not readable as tensors alone, or another
     network's."""
     tensors = _tensors(file)
     plain = make()
@@ -33,12 +33,12 @@ def from_file(arch: str, make: Callable[..., nn.Module], file: str) -> nn.Module
         except UdbenchError:
             raise
         except Exception as error:  # timm's renaming fails in its own ways on what it does not know
-            raise BadSetting(_differs(arch, file, plain, tensors, error)) from None
+            raise SettingError(_differs(arch, file, plain, tensors, error)) from None
     left_out = _classifiers(net)
     missing = [key for result in results for key in result.missing_keys]
     unknown = [key for result in results for key in result.unexpected_keys if not key.startswith(left_out)]
     if not results or missing or unknown:
-        raise BadSetting(_differs(arch, file, plain, tensors, None, missing, unknown))
+        raise SettingError(_differs(arch, file, plain, tensors, None, missing, unknown))
     cfg: Any = net.pretrained_cfg
     cfg.pop("state_dict", None)  # it would be copied with the network
     return net
@@ -68,19 +68,19 @@ def _tensors(file: str) -> dict[str, Tensor]:
     try:
         found: Any = load_state_dict(str(path), weights_only=True)
     except FileNotFoundError:
-        raise BadSetting(f"arch.weights={file}: there is no such file") from None
+        raise SettingError(f"arch.weights={file}: there is no such file") from None
     except Exception as error:
         if isinstance(error.__cause__, pickle.UnpicklingError) and "weights_only" in str(error):
-            raise BadSetting(
+            raise SettingError(
                 f"arch.weights={file}: it is a pickle that holds more than tensors, and could run any program; save "
                 "its state_dict() alone, best as .safetensors"
             ) from None
-        raise BadSetting(
+        raise SettingError(
             f"arch.weights={file}: it cannot be read as tensors ({type(error).__name__}: "
             f"{next(iter(str(error).splitlines()), '')[:200]})"
         ) from None
     if not isinstance(found, Mapping) or not found or not all(isinstance(each, Tensor) for each in found.values()):
-        raise BadSetting(f"arch.weights={file}: it holds no tensors by name; give a network's state_dict()")
+        raise SettingError(f"arch.weights={file}: it holds no tensors by name; give a network's state_dict()")
     return dict(found)
 
 

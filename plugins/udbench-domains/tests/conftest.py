@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, though the tests may run in the background
 
@@ -88,7 +88,7 @@ def _digest(data):
 
 
 def _refused(domains, name, root):
-    with pytest.raises(BadData) as error:
+    with pytest.raises(DataError) as error:
         domains[name].open(root)
     text = str(error.value)
     assert text.startswith(f"{name}: ")

@@ -84,8 +84,8 @@ def test_the_facts(name, classes, images, channels, flip):
         channels,
         flip,
     )
-    assert name in domain.obtain, "it says where the files go"
-    for text in (spec.content, spec.licence, spec.homepage, spec.citation, domain.obtain):
+    assert name in domain.instructions, "it says where the files go"
+    for text in (spec.content, spec.licence, spec.homepage, spec.citation, domain.instructions):
         assert text.strip()
 
 

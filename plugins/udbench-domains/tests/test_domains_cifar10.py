@@ -9,7 +9,7 @@ import pickletools
 import numpy as np
 import pytest
 
-from udbench import BadData
+from udbench import DataError
 from udbench_domains.readers.cifar10 import CLASSES
 from udbench_domains.trees.arrays import cifar10, cifar10_batch, cifar10_meta, cifar10_rows
 from udbench_domains.trees.photographs import class_folders
@@ -73,7 +73,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(opened, tmp_path, place, protoc
     mark = tmp_path / "was-run"
     path = cifar10(tmp_path) / "cifar-10-batches-py" / place
     path.write_bytes(pickle.dumps({"data": _Call(os.system, f"touch {mark}"), "labels": []}, protocol))
-    with pytest.raises(BadData, match=rf"{place}: this pickle asks for '\w+\.system'.*not run"):
+    with pytest.raises(DataError, match=rf"{place}: this pickle asks for '\w+\.system'.*not run"):
         opened("cifar10", tmp_path)
     assert not mark.exists()
 
@@ -86,7 +86,7 @@ def test_only_the_names_that_batches_need_are_known(opened, tmp_path, name):
     module, attribute = name.split()
     path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     path.write_bytes(b"\x80\x02c" + module.encode() + b"\n" + attribute.encode() + b"\n.")
-    with pytest.raises(BadData, match=f"asks for '{module}.{attribute}'"):
+    with pytest.raises(DataError, match=f"asks for '{module}.{attribute}'"):
         opened("cifar10", tmp_path)
 
 
@@ -94,19 +94,19 @@ def test_no_numpy_object_is_built_by_the_file(opened, tmp_path):
     def dump(rows, labels, name):
         return pickle.dumps({"labels": labels, "data": np.array([[object] * 2], dtype=object)}, 2)
 
-    with pytest.raises(BadData, match=r"asks for '__builtin__\.object'"):
+    with pytest.raises(DataError, match=r"asks for '__builtin__\.object'"):
         opened("cifar10", cifar10(tmp_path / "a", batch=dump))
 
     def typed(rows, labels, name):
         return pickle.dumps({"labels": labels, "data": rows.astype(">u2")}, 2)
 
-    with pytest.raises(BadData, match="not of bytes, or not of the size"):
+    with pytest.raises(DataError, match="not of bytes, or not of the size"):
         opened("cifar10", cifar10(tmp_path / "b", batch=typed))
 
     def short(rows, labels, name):
         return cifar10_batch(rows, labels, name).replace(b"M\x00\x0c\x86", b"M\xff\x0b\x86")
 
-    with pytest.raises(BadData, match="not of bytes, or not of the size"):
+    with pytest.raises(DataError, match="not of bytes, or not of the size"):
         opened("cifar10", cifar10(tmp_path / "c", batch=short))
 
 
@@ -116,7 +116,7 @@ def test_what_a_file_writes_to_its_names_does_not_outlive_it(opened, tmp_path):
     path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     good = path.read_bytes()
     path.write_bytes(pollute)
-    with pytest.raises(BadData, match="data_batch_1"):
+    with pytest.raises(DataError, match="data_batch_1"):
         opened("cifar10", tmp_path)
     path.write_bytes(good)
     _check(opened("cifar10", tmp_path))
@@ -142,21 +142,21 @@ def test_what_a_file_writes_to_its_names_does_not_outlive_it(opened, tmp_path):
 def test_a_damaged_batch_is_named(opened, tmp_path, change, message):
     path = cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_1"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(BadData, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         opened("cifar10", tmp_path)
     assert "data_batch_1" in str(caught.value)
 
 
 def test_a_missing_batch_is_named(opened, tmp_path):
     (cifar10(tmp_path) / "cifar-10-batches-py" / "data_batch_4").unlink()
-    with pytest.raises(BadData, match="data_batch_4 is missing"):
+    with pytest.raises(DataError, match="data_batch_4 is missing"):
         opened("cifar10", tmp_path)
 
 
 def test_other_class_names_are_refused(opened, tmp_path):
     home = cifar10(tmp_path) / "cifar-10-batches-py"
     (home / "batches.meta").write_bytes(cifar10_meta(sorted(CLASSES, reverse=True)))
-    with pytest.raises(BadData, match="does not name the classes airplane, automobile"):
+    with pytest.raises(DataError, match="does not name the classes airplane, automobile"):
         opened("cifar10", tmp_path)
     (home / "batches.meta").unlink()
     _check(opened("cifar10", tmp_path))
@@ -166,10 +166,10 @@ def test_a_cut_binary_batch_is_named(opened, tmp_path):
     path = cifar10(tmp_path, binary=True) / "cifar-10-batches-bin" / "data_batch_2.bin"
     data = path.read_bytes()
     path.write_bytes(data[:-1])
-    with pytest.raises(BadData, match=r"data_batch_2.bin has 9218 bytes"):
+    with pytest.raises(DataError, match=r"data_batch_2.bin has 9218 bytes"):
         opened("cifar10", tmp_path)
     path.write_bytes(b"\x0a" + data[1:])
-    with pytest.raises(BadData, match="label 0 is not"):
+    with pytest.raises(DataError, match="label 0 is not"):
         opened("cifar10", tmp_path)
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from udbench import BadSetting, Score, Suite
+from udbench import Score, SettingError, Suite
 from udbench.plugin.loader import load
 from udbench_domains.decathlon import FILE, baseline
 
@@ -41,5 +41,5 @@ def test_it_is_for_the_suites_domains(decathlon: Score) -> None:
 
 def test_it_is_for_its_own_domains(decathlon: Score) -> None:
     assert decathlon.compute({"vd-svhn": baseline()["vd-svhn"]}) == pytest.approx(250)
-    with pytest.raises(BadSetting, match="score 'decathlon' knows no domain 'mnist'"):
+    with pytest.raises(SettingError, match="score 'decathlon' knows no domain 'mnist'"):
         decathlon.compute({"mnist": 1.0})

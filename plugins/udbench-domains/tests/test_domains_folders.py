@@ -9,7 +9,7 @@ import pickle
 import pytest
 from PIL import Image
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 from udbench.testing import write_picture
 from udbench_domains.trees import TREES
 from udbench_domains.trees.grey import daimler, omniglot, plankton
@@ -46,11 +46,11 @@ def test_daimler(opened, tmp_path, below):
 
 def test_daimler_without_a_set_or_a_folder(opened, tmp_path):
     assert len(opened("daimler", daimler(tmp_path / "a", sets=("1", "T2"))).index.name) == 8
-    with pytest.raises(BadData, match="none of the test sets T1 and T2"):
+    with pytest.raises(DataError, match="none of the test sets T1 and T2"):
         opened("daimler", daimler(tmp_path / "b", sets=("1", "2")))
     daimler(tmp_path / "c")
     (tmp_path / "c" / "2" / "ped_examples").rename(tmp_path / "c" / "2" / "peds")
-    with pytest.raises(BadData, match="ped_examples is missing"):
+    with pytest.raises(DataError, match="ped_examples is missing"):
         opened("daimler", tmp_path / "c")
 
 
@@ -84,7 +84,7 @@ def test_omniglot_is_named_alike_with_and_without_numbers(opened, tmp_path):
     b = opened("omniglot", omniglot(tmp_path / "b", prefix=False))
     assert a.index.name.tolist() == b.index.name.tolist()
     omniglot(tmp_path / "b", prefix=True)
-    with pytest.raises(BadData, match=r"are the same image 'Greek/character01/01\.png'"):
+    with pytest.raises(DataError, match=r"are the same image 'Greek/character01/01\.png'"):
         opened("omniglot", tmp_path / "b")
 
 
@@ -95,7 +95,7 @@ def test_omniglot_class_folders(opened, tmp_path):
     assert a.index.label.tolist() == b.index.label.tolist()
     assert {a.class_names[n] for n in a.index.label} == {"Greek/character01", "ULOG/character02"}
     write_picture(tmp_path / "a" / "train" / "Klingon" / "character01" / "x.png")
-    with pytest.raises(BadData, match="unknown class 'Klingon/character01'"):
+    with pytest.raises(DataError, match="unknown class 'Klingon/character01'"):
         opened("omniglot", tmp_path / "a")
 
 
@@ -155,14 +155,14 @@ def test_labels_do_not_move_when_classes_are_missing(opened, tmp_path):
 def test_an_unknown_class_is_refused(opened, tmp_path, domain):
     top = {"plankton": "train", "sketches": "png", "caltech101": "101_ObjectCategories"}[domain]
     write_picture(tmp_path / top / "unicorn" / "1.png")
-    with pytest.raises(BadData, match=r"unknown class 'unicorn'; the domain has \d+ classes"):
+    with pytest.raises(DataError, match=r"unknown class 'unicorn'; the domain has \d+ classes"):
         opened(domain, tmp_path)
 
 
 def test_training_folders_alone_are_refused(opened, tmp_path):
     for domain, name in (("caltech101", "accordion"), ("mnist", "3"), ("awa", "zebra")):
         root = class_folders(tmp_path / domain, [name], splits=["train"])
-        with pytest.raises(BadData, match=r"no (images in )?test/<class>/"):
+        with pytest.raises(DataError, match=r"no (images in )?test/<class>/"):
             opened(domain, root)
 
 
@@ -204,18 +204,20 @@ def test_the_order_of_a_folder_on_disk_changes_nothing(opened, tmp_path, monkeyp
     ],
 )
 def test_a_folder_without_the_domain_says_what_was_looked_for(opened, tmp_path, domain):
-    with pytest.raises(BadData, match=rf"^{domain}: found no images .* looked for .* is empty.*udbench show {domain}"):
+    with pytest.raises(
+        DataError, match=rf"^{domain}: found no images .* looked for .* is empty.*udbench show {domain}"
+    ):
         opened(domain, tmp_path)
     (tmp_path / "holiday").mkdir()
     for i in range(7):
         (tmp_path / f"note{i}.txt").write_text("")
-    with pytest.raises(BadData, match=r"holds 'holiday', 'note0\.txt', .*'note3\.txt' and 3 more"):
+    with pytest.raises(DataError, match=r"holds 'holiday', 'note0\.txt', .*'note3\.txt' and 3 more"):
         opened(domain, tmp_path)
-    with pytest.raises(BadData, match=rf"^{domain}: there is no folder"):
+    with pytest.raises(DataError, match=rf"^{domain}: there is no folder"):
         opened(domain, tmp_path / "nowhere")
     (tmp_path / "train").mkdir()
     (tmp_path / "test").mkdir()
-    with pytest.raises(BadData, match="looked for"):
+    with pytest.raises(DataError, match="looked for"):
         opened(domain, tmp_path)
 
 
@@ -232,5 +234,5 @@ def test_sources_are_picklable(opened, tmp_path, domain):
 
 def test_original_folders_without_an_image_are_refused(opened, tmp_path):
     (tmp_path / "png" / "airplane").mkdir(parents=True)
-    with pytest.raises(BadData, match="not one image"):
+    with pytest.raises(DataError, match="not one image"):
         opened("sketches", tmp_path)

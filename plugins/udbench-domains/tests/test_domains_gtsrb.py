@@ -8,7 +8,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from udbench import BadData
+from udbench import DataError
 from udbench.testing import write_picture
 from udbench_domains.trees.photographs import class_folders
 from udbench_domains.trees.signs import gtsrb
@@ -82,7 +82,7 @@ def test_class_folders_with_short_and_long_names(opened, tmp_path, names):
     assert sorted(set(source.index.label.tolist())) == [0, 7, 42]
     assert source.index.group is None, "these names do not tell the track"
     class_folders(tmp_path, ["43"])
-    with pytest.raises(BadData, match="unknown class '00043'"):
+    with pytest.raises(DataError, match="unknown class '00043'"):
         opened("gtsrb", tmp_path)
 
 
@@ -143,12 +143,12 @@ def _first(root):
 )
 def test_what_does_not_fit_is_named(opened, tmp_path, harm, message):
     harm(gtsrb(tmp_path))
-    with pytest.raises(BadData, match=message):
+    with pytest.raises(DataError, match=message):
         opened("gtsrb", tmp_path)
 
 
 def test_a_training_file_without_a_track_is_named(opened, tmp_path):
     folder = gtsrb(tmp_path, torchvision=True) / "GTSRB" / "Training" / "00007"
     (folder / "00001_00001.ppm").rename(folder / "sign.ppm")
-    with pytest.raises(BadData, match=r"sign\.ppm is not named <track>_<frame>\.ppm"):
+    with pytest.raises(DataError, match=r"sign\.ppm is not named <track>_<frame>\.ppm"):
         opened("gtsrb", tmp_path)

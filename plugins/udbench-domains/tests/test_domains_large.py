@@ -26,9 +26,9 @@ def test_the_facts(name, facts):
     domain = DOMAINS[name]
     spec = domain.spec
     assert (spec.num_classes, spec.num_train, spec.num_test, spec.channels, spec.flip) == facts
-    for text in (spec.content, spec.licence, spec.homepage, spec.citation, domain.obtain):
+    for text in (spec.content, spec.licence, spec.homepage, spec.citation, domain.instructions):
         assert text.strip()
-    assert f"{name}/" in domain.obtain, "it says where the files go"
+    assert f"{name}/" in domain.instructions, "it says where the files go"
 
 
 def test_listing_the_large_domains_imports_nothing_heavy():

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 from udbench_domains.trees.arrays import mnist
 from udbench_domains.trees.photographs import class_folders
 
@@ -61,7 +61,7 @@ def test_class_folders(opened, tmp_path):
     source = opened("mnist", class_folders(tmp_path, ["3", "7"]))
     assert len(source.class_names) == 10
     assert sorted(set(source.index.label.tolist())) == [3, 7]
-    with pytest.raises(BadData, match="unknown class 'ten'"):
+    with pytest.raises(DataError, match="unknown class 'ten'"):
         opened("mnist", class_folders(tmp_path, ["ten"]))
 
 
@@ -90,7 +90,7 @@ def _damage(path, change):
 def test_damaged_idx_files_are_named(opened, tmp_path, name, change, message):
     path = mnist(tmp_path) / "MNIST" / "raw" / f"{name}-ubyte.gz"
     _damage(path, change)
-    with pytest.raises(BadData, match=message) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         opened("mnist", tmp_path)
     assert path.name in str(caught.value)
 
@@ -101,18 +101,18 @@ def test_damaged_idx_files_are_named(opened, tmp_path, name, change, message):
 def test_damaged_gzip_is_named(opened, tmp_path, change):
     path = mnist(tmp_path) / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(BadData, match=r"train-images-idx3-ubyte.gz: damaged or cut off"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged or cut off"):
         opened("mnist", tmp_path)
 
 
 def test_truncated_plain_file_is_named(opened, tmp_path):
     path = mnist(tmp_path, gz=False) / "MNIST" / "raw" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(BadData, match="holds only 9407"):
+    with pytest.raises(DataError, match="holds only 9407"):
         opened("mnist", tmp_path)
 
 
 def test_missing_sibling_is_named(opened, tmp_path):
     (mnist(tmp_path) / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(BadData, match=r"t10k-labels-idx1-ubyte is missing, and so is t10k-labels-idx1-ubyte\.gz"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte is missing, and so is t10k-labels-idx1-ubyte\.gz"):
         opened("mnist", tmp_path)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import udbench_domains
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted
+from udbench.data.store import StoreRequest
 from udbench.testing import write_example, write_idx, write_mat, write_shard
 from udbench_domains.trees.arrays import mnist, svhn, svhn_arrays
 from udbench_domains.trees.decathlon import archives
@@ -27,7 +27,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def store_of(name, root):
-    return prepare([Wanted(domain=DOMAINS[name], root=root, form=Form(height=16, width=16))], workers=1)[0]
+    return prepare([StoreRequest(domain=DOMAINS[name], root=root, form=StoreFormat(height=16, width=16))], workers=1)[0]
 
 
 def test_labels_in_a_table(tmp_path):

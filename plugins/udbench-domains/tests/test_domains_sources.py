@@ -19,7 +19,7 @@ from PIL import Image
 
 import udbench_domains
 from support.server import closed_address, serving
-from udbench import BadData, UdbenchError, Unreachable
+from udbench import DataError, UdbenchError, UnreachableError
 from udbench_domains import hub, sources
 from udbench_domains.readers import common
 from udbench_domains.trees import TREES
@@ -124,7 +124,7 @@ def test_downloads_end_as_the_domains_images_even_when_they_break_off_at_first(t
         server.cut = first - 1
         with pytest.raises(UdbenchError, match="what came is kept"):
             sources.fetch_files(files, folder, silent)
-        with pytest.raises(BadData):
+        with pytest.raises(DataError):
             DOMAINS[name].open(folder)
         server.cut = None
         told = []
@@ -155,7 +155,7 @@ def test_an_archive_without_what_it_should_hold_is_named(tmp_path):
             size=1000,
             takes=("images",),
         )
-        with pytest.raises(BadData, match=r"a\.zip: has no images"):
+        with pytest.raises(DataError, match=r"a\.zip: has no images"):
             sources.fetch_files([file], tmp_path / "folder", silent)
 
 
@@ -260,7 +260,7 @@ def test_changed_data_files_are_refused_and_a_pinned_commit_is_begun_anew(reposi
     server.answers.clear()
     content = server.files["/c1/data/0.parquet"]
     server.files["/c1/data/0.parquet"] = content[:-1] + b"?"
-    with pytest.raises(BadData, match=r"its sha256 is .*, expected"):
+    with pytest.raises(DataError, match=r"its sha256 is .*, expected"):
         hub.fetch_from_hub("sketches", "some/one", None, folder, silent)
     assert not common.subfolders(folder)
     server.files |= {path.replace("c1", "c2"): kept for path, kept in server.files.items()}
@@ -271,7 +271,7 @@ def test_changed_data_files_are_refused_and_a_pinned_commit_is_begun_anew(reposi
 
 def test_a_damaged_record_is_named(repository, tmp_path):
     (tmp_path / "source.json").write_text("{}")
-    with pytest.raises(BadData, match=r"source\.json: is damaged; delete"):
+    with pytest.raises(DataError, match=r"source\.json: is damaged; delete"):
         hub.fetch_from_hub("sketches", "some/one", None, tmp_path, silent)
 
 
@@ -300,7 +300,7 @@ def test_what_does_not_fit_the_domain_is_named_and_nothing_is_written(tmp_path):
     folder.mkdir()
 
     def refused(dataset, words: str) -> None:
-        with pytest.raises(BadData, match=words):
+        with pytest.raises(DataError, match=words):
             hub.write_class_folders("sketches", dataset, folder, SKETCHES)
         assert list(folder.iterdir()) == []
 
@@ -320,7 +320,7 @@ def test_classes_may_be_words(tmp_path):
     hub.write_class_folders("sketches", Dataset.from_dict(named, features=features), tmp_path, SKETCHES)
     assert [p.name for p in tmp_path.iterdir()] == ["train"]
     named["label"] = ["engine"]
-    with pytest.raises(BadData, match="'engine'"):
+    with pytest.raises(DataError, match="'engine'"):
         hub.write_class_folders("sketches", Dataset.from_dict(named, features=features), tmp_path, SKETCHES)
 
 
@@ -329,7 +329,7 @@ def test_without_a_network_the_hub_is_named(monkeypatch):
 
     client = huggingface_hub.HfApi
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: client(endpoint=closed_address().rstrip("/")))
-    with pytest.raises(Unreachable, match=r"cannot fetch some/one from huggingface\.co: there is no network"):
+    with pytest.raises(UnreachableError, match=r"cannot fetch some/one from huggingface\.co: there is no network"):
         hub.current("some/one", None)
 
 
@@ -359,6 +359,6 @@ def test_what_the_hub_says_of_a_repository_is_read(monkeypatch):
         assert found.revision == "c" * 40
         with pytest.raises(UdbenchError, match="the Hugging Face Hub does not give some/other at c2") as said:
             hub.current("some/other", "c2")
-        assert not isinstance(said.value, Unreachable)
+        assert not isinstance(said.value, UnreachableError)
     there = hub.address(found, found.files[0])
     assert there == f"https://huggingface.co/datasets/some/one/resolve/{'c' * 40}/data/b.parquet"

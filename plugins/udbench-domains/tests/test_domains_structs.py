@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from udbench import BadData
+from udbench import DataError
 from udbench.testing import write_mat
 from udbench_domains.readers.mat import read_structs
 from udbench_domains.trees import large as trees_large
@@ -61,20 +61,20 @@ def test_structs_with_other_fields_are_refused(tmp_path, change, fields, says):
     synsets = trees_large.synsets()
     if change:
         synsets[change[0]][1, 0] = change[1]
-    with pytest.raises(BadData, match=rf"^f: damaged or cut off \({says}.*get it again"):
+    with pytest.raises(DataError, match=rf"^f: damaged or cut off \({says}.*get it again"):
         read_structs(meta(tmp_path, synsets=synsets), "f", "synsets", fields)
 
 
 def test_what_is_no_struct_array_is_refused(tmp_path):
-    with pytest.raises(BadData, match=r"^f: the variable 'synsets' is no struct array"):
+    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is no struct array"):
         read_structs(meta(tmp_path, synsets=np.eye(2)), "f", "synsets", FIELDS)
-    with pytest.raises(BadData, match=r"^f: the variable 'synsets' is missing"):
+    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is missing"):
         read_structs(meta(tmp_path, other=trees_large.synsets()), "f", "synsets", FIELDS)
     data = meta(tmp_path, synsets=trees_large.synsets())
-    with pytest.raises(BadData, match=r"^f: the variable 'synsets' is there twice"):
+    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is there twice"):
         read_structs(data + data[128:], "f", "synsets", FIELDS)
     for nothing in (b"", b"<html>" * 40, b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"):
-        with pytest.raises(BadData, match=r"^f: not a MATLAB 5 file"):
+        with pytest.raises(DataError, match=r"^f: not a MATLAB 5 file"):
             read_structs(nothing, "f", "synsets", FIELDS)
 
 
@@ -82,7 +82,7 @@ def test_structs_with_text_of_another_length_are_refused(tmp_path):
     whole = meta(tmp_path, packed=False, synsets=trees_large.synsets())
     shape = struct.pack("<4I", 5, 8, 1, 9)
     assert shape in whole
-    with pytest.raises(BadData, match=r"^f: .*the field 'WNID' of an entry is neither"):
+    with pytest.raises(DataError, match=r"^f: .*the field 'WNID' of an entry is neither"):
         read_structs(whole.replace(shape, struct.pack("<4I", 5, 8, 1, 8)), "f", "synsets", FIELDS)
 
 
@@ -90,7 +90,7 @@ def test_structs_with_text_of_another_length_are_refused(tmp_path):
 def test_structs_that_are_cut_off_anywhere_are_refused(tmp_path, packed):
     whole = meta(tmp_path, packed=packed, synsets=trees_large.synsets())
     for length in range(128, len(whole)):
-        with pytest.raises(BadData, match=r"^f: .*get it again"):
+        with pytest.raises(DataError, match=r"^f: .*get it again"):
             read_structs(whole[:length], "f", "synsets", FIELDS)
 
 
@@ -103,7 +103,7 @@ def test_damage_to_structs_is_told_or_gives_other_values(tmp_path, packed):
         data[124 + n % (len(whole) - 124)] ^= int(rng.integers(1, 256))
         try:
             entries = read_structs(bytes(data), "f", "synsets", FIELDS)
-        except BadData as error:
+        except DataError as error:
             refusals += 1
             assert "\n" not in str(error)
         else:
@@ -117,5 +117,5 @@ def test_a_struct_array_that_states_gigabytes_is_not_unpacked(tmp_path):
     whole = meta(tmp_path, packed=False, synsets=trees_large.synsets())
     body = struct.pack("<2I", 14, 1 << 31) + whole[136:]
     packed = zlib.compress(body + bytes(1 << 20))
-    with pytest.raises(BadData, match=r"^f: damaged or cut off \(a struct array of 2147483648 bytes\)"):
+    with pytest.raises(DataError, match=r"^f: damaged or cut off \(a struct array of 2147483648 bytes\)"):
         read_structs(whole[:128] + struct.pack("<2I", 15, len(packed)) + packed, "f", "synsets", FIELDS)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import udbench
-from udbench import BadData, BadSetting, TrainedRun
+from udbench import DataError, SettingError, TrainedRun
 from udbench.cli import main
 from udbench.data.listing import list_images
 from udbench_domains.submission.answers import TEN, answers, asked_of
@@ -56,14 +56,14 @@ def test_each_test_image_is_answered_by_its_own_number(tmp_path: Path) -> None:
 def test_a_run_that_lacks_some_of_the_ten_is_refused_unless_partial() -> None:
     assert asked_of([*reversed(TEN), "mnist"], partial=False) == TEN
     assert asked_of(["vd-dtd", "vd-aircraft"], partial=True) == TWO
-    with pytest.raises(BadSetting, match=r"this run lacks vd-imagenet12, vd-cifar100, .*--partial"):
+    with pytest.raises(SettingError, match=r"this run lacks vd-imagenet12, vd-cifar100, .*--partial"):
         asked_of(TWO, partial=False)
-    with pytest.raises(BadSetting, match="none of the Visual Decathlon's domains; it has mnist"):
+    with pytest.raises(SettingError, match="none of the Visual Decathlon's domains; it has mnist"):
         asked_of(["mnist"], partial=True)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="there is no folder"):
+    with pytest.raises(DataError, match="there is no folder"):
         answers(Seeing(), tmp_path, TWO)
     root = decathlon(tmp_path / "visual-decathlon", ["aircraft", "dtd"])
     stripped = root / "annotations/dtd_test_stripped.json"
@@ -71,12 +71,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     for number, image in enumerate(document["images"]):
         image["id"] = 2 * APART + 10 + number
     stripped.write_text(json.dumps(document))
-    with pytest.raises(BadData, match="vd-dtd: its image 20000010 has the number of one of another domain"):
+    with pytest.raises(DataError, match="vd-dtd: its image 20000010 has the number of one of another domain"):
         answers(Seeing(), tmp_path, TWO)
     for part in ("train", "test_stripped"):
         path = root / f"annotations/aircraft_{part}.json"
         path.write_text(path.read_text().replace("class 7", "another"))
-    with pytest.raises(BadData, match="vd-aircraft: the classes that this run was trained on are not those"):
+    with pytest.raises(DataError, match="vd-aircraft: the classes that this run was trained on are not those"):
         answers(Seeing(), tmp_path, TWO)
 
 
@@ -100,7 +100,7 @@ def test_a_run_of_the_suite_is_trained_scored_and_submitted(
         data="data", out="run", workers=1,
     )  # fmt: skip
     assert not any(score.complete for score in result.scores)
-    assert {store.lacks.partition(",")[0] for store in result.stores.values()} == {
+    assert {store.missing.partition(",")[0] for store in result.stores.values()} == {
         "no test labels (validation images are scored)"
     }
     trained = TrainedRun("run")
@@ -111,7 +111,7 @@ def test_a_run_of_the_suite_is_trained_scored_and_submitted(
     scored = [(str(row), source.read(row)) for row in listing.rows[listing.num_train :].tolist()]
     with np.load("run/predictions.npz") as predictions:
         assert trained.classify("vd-aircraft", scored).tolist() == predictions["vd-aircraft.predicted"].tolist()
-    with pytest.raises(BadData, match="'vd-aircraft': odd: the file is empty"):
+    with pytest.raises(DataError, match="'vd-aircraft': odd: the file is empty"):
         trained.classify("vd-aircraft", [("odd", b"")])
 
     with pytest.raises(SystemExit) as left:

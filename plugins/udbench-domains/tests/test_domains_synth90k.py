@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from udbench import BadData
+from udbench import DataError
 from udbench.testing import write_annotations, write_bytes, write_lines, write_tar
 from udbench_domains.readers import columns, synth90k
 from udbench_domains.trees import large as trees_large
@@ -200,7 +200,7 @@ def test_synth90k_images_that_are_missing_are_told_when_read_where_there_are_man
     source = large.opened("synth90k", tmp_path)
     names = source.index.name.tolist()
     for file, name in (("annotation_train.txt", "1/1/2_Slinking_1.jpg"), ("annotation_test.txt", "3/2/1_lube_0.jpg")):
-        with pytest.raises(BadData) as error:
+        with pytest.raises(DataError) as error:
             source.read(names.index(name.encode()))
         assert str(error.value) == (
             f"synth90k: {file} names {name}, and {home / name} is not there; unpack the images again"

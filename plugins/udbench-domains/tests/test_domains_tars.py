@@ -13,7 +13,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from udbench import BadData
+from udbench import DataError
 from udbench.testing import write_tar
 from udbench_domains.readers import columns as large
 from udbench_domains.readers.columns import Columns, Handles, first_twice
@@ -90,10 +90,10 @@ def test_a_tar_in_a_tar_is_read_by_absolute_offsets(tmp_path):
 def test_compressed_tars_are_refused(tmp_path, pack, form):
     data = pack(packed(tmp_path / "a.tar").read_bytes())
     (tmp_path / "b.tar").write_bytes(data)
-    with pytest.raises(BadData, match=rf"^d: .*b\.tar: compressed \({form}\), .*; unpack it, or make it a plain tar"):
+    with pytest.raises(DataError, match=rf"^d: .*b\.tar: compressed \({form}\), .*; unpack it, or make it a plain tar"):
         held(tmp_path / "b.tar")
     outer = write_tar(tmp_path / "outer.tar", {"n1.tar": data})
-    with pytest.raises(BadData, match=r"^d: .*outer\.tar: n1\.tar: compressed .* unpack the outer tar"):
+    with pytest.raises(DataError, match=r"^d: .*outer\.tar: n1\.tar: compressed .* unpack the outer tar"):
         held(outer, next(iter(members("d", outer))))
 
 
@@ -104,7 +104,7 @@ def test_a_tar_that_is_cut_anywhere_is_refused(tmp_path, form):
     end = len(whole.rstrip(b"\0")) // 512 * 512 + 512
     for length in [*range(0, end, 37), *range(0, end + 1, 512), end + 511]:
         path.write_bytes(whole[:length])
-        with pytest.raises(BadData, match=rf"^d: .*a\.tar: cut short: it ends at byte {length}[,;]? .*get it again"):
+        with pytest.raises(DataError, match=rf"^d: .*a\.tar: cut short: it ends at byte {length}[,;]? .*get it again"):
             held(path)
     path.write_bytes(whole[: end + 512])
     assert list(held(path)) == NAMES
@@ -113,7 +113,7 @@ def test_a_tar_that_is_cut_anywhere_is_refused(tmp_path, form):
 def test_a_tar_in_a_tar_that_is_cut_is_named(tmp_path):
     inner = packed(tmp_path / "inner.tar").read_bytes()
     outer = write_tar(tmp_path / "outer.tar", {"n1.tar": inner[:700]})
-    with pytest.raises(BadData, match=r"^d: .*outer\.tar: n1\.tar: cut short: it ends at byte 700"):
+    with pytest.raises(DataError, match=r"^d: .*outer\.tar: n1\.tar: cut short: it ends at byte 700"):
         held(outer, next(iter(members("d", outer))))
 
 
@@ -122,14 +122,14 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
     data = bytearray(path.read_bytes())
     data[512 + 1024 + 10] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BadData, match=r"^d: .*a\.tar: the header at byte 1536 is damaged; get it again"):
+    with pytest.raises(DataError, match=r"^d: .*a\.tar: the header at byte 1536 is damaged; get it again"):
         held(path)
 
 
 def test_tars_put_behind_one_another_lose_nothing_silently(tmp_path):
     path = packed(tmp_path / "a.tar")
     path.write_bytes(path.read_bytes() * 2)
-    with pytest.raises(BadData, match="something follows its end"):
+    with pytest.raises(DataError, match="something follows its end"):
         held(path)
 
 
@@ -140,7 +140,7 @@ def test_names_that_point_outside_are_refused_by_name(tmp_path, name, kind):
         entry = tarfile.TarInfo(name)
         entry.type = kind
         tar.addfile(entry, io.BytesIO(b""))
-    with pytest.raises(BadData, match=rf"^d: .*a\.tar: holds '{name}', (an absolute name|which points outside)"):
+    with pytest.raises(DataError, match=rf"^d: .*a\.tar: holds '{name}', (an absolute name|which points outside)"):
         held(tmp_path / "a.tar")
 
 
@@ -149,7 +149,7 @@ def test_sparse_files_are_refused(tmp_path):
         entry = tarfile.TarInfo("a.jpg")
         entry.type = tarfile.GNUTYPE_SPARSE
         tar.addfile(entry)
-    with pytest.raises(BadData, match=r"'a\.jpg' is stored as a sparse file"):
+    with pytest.raises(DataError, match=r"'a\.jpg' is stored as a sparse file"):
         held(tmp_path / "a.tar")
 
 
@@ -165,7 +165,7 @@ def test_sizes_that_cannot_be_end_in_one_sentence(tmp_path, kind, size):
     head[148:156] = b" " * 8
     head[148:156] = f"{sum(head):06o}\0 ".encode()
     (tmp_path / "a.tar").write_bytes(bytes(head) + bytes(4096))
-    with pytest.raises(BadData, match=r"^d: .*a\.tar: .*(damaged|cut short|sparse)"):
+    with pytest.raises(DataError, match=r"^d: .*a\.tar: .*(damaged|cut short|sparse)"):
         held(tmp_path / "a.tar")
 
 
@@ -182,7 +182,7 @@ def test_damage_is_told_or_changes_contents_alone(tmp_path):
             path.write_bytes(data)
             try:
                 found = held(path)
-            except BadData as error:
+            except DataError as error:
                 assert "\n" not in str(error)
             else:
                 assert len(found) == len(NAMES)
@@ -223,7 +223,7 @@ def test_another_process_opens_its_own_files(tmp_path, monkeypatch):
 def test_a_tar_that_was_cut_since_it_was_opened_is_told(tmp_path):
     source = places(tmp_path)
     os.truncate(tmp_path / "1.tar", 700)
-    with pytest.raises(BadData, match=r"^d: .*1\.tar ends inside the image at byte 512: .*get it again"):
+    with pytest.raises(DataError, match=r"^d: .*1\.tar ends inside the image at byte 512: .*get it again"):
         source.read(1)
 
 
@@ -236,7 +236,7 @@ def test_columns_keep_rows_in_order_and_names_in_bounds(monkeypatch):
     assert columns.numbers("label").tolist() == list(range(8))
     assert columns.in_tars([]).offset.tolist() == [1 << 40] * 8
     for name in ("x" * 401, "a\0b"):
-        with pytest.raises(BadData, match=r"^d: the image name '.* will not do"):
+        with pytest.raises(DataError, match=r"^d: the image name '.* will not do"):
             columns.add(name, 0)
 
 

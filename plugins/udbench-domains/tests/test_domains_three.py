@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 from udbench.testing import write_mat, write_picture
 from udbench_domains.trees.arrays import svhn, svhn_arrays
 from udbench_domains.trees.photographs import awa, caltech256, class_folders
@@ -51,7 +51,7 @@ def test_awa_as_class_folders_has_the_same_labels(opened, tmp_path, splits):
 def test_awa_refuses_two_editions_at_once(opened, tmp_path):
     for edition in EDITIONS:
         awa(tmp_path / "beside", edition=edition)
-    with pytest.raises(BadData, match=r"holds both Animals_with_Attributes/.* and Animals_with_Attributes2/"):
+    with pytest.raises(DataError, match=r"holds both Animals_with_Attributes/.* and Animals_with_Attributes2/"):
         opened("awa", tmp_path / "beside")
     for top in ("JPEGImages", "", "train", "test"):
         for edition in EDITIONS:
@@ -60,14 +60,14 @@ def test_awa_refuses_two_editions_at_once(opened, tmp_path):
             awa(tmp_path / "mixed train", ["ox"], top="test", edition=1)
         if top == "test":
             awa(tmp_path / "mixed test", ["ox"], top="train", edition=1)
-        with pytest.raises(BadData, match=r"mixes the first edition \('.*ox_0001\.jpg'\) and the second .*ox_10001"):
+        with pytest.raises(DataError, match=r"mixes the first edition \('.*ox_0001\.jpg'\) and the second .*ox_10001"):
             opened("awa", tmp_path / f"mixed {top}")
 
 
 @pytest.mark.parametrize("top", ["JPEGImages", "Animals_with_Attributes2/JPEGImages"])
 def test_awa_refuses_an_unknown_class(opened, tmp_path, top):
     awa(tmp_path, ["ox", "grizzly bear"], top=top)
-    with pytest.raises(BadData, match=r"^awa: .*unknown class 'grizzly bear'; the domain has 50 classes"):
+    with pytest.raises(DataError, match=r"^awa: .*unknown class 'grizzly bear'; the domain has 50 classes"):
         opened("awa", tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_caltech256_numbers_its_classes(opened, tmp_path):
 def test_caltech256_refuses_an_unknown_class(opened, tmp_path, name):
     caltech256(tmp_path)
     write_picture(tmp_path / "256_ObjectCategories" / name / "001_0001.jpg")
-    with pytest.raises(BadData, match=rf"^caltech256: .*unknown class '{name}'; the domain has 257 classes"):
+    with pytest.raises(DataError, match=rf"^caltech256: .*unknown class '{name}'; the domain has 257 classes"):
         opened("caltech256", tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_svhn_unpacks_a_file_once_in_a_process(opened, tmp_path):
 def test_svhn_needs_both_files(opened, tmp_path, there, missing):
     svhn(tmp_path)
     (tmp_path / f"{missing}_32x32.mat").unlink()
-    with pytest.raises(BadData, match=rf"^svhn: .*{missing}_32x32\.mat is missing"):
+    with pytest.raises(DataError, match=rf"^svhn: .*{missing}_32x32\.mat is missing"):
         opened("svhn", tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_svhn_without_its_two_files_is_no_svhn(opened, tmp_path):
     svhn(tmp_path)
     (tmp_path / "train_32x32.mat").rename(tmp_path / "extra_32x32.mat")
     (tmp_path / "test_32x32.mat").unlink()
-    with pytest.raises(BadData, match=r"looked for train_32x32\.mat with test_32x32\.mat .*holds 'extra_32x32\.mat'"):
+    with pytest.raises(DataError, match=r"looked for train_32x32\.mat with test_32x32\.mat .*holds 'extra_32x32\.mat'"):
         opened("svhn", tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_svhn_refuses_labels_out_of_range(opened, tmp_path, wrong):
     labels = labels.astype(np.float64)
     labels[3] = wrong
     write_mat(tmp_path / "test_32x32.mat", X=pixels, y=labels)
-    with pytest.raises(BadData, match=r"test_32x32\.mat: label 3 is .*; labels are 1 to 9, and 10 for the digit 0"):
+    with pytest.raises(DataError, match=r"test_32x32\.mat: label 3 is .*; labels are 1 to 9, and 10 for the digit 0"):
         opened("svhn", tmp_path)
 
 
@@ -194,7 +194,7 @@ X, Y = np.zeros((32, 32, 3, 5), np.uint8), np.ones((5, 1), np.uint8)
 def test_svhn_refuses_other_arrays(opened, tmp_path, variables, says):
     svhn(tmp_path)
     write_mat(tmp_path / "train_32x32.mat", **variables)
-    with pytest.raises(BadData, match=rf"^svhn: .*train_32x32\.mat.*{says}"):
+    with pytest.raises(DataError, match=rf"^svhn: .*train_32x32\.mat.*{says}"):
         opened("svhn", tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_svhn_refuses_a_file_that_is_cut_off_anywhere(opened, tmp_path, packed):
     whole = path.read_bytes()
     for length in [*range(0, 400, 7), *range(400, len(whole), 997), *range(len(whole) - 90, len(whole) - 1, 3)]:
         path.write_bytes(whole[:length])
-        with pytest.raises(BadData, match=r"^svhn: .*train_32x32\.mat.*get it again"):
+        with pytest.raises(DataError, match=r"^svhn: .*train_32x32\.mat.*get it again"):
             opened("svhn", tmp_path)
 
 
@@ -223,7 +223,7 @@ def test_svhn_reads_damage_as_bad_data_or_as_other_numbers(opened, tmp_path, pac
         path.write_bytes(data)
         try:
             opened("svhn", tmp_path)
-        except BadData as error:
+        except DataError as error:
             refused += 1
             assert "\n" not in str(error)
     assert refused == 600 if packed else refused > 400
@@ -268,5 +268,5 @@ def _big_endian(name, kind, shape, stored, content):
 def test_svhn_refuses_what_is_no_matlab_5_file(opened, tmp_path, data):
     svhn(tmp_path)
     (tmp_path / "test_32x32.mat").write_bytes(data)
-    with pytest.raises(BadData, match=r"^svhn: .*test_32x32\.mat.*get it again"):
+    with pytest.raises(DataError, match=r"^svhn: .*test_32x32\.mat.*get it again"):
         opened("svhn", tmp_path)

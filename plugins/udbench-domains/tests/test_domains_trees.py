@@ -12,12 +12,12 @@ import pytest
 
 import udbench_domains
 from udbench import Domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.image import decode, to_pixels
 from udbench.data.listing import list_images
 from udbench.data.locations import domain_root
 from udbench.data.prepare import prepare
-from udbench.data.store import Wanted, verify_store
+from udbench.data.store import StoreRequest, verify_store
 from udbench.testing import write_example
 from udbench_domains.trees import TREES
 from udbench_domains.trees.arrays import cifar10, mnist
@@ -64,7 +64,7 @@ def test_an_example_is_read_and_prepared_whole(name, tmp_path, monkeypatch):
     assert "images" in listing.lacks(domain.spec), "nobody takes it for the whole domain"
     pixels = [to_pixels(source.read(i), domain.spec.channels, 16, 16) for i in range(images)]
     assert len({array.tobytes() for array in pixels}) == images, "an image's content tells which one it is"
-    (store,) = prepare([Wanted(domain=domain, root=root, form=Form(height=16, width=16))], workers=1)
+    (store,) = prepare([StoreRequest(domain=domain, root=root, form=StoreFormat(height=16, width=16))], workers=1)
     assert (verify_store(store), store.damaged) == ([], [])
     assert (store.images == np.stack([pixels[row] for row in listing.rows])).all()
 

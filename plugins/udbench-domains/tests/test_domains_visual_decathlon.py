@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from udbench import BadData, Suite
+from udbench import DataError, Suite
 from udbench.config import RecipeSettings
 from udbench.data.form import form_of, view_of
 from udbench.data.listing import list_images
@@ -53,7 +53,7 @@ def table(source, root: Path, spec=AIRCRAFT.spec) -> dict[str, tuple[str, str, s
 
 
 def refused(root: Path, domain=AIRCRAFT) -> str:
-    with pytest.raises(BadData) as error:
+    with pytest.raises(DataError) as error:
         domain.open(root)
     text = str(error.value)
     assert text.startswith(f"{domain.spec.name}: ") and "\n" not in text
@@ -74,7 +74,7 @@ def test_the_ten_are_in_the_official_order_with_the_official_counts():
     assert omniglot.num_train + omniglot.num_test == 32_460 and omniglot.num_classes == 1_623
     assert [name for name in ORDER if not DOMAINS[f"vd-{name}"].spec.flip] == ["gtsrb", "omniglot", "svhn"]
     for domain in DECATHLON:
-        assert "visual-decathlon/" in domain.obtain and domain.folder == "visual-decathlon"
+        assert "visual-decathlon/" in domain.instructions and domain.folder == "visual-decathlon"
 
 
 def test_the_recipe_is_the_official_one():
@@ -117,7 +117,7 @@ def test_without_their_labels_validation_images_are_scored_and_it_is_said(tmp_pa
 def test_an_empty_list_of_test_labels_is_none(tmp_path):
     decathlon(tmp_path)
     edited(tmp_path / "annotations" / "aircraft_test.json", annotations=[])
-    assert AIRCRAFT.open(tmp_path).index.lacks
+    assert AIRCRAFT.open(tmp_path).index.missing
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -140,7 +140,7 @@ def test_labels_of_test_images_may_lie_beside_the_devkits_archive(tmp_path):
     labels = tmp_path / "annotations" / "aircraft_test.json"
     labels.parent.mkdir()
     labels.write_bytes(annotation_files("aircraft")["annotations/aircraft_test.json"])
-    assert not AIRCRAFT.open(tmp_path).index.lacks
+    assert not AIRCRAFT.open(tmp_path).index.missing
 
 
 def test_an_archive_is_unpacked_once_and_anew_when_it_is_another(tmp_path):
@@ -216,7 +216,7 @@ def test_what_is_not_there_is_named(tmp_path):
     write_tar(root / "decathlon-1.0-data.tar.gz", {"dtd.tar": b""})
     assert "decathlon-1.0-data.tar.gz holds no aircraft.tar" in refused(root)
     assert "there is no folder" in refused(tmp_path / "nowhere")
-    with pytest.raises(BadData, match=r"no annotations/dtd_test_stripped\.json"):
+    with pytest.raises(DataError, match=r"no annotations/dtd_test_stripped\.json"):
         open_test("dtd", "vd-dtd", root)
 
 
@@ -233,7 +233,7 @@ def test_a_name_that_points_outside_is_refused(tmp_path, path):
 def test_archives_that_are_no_archives_are_refused(tmp_path):
     root = archives(tmp_path)
     (root / "decathlon-1.0-devkit.tar.gz").write_bytes(b"<html>not found</html>")
-    with pytest.raises(BadData, match="is neither a zip nor a tar"):
+    with pytest.raises(DataError, match="is neither a zip nor a tar"):
         AIRCRAFT.open(root)
 
 
@@ -268,7 +268,7 @@ def test_annotations_that_do_not_fit_are_refused(tmp_path, changed, said):
     path = tmp_path / "a_train.json"
     whole = {"images": IMAGES, "categories": CATEGORIES, "annotations": LABELS}
     path.write_text(changed if isinstance(changed, str) else json.dumps({**whole, **changed}))
-    with pytest.raises(BadData) as error:
+    with pytest.raises(DataError) as error:
         read_annotations("vd-a", path)
     assert str(error.value).startswith(f"vd-a: {path}: ") and said in str(error.value)
 

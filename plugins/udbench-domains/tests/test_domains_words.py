@@ -179,7 +179,7 @@ def test_a_lexicon_that_will_not_do_is_refused_by_line(
 ) -> None:
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    with pytest.raises(udbench.BadData) as refused:
+    with pytest.raises(udbench.DataError) as refused:
         made(lexicon=path)
     assert hint in str(refused.value) and str(path) in str(refused.value)
     assert names(tmp_path) == ["bad.txt", "words.txt"]
@@ -198,13 +198,13 @@ def test_what_is_there_is_not_touched(made: Callable[..., Made], tmp_path: Path)
     out.mkdir()
     assert made().folder == out, "an empty folder may be filled"
     before = contents(out)
-    with pytest.raises(udbench.BadData, match="is there already"):
+    with pytest.raises(udbench.DataError, match="is there already"):
         made(seed=1)
     assert contents(out) == before
-    with pytest.raises(udbench.BadData, match="no folder"):
+    with pytest.raises(udbench.DataError, match="no folder"):
         made("nowhere/out")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(udbench.BadData, match="is there already"):
+    with pytest.raises(udbench.DataError, match="is there already"):
         made("file")
     assert names(tmp_path) == ["file", "out", "words.txt"]
 
@@ -254,7 +254,7 @@ def test_an_error_in_a_worker_is_told_and_leaves_nothing(made: Callable[..., Mad
     folder.mkdir()
     (folder / "bad.png").write_bytes(b"no image")
     for workers in (1, 2):
-        with pytest.raises(udbench.BadData, match=r"bad\.png: this texture cannot be read"):
+        with pytest.raises(udbench.DataError, match=r"bad\.png: this texture cannot be read"):
             made(textures=folder, workers=workers, counts=Counts(train=20, val=2, test=1))
     assert names(tmp_path) == ["textures", "words.txt"]
 
@@ -264,14 +264,14 @@ def test_no_fonts_is_one_sentence_and_no_silent_choice(
 ) -> None:
     empty = tmp_path / "fonts"
     empty.mkdir()
-    with pytest.raises(udbench.BadData, match="--fonts built-in"):
+    with pytest.raises(udbench.DataError, match="--fonts built-in"):
         made(fonts=str(empty))
     monkeypatch.setattr("udbench_domains.words.fonts.font_folders", list)
-    with pytest.raises(udbench.BadData, match="none is there; install some"):
+    with pytest.raises(udbench.DataError, match="none is there; install some"):
         made(fonts=None)
-    with pytest.raises(udbench.BadData, match="no such folder"):
+    with pytest.raises(udbench.DataError, match="no such folder"):
         made(fonts=str(tmp_path / "nowhere"))
-    with pytest.raises(udbench.BadData, match="--textures"):
+    with pytest.raises(udbench.DataError, match="--textures"):
         made(textures=empty)
     assert names(tmp_path) == ["fonts", "words.txt"]
 
@@ -286,7 +286,7 @@ def test_a_folder_of_fonts_is_read_deep_once_each_and_without_what_is_none(tmp_p
     found = find_fonts(["cat", "\u4e2d"], str(tmp_path))
     assert len(found.used) == 1 and found.used[0].missing == {"\u4e2d"}
     assert list(found.left_out) == [str(tmp_path / "a/broken.otf")]
-    with pytest.raises(udbench.BadData, match="has no character of the lexicon"):
+    with pytest.raises(udbench.DataError, match="has no character of the lexicon"):
         find_fonts(["\u4e2d"], "built-in")
 
 
@@ -301,7 +301,7 @@ def test_a_folder_of_fonts_is_read_deep_once_each_and_without_what_is_none(tmp_p
     ],
 )
 def test_settings_out_of_range_are_refused(made: Callable[..., Made], changed: dict[str, Any], hint: str) -> None:
-    with pytest.raises(udbench.BadSetting, match=hint):
+    with pytest.raises(udbench.SettingError, match=hint):
         made(**changed)
 
 

@@ -10,7 +10,7 @@ import importlib
 from functools import partial
 from pathlib import Path
 
-from udbench import BadData, Domain, DomainSpec, Source
+from udbench import DataError, Domain, DomainSpec, Source
 from udbench_domains.sources import DOWNLOADS
 from udbench_domains.trees import TREES
 
@@ -19,7 +19,9 @@ def _open(name: str, module: str, function: str, root: Path) -> Source:
     """The readers need numpy; they are loaded when a folder is opened, not when domains are listed."""
     root = Path(root)
     if not root.is_dir():
-        raise BadData(f"{name}: there is no folder {root}; put the images there (how to get them: udbench show {name})")
+        raise DataError(
+            f"{name}: there is no folder {root}; put the images there (how to get them: udbench show {name})"
+        )
     return getattr(importlib.import_module(f"udbench_domains.readers.{module}"), function)(root)
 
 
@@ -27,7 +29,7 @@ def domain(spec: DomainSpec, obtain: str, module: str, function: str = "open_fol
     return Domain(
         spec=spec,
         open=partial(_open, spec.name, module, function),
-        obtain=obtain,
+        instructions=obtain,
         download=DOWNLOADS.get(spec.name),
         example=TREES[spec.name],
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from udbench import BadSetting, Score, decathlon
+from udbench import Score, SettingError, decathlon
 
 FILE = Path(__file__).parent / "published" / "decathlon.json"
 BASELINE = "finetune"
@@ -22,10 +22,10 @@ def baseline() -> dict[str, float]:
 
 
 def score(errors: Mapping[str, float]) -> float:
-    """The score of these errors, in percent. Raises BadSetting for a domain that is none of the Visual Decathlon's."""
+    """The score of these errors, in percent. Raises SettingError for a domain that it does not have."""
     own = baseline()
     if strange := [name for name in errors if name not in own]:
-        raise BadSetting(f"score 'decathlon' knows no domain '{strange[0]}'; it is for {', '.join(own)}")
+        raise SettingError(f"score 'decathlon' knows no domain '{strange[0]}'; it is for {', '.join(own)}")
     return decathlon(errors, {name: own[name] for name in errors})
 
 

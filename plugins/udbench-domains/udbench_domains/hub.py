@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from udbench import BadData, UdbenchError, Unreachable, fetch_file
+from udbench import DataError, UdbenchError, UnreachableError, fetch_file
 from udbench_domains.readers import common
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Snapshot:
 def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, tell: Tell) -> None:
     """Fetch a repository's parquet files and write them as `<class>/<id>.png` (or `.jpg`) into a folder.
 
-    The images' bytes are kept. Raises BadData for files that are not as the Hub states, columns that are not `image`
-    and `label`, or a class that the domain has not; Unreachable where there is no network.
+    The images' bytes are kept. Raises DataError for files that are not as the Hub states, columns that are not `image`
+    and `label`, or a class that the domain has not; UnreachableError where there is no network.
     """
     folder = Path(folder)
     snapshot = _recorded(folder, repository, revision)
@@ -85,7 +85,7 @@ def write_class_folders(domain: str, dataset: Dataset, folder: Path, known: Sequ
     """Write the rows of a data set (`image`, `label`) as class folders, and count them: `images`, `repeated`.
 
     An image keeps its file's name where all have one, and is else named by its row. One that is there twice in a
-    class, byte for byte, is written once: it would be trained on and scored. Raises BadData, and writes nothing that
+    class, byte for byte, is written once: it would be trained on and scored. Raises DataError, and writes nothing that
     stays, for other columns, a class that is not `known`, and what is neither PNG nor JPEG.
     """
     from datasets import Image
@@ -93,7 +93,7 @@ def write_class_folders(domain: str, dataset: Dataset, folder: Path, known: Sequ
     classes = _classes(domain, dataset, known)
     labels = [classes(label) for label in dataset.data.column("label").to_pylist()]
     if strange := sorted({str(label) for label in labels} - set(known)):
-        raise BadData(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
     names = _names(dataset, labels)
     growing = folder / GROWING
     shutil.rmtree(growing, ignore_errors=True)
@@ -128,7 +128,7 @@ def current(repository: str, revision: str | None) -> Snapshot:
         at = f" at {revision}" if revision else ""
         raise UdbenchError(f"the Hugging Face Hub does not give {repository}{at}: {_first_line(error)}") from error
     except Exception as error:  # each version of the client has another family of errors for a silent network
-        raise Unreachable(
+        raise UnreachableError(
             f"cannot fetch {repository} from huggingface.co: there is no network, or it does not answer "
             f"({_first_line(error)})"
         ) from error
@@ -138,7 +138,7 @@ def current(repository: str, revision: str | None) -> Snapshot:
         if each.rfilename.endswith(".parquet") and each.lfs is not None
     ]
     if not files or not info.sha:
-        raise BadData(f"{repository} has no parquet files with a checksum any more; get the images by hand")
+        raise DataError(f"{repository} has no parquet files with a checksum any more; get the images by hand")
     return Snapshot(repository=repository, revision=info.sha, files=tuple(files))
 
 
@@ -158,7 +158,7 @@ def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot |
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        raise BadData(f"{folder / SOURCE}: is damaged; delete {folder}, it will be fetched anew") from error
+        raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, it will be fetched anew") from error
     wanted = found.repository == repository and revision in (None, found.revision)
     return found if wanted else None
 
@@ -180,7 +180,7 @@ def _opened(paths: Sequence[Path], cache: Path, repository: str) -> Dataset:
     try:
         dataset = datasets.Dataset.from_parquet([str(path) for path in paths], cache_dir=str(cache))
     except (DatasetsError, ValueError) as error:
-        raise BadData(f"{repository}: its data files cannot be read: {_first_line(error)}") from error
+        raise DataError(f"{repository}: its data files cannot be read: {_first_line(error)}") from error
     finally:
         if shown:
             datasets.enable_progress_bars()
@@ -194,14 +194,14 @@ def _classes(domain: str, dataset: Dataset, known: Sequence[str]) -> Callable[[A
 
     image, label = dataset.features.get("image"), dataset.features.get("label")
     if not isinstance(image, Image) or not isinstance(label, ClassLabel | Value):
-        raise BadData(
+        raise DataError(
             f"{domain}: expected the columns image (pictures) and label (classes), found "
             + ", ".join(f"{name} ({type(feature).__name__})" for name, feature in dataset.features.items())
         )
     if isinstance(label, Value):
         return str
     if strange := sorted(set(label.names) - set(known)):
-        raise BadData(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
     names = label.names
     return lambda number: names[number] if number is not None and 0 <= number < len(names) else f"number {number}"
 
@@ -220,7 +220,7 @@ def _suffix(domain: str, row: int, content: bytes) -> str:
     for magic, suffix in ((b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff", ".jpg")):
         if content.startswith(magic):
             return suffix
-    raise BadData(f"{domain}: row {row} of the data set is neither a PNG nor a JPEG; get the images by hand")
+    raise DataError(f"{domain}: row {row} of the data set is neither a PNG nor a JPEG; get the images by hand")
 
 
 def _few(words: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from udbench import BadData, Download, fetch_file, unpack
+from udbench import DataError, Download, fetch_file, unpack
 
 # Far above what any of these archives holds; that they are the right ones, their checksums say.
 MAX_BYTES, MAX_MEMBERS = 8_000_000_000, 500_000
@@ -167,7 +167,7 @@ def _unpack(file: File, archive: Path, folder: Path) -> None:
     unpack(archive, unpacked, max_bytes=MAX_BYTES, max_members=MAX_MEMBERS)
     for take in file.takes:
         if not (unpacked / take).exists():
-            raise BadData(f"{archive}: has no {take}; get the archive again")
+            raise DataError(f"{archive}: has no {take}; get the archive again")
         (folder / take).parent.mkdir(parents=True, exist_ok=True)
         (unpacked / take).rename(folder / take)
     shutil.rmtree(unpacked)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udbench import BadData, Domain, DomainSpec, Recipe, Source, Suite
+from udbench import DataError, Domain, DomainSpec, Recipe, Source, Suite
 
 FOLDER = "visual-decathlon"
 PREFIX = "vd-"
@@ -113,7 +113,9 @@ def name_of(domain: str) -> str:
 def _open(name: str, root: Path) -> Source:
     root = Path(root)
     if not root.is_dir():
-        raise BadData(f"{PREFIX}{name}: there is no folder {root} (how to get the images: udbench show {PREFIX}{name})")
+        raise DataError(
+            f"{PREFIX}{name}: there is no folder {root} (how to get the images: udbench show {PREFIX}{name})"
+        )
     from udbench_domains.readers.decathlon import open_domain
 
     return open_domain(name, PREFIX + name, root)
@@ -159,10 +161,10 @@ def _domain(name: str) -> Domain:
             citation=f"{citation}. As divided and resized by: {MAKERS}",
         ),
         open=partial(_open, name),
-        obtain=_obtain(name),
+        instructions=_obtain(name),
         example=partial(_example, name),
         folder=FOLDER,
-        holds=partial(_holds, name),
+        is_present=partial(_holds, name),
     )
 
 

@@ -63,7 +63,7 @@ def udbench_recipes() -> list[Recipe]:
             name="pocket-frozen",
             summary="as pocket-short, by what each domain owns alone, on the trunk of a trained network (--from RUN)",
             settings={"rounds": 60, "warmup_rounds": 4, "train": "private"},
-            continues=True,
+            requires_checkpoint=True,
         ),
     ]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index
+from udbench import DataError, Index
 from udbench_pocket.catalogue import Made, drawing
 
 Pixels = NDArray[np.uint8]
@@ -101,7 +101,7 @@ def _digits_file() -> bytes:
         table = gzip.decompress(path.read_bytes())
         if hashlib.sha256(table).hexdigest() == DIGITS_SHA256:
             return table
-    raise BadData(
+    raise DataError(
         f"'handwriting': {path} is not the table of digits that scikit-learn 1.9 brings; install that "
         "(pip install 'scikit-learn==1.9.*')"
     )

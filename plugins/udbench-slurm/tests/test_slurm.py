@@ -20,7 +20,7 @@ from support.pretend import pretend
 from udbench.cli import main
 from udbench.testing.trees import write_class_folders
 from udbench_slurm.notes import Note, read_note, write_note
-from udbench_slurm.standing import look
+from udbench_slurm.standing import poll
 
 Call = Callable[..., Any]
 
@@ -206,7 +206,7 @@ def test_a_job_that_has_left_the_queue(
     if note is not None:
         write_note(tmp_path / "l" / "one", "7_0", note)
     (slurm / "accounts").write_text(f"7_0|{account}\n" if account else "")
-    (report,) = look({"own": "slurm:one:7_0"}, tmp_path / "l")
+    (report,) = poll({"own": "slurm:one:7_0"}, tmp_path / "l")
     assert (report.task, report.state, report.reason) == ("own", state, why)
 
 
@@ -222,10 +222,10 @@ def test_a_slurm_that_does_not_answer_is_told(cli: Call, runs: Path, slurm: Path
     assert len(list(slurm.glob("submitted-*"))) == 1
 
 
-@pytest.mark.parametrize("ticket", ["", "slurm:../..:7", "slurm:one:7;rm", "other:one:7", "slurm:one"])
-def test_a_ticket_that_is_none_is_refused(tmp_path: Path, ticket: str) -> None:
-    with pytest.raises(Exception, match="is no ticket of its"):
-        list(look({"own": ticket}, tmp_path))
+@pytest.mark.parametrize("job_id", ["", "slurm:../..:7", "slurm:one:7;rm", "other:one:7", "slurm:one"])
+def test_a_ticket_that_is_none_is_refused(tmp_path: Path, job_id: str) -> None:
+    with pytest.raises(Exception, match="is no job_id of its"):
+        list(poll({"own": job_id}, tmp_path))
 
 
 def test_a_damaged_note_is_told(cli: Call, runs: Path, slurm: Path) -> None:
@@ -297,9 +297,9 @@ def test_local_runs_in_the_background(cli: Call, runs: Path) -> None:
 
 
 def test_a_background_process_that_is_gone_is_told(tmp_path: Path) -> None:
-    (report,) = look({"own": f"local:one:{2**22 + 1}"}, tmp_path)
+    (report,) = poll({"own": f"local:one:{2**22 + 1}"}, tmp_path)
     assert (report.state, report.reason) == ("failed", "its process ended without a word")
-    (report,) = look({"own": f"local:one:{os.getpid()}"}, tmp_path)
+    (report,) = poll({"own": f"local:one:{os.getpid()}"}, tmp_path)
     assert report.state == "failed", "another process has got its number"
 
 
@@ -324,12 +324,12 @@ def start_job(slurm: Path, script: Path, cwd: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 def test_a_job_that_is_warned_saves_and_goes_on_when_it_comes_again(cli: Call, slurm: Path, tmp_path: Path) -> None:
-    """It is warned in the middle of its rounds and queued again, and ends with the bytes of an undisturbed one."""
+    """It is warned in the middle of its rounds and queued again, and ends with the bytes of an preserve_state one."""
     common = ["--set", "rounds=60", "--no-board", "--json"]
     device = ["--device", "cpu", "--precision", "fp32", "--workers", "1"]
     Path("toys.toml").write_text(STUDY.split("[[row]]")[0] + 'adapter = "domain-bn"\n')
     results: dict[str, bytes] = {}
-    for root in ("undisturbed", "disturbed"):
+    for root in ("preserve_state", "disturbed"):
         said = cli(*SWEEP, *common, *device, "--set", "launcher.gpus=0", "--out", root)
         assert said.code == 0, said.err
         script = max(slurm.glob("submitted-*.sh"))
@@ -349,4 +349,4 @@ def test_a_job_that_is_warned_saves_and_goes_on_when_it_comes_again(cli: Call, s
         (weights,) = Path(root).rglob("weights.safetensors")
         results[root] = weights.read_bytes()
     assert "going on after round" in next(place("disturbed").glob("*.log")).read_text()
-    assert results["undisturbed"] == results["disturbed"]
+    assert results["preserve_state"] == results["disturbed"]

@@ -8,14 +8,14 @@ from udbench import Launcher, hookimpl
 @hookimpl
 def udbench_launchers() -> list[Launcher]:
     from udbench_slurm.settings import SlurmSettings
-    from udbench_slurm.standing import look
+    from udbench_slurm.standing import poll
     from udbench_slurm.submit import start
 
     return [
         Launcher(
             name="slurm",
             start=start,
-            look=look,
+            poll=poll,
             settings=SlurmSettings,
             summary="jobs in the queue of a Slurm cluster, the runs of a sweep as one array",
         )

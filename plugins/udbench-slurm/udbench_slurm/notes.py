@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from udbench import BadData
+from udbench import DataError
 
 
 class Note(BaseModel):
@@ -47,13 +47,13 @@ def write_note(folder: Path, job: str, note: Note) -> None:
 
 
 def read_note(folder: Path, job: str) -> Note | None:
-    """A job's note, None where it has not begun. Raises BadData for a damaged one."""
+    """A job's note, None where it has not begun. Raises DataError for a damaged one."""
     path = note_path(folder, job)
     try:
         return Note.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
-        raise BadData(f"{path} is damaged: {error.errors()[0]['msg']}; remove it once its job has ended") from None
+        raise DataError(f"{path} is damaged: {error.errors()[0]['msg']}; remove it once its job has ended") from None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from udbench import BadData, Report, UdbenchError
+from udbench import DataError, TaskStatus, UdbenchError
 from udbench_slurm.notes import Note, log_path, read_note
 
 SECONDS = 60.0
@@ -28,40 +28,40 @@ class _Ticket:
     job: str
 
 
-def look(tickets: Mapping[str, str], folder: Path) -> Iterator[Report]:
-    """How each job stands. Raises BadData for a ticket that is none, UdbenchError where Slurm does not answer."""
-    parsed = [_parsed(name, ticket, folder) for name, ticket in tickets.items()]
-    notes = {ticket.name: read_note(ticket.place, ticket.job) for ticket in parsed}
-    open_ = [ticket for ticket in parsed if not _ended(notes[ticket.name])]
-    numbers = sorted({ticket.job.split("_")[0] for ticket in open_ if ticket.cluster == "slurm"})
+def poll(job_ids: Mapping[str, str], folder: Path) -> Iterator[TaskStatus]:
+    """How each job stands. Raises DataError for a job_id that is none, UdbenchError where Slurm does not answer."""
+    parsed = [_parsed(name, job_id, folder) for name, job_id in job_ids.items()]
+    notes = {job_id.name: read_note(job_id.place, job_id.job) for job_id in parsed}
+    open_ = [job_id for job_id in parsed if not _ended(notes[job_id.name])]
+    numbers = sorted({job_id.job.split("_")[0] for job_id in open_ if job_id.cluster == "slurm"})
     queue = _squeue(numbers) if numbers else {}
-    left = sorted({ticket.job for ticket in open_ if ticket.cluster == "slurm" and ticket.job not in queue})
+    left = sorted({job_id.job for job_id in open_ if job_id.cluster == "slurm" and job_id.job not in queue})
     accounts = _sacct(left) if left else {}
-    for ticket in parsed:
-        note = notes[ticket.name]
+    for job_id in parsed:
+        note = notes[job_id.name]
         if note is not None and _ended(note):
-            yield _by_note(ticket, note)
-        elif ticket.cluster == "local":
-            yield _by_process(ticket, note)
-        elif ticket.job in queue:
-            state, why = queue[ticket.job]
+            yield _by_note(job_id, note)
+        elif job_id.cluster == "local":
+            yield _by_process(job_id, note)
+        elif job_id.job in queue:
+            state, why = queue[job_id.job]
             on = f" on {note.host}" if note and note.host and state in RUNNING else ""
             waits = f": {why}" if why and why != "None" and not on else ""
-            yield Report(
-                task=ticket.name,
+            yield TaskStatus(
+                task=job_id.name,
                 state="running" if state in RUNNING else "queued",
-                reason=f"Slurm's job {ticket.job}, {state.lower()}{on}{waits}",
+                reason=f"Slurm's job {job_id.job}, {state.lower()}{on}{waits}",
             )
         else:
-            yield _by_account(ticket, accounts.get(ticket.job, ""))
+            yield _by_account(job_id, accounts.get(job_id.job, ""))
 
 
-def _parsed(name: str, ticket: str, folder: Path) -> _Ticket:
-    cluster, _, rest = ticket.partition(":")
+def _parsed(name: str, job_id: str, folder: Path) -> _Ticket:
+    cluster, _, rest = job_id.partition(":")
     place, _, job = rest.partition(":")
     plain = place.replace("-", "").isalnum() and job.replace("_", "").isdigit()
     if cluster not in ("slurm", "local") or not plain:
-        raise BadData(f"launcher 'slurm': '{ticket:.80}' of {name} is no ticket of its")
+        raise DataError(f"launcher 'slurm': '{job_id:.80}' of {name} is no job_id of its")
     return _Ticket(name=name, cluster=cluster, place=folder / place, job=job)
 
 
@@ -69,36 +69,36 @@ def _ended(note: Note | None) -> bool:
     return note is not None and note.state == "ended"
 
 
-def _by_note(ticket: _Ticket, note: Note) -> Report:
+def _by_note(job_id: _Ticket, note: Note) -> TaskStatus:
     code = note.code
     if code == 0:
-        return Report(task=ticket.name, state="done", code=0)
+        return TaskStatus(task=job_id.name, state="done", code=0)
     if code in STOPPED_BY:
-        return Report(task=ticket.name, state="stopped", code=code)
-    return Report(task=ticket.name, state="failed", code=code, reason=note.reason + _see(ticket))
+        return TaskStatus(task=job_id.name, state="stopped", code=code)
+    return TaskStatus(task=job_id.name, state="failed", code=code, reason=note.reason + _see(job_id))
 
 
-def _by_process(ticket: _Ticket, note: Note | None) -> Report:
-    if _alive(int(ticket.job)):
-        here = f"process {ticket.job} of this machine"
-        return Report(task=ticket.name, state="queued" if note is None else "running", reason=here)
-    return _lost(ticket, "its process ended without a word")
+def _by_process(job_id: _Ticket, note: Note | None) -> TaskStatus:
+    if _alive(int(job_id.job)):
+        here = f"process {job_id.job} of this machine"
+        return TaskStatus(task=job_id.name, state="queued" if note is None else "running", reason=here)
+    return _lost(job_id, "its process ended without a word")
 
 
-def _by_account(ticket: _Ticket, state: str) -> Report:
+def _by_account(job_id: _Ticket, state: str) -> TaskStatus:
     if state == "COMPLETED":
-        return Report(task=ticket.name, state="done", code=0)
-    return _lost(ticket, f"Slurm says {state}" if state else "it has left the queue without a word")
+        return TaskStatus(task=job_id.name, state="done", code=0)
+    return _lost(job_id, f"Slurm says {state}" if state else "it has left the queue without a word")
 
 
-def _lost(ticket: _Ticket, what: str) -> Report:
+def _lost(job_id: _Ticket, what: str) -> TaskStatus:
     """A job that wrote no end down: what is known of it, and the last that was said in its place."""
-    said = _last_line(ticket.place / f"{ticket.job}_0_log.out")
-    return Report(task=ticket.name, state="failed", reason=what + (f" ({said})" if said else "") + _see(ticket))
+    said = _last_line(job_id.place / f"{job_id.job}_0_log.out")
+    return TaskStatus(task=job_id.name, state="failed", reason=what + (f" ({said})" if said else "") + _see(job_id))
 
 
-def _see(ticket: _Ticket) -> str:
-    log = log_path(ticket.place, ticket.job)
+def _see(job_id: _Ticket) -> str:
+    log = log_path(job_id.place, job_id.job)
     return f"\nlog: {log}" if log.exists() else ""
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from udbench import BadSetting, Report, Task, UdbenchError
+from udbench import SettingError, Task, TaskStatus, UdbenchError
 from udbench_slurm.job import Job
 from udbench_slurm.notes import read_note
 from udbench_slurm.settings import SlurmSettings
@@ -21,7 +21,7 @@ from udbench_slurm.settings import SlurmSettings
 SIGNAL = "SUBMITIT_PREEMPT_SIGNAL"
 
 
-def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Iterator[Report]:
+def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Iterator[TaskStatus]:
     """Submit tasks, those of as many processes as one array, and tell what the queue calls them.
 
     `cluster=debug` runs them here instead, one after another. Raises UdbenchError without submitit or Slurm, and where
@@ -49,7 +49,7 @@ def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Itera
         with _refusals():
             submitted = _executor(submitit, cluster, place, processes, settings).submit_array(jobs)
         for task, job in zip(batch, submitted, strict=True):
-            yield Report(task=task.name, state="queued", ticket=f"{cluster}:{name}:{job.job_id}")
+            yield TaskStatus(task=task.name, state="queued", job_id=f"{cluster}:{name}:{job.job_id}")
 
 
 def imported() -> ModuleType:
@@ -98,16 +98,16 @@ def _executor(submitit: ModuleType, cluster: str, place: Path, processes: int, s
     return executor
 
 
-def _here(submitit: ModuleType, place: Path, batch: Sequence[Task], jobs: Sequence[Job]) -> Iterator[Report]:
+def _here(submitit: ModuleType, place: Path, batch: Sequence[Task], jobs: Sequence[Job]) -> Iterator[TaskStatus]:
     executor = submitit.DebugExecutor(folder=place)
     for task, job in zip(batch, jobs, strict=True):
-        yield Report(task=task.name, state="running")
+        yield TaskStatus(task=task.name, state="running")
         started = executor.submit(job)
         with contextlib.suppress(SystemExit):  # the run's own exit code, which its note has too
             started.results()
         note = read_note(place, started.job_id)
         code = None if note is None else note.code
-        yield Report(
+        yield TaskStatus(
             task=task.name,
             state="done" if code == 0 else "stopped" if code == 130 else "failed",
             code=code,
@@ -127,7 +127,7 @@ def _refusals() -> Iterator[None]:
             f"launcher 'slurm': the jobs cannot be submitted: {str(error).strip() or said.getvalue()}"
         ) from error
     except (ValueError, AssertionError) as error:
-        raise BadSetting(f"launcher 'slurm': submitit does not take these settings: {error}") from error
+        raise SettingError(f"launcher 'slurm': submitit does not take these settings: {error}") from error
 
 
 def _there(command: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import udbench
-from udbench.errors import UnknownName
+from udbench.errors import UnknownNameError
 from udbench.plugin import hookspecs
 from udbench.plugin.loader import check_contract, load
 from udbench.testing.conformance.findings import Finding
@@ -111,7 +111,7 @@ def test_a_good_one_passes_and_what_it_lacks_in_its_package_is_told(site: Path, 
 
 
 def test_an_unknown_plugin_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UnknownName, match=r"no plugin 'udbench-adaptors'\. Did you mean 'udbench-adapters'\?"):
+    with pytest.raises(UnknownNameError, match=r"no plugin 'udbench-adaptors'\. Did you mean 'udbench-adapters'\?"):
         installed_target("udbench-adaptors")
 
 

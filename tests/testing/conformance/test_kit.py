@@ -19,12 +19,12 @@ from torch import nn
 from udbench import (
     Adapter,
     Architecture,
+    CallbackFactory,
     Domain,
     DomainSpec,
     Index,
     Input,
     Network,
-    Reporter,
     Score,
     Stage,
     Suite,
@@ -38,7 +38,7 @@ from udbench.testing.conformance.findings import Finding
 from udbench.testing.conformance.kit import CHECKS, checks_of
 from udbench.testing.toys import ToyTrunk, private_parameters, toy_head
 
-HOOKS = {Domain: "domains", Architecture: "architectures", Adapter: "adapters", Reporter: "reporters"}
+HOOKS = {Domain: "domains", Architecture: "architectures", Adapter: "adapters", CallbackFactory: "callbacks"}
 
 
 def found(value: Any, scratch: Path, only: str = "") -> dict[str, Finding]:
@@ -294,8 +294,8 @@ def test_an_adapter_that_keeps_the_contract_passes_all_laws(tmp_path: Path) -> N
         (adapter(centred), "law 1", "no layer mix the rows"),
         (adapter(centred), "law 4", "does not depend on another's"),
         (adapter(growing), "law 6", "shared"),
-        (adapter(batch_moments), "evaluation", 'say evaluation="batch"'),
-        (adapter(own_norms, evaluation="never"), "evaluation", "it is 'never'"),
+        (adapter(batch_moments), "evaluation", 'say eval_stats="batch"'),
+        (adapter(own_norms, eval_stats="never"), "evaluation", "it is 'never'"),
         (adapter(own_norms, settings=Loose), "settings", 'extra="forbid"'),
         (adapter(own_norms, settings=Needy), "settings", "each field of Needy has a default"),
         (adapter(own_norms, settings=dict), "settings", "a pydantic model's class"),
@@ -306,7 +306,7 @@ def test_an_adapter_that_breaks_it_is_told_how(broken: Adapter, check: str, word
 
 
 def test_a_law_that_does_not_apply_is_skipped_and_says_why(tmp_path: Path) -> None:
-    (finding,) = found(adapter(batch_moments, evaluation="batch"), tmp_path, "law 5").values()
+    (finding,) = found(adapter(batch_moments, eval_stats="batch"), tmp_path, "law 5").values()
     assert finding.outcome == "skipped" and "another network than the plain one" in finding.came
     (frozen_all,) = found(adapter(frozen), tmp_path / "..", "law 2").values()
     assert frozen_all.outcome == "passed"
@@ -316,14 +316,14 @@ class Listening:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def started(self, about: Mapping[str, Any]) -> None: ...
-    def stepped(self, step: Any) -> None: ...
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
-    def finished(self, result: Mapping[str, Any]) -> None: ...
+    def on_start(self, about: Mapping[str, Any]) -> None: ...
+    def on_round(self, step: Any) -> None: ...
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None: ...
+    def on_finish(self, result: Mapping[str, Any]) -> None: ...
 
 
 class Loud(Listening):
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         raise ValueError("too loud")
 
 
@@ -334,19 +334,19 @@ class Early(Listening):
 
 
 def test_a_reporter_hears_a_run(tmp_path: Path) -> None:
-    assert not said(found(Reporter(name="mine", open=Listening), tmp_path))
+    assert not said(found(CallbackFactory(name="mine", open=Listening), tmp_path))
 
 
 @pytest.mark.parametrize(
     ("opened", "words"),
     [
-        (Loud, "`scored` takes what it is told and returns | ValueError: too loud"),
+        (Loud, "`on_scores` takes what it is told and returns | ValueError: too loud"),
         (Early, "exists already"),
         (lambda folder: object(), "a object has no started"),
     ],
 )
 def test_a_reporter_in_the_way_of_a_run_is_told_how(opened: Any, words: str, tmp_path: Path) -> None:
-    assert words in said(found(Reporter(name="mine", open=opened), tmp_path))
+    assert words in said(found(CallbackFactory(name="mine", open=opened), tmp_path))
 
 
 def test_suites_and_scores_that_fit_nothing_are_told(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from udbench.errors import BadData, UdbenchError
+from udbench.errors import DataError, UdbenchError
 from udbench.testing import toys
 from udbench.train.input.feed import Feed
 from udbench.train.input.loader import Loader, Views
@@ -35,7 +35,7 @@ class Fake:
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
         if row == self.broken:
-            raise BadData(f"image {row}: broken")
+            raise DataError(f"image {row}: broken")
         if row == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         if row == self.hung:
@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_decoded_is_one_sentence(workers: int) -> None:
     views = [Views("a", np.arange(10)), Views("a", np.arange(10, 20))]
     loader.expect(views)
     assert len(loader.take(views[0])) == 10
-    with pytest.raises(BadData, match=r"^image 18: broken$"):
+    with pytest.raises(DataError, match=r"^image 18: broken$"):
         loader.take(views[1])
     loader.close()
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from udbench.train.parallel import buckets
-from udbench.train.parallel.buckets import Sums, bucket_bytes
+from udbench.train.parallel.buckets import GradBuckets, bucket_bytes
 
 
 class Line:
@@ -47,7 +47,7 @@ def test_a_bucket_is_sent_once_its_gradients_are_whole_and_the_last_layers_go_fi
     model, at_first = layers(), []
     parameters = list(model.parameters())
     parameters[0].register_post_accumulate_grad_hook(lambda _: at_first.append(len(line.sent)))
-    sums = Sums(parameters, None, contextlib.nullcontext)
+    sums = GradBuckets(parameters, None, contextlib.nullcontext)
     with sums.watching():
         model(torch.ones(2, 4)).sum().backward()
     assert at_first == [2], "those of the later layers were on their way while the first one's was still computed"
@@ -67,7 +67,7 @@ def test_a_sum_is_a_few_buckets_neither_tiny_nor_huge() -> None:
 def test_what_has_no_gradient_here_is_sent_as_zero_behind_the_backward_in_its_place(line: Line) -> None:
     model = layers()
     used, unused, *_ = parameters = list(model.parameters())
-    sums = Sums(parameters, None, contextlib.nullcontext)
+    sums = GradBuckets(parameters, None, contextlib.nullcontext)
     with sums.watching():
         model[2](model[0](torch.ones(2, 4))).sum().backward()
     assert [bool(sent.any()) for sent in line.sent] == [True, False, True]
@@ -79,7 +79,7 @@ def test_gradients_of_earlier_backwards_are_part_of_the_sum(line: Line) -> None:
     model = layers(1)
     (parameter,) = model.parameters()
     model(torch.ones(2, 4)).sum().backward()
-    sums = Sums([parameter], None, contextlib.nullcontext)
+    sums = GradBuckets([parameter], None, contextlib.nullcontext)
     with sums.watching():
         model(torch.ones(2, 4)).sum().backward()
     sums.finish(lambda _: True)
@@ -89,7 +89,7 @@ def test_gradients_of_earlier_backwards_are_part_of_the_sum(line: Line) -> None:
 def test_what_is_frozen_is_not_sent(line: Line) -> None:
     model = layers(2)
     model[0].requires_grad_(False)
-    Sums(list(model.parameters()), None, contextlib.nullcontext).send()
+    GradBuckets(list(model.parameters()), None, contextlib.nullcontext).send()
     assert len(line.sent) == 1
 
 
@@ -106,6 +106,6 @@ def test_a_failure_inside_the_backward_is_told_as_what_it_is(monkeypatch: pytest
 
     monkeypatch.setattr(dist, "all_reduce", broken)
     model = layers(1)
-    sums = Sums(list(model.parameters()), None, guard)
+    sums = GradBuckets(list(model.parameters()), None, guard)
     with pytest.raises(LookupError, match="lost the others: connection closed"), sums.watching():
         model(torch.ones(2, 4)).sum().backward()

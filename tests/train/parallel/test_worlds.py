@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from support.worlds import COSTS, ROWS, in_world, resumed, trained
-from udbench.errors import BadSetting
+from udbench.errors import SettingError
 from udbench.plugin.loader import load
 from udbench.train.schedule import deal
 
@@ -80,7 +80,7 @@ def test_every_row_is_dealt_once_and_every_process_has_some(world: int) -> None:
 def test_the_deal_evens_out_what_processes_have_to_do() -> None:
     assert deal(ROWS, COSTS, 2).members == {"reds": (0,), "blues": (1,), "greys": (1,)}
     assert deal(ROWS, COSTS, 5).members == {"reds": (0, 1, 2), "blues": (3,), "greys": (4,)}
-    with pytest.raises(BadSetting, match="14 processes for 13 rows of 3 domains"):
+    with pytest.raises(SettingError, match="14 processes for 13 rows of 3 domains"):
         deal(ROWS, COSTS, 14)
 
 

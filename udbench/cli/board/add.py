@@ -30,10 +30,10 @@ def add(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put a run's result on its board, or entries that others made (--from) once they are checked."""
-    from udbench.errors import BadSetting, UdbenchError
+    from udbench.errors import SettingError, UdbenchError
 
     if (run is None) == (source is None):
-        raise BadSetting("name a run to add, or --from URL|DIR|FILE for others' entries; one of the two")
+        raise SettingError("name a run to add, or --from URL|DIR|FILE for others' entries; one of the two")
     added: list[Path] = []
     refused: list[str] = []
     if run is not None:
@@ -66,11 +66,11 @@ def suites() -> Suites:
 def _of_run(board: Path, run: str) -> Path:
     from udbench.boards.entry import add_entry
     from udbench.cli.show import result_path
-    from udbench.errors import BadData
+    from udbench.errors import DataError
 
     path = result_path(run)
     if path is None:
-        raise BadData(f"no run '{run}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{run}': there is no such folder, here or in ./runs")
     return add_entry(board, path.parent)
 
 
@@ -122,15 +122,15 @@ class _File:
 
 def _offers(source: str) -> Iterator[_Address | _File]:
     from udbench.boards.imports import entries_in
-    from udbench.errors import BadData
+    from udbench.errors import DataError
 
     try:
         parts = urllib.parse.urlsplit(source)
     except ValueError as error:
-        raise BadData(f"--from {source}: no web address: {error}") from None
+        raise DataError(f"--from {source}: no web address: {error}") from None
     if parts.scheme in ("http", "https"):
         if not parts.path.endswith(".json"):
-            raise BadData(f"--from {source}: the address of an entry is that of its record, …/ID.json")
+            raise DataError(f"--from {source}: the address of an entry is that of its record, …/ID.json")
         yield _Address(source)
         return
     path = Path(urllib.parse.unquote(parts.path)) if parts.scheme == "file" else Path(source)
@@ -141,4 +141,4 @@ def _offers(source: str) -> Iterator[_Address | _File]:
         yield _File(path)
     else:
         what = "is neither a folder nor a record, ID.json" if path.exists() else "there is no such file or folder"
-        raise BadData(f"--from {source}: {what}")
+        raise DataError(f"--from {source}: {what}")

@@ -24,11 +24,11 @@ def baseline(
     from udbench.boards.baseline import add_baseline, read_baselines
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
-    from udbench.errors import BadData
+    from udbench.errors import DataError
 
     folder = board / suite
     if not folder.is_dir():
-        raise BadData(f"{folder}: no such board; udbench run --sharing none … makes its first entry")
+        raise DataError(f"{folder}: no such board; udbench run --sharing none … makes its first entry")
     entries, refused = read_board(folder)
     for bad in refused:
         output.note(f"left out: {bad.reason}")

@@ -39,15 +39,15 @@ def build(
     """
     import udbench
     from udbench.cli.board.installed import known, published
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.files import check_writable
     from udbench.pages.site import Asked
     from udbench.pages.site import build as built
 
     if check and not markdown:
-        raise BadSetting("--check is of --markdown: udbench board build --markdown --check")
+        raise SettingError("--check is of --markdown: udbench board build --markdown --check")
     if missing := [folder for folder in runs or [] if not folder.is_dir()]:
-        raise BadSetting(f"--runs {missing[0]}: there is no such folder")
+        raise SettingError(f"--runs {missing[0]}: there is no such folder")
     if markdown:
         return _markdown(board, check=check, json=json)
     check_writable(out.parent, "give another folder with --out")
@@ -78,12 +78,12 @@ def build(
 
 def _markdown(board: Path, *, check: bool, json: bool) -> None:
     from udbench.cli.board.installed import known, published
-    from udbench.errors import BadData, RunFailed
+    from udbench.errors import DataError, RunError
     from udbench.files import atomic_write
     from udbench.pages.markdown import twin
 
     if not board.is_dir():
-        raise BadData(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
     path = board / "README.md"
     text = twin(board, known(), published())
     try:
@@ -91,7 +91,7 @@ def _markdown(board: Path, *, check: bool, json: bool) -> None:
     except (OSError, ValueError):
         same = False
     if check and not same:
-        raise RunFailed(f"{path} is not what the entries say; udbench board build --markdown writes it anew")
+        raise RunError(f"{path} is not what the entries say; udbench board build --markdown writes it anew")
     if not same:
         atomic_write(path, text)
     if json:

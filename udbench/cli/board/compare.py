@@ -55,17 +55,17 @@ def compare(
     from udbench.boards.compare import compare as made_of
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
-    from udbench.errors import BadData
+    from udbench.errors import DataError
 
     _check_plot(plot)
     folder = board / suite
     if not folder.is_dir():
-        raise BadData(f"{folder}: no such board; udbench board show {suite} tells what there is")
+        raise DataError(f"{folder}: no such board; udbench board show {suite} tells what there is")
     entries, refused = read_board(folder)
     for bad in refused:
         output.note(f"left out: {bad.reason}")
     if not entries:
-        raise BadData(f"{folder}: no entries there to compare")
+        raise DataError(f"{folder}: no entries there to compare")
     table, named = _named(rank(entries), methods or [], all_)
     whole = made_of(table, named)
     choices = _choices(whole)
@@ -121,13 +121,13 @@ def _choices(whole: Comparison) -> list[Choice]:
 
 
 def _check_plot(plot: Path | None) -> None:
-    from udbench.errors import BadSetting
+    from udbench.errors import SettingError
     from udbench.files import check_file_writable
 
     if plot is None:
         return
     if plot.suffix != ".svg":
-        raise BadSetting(f"--plot {plot}: figures are SVG files; give a name that ends in .svg")
+        raise SettingError(f"--plot {plot}: figures are SVG files; give a name that ends in .svg")
     check_file_writable(plot, "give another file with --plot")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
-    from udbench.pages.methods import Known
+    from udbench.pages.methods import Catalog
     from udbench.plugin.published import PublishedTable
     from udbench.plugin.registry import Item
 
@@ -28,24 +28,24 @@ def published() -> list[tuple[str, PublishedTable]]:
     return found
 
 
-def known() -> Known:
+def known() -> Catalog:
     """What is installed, as far as pages tell of it. A recipe or an adapter that cannot be read is as if it were not
     there: a page then shows no command line that would need it."""
     from udbench.config import RecipeSettings
     from udbench.errors import UdbenchError
     from udbench.overrides import validated
-    from udbench.pages.methods import Known
+    from udbench.pages.methods import Catalog
 
     registry = context.registry()
     recipes: dict[str, RecipeSettings] = {}
     for item in registry.items("recipes"):
-        if item.value.continues:
+        if item.value.requires_checkpoint:
             continue  # a run's settings are its base, and no page knows them
         try:
             recipes[item.name] = validated(RecipeSettings, item.value.settings, f"recipe '{item.name}'")
         except UdbenchError as error:
             output.note(str(error))
-    return Known(
+    return Catalog(
         suites={item.name: item.value for item in registry.items("suites")},
         domains={item.name: item.value for item in registry.items("domains")},
         recipes=recipes,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udbench.cli import output, preparing
-from udbench.errors import BadData, BadSetting
+from udbench.errors import DataError, SettingError
 
 if TYPE_CHECKING:
     from udbench.boards.verify import Finding
@@ -26,13 +26,13 @@ class Run:
 
 
 def run_folder(name: str) -> Run:
-    """The run that a word means. Raises BadData: no such run, or not finished."""
+    """The run that a word means. Raises DataError: no such run, or not finished."""
     from udbench.cli.show import result_path
     from udbench.results import read_result
 
     path = result_path(name)
     if path is None:
-        raise BadData(f"no run '{name}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{name}': there is no such folder, here or in ./runs")
     return Run(path.parent, read_result(path).id)
 
 
@@ -42,25 +42,25 @@ def make_ready(
     """Prepare the images of an entry whose network is to be evaluated or trained, so that it is checked by them, too.
     Where its folders are: as the run's record says, or as `moved` does.
 
-    Raises BadSetting for an entry of which that cannot be done, BadData where its images are not here or are others.
+    Raises SettingError for an entry that cannot be trained again, DataError for images that are missing or differ.
     """
     from udbench.results import read_result
     from udbench.runs.folder import read_folders
 
     try:
         result = read_result(path)
-    except BadData:
+    except DataError:
         return {}  # which the check of the entry says
     before, origin = result.config.transfer, result.config.origin
     if before is not None and reproduce:
-        raise BadSetting(
+        raise SettingError(
             f"{path}: it was taken from run {before.run}, whose weights a training needs; use udbench transfer on that "
             "run, and compare"
         )
     if before is not None and before.train == "none":
-        raise BadSetting(f"{path}: this method has no classifier whose weights could be evaluated")
+        raise SettingError(f"{path}: this method has no classifier whose weights could be evaluated")
     if origin is not None and reproduce:
-        raise BadSetting(
+        raise SettingError(
             f"{path}: it went on from run {origin.run}, whose weights a training needs; use udbench run --from on that "
             "run, and compare"
         )
@@ -70,7 +70,7 @@ def make_ready(
 
 
 def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[str, str], device: str) -> Finding:
-    """A finding, and what the weights of a run say of the entry's images. Raises BadData where they cannot be asked:
+    """A finding, and what the weights of a run say of the entry's images. Raises DataError where they cannot be asked:
     other weights than the entry's, or images that are damaged, which says nothing of the entry."""
     from udbench.boards.marks import Weights
     from udbench.boards.reproduction import told_otherwise, weights_problems
@@ -83,9 +83,9 @@ def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[
         return finding
     path = run.folder / "weights.safetensors"
     if not path.is_file():
-        raise BadData(f"{path}: no such weights")
+        raise DataError(f"{path}: no such weights")
     if (found := hash_file(path)) != result.weights_sha256:
-        raise BadData(f"{path} are not the weights of entry {result.id}: its record names another sha256")
+        raise DataError(f"{path} are not the weights of entry {result.id}: its record names another sha256")
     job, stores = _prepared(result, data, places, device)
     again = predict_again(job, stores, run.folder, preparing.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
@@ -102,7 +102,7 @@ def with_training(
 ) -> Finding:
     """A finding, and what a new training from the entry's configuration came to."""
     from udbench.boards.reproduction import retrained, retrained_text
-    from udbench.cli.progress import Listeners, LogFile, Screen
+    from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.runs.execute import execute
     from udbench.runs.folder import new_folder
 
@@ -114,8 +114,8 @@ def with_training(
     folder = out or new_folder(Path("runs"))
     screen = Screen(output.notes())
     try:
-        listener = Listeners([screen, LogFile(folder)])
-        new = execute(job, stores, folder, listener, resume=True, workers=preparing.cores(None))
+        callback = Callbacks([screen, LogFile(folder)])
+        new = execute(job, stores, folder, callback, resume=True, workers=preparing.cores(None))
     finally:
         screen.close()
     made = retrained(result, new, _means_of_seeds(finding.path, result))
@@ -141,7 +141,7 @@ def _prepared(
     stores = preparing.of_run(result, data, places)
     for store in stores:
         if damage := verify_store(store):
-            raise BadData(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
+            raise DataError(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
     folders = {name: Path(places[name]) for name in result.domains if name in places}
     return replace(jobs.of_config(config), folders=folders), stores
 

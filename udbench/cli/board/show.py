@@ -34,7 +34,7 @@ def show(
     from udbench.boards.entry import RESERVED, read_board
     from udbench.boards.partial_suites import part_of
     from udbench.boards.ranking import apart, rank
-    from udbench.errors import UnknownName
+    from udbench.errors import UnknownNameError
     from udbench.files import matching
 
     folder = board / suite
@@ -45,7 +45,7 @@ def show(
     suites = {*installed, context.CUSTOM_SUITE}
     known = {*there, *suites, *(table.suite for _, table in every)}
     if suite not in known:
-        raise UnknownName("board", suite, known)
+        raise UnknownNameError("board", suite, known)
     entries, refused = read_board(folder) if folder.is_dir() else ([], [])
     tables = rank(entries)
     baselines = read_baselines(folder)
@@ -158,14 +158,14 @@ def _cells(row: Row, table: Table, baseline: Baseline | None, size: Size) -> lis
 def _domains_of(folder: Path) -> str:
     """The domains of a board that its folder's name does not tell, as its first entry says them."""
     from udbench.boards.partial_suites import listed
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.files import matching
     from udbench.results import read_result
 
     for path in matching(folder, "*.json"):
         try:
             return f": {listed(read_result(path).domains)}"
-        except BadData:
+        except DataError:
             continue  # no entry; the board itself names it
     return ""
 

@@ -54,18 +54,18 @@ def verify(
     from udbench.boards.entry import read_board
     from udbench.boards.git_changes import changes_since
     from udbench.boards.marks import FOLDER
-    from udbench.boards.verify import Here, verify_entry, with_copies
+    from udbench.boards.verify import VerifyContext, verify_entry, with_copies
     from udbench.cli.board import reproduction
     from udbench.cli.board.add import suites
-    from udbench.errors import BadSetting, RunFailed
+    from udbench.errors import RunError, SettingError
     from udbench.files import check_writable
 
     if since is not None and (what or weights or reproduce):
-        raise BadSetting("--since chooses the entries itself; leave entries, --weights and --reproduce out")
+        raise SettingError("--since chooses the entries itself; leave entries, --weights and --reproduce out")
     if out is not None and not reproduce:
-        raise BadSetting("--out is where --reproduce trains; give both, or neither")
+        raise SettingError("--out is where --reproduce trains; give both, or neither")
     if domains is not None and weights is None and not reproduce:
-        raise BadSetting(
+        raise SettingError(
             "--domains says where the folders of --weights or --reproduce are; give one of them, or neither"
         )
     changes = None if since is None else changes_since(board, since)
@@ -74,7 +74,7 @@ def verify(
         what = [run.id]
     paths = list(changes.entries) if changes else _entries(board, what or [])
     if (run is not None or reproduce) and len(paths) != 1:
-        raise BadSetting(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
+        raise SettingError(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
     scores = {item.name: item.value.compute for item in context.registry().items("scores")}
     if not check:
         for folder in dict.fromkeys(path.parent for path in paths):
@@ -82,7 +82,7 @@ def verify(
     places: Mapping[str, str] = {}
     if run is not None or reproduce:
         places = reproduction.make_ready(paths[0], data, run, domains, reproduce=reproduce)
-    here = Here(find=_finder(data, places), scores=scores, suites=suites(), udbench=udbench.__version__)
+    here = VerifyContext(find=_finder(data, places), scores=scores, suites=suites(), udbench=udbench.__version__)
     findings = [verify_entry(board, path, here) for path in paths]
     folders = {path.parent for path in paths}
     findings = with_copies(findings, [entry for folder in folders for entry in read_board(folder)[0]])
@@ -102,20 +102,20 @@ def verify(
     wrong = sum(bool(finding.problems) for finding in findings)
     if wrong or problems:
         also = f"; {len(problems)} changes that may not be" if problems else ""
-        raise RunFailed(f"{wrong} of {len(findings)} entries are not what they say{also}")
+        raise RunError(f"{wrong} of {len(findings)} entries are not what they say{also}")
     if faults := {fault for finding in findings for fault in finding.faults}:
         number = "a store" if len(faults) == 1 else f"{len(faults)} stores"
-        raise RunFailed(f"{number} of this machine cannot be checked with; delete what is damaged, it is made anew")
+        raise RunError(f"{number} of this machine cannot be checked with; delete what is damaged, it is made anew")
 
 
 def _entries(board: Path, what: Sequence[str]) -> list[Path]:
     """The records that words mean, each once."""
     from udbench.boards.entry import RESERVED
-    from udbench.errors import BadData, UnknownName
+    from udbench.errors import DataError, UnknownNameError
     from udbench.files import matching
 
     if not board.is_dir():
-        raise BadData(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
     every = [
         path for path in matching(board, "*.json", below=True) if not RESERVED & {*path.relative_to(board).parent.parts}
     ]
@@ -132,7 +132,7 @@ def _entries(board: Path, what: Sequence[str]) -> list[Path]:
             chosen = [path for path in every if path.stem == word]
         if not chosen and word:
             names = {path.parent.relative_to(board).as_posix() for path in every}
-            raise UnknownName("board or entry", word, names)
+            raise UnknownNameError("board or entry", word, names)
         found |= dict.fromkeys(chosen)
     return list(found)
 
@@ -172,7 +172,7 @@ def _kept(finding: Finding, *, write: bool) -> Mark | None:
     """The mark that an entry has after this: a new one is written, one that does not hold any more removed."""
     from udbench.boards import marks
     from udbench.boards.entry import read_capped
-    from udbench.errors import BadData
+    from udbench.errors import DataError
     from udbench.results import read_bytes
 
     if finding.result is None or finding.problems:
@@ -185,7 +185,7 @@ def _kept(finding: Finding, *, write: bool) -> Mark | None:
             earlier, read_bytes(finding.path), read_capped(finding.path.with_suffix(".npz")), finding.result
         ):
             earlier = None
-    except BadData:
+    except DataError:
         earlier = None
     mark = finding.mark
     if mark is None or earlier is None:

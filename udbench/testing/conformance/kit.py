@@ -68,7 +68,7 @@ CHECKS: Mapping[str, Sequence[tuple[str, str]]] = {
         ("test images are scored as its `evaluation` says", "methods:evaluates"),
     ),
     "recipes": (("its settings are a recipe's", "metadata:recipe"),),
-    "reporters": (("it hears a tiny run from its start to its end", "smoke_runs:heard"),),
+    "callbacks": (("it hears a tiny run from its start to its end", "smoke_runs:heard"),),
     "suites": (("its domains, recipe and score are there", "metadata:suite"),),
     "scores": (("it makes a figure of errors, and says how", "metadata:score"),),
     "studies": (("its grid can be read", "metadata:study"),),

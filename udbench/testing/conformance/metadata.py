@@ -65,7 +65,7 @@ def recipe(item: Item, everything: Registry, scratch: Path) -> None:
 
     assert isinstance(item.value, Recipe)
     try:
-        base = {"rounds": 1} if item.value.continues else {}
+        base = {"rounds": 1} if item.value.requires_checkpoint else {}
         validated(RecipeSettings, {**base, **item.value.settings}, f"recipe '{item.name}'")
     except UdbenchError as error:
         raise Broken(

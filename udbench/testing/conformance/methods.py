@@ -147,7 +147,7 @@ def counts(item: Item, everything: Registry, scratch: Path) -> None:
 
 
 def evaluates(item: Item, everything: Registry, scratch: Path) -> None:
-    """With evaluation="running", what is said of a test image does not depend on the others of its batch."""
+    """With eval_stats="running", what is said of a test image does not depend on the others of its batch."""
     one = _bench(item, THREE)
     one.train(range(2), one.schedule())
     one.model.eval()
@@ -156,13 +156,13 @@ def evaluates(item: Item, everything: Registry, scratch: Path) -> None:
         together = one.model(images, [Slice(THREE[0], 4)])[0]
         apart = one.model(images[:2], [Slice(THREE[0], 2)])[0]
     alike = torch.allclose(together[:2], apart, rtol=CLOSE, atol=CLOSE)
-    if _adapter(item).evaluation not in ("running", "batch"):
-        raise Broken('evaluation is "running" or "batch"', f"it is {_adapter(item).evaluation!r:.80}", "choose one")
-    if not alike and _adapter(item).evaluation == "running":
+    if _adapter(item).eval_stats not in ("running", "batch"):
+        raise Broken('evaluation is "running" or "batch"', f"it is {_adapter(item).eval_stats!r:.80}", "choose one")
+    if not alike and _adapter(item).eval_stats == "running":
         raise Broken(
-            'with evaluation="running", what is said of a test image does not depend on its neighbours',
+            'with eval_stats="running", what is said of a test image does not depend on its neighbours',
             f"it changes by {float((together[:2] - apart).abs().max()):.3g}",
-            'say evaluation="batch", or use running moments at test (surgeon.moments(path, "shared" or "domain"))',
+            'say eval_stats="batch", or use running moments at test (surgeon.moments(path, "shared" or "domain"))',
         )
 
 

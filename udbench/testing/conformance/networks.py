@@ -16,7 +16,7 @@ from udbench.plugin.registry import Item, Registry
 from udbench.testing import toys
 from udbench.testing.conformance.findings import Broken, escaped, said
 from udbench.testing.conformance.toy_training import compare_groupings, made
-from udbench.train.model import UniversalModel, blank, build_model
+from udbench.train.model import UniversalModel, build_model, dummy_batch
 from udbench.train.route import Slice
 from udbench.train.surgery import Surgeon, check_stages
 
@@ -137,7 +137,7 @@ def _sizes(arch: Architecture) -> Sequence[int]:
         try:
             model = _model(arch, _inputs(size))
             with torch.no_grad():
-                model.eval()(blank(model, DOMAINS[0], 2), [Slice(DOMAINS[0], 2)])
+                model.eval()(dummy_batch(model, DOMAINS[0], 2), [Slice(DOMAINS[0], 2)])
         except Exception as error:
             if (own := escaped(error)) is None:
                 refused = str(error)

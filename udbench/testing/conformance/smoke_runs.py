@@ -11,13 +11,13 @@ from typing import Any
 
 from udbench.config import RunConfig
 from udbench.data.folders import folder_domain
-from udbench.data.form import Form
+from udbench.data.form import StoreFormat
 from udbench.data.locations import CACHE
 from udbench.data.prepare import prepare
-from udbench.data.store import Store, Wanted
+from udbench.data.store import Store, StoreRequest
 from udbench.errors import UdbenchError
 from udbench.plugin.contracts_data import Domain
-from udbench.plugin.contracts_run import Listener, Nobody, Reporter, Score, Step
+from udbench.plugin.contracts_run import Callback, CallbackFactory, NullCallback, RoundStatus, Score
 from udbench.plugin.registry import Item, Registry
 from udbench.results import RunResult
 from udbench.runs.execute import execute
@@ -40,7 +40,7 @@ def on_a_domain(item: Item, everything: Registry, scratch: Path) -> None:
     with _cache_in(scratch / "cache"):
         try:
             stores = _stores([(domain, root)])
-            result = _run(stores, scratch / "run", Nobody())
+            result = _run(stores, scratch / "run", NullCallback())
         except UdbenchError as error:
             raise Broken(
                 "its images are prepared, a network trains on them and is scored",
@@ -52,66 +52,66 @@ def on_a_domain(item: Item, everything: Registry, scratch: Path) -> None:
 
 
 def heard(item: Item, everything: Registry, scratch: Path) -> None:
-    """A reporter is told of a run's start, rounds, scores and end, and does not stand in its way."""
-    reporter = item.value
-    assert isinstance(reporter, Reporter)
+    """A callback is told of a run's start, rounds, scores and end, and does not stand in its way."""
+    factory = item.value
+    assert isinstance(factory, CallbackFactory)
     folder = scratch / "run"
     images = write_class_folders(scratch / "shells", {"cone": 10, "spiral": 10})
     with _cache_in(scratch / "cache"):
         stores = _stores([(folder_domain(images), images)])
         told: list[str] = []
-        listener = _Counting(_opened(reporter, folder), told)
+        callback = _Counting(_opened(factory, folder), told)
         try:
-            _run(stores, folder, listener)
+            _run(stores, folder, callback)
         except Broken:
             raise
         except Exception as error:
             raise Broken(
                 "the run goes on as if nobody listened",
                 f"it ends in {said(error)}",
-                "write into the run's folder only from `started` on, and touch none of the run's own files",
+                "write into the run's folder only from `on_start` on, and touch none of the run's own files",
             ) from error
-    assert told[0] == "started" and told[-1] == "finished" and told.count("stepped") and told.count("scored")
+    assert told[0] == "on_start" and told[-1] == "on_finish" and told.count("on_round") and told.count("on_scores")
 
 
-def _opened(reporter: Reporter, folder: Path) -> Listener:
+def _opened(factory: CallbackFactory, folder: Path) -> Callback:
     try:
-        listener = reporter.open(folder)
+        callback = factory.open(folder)
     except UdbenchError as error:
         raise Skipped(f"it does not open here: {error}") from None
     except Exception as error:
         raise Broken(
-            "open(folder) gives a listener; the folder is not there yet",
+            "open(folder) gives a callback; the folder is not there yet",
             said(error),
-            "keep the folder, and write nothing before `started`",
+            "keep the folder, and write nothing before `on_start`",
         ) from None
-    if missing := [name for name in ("started", "stepped", "scored", "finished") if not hasattr(listener, name)]:
+    if missing := [name for name in ("on_start", "on_round", "on_scores", "on_finish") if not hasattr(callback, name)]:
         raise Broken(
-            "a listener has the methods started, stepped, scored and finished",
-            f"a {type(listener).__name__} has no {missing[0]}",
-            "add it; see udbench.Listener for what each is told",
+            "a callback has the methods on_start, on_round, on_scores and on_finish",
+            f"a {type(callback).__name__} has no {missing[0]}",
+            "add it; see udbench.Callback for what each is told",
         )
-    return listener
+    return callback
 
 
 class _Counting:
-    """Passes on what it hears, and notes it. What the listener raises is told as its own."""
+    """Passes on what it hears, and notes it. What the callback raises is told as its own."""
 
-    def __init__(self, listener: Listener, told: list[str]) -> None:
-        self._listener, self._told = listener, told
+    def __init__(self, callback: Callback, told: list[str]) -> None:
+        self._listener, self._told = callback, told
 
-    def started(self, about: Mapping[str, Any]) -> None:
-        self._pass("started", about)
+    def on_start(self, about: Mapping[str, Any]) -> None:
+        self._pass("on_start", about)
 
-    def stepped(self, step: Step) -> None:
-        self._pass("stepped", step)
-        self._pass("stepped", replace(step, losses={}))  # as a checkpoint does behind a round that was told already
+    def on_round(self, step: RoundStatus) -> None:
+        self._pass("on_round", step)
+        self._pass("on_round", replace(step, losses={}))  # as a checkpoint does behind a round that was told already
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
-        self._pass("scored", round, split, scores)
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+        self._pass("on_scores", round, split, scores)
 
-    def finished(self, result: Mapping[str, Any]) -> None:
-        self._pass("finished", result)
+    def on_finish(self, result: Mapping[str, Any]) -> None:
+        self._pass("on_finish", result)
 
     def _pass(self, method: str, *args: Any) -> None:
         self._told.append(method)
@@ -121,16 +121,16 @@ class _Counting:
             raise Broken(
                 f"`{method}` takes what it is told and returns",
                 said(error),
-                f"see udbench.Listener.{method} for its arguments",
+                f"see udbench.Callback.{method} for its arguments",
             ) from error
 
 
 def _stores(domains: Sequence[tuple[Domain, Path]]) -> list[Store]:
-    form = Form(height=SIZE, width=SIZE)
-    return prepare([Wanted(domain=domain, root=root, form=form) for domain, root in domains], workers=1)
+    form = StoreFormat(height=SIZE, width=SIZE)
+    return prepare([StoreRequest(domain=domain, root=root, form=form) for domain, root in domains], workers=1)
 
 
-def _run(stores: Sequence[Store], folder: Path, listener: Listener) -> RunResult:
+def _run(stores: Sequence[Store], folder: Path, callback: Callback) -> RunResult:
     from udbench.plugin.builtin import udbench_scores
 
     score: Score = udbench_scores()[0]
@@ -147,7 +147,7 @@ def _run(stores: Sequence[Store], folder: Path, listener: Listener) -> RunResult
         }
     )
     job = Job(config=config, architecture=toy_architecture(), adapter=own_norms(), score=score, plugins={})
-    return execute(job, stores, folder, listener)
+    return execute(job, stores, folder, callback)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from udbench.errors import BadData, BadSetting, UnknownName
+from udbench.errors import DataError, SettingError, UnknownNameError
 from udbench.files import atomic_write
 from udbench.plugin.loader import CONTRACTS, GROUP, declared, installed, owner_of
 from udbench.plugin.registry import Owner
@@ -52,33 +52,33 @@ class Target:
 def target_of(plugin: str, scratch: Path) -> Target:
     """The plugin that a word says: a name is an installed plugin's; what has a slash, or is a dot, is a folder.
 
-    `scratch` is as in `folder_target`. Raises UnknownName, and BadData for a folder without a plugin.
+    `scratch` is as in `folder_target`. Raises UnknownNameError, and DataError for a folder without a plugin.
     """
     if "/" not in plugin and "\\" not in plugin and not plugin.startswith("."):
         return installed_target(plugin)
     folder = Path(plugin).expanduser()
     if not folder.is_dir():
-        raise BadData(f"{folder}: no such folder; give a package's folder, or an installed plugin's name")
+        raise DataError(f"{folder}: no such folder; give a package's folder, or an installed plugin's name")
     return folder_target(folder, scratch)
 
 
 def installed_target(name: str) -> Target:
     """The installed plugin of that name: its distribution's, its entry point's, or both ("udbench-film:film").
 
-    Raises UnknownName, and BadSetting for an entry point's name that several distributions have.
+    Raises UnknownNameError, and SettingError for an entry point's name that several distributions have.
     """
     found = [(owner_of(entry), entry) for entry in installed()]
     chosen = [pair for pair in found if pair[0].distribution == name] or [
         pair for pair in found if name in pair[0].choices
     ]
     if len(several := {owner.distribution for owner, _ in chosen}) > 1:
-        raise BadSetting(
+        raise SettingError(
             f"plugin '{name}' may be any of {' and '.join(str(owner) for owner, _ in chosen)}; name its distribution: "
             f"{', '.join(sorted(several))}"
         )
     if not chosen:
         known = {each for owner, _ in found for each in (owner.name, owner.distribution)}
-        raise UnknownName("plugin", name, known, ["(a package's folder is given as a path, such as ./my-plugin)"])
+        raise UnknownNameError("plugin", name, known, ["(a package's folder is given as a path, such as ./my-plugin)"])
     owner = chosen[0][0]
     chosen = [pair for pair in chosen if pair[0].distribution == owner.distribution]
     return Target(
@@ -101,16 +101,16 @@ def _licence(entry: importlib.metadata.EntryPoint) -> str:
 
 def folder_target(folder: Path, scratch: Path) -> Target:
     """The plugin of a package's folder, which has a pyproject.toml. Nothing is installed or built: `scratch` gets
-    what would tell of it were it installed. Raises BadData for a folder that has no plugin."""
+    what would tell of it were it installed. Raises DataError for a folder that has no plugin."""
     about = _pyproject(folder)
     project = _table(about, "project", folder)
     name = str(project.get("name", ""))
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", name):
-        raise BadData(f"{folder / 'pyproject.toml'}: [project] has no name that pip takes: {name!r:.80}")
+        raise DataError(f"{folder / 'pyproject.toml'}: [project] has no name that pip takes: {name!r:.80}")
     points = _table(project, "entry-points", folder)
     entries = _words(_table(points, GROUP, folder))
     if not entries:
-        raise BadData(
+        raise DataError(
             f"{folder / 'pyproject.toml'} names no plugin of udbench; add [project.entry-points.{GROUP}] with a line "
             'such as mine = "my_package"'
         )
@@ -140,15 +140,15 @@ def _pyproject(folder: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: not readable as TOML: {error}") from None
+        raise DataError(f"{path}: not readable as TOML: {error}") from None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}; a plugin's folder has one") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}; a plugin's folder has one") from None
 
 
 def _table(above: Mapping[str, Any], key: str, folder: Path) -> dict[str, Any]:
     table = above.get(key, {})
     if not isinstance(table, dict):
-        raise BadData(f"{folder / 'pyproject.toml'}: '{key}' is not a table")
+        raise DataError(f"{folder / 'pyproject.toml'}: '{key}' is not a table")
     return table
 
 

@@ -57,7 +57,7 @@ class Bench:
     def predictions(self) -> dict[str, Predictions]:
         """What the network says of the test images."""
         rows = {name: np.asarray(domain.test_rows) for name, domain in self.feed.data.items()}
-        by_batch = self.adapter.evaluation == "batch"
+        by_batch = self.adapter.eval_stats == "batch"
         return evaluate(self.model, self.feed, rows, self.settings, "fp64", by_batch=by_batch)
 
 

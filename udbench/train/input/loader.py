@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from udbench.errors import BadData, UdbenchError, how_ended
+from udbench.errors import DataError, UdbenchError, how_ended
 from udbench.processes.spawning import Spawning
 from udbench.processes.waiting import TIMEOUT, time_limit
 
@@ -33,7 +33,7 @@ class Encoded(Protocol):
         ...
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
-        """An image's view, (height, width, channels) uint8. Raises BadData."""
+        """An image's view, (height, width, channels) uint8. Raises DataError."""
         ...
 
 
@@ -95,14 +95,14 @@ class Loader:
             self._pieces = (self._decode[piece] for piece in self.next_pieces())
 
     def take(self, views: Views) -> Tensor:
-        """The views that come next, (n, height, width, channels) uint8. Raises BadData, UdbenchError."""
+        """The views that come next, (n, height, width, channels) uint8. Raises DataError, UdbenchError."""
         block: Tensor | None = None
         count = 0
         while count < len(views.rows):
             with _told(self._pieces):
                 piece = next(self._pieces)
             if isinstance(piece, str):
-                raise BadData(piece)
+                raise DataError(piece)
             if block is None:
                 block = torch.empty((len(views.rows), *piece.shape[1:]), dtype=torch.uint8, pin_memory=self._pin)
             block.numpy()[count : count + len(piece)] = piece
@@ -148,7 +148,7 @@ class _Decoding(Dataset[Any]):
             draw = None if piece.draws is None else piece.draws[place].tolist()
             try:
                 block[place] = images.pixels(row, draw)
-            except BadData as error:
+            except DataError as error:
                 return str(error)
         return block
 

@@ -1,8 +1,7 @@
 """Triton kernels: normalisation of several slices, and the views of images that training sees.
 
 Images lie channels-last, so a batch is a matrix of pixels by channels and a slice is consecutive rows of it. Sums are
-taken in an order that does not depend on chance, in float32. On a CPU they run in Triton's interpreter, which is what
-tests do.
+taken in a fixed order, in float32. On a CPU they run in Triton's interpreter, which is what tests do.
 """
 
 # pyright: basic

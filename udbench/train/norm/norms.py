@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from udbench.errors import BadSetting, UdbenchError
+from udbench.errors import SettingError, UdbenchError
 from udbench.train.norm.sliced import (
     SliceState,
     can_fuse,
@@ -21,7 +21,7 @@ from udbench.train.norm.sliced import (
     state_of,
     tracked,
 )
-from udbench.train.ownership import Owned
+from udbench.train.ownership import PerDomainModules
 from udbench.train.route import Route, Slice
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
@@ -71,13 +71,13 @@ class SliceNorm(nn.Module):
         self.domains = tuple(domains)
         self.moments = moments
         self.mixed = False
-        self.own = Owned()
+        self.own = PerDomainModules()
         self._seen: dict[str, tuple[Tensor, Tensor, int]] = {}
         self._room = torch.empty(0)
         if norm.running_mean is None or norm.running_var is None:
             self.moments = "batch"
         elif moments == "domain":
-            self.own = Owned({name: RunningMoments(norm) for name in domains})
+            self.own = PerDomainModules({name: RunningMoments(norm) for name in domains})
         if self.moments != "shared":
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
             norm.track_running_stats = False
@@ -251,16 +251,16 @@ def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], No
 def mix_batches(model: nn.Module) -> None:
     """Let every shared norm take its moments from all rows of a forward, not from each domain's by themselves.
 
-    Raises BadSetting where that is not defined, or changes nothing.
+    Raises SettingError where that is not defined, or changes nothing.
     """
     norms = _slice_norms(model)
     if any(norm.moments != "shared" for norm in norms):
-        raise BadSetting(
+        raise SettingError(
             "batch=mixed takes a norm's moments from all domains together, but this adapter keeps moments of each "
             "domain or of the test batch; choose an adapter with shared moments, such as universal-bn, or batch=pure"
         )
     if not norms:
-        raise BadSetting(
+        raise SettingError(
             "batch=mixed changes nothing here: no norm is shared that takes moments from its batch, so each domain's "
             "rows are normalised by themselves anyway; choose another adapter, such as universal-bn, or batch=pure"
         )

@@ -1,4 +1,4 @@
-"""Sums of gradients over processes that begin while a backward still goes on."""
+"""GradBuckets of gradients over processes that begin while a backward still goes on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS, LEAST_BYTES, MOST_BYTES = 4, 1 << 20, 25 << 20
 Guard = Callable[[], AbstractContextManager[None]]
 
 
-class Sums:
+class GradBuckets:
     """The sums of some parameters' gradients over the processes of a group (None: all), bucket by bucket.
 
     Buckets go from the last parameter to the first, as a backward reaches them, and begin in that order in all

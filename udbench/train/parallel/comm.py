@@ -15,14 +15,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from udbench.errors import BadSetting, RunFailed
+from udbench.errors import RunError, SettingError
 from udbench.machine import world
 from udbench.processes.waiting import time_limit
 from udbench.train.norm.norms import SliceNorm
 from udbench.train.norm.synced import syncing
 from udbench.train.ownership import owned_names, owned_parameters
-from udbench.train.parallel.buckets import Sums
-from udbench.train.schedule import Deal
+from udbench.train.parallel.buckets import GradBuckets
+from udbench.train.schedule import Assignment
 
 WISHES = ("stop", "save")
 
@@ -33,11 +33,11 @@ class Comm:
     def __init__(self, rank: int = 0, size: int = 1, device: torch.device | None = None) -> None:
         self.rank, self.size = rank, size
         self.device = device or torch.device("cpu")
-        self.deal: Deal | None = None
+        self.deal: Assignment | None = None
         self._asked: frozenset[str] = frozenset()
         self._granted: frozenset[str] = frozenset()
         self._groups: dict[str, Any] = {}
-        self._sums: list[Sums] = []
+        self._sums: list[GradBuckets] = []
         self._round = 0
 
     @property
@@ -45,7 +45,7 @@ class Comm:
         """Whether this process is the one that writes and prints."""
         return self.rank == 0
 
-    def assign(self, deal: Deal) -> None:
+    def assign(self, deal: Assignment) -> None:
         """Take note of who does which rows. Called by all processes alike."""
         self.deal, self._groups = deal, {}
         for domain, ranks in deal.members.items():
@@ -54,12 +54,12 @@ class Comm:
                 if self.rank in ranks:
                     self._groups[domain] = group
 
-    def ask(self, wishes: Collection[str]) -> None:
+    def request(self, requests: Collection[str]) -> None:
         """Ask all processes to do something behind the round that begins: some of WISHES."""
-        self._asked = frozenset(wishes)
+        self._asked = frozenset(requests)
 
     @property
-    def granted(self) -> frozenset[str]:
+    def agreed(self) -> frozenset[str]:
         """What any process asked for before the last round, the same in all of them."""
         return self._granted
 
@@ -74,7 +74,7 @@ class Comm:
             yield
 
     @contextmanager
-    def summing(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> Iterator[None]:
+    def overlapped_reduce(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> Iterator[None]:
         """Within, the last backward of a round runs, and sums of gradients begin as they are whole.
 
         `sum_gradients` waits for them; without this it begins them itself.
@@ -118,7 +118,7 @@ class Comm:
         self._round += 1
         return {name: told[i] for i, name in enumerate(names)}
 
-    def share_moments(self, model: nn.Module) -> None:
+    def all_reduce_norm_stats(self, model: nn.Module) -> None:
         """Let every process know what each domain's rows left with the norms whose running moments all share."""
         if self.size == 1:
             return
@@ -134,7 +134,7 @@ class Comm:
         for norm, part, whole in zip(norms, parts, flat.split([part.numel() for part in parts]), strict=True):
             norm.take_report(whole.view_as(part))
 
-    def come_home(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+    def gather_private_state(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Bring what each domain owns, and for the first process the optimizer's state of it, from who trained it."""
         if self.size == 1:
             return
@@ -152,18 +152,18 @@ class Comm:
             if optimizer is not None:
                 self._bring_states(model, optimizer)
 
-    def start_alike(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    def broadcast_state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Give all processes the first one's weights and optimizer state."""
         if self.size == 1:
             return
         with self._guarded():
             for tensor in model.state_dict().values():
                 dist.broadcast(tensor, 0)
-        state = self.tell(optimizer.state_dict() if self.first else None)
+        state = self.broadcast_object(optimizer.state_dict() if self.first else None)
         if not self.first:
             optimizer.load_state_dict(state)
 
-    def tell(self, value: object) -> Any:
+    def broadcast_object(self, value: object) -> Any:
         """The first process's value, in all of them."""
         if self.size == 1:
             return value
@@ -195,10 +195,10 @@ class Comm:
         self._granted = frozenset(wish for wish, yes in zip(WISHES, flags[len(used) :], strict=True) if yes)
         return flags[: len(used)]
 
-    def _sums_of(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> list[Sums]:
+    def _sums_of(self, shared: Sequence[Tensor], private: Mapping[str, Sequence[Tensor]]) -> list[GradBuckets]:
         """Those of what all share, and of what the processes of a split domain own together."""
-        split = [Sums(private[domain], group, self._guarded) for domain, group in self._groups.items()]
-        return [Sums(shared, None, self._guarded), *split]
+        split = [GradBuckets(private[domain], group, self._guarded) for domain, group in self._groups.items()]
+        return [GradBuckets(shared, None, self._guarded), *split]
 
     def _bring_states(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         assert self.deal is not None
@@ -219,12 +219,12 @@ class Comm:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Within, a collective that fails is told as what it is. Raises RunFailed."""
+        """Within, a collective that fails is told as what it is. Raises RunError."""
         try:
             yield
         except RuntimeError as error:
             mine = ", ".join(part.domain for part in self.deal.slices[self.rank]) if self.deal else "nothing yet"
-            raise RunFailed(
+            raise RunError(
                 f"process {self.rank} of {self.size} ({mine}) lost the others in round {self._round + 1}: "
                 f"{str(error).splitlines()[0]}. If another process told an error, that is the cause; if none did, one "
                 "of them has stopped or is too slow (UDBENCH_TIMEOUT=SECONDS changes how long they wait)"
@@ -232,21 +232,21 @@ class Comm:
 
 
 def join(device: torch.device, *, one_gpu: bool = False) -> Comm:
-    """Meet the other processes that torchrun started; alone without it. Raises RunFailed when they do not come.
+    """Meet the other processes that torchrun started; alone without it. Raises RunError when they do not come.
 
     `one_gpu` says that several processes share a GPU, which NCCL refuses: gloo then carries what they say.
     """
     try:
         here = world()
     except ValueError as error:
-        raise BadSetting(str(error)) from None
+        raise SettingError(str(error)) from None
     if here.size == 1:
         return Comm(device=device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" and not one_gpu else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=time_limit()))
     except (RuntimeError, ValueError) as error:
-        raise RunFailed(
+        raise RunError(
             f"process {here.rank} of {here.size} did not meet the others: {str(error).splitlines()[0]}. If this is to "
             "be one process, unset RANK and WORLD_SIZE"
         ) from error

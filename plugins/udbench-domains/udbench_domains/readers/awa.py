@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 from udbench_domains.readers import common
 
 TOPS = ("JPEGImages", "Animals_with_Attributes/JPEGImages", "Animals_with_Attributes2/JPEGImages")
@@ -19,7 +19,7 @@ def open_folder(root: Path) -> Source:
     """
     tops = [top for top in TOPS if common.subfolders(root / top)]
     if len(tops) > 1:
-        raise BadData(f"awa: {root} holds both {tops[0]} and {tops[1]}; keep one edition and take out the other")
+        raise DataError(f"awa: {root} holds both {tops[0]} and {tops[1]}; keep one edition and take out the other")
     source = common.picture_folders("awa", root, TOPS, common.class_list("awa"))
     _check_edition(root, source)
     return source
@@ -31,7 +31,7 @@ def _check_edition(root: Path, source: Source) -> None:
         if number := re.search(r"_([0-9]{4,5})\.[A-Za-z]+$", name):
             seen.setdefault(len(number[1]), name)
     if len(seen) > 1:
-        raise BadData(
+        raise DataError(
             f"awa: {root} mixes the first edition ('{seen[4]}') and the second ('{seen[5]}'), whose images are "
             "others; keep one and take out the other"
         )

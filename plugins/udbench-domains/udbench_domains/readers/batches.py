@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData
+from udbench import DataError
 
 
 def load_batch(path: Path) -> dict[str, Any]:
-    """The dictionary in a batch: text keys, and arrays of bytes as uint8. BadData for anything else."""
+    """The dictionary in a batch: text keys, and arrays of bytes as uint8. DataError for anything else."""
     try:
         with path.open("rb") as file:
             found = _Unpickler(file, encoding="bytes").load()
-    except (BadData, OSError):
+    except (DataError, OSError):
         raise
     except Exception as error:  # a damaged pickle can raise nearly anything; all of it means the same to the user
-        raise BadData(f"{path}: not a batch of CIFAR-10, or damaged ({error}); get it again") from error
+        raise DataError(f"{path}: not a batch of CIFAR-10, or damaged ({error}); get it again") from error
     if not isinstance(found, Mapping):
-        raise BadData(f"{path}: not a batch of CIFAR-10: it holds no dictionary; get it again")
+        raise DataError(f"{path}: not a batch of CIFAR-10: it holds no dictionary; get it again")
     if not all(isinstance(key, (str, bytes)) for key in found):
-        raise BadData(f"{path}: not a batch of CIFAR-10: its keys are not words; get it again")
+        raise DataError(f"{path}: not a batch of CIFAR-10: its keys are not words; get it again")
     return {_text(key): _array(path, value) for key, value in found.items()}
 
 
@@ -46,7 +46,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return self._names[module_name, global_name]
         except KeyError:
-            raise BadData(
+            raise DataError(
                 f"{self._path}: this pickle asks for '{module_name}.{global_name}', which no batch of CIFAR-10 needs; "
                 "it was not run. Do not trust this file, and get it again"
             ) from None
@@ -101,9 +101,9 @@ def _array(path: Path, value: Any) -> Any:
             and math.prod(shape) == len(data)
         )
     except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise BadData(f"{path}: holds an array that is not one of CIFAR-10's; get it again") from error
+        raise DataError(f"{path}: holds an array that is not one of CIFAR-10's; get it again") from error
     if not fits:
-        raise BadData(f"{path}: holds an array that is not of bytes, or not of the size it states; get it again")
+        raise DataError(f"{path}: holds an array that is not of bytes, or not of the size it states; get it again")
     pixels: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8).reshape(shape)
     return pixels
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index, Source
+from udbench import DataError, Index, Source
 from udbench_domains.readers import common
 from udbench_domains.readers.batches import load_batch
 
@@ -52,7 +52,7 @@ class Cifar10:
         self._paths = [home / (name if packed else f"{name}.bin") for name in BATCHES]
         for path in self._paths:
             if not path.is_file():
-                raise BadData(f"cifar10: {path} is missing; unpack the archive again")
+                raise DataError(f"cifar10: {path} is missing; unpack the archive again")
         if packed:
             _check_meta(home / "batches.meta")
         labels = [_labels(path, packed=packed) for path in self._paths]
@@ -89,7 +89,7 @@ def _labels(path: Path, *, packed: bool) -> NDArray[np.int64]:
         return _unpacked(path)[1]
     size = path.stat().st_size
     if size == 0 or size % (1 + PIXELS):
-        raise BadData(
+        raise DataError(
             f"cifar10: {path} has {size} bytes, which is no whole number of images; it is cut off, get it again"
         )
     with path.open("rb") as file:
@@ -102,16 +102,16 @@ def _unpacked(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     batch = load_batch(path)
     pixels, labels = batch.get("data"), batch.get("labels")
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or pixels.shape[1] != PIXELS:
-        raise BadData(f"cifar10: {path} holds no 'data' of rows of {PIXELS} bytes; get it again")
+        raise DataError(f"cifar10: {path} holds no 'data' of rows of {PIXELS} bytes; get it again")
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        raise BadData(f"cifar10: {path} does not hold one of 'labels' for each of {len(pixels)} images; get it again")
+        raise DataError(f"cifar10: {path} does not hold one of 'labels' for each of {len(pixels)} images; get it again")
     return pixels, _in_range(path, labels)
 
 
 def _in_range(path: Path, labels: Sequence[Any]) -> NDArray[np.int64]:
     for place, label in enumerate(labels):
         if type(label) is not int or not 0 <= label < len(CLASSES):
-            raise BadData(f"cifar10: {path}: label {place} is not a whole number from 0 to 9; get the file again")
+            raise DataError(f"cifar10: {path}: label {place} is not a whole number from 0 to 9; get the file again")
     return np.array(labels, dtype=np.int64)
 
 
@@ -121,4 +121,4 @@ def _check_meta(path: Path) -> None:
         return
     names = load_batch(path).get("label_names")
     if names not in (list(CLASSES), [name.encode() for name in CLASSES]):
-        raise BadData(f"cifar10: {path} does not name the classes {', '.join(CLASSES)} in this order; get it again")
+        raise DataError(f"cifar10: {path} does not name the classes {', '.join(CLASSES)} in this order; get it again")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard, cast
 
-from udbench import BadData
+from udbench import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ def read_annotations(domain: str, path: Path) -> Annotated:
     """A file `{"images": [{"id", "file_name"}], "categories": [{"id", "name"}], "annotations": [{"image_id",
     "category_id"}]}`; what else it says is passed over.
 
-    BadData, naming the file: not JSON, a list or field missing or of another kind, a number twice, an annotation of an
-    image or category that is not there, an image with none or two while others have one.
+    DataError, naming the file: not JSON, a list or field missing or of another kind, a number twice, an annotation of
+    an image or category that is not there, an image with none or two while others have one.
     """
     what = f"{domain}: {path}"
     document = _document(what, path)
@@ -57,9 +57,9 @@ def _document(what: str, path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise BadData(f"{what}: not JSON ({error}); get it again") from None
+        raise DataError(f"{what}: not JSON ({error}); get it again") from None
     if not isinstance(document, dict):
-        raise BadData(f"{what}: expected an object with images, categories and annotations; get it again")
+        raise DataError(f"{what}: expected an object with images, categories and annotations; get it again")
     return document
 
 
@@ -69,12 +69,12 @@ def _table(what: str, document: Mapping[str, Any], key: str, text: str) -> dict[
     for place, entry in enumerate(_list(what, document, key)):
         number, name = _field(entry, "id"), _field(entry, text)
         if not _is_number(number) or not isinstance(name, str) or not name:
-            raise BadData(f'{what}: {key}[{place}] needs a number "id" and a text "{text}"; get it again')
+            raise DataError(f'{what}: {key}[{place}] needs a number "id" and a text "{text}"; get it again')
         if number in found:
-            raise BadData(f'{what}: two of its {key} have the "id" {number}; get it again')
+            raise DataError(f'{what}: two of its {key} have the "id" {number}; get it again')
         found[number] = name
     if not found:
-        raise BadData(f'{what}: its list "{key}" is empty; get it again')
+        raise DataError(f'{what}: its list "{key}" is empty; get it again')
     return found
 
 
@@ -88,22 +88,26 @@ def _labels(
     for place, entry in enumerate(_list(what, document, "annotations")):
         image, category = _field(entry, "image_id"), _field(entry, "category_id")
         if not _is_number(image) or not _is_number(category):
-            raise BadData(f'{what}: annotations[{place}] needs numbers "image_id" and "category_id"; get it again')
+            raise DataError(f'{what}: annotations[{place}] needs numbers "image_id" and "category_id"; get it again')
         for number, known, kind in ((image, images, "images"), (category, categories, "categories")):
             if number not in known:
-                raise BadData(f"{what}: annotations[{place}] is of {number}, which is none of its {kind}; get it again")
+                raise DataError(
+                    f"{what}: annotations[{place}] is of {number}, which is none of its {kind}; get it again"
+                )
         if image in found:
-            raise BadData(f"{what}: the image {images[image]!r} has two annotations; get it again")
+            raise DataError(f"{what}: the image {images[image]!r} has two annotations; get it again")
         found[image] = category
     if lacking := [name for number, name in images.items() if number not in found]:
-        raise BadData(f"{what}: {len(lacking)} of its images have no annotation, such as {lacking[0]!r}; get it again")
+        raise DataError(
+            f"{what}: {len(lacking)} of its images have no annotation, such as {lacking[0]!r}; get it again"
+        )
     return [found[image] for image in images]
 
 
 def _list(what: str, document: Mapping[str, Any], key: str) -> list[Any]:
     entries = document.get(key)
     if not isinstance(entries, list):
-        raise BadData(f'{what}: has no list "{key}"; get it again')
+        raise DataError(f'{what}: has no list "{key}"; get it again')
     return entries
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, FolderWalk, Index, sizes_of
+from udbench import DataError, FolderWalk, Index, sizes_of
 from udbench_domains.readers import common
 
 # One name sets the width of the whole column of names.
@@ -99,7 +99,7 @@ class InTars:
         path, offset, size = self.tars[int(self.tar[i])], int(self.offset[i]), int(self.size[i])
         data = self.handles.read(path, offset, size)
         if len(data) < size:
-            raise BadData(
+            raise DataError(
                 f"{self.domain}: {path} ends inside the image at byte {offset}: it has been cut; get it again"
             )
         return data
@@ -157,10 +157,10 @@ class Columns:
         self._numbers = {key: array("q") for key in ("label", "tar", "offset", "size")}
 
     def add(self, name: str, label: int, *, tar: int = 0, offset: int = 0, size: int = 0) -> None:
-        """One row. BadData for a name that no column has room for."""
+        """One row. DataError for a name that no column has room for."""
         encoded = os.fsencode(name)
         if len(encoded) > LONGEST_NAME or "\0" in name:
-            raise BadData(
+            raise DataError(
                 f"{self._domain}: the image name {name[:60]!r}… will not do: at most {LONGEST_NAME} bytes, none "
                 "of them zero, are expected; rename it"
             )
@@ -227,17 +227,17 @@ def divided(domain: str, root: Path, known: Sequence[str] | None, most: int) -> 
             for file in common.pictures(root / split / folder, walk):
                 columns.add(f"{split}/{folder}/{file}", label)
         if not len(columns):
-            raise BadData(f"{domain}: {root} has class folders, but no images in {split}/<class>/; put them there")
+            raise DataError(f"{domain}: {root} has class folders, but no images in {split}/<class>/; put them there")
         name = columns.name
         parts.append((name, columns.numbers("label"), split, InFolders(root=root, path=name)))
     return joined(names, parts, walk)
 
 
 def classes(domain: str, where: Path, found: Sequence[str], known: Sequence[str] | None, most: int) -> Sequence[str]:
-    """The classes in label order: the `known` ones, else those found. BadData where there are too many."""
+    """The classes in label order: the `known` ones, else those found. DataError where there are too many."""
     names = found if known is None else known
     if len(names) > most:
-        raise BadData(
+        raise DataError(
             f"{domain}: {where} has {len(names):,} classes; the domain has {most:,}. Take out what does not "
             "belong to it"
         )

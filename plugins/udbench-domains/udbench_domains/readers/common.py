@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, ClassFolders, FolderWalk, Index, Source, portable_name, sizes_of
+from udbench import ClassFolders, DataError, FolderWalk, Index, Source, portable_name, sizes_of
 
 
 class Row(NamedTuple):
@@ -52,15 +52,15 @@ def files(
     """A Source of these rows, in the order of their names whatever the order of folders on disk.
 
     Rows without a split are for the core to split, rows without a group stand for themselves. Names and labels count in
-    the form that is the same on every machine. `walk` says what was passed over on the way. BadData: no row at all, a
+    the form that is the same on every machine. `walk` says what was passed over on the way. DataError: no row at all, a
     name twice, or a class that is not among `classes`.
     """
     ordered = sorted(row._replace(name=portable_name(row.name), label=portable_name(row.label)) for row in rows)
     if not ordered:
-        raise BadData(f"{domain}: {root} has the folders of this domain but not one image in them; unpack it again")
+        raise DataError(f"{domain}: {root} has the folders of this domain but not one image in them; unpack it again")
     for one, two in pairwise(ordered):
         if one.name == two.name:
-            raise BadData(
+            raise DataError(
                 f"{domain}: {root}: '{one.path}' and '{two.path}' are the same image '{one.name}'; remove one of them"
             )
     splits = [row.split for row in ordered]
@@ -101,7 +101,7 @@ def class_folders(
     split = source.index.split
     missing = [] if split is None else [name for name in ("train", "test") if name not in split]
     if missing:
-        raise BadData(f"{domain}: {root} has class folders, but no images in {missing[0]}/<class>/; put them there")
+        raise DataError(f"{domain}: {root} has class folders, but no images in {missing[0]}/<class>/; put them there")
     if class_of is None:
         return source
     return _renamed(domain, source, known, class_of)
@@ -149,11 +149,11 @@ def holds_classes(root: Path, known: Sequence[str]) -> bool:
 
 
 def labels(domain: str, where: Path, names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    """The label of each class name: (N,). BadData names the first that are not among `classes`."""
+    """The label of each class name: (N,). DataError names the first that are not among `classes`."""
     position = {name: i for i, name in enumerate(classes)}
     unknown = sorted(set(names) - set(position))
     if unknown:
-        raise BadData(
+        raise DataError(
             f"{domain}: {where}: unknown class {_few(unknown)}; the domain has {len(classes)} classes: "
             f"{', '.join(classes[:8])}{' …' if len(classes) > 8 else ''}. Take out what does not belong to it"
         )
@@ -167,10 +167,10 @@ def class_list(name: str) -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def no_layout(domain: str, root: Path, *looked_for: str) -> BadData:
+def no_layout(domain: str, root: Path, *looked_for: str) -> DataError:
     """The error for a folder that has none of the layouts: what was looked for, what is there, what to do."""
     held = sorted(entry.name for entry in os.scandir(root))
-    return BadData(
+    return DataError(
         f"{domain}: found no images of this domain in {root}: looked for {' or '.join(looked_for)}; "
         f"the folder {'holds ' + _few(held) if held else 'is empty'}. Put the images there in one of these layouts "
         f"(how to get them: udbench show {domain})"

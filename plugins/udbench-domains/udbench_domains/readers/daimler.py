@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import BadData, FolderWalk, Source
+from udbench import DataError, FolderWalk, Source
 from udbench_domains.readers import common
 
 CLASSES = ("non-ped", "ped")
@@ -35,12 +35,12 @@ def _original(root: Path, home: Path) -> Source:
     present = [name for name in SETS if common.subfolders(home / name)]
     for split, sets in (("train", "1, 2 and 3"), ("test", "T1 and T2")):
         if split not in {SETS[name] for name in present}:
-            raise BadData(f"daimler: {home} has none of the {split} sets {sets}; unpack the whole archive")
+            raise DataError(f"daimler: {home} has none of the {split} sets {sets}; unpack the whole archive")
     for name in present:
         for label in CLASSES:
             folder = home / name / f"{label}_examples"
             if not folder.is_dir():
-                raise BadData(f"daimler: {folder} is missing; unpack the archive again")
+                raise DataError(f"daimler: {folder} is missing; unpack the archive again")
             below = folder.relative_to(root)
             rows.extend(
                 common.Row(f"{name}/{label}_examples/{file}", (below / file).as_posix(), label, SETS[name])

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from udbench import BadData, Source, is_image, unpacked
+from udbench import DataError, Source, is_image, unpacked
 from udbench_domains.readers import common
 from udbench_domains.readers.coco import Annotated, class_names, read_annotations
 from udbench_domains.readers.columns import Columns, InFolders, Part, Places, joined
@@ -61,7 +61,7 @@ def open_domain(name: str, domain: str, root: Path) -> Source:
     read.check_same(train, val, *([test] if test else []))
     divided = [(train, "train"), (val, "train" if test else "test"), *([(test, "test")] if test else [])]
     source = joined(class_names(train.categories), [read.part(annotated, split) for annotated, split in divided])
-    return source if test else replace(source, index=replace(source.index, lacks=UNLABELLED))
+    return source if test else replace(source, index=replace(source.index, missing=UNLABELLED))
 
 
 def open_test(name: str, domain: str, root: Path) -> TestImages:
@@ -100,7 +100,7 @@ class _Reader:
             raise self.lacking(part)
         annotated = read_annotations(self.domain, path)
         if annotated.category_ids is None:
-            raise BadData(f"{self.domain}: {path} labels none of its images; get it again")
+            raise DataError(f"{self.domain}: {path} labels none of its images; get it again")
         return annotated
 
     def test_labels(self) -> Annotated | None:
@@ -109,8 +109,8 @@ class _Reader:
         found = None if path is None else read_annotations(self.domain, path)
         return found if found is not None and found.category_ids is not None else None
 
-    def lacking(self, part: str) -> BadData:
-        return BadData(
+    def lacking(self, part: str) -> DataError:
+        return DataError(
             f"{self.domain}: {self.root} has no annotations/{self.name}_{part}.json; put {DEVKIT} there, or what it "
             "unpacks to"
         )
@@ -118,18 +118,18 @@ class _Reader:
     def check_same(self, first: Annotated, *others: Annotated) -> None:
         for other in others:
             if other.categories != first.categories:
-                raise BadData(
+                raise DataError(
                     f"{self.domain}: {other.path} and {first.path.name} list different categories; get them again"
                 )
 
     def part(self, annotated: Annotated, split: str) -> Part:
-        """The images that annotations name; labels are 0 where they have none. BadData where some are not there."""
+        """The images that annotations name; labels are 0 where they have none. DataError where some are not there."""
         numbers = {category: label for label, category in enumerate(annotated.categories)}
         names = [self._inside(annotated.path, file) for file in annotated.files]
         tar, held = self._place if self._place.is_file() else None, self._members
         absent = _absent(self._place, names) if tar is None else [name for name in names if name not in held]
         if absent:
-            raise BadData(
+            raise DataError(
                 f"{self.domain}: {annotated.path} names {absent[0]!r}, which is not in {self._place} ({len(absent):,} "
                 f"such of {len(names):,}); get the images again"
             )
@@ -149,7 +149,7 @@ class _Reader:
         if found is None and archive is not None:
             found = _folder_or_tar(self.name, unpacked(archive, max_bytes=MOST_BYTES, max_members=MOST_MEMBERS))
             if found is None:
-                raise BadData(f"{self.domain}: {archive} holds no {self.name}.tar; get it again")
+                raise DataError(f"{self.domain}: {archive} holds no {self.name}.tar; get it again")
         if found is None:
             raise common.no_layout(self.domain, self.root, *_looked_for(self.name))
         return found
@@ -179,7 +179,7 @@ class _Reader:
         """A path from NAME/ on, whatever leads to it."""
         parts = [part for part in file.split("/") if part not in ("", ".")]
         if file.startswith("/") or ".." in parts or "\\" in file or "\0" in file or not parts:
-            raise BadData(f"{self.domain}: {path} names {file!r}, which points outside; do not trust this file")
+            raise DataError(f"{self.domain}: {path} names {file!r}, which points outside; do not trust this file")
         return _from_name(self.name, parts)
 
 

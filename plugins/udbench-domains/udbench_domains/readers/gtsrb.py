@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import BadData, Source
+from udbench import DataError, Source
 from udbench_domains.readers import common
 
 CLASSES = tuple(f"{number:05d}" for number in range(43))
@@ -57,7 +57,7 @@ def _original(root: Path, base: Path, home: Path, training: Path, *, listed: boo
         for file in found:
             track = _track(file)
             if track is None:
-                raise BadData(f"gtsrb: {folder / file} is not named <track>_<frame>.ppm; give it its original name")
+                raise DataError(f"gtsrb: {folder / file} is not named <track>_<frame>.ppm; give it its original name")
             rows.append(
                 common.Row(f"train/{label}/{file}", (below / file).as_posix(), label, "train", f"{label}/{track}")
             )
@@ -71,19 +71,19 @@ def _check_training(folder: Path, found: Sequence[str], label: str) -> None:
     _check_same_files(table, folder, stated, found)
     for file, given in stated.items():
         if given != label:
-            raise BadData(f"gtsrb: {table} says that {file!r} is of class {int(given)}, but it lies in {folder}")
+            raise DataError(f"gtsrb: {table} says that {file!r} is of class {int(given)}, but it lies in {folder}")
 
 
 def _test_rows(root: Path, base: Path, home: Path) -> list[common.Row]:
     folder = home / "Final_Test" / "Images"
     if not folder.is_dir():
-        raise BadData(
+        raise DataError(
             f"gtsrb: the test images are missing: there is no {folder}; unpack GTSRB_Final_Test_Images.zip there"
         )
     places = [home / "Final_Test" / TEST_CSV, folder / TEST_CSV, home / TEST_CSV, base / TEST_CSV]
     table = next((place for place in places if place.is_file()), None)
     if table is None:
-        raise BadData(
+        raise DataError(
             f"gtsrb: the labels of the test images are missing: there is no {TEST_CSV} in {places[0].parent} or "
             f"{base}; it comes in GTSRB_Final_Test_GT.zip (the GT-final_test.test.csv beside the images has no labels)"
         )
@@ -99,14 +99,14 @@ def _test_rows(root: Path, base: Path, home: Path) -> list[common.Row]:
 def _read_csv(table: Path) -> dict[str, str]:
     """{file name: class} of a `;`-separated table with columns Filename and ClassId."""
     if not table.is_file():
-        raise BadData(f"gtsrb: {table} is missing; unpack the archive again")
+        raise DataError(f"gtsrb: {table} is missing; unpack the archive again")
     stated: dict[str, str] = {}
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, delimiter=";", skipinitialspace=True)
             columns = reader.fieldnames or []
             if not {"Filename", "ClassId"} <= set(columns):
-                raise BadData(
+                raise DataError(
                     f"gtsrb: {table} needs the ;-separated columns Filename and ClassId; "
                     f"its first line has {', '.join(repr(c) for c in columns[:9]) or 'nothing'}"
                 )
@@ -114,24 +114,24 @@ def _read_csv(table: Path) -> dict[str, str]:
                 where = f"gtsrb: {table}, line {reader.line_num}"
                 file, number = row["Filename"], row["ClassId"]
                 if not file or not re.fullmatch(r"[0-9]{1,5}", number or "") or int(number) >= len(CLASSES):
-                    raise BadData(f"{where}: needs a file name and a class from 0 to 42, has {file!r} and {number!r}")
+                    raise DataError(f"{where}: needs a file name and a class from 0 to 42, has {file!r} and {number!r}")
                 if file in stated:
-                    raise BadData(f"{where}: names {file!r} a second time")
+                    raise DataError(f"{where}: names {file!r} a second time")
                 stated[file] = CLASSES[int(number)]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise BadData(f"gtsrb: {table} is not a table of text: {error}; unpack the archive again") from error
+        raise DataError(f"gtsrb: {table} is not a table of text: {error}; unpack the archive again") from error
     return stated
 
 
 def _check_same_files(table: Path, folder: Path, stated: dict[str, str], found: Sequence[str]) -> None:
     missing, unnamed = sorted(set(stated) - set(found)), sorted(set(found) - set(stated))
     if missing:
-        raise BadData(
+        raise DataError(
             f"gtsrb: {table} names {missing[0]!r}, which is not in {folder} ({len(missing)} such); "
             "unpack the archive again"
         )
     if unnamed:
-        raise BadData(
+        raise DataError(
             f"gtsrb: {folder} holds {unnamed[0]!r}, which {table.name} does not name ({len(unnamed)} such); "
             "take out what does not belong there, or unpack the archive again"
         )

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData
+from udbench import DataError
 
 _CHUNK = 1 << 20
 
@@ -61,21 +61,21 @@ def _checked_shape(path: Path, dims: int) -> tuple[int, ...]:
             head = file.read(_header_size(dims))
             expected = bytes([0, 0, 8, dims])
             if head[:4] != expected[: len(head[:4])] or not head:
-                raise BadData(
+                raise DataError(
                     f"{path}: not an idx file of {'images' if dims == 3 else 'labels'}: it begins with "
                     f"{head[:4].hex() or 'nothing'}, not {expected.hex()}; get it again"
                 )
             if len(head) < _header_size(dims):
-                raise BadData(f"{path}: cut off inside its header; get it again")
+                raise DataError(f"{path}: cut off inside its header; get it again")
             shape = tuple(int(n) for n in np.frombuffer(head, dtype=">u4", offset=4))
             stated, held = math.prod(shape), 0
             # In pieces and never past what was stated, so that a file made to swell does no harm.
             while held <= stated and (piece := file.read(_CHUNK)):
                 held += len(piece)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise BadData(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
     if held != stated:
-        raise BadData(
+        raise DataError(
             f"{path}: its header states {' x '.join(map(str, shape))} bytes, and it holds "
             f"{'more' if held > stated else f'only {held}'}; get it again"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, FolderWalk, Source, is_image
+from udbench import DataError, FolderWalk, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import Columns, InFolders, Part, joined
 from udbench_domains.readers.imagenet_shards import shards
@@ -48,12 +48,12 @@ def open_folder(root: Path) -> Source:
             "*train*.tar with *val*.tar",
         )
     if val is None:
-        raise BadData(
+        raise DataError(
             f"imagenet: {root} has training images but none to score; add val/<wnid>/*, or {VAL_TAR} with "
             f"{DEVKIT}.tar.gz, or the validation shards"
         )
     if train is None:
-        raise BadData(
+        raise DataError(
             f"imagenet: {root} has images to score but none to train on; add train/<wnid>/*, {TRAIN_TAR} or the "
             "training shards"
         )
@@ -72,7 +72,7 @@ def _train(root: Path, classes: Sequence[str], walk: FolderWalk) -> Part | None:
         if Path(inner.name).suffix != ".tar":
             continue
         if wnid not in position:
-            raise BadData(
+            raise DataError(
                 f"imagenet: {path} holds {inner.name!r}, and {wnid!r} is none of the 1,000 classes; get it again"
             )
         for member in members("imagenet", path, inner):
@@ -88,7 +88,7 @@ def _val(root: Path, classes: Sequence[str], walk: FolderWalk) -> Part | None:
     loose = common.pictures(root / "val", walk) if (root / "val").is_dir() else []
     if len(tops) + bool(loose) > 1:
         held = [*(f"{top}/<wnid>/*" for top in tops), *(["val/*"] if loose else [])]
-        raise BadData(f"imagenet: {root} holds images to score both as {' and as '.join(held)}; keep one of them")
+        raise DataError(f"imagenet: {root} holds images to score both as {' and as '.join(held)}; keep one of them")
     if tops:
         return _folders(root, tops[0], "test", classes, walk)
     if loose:
@@ -123,12 +123,14 @@ def _loose(root: Path, where: Path, images: Iterable[tuple[str, int, int]], clas
     for file, offset, size in images:
         match = _VAL_NAME.fullmatch(file)
         if match is None:
-            raise BadData(
+            raise DataError(
                 f"imagenet: {where} holds {file!r}; ILSVRC2012_val_00000001.JPEG and so on are expected there"
             )
         number = int(match[1])
         if not 1 <= number <= len(truth):
-            raise BadData(f"imagenet: {where} holds {file!r}, and {truth_path} has {len(truth):,} lines; get it again")
+            raise DataError(
+                f"imagenet: {where} holds {file!r}, and {truth_path} has {len(truth):,} lines; get it again"
+            )
         label = int(truth[number - 1])
         columns.add(f"val/{classes[label]}/{file}", label, offset=offset, size=size)
     return columns
@@ -139,12 +141,12 @@ def _truth(root: Path, where: Path, classes: Sequence[str]) -> tuple[Path, NDArr
     home, files = _devkit(root, where)
     wnids, position = _leaves(home / META, files[META]), {name: i for i, name in enumerate(classes)}
     if unknown := sorted(set(wnids.values()) - set(position)):
-        raise BadData(f"imagenet: {home / META}: {unknown[0]!r} is none of the 1,000 classes; get the devkit again")
+        raise DataError(f"imagenet: {home / META}: {unknown[0]!r} is none of the 1,000 classes; get the devkit again")
     labels: list[int] = []
     for n, line in enumerate(files[TRUTH].decode("latin-1").split(), 1):
         wnid = wnids.get(int(line)) if line.isascii() and line.isdigit() and len(line) < 9 else None
         if wnid is None:
-            raise BadData(
+            raise DataError(
                 f"imagenet: {home / TRUTH}: entry {n} is {line[:40]!r}, and {META} has no class of that number; get "
                 "the devkit again"
             )
@@ -158,7 +160,7 @@ def _leaves(path: Path, data: bytes) -> dict[int, str]:
     fields = ("ILSVRC2012_ID", "WNID", "num_children")
     for number, wnid, children in read_structs(data, f"imagenet: {path}", "synsets", fields):
         if not isinstance(number, float) or not number.is_integer() or not isinstance(wnid, str):
-            raise BadData(f"imagenet: {path}: the entry {number!r}, {wnid!r} is no class; get the devkit again")
+            raise DataError(f"imagenet: {path}: the entry {number!r}, {wnid!r} is no class; get the devkit again")
         if children == 0:
             found[int(number)] = wnid
     return found
@@ -178,12 +180,12 @@ def _devkit(root: Path, where: Path) -> tuple[Path, dict[str, bytes]]:
             if m.name == f"{DEVKIT}/{name}"
         }
     else:
-        raise BadData(
+        raise DataError(
             f"imagenet: the classes of the images in {where} are in the devkit; put {archive.name} into {root}, or "
             "sort them into val/<wnid>/"
         )
     if missing := [name for name in (META, TRUTH) if name not in files]:
-        raise BadData(f"imagenet: {home} has no {missing[0]}; get it again")
+        raise DataError(f"imagenet: {home} has no {missing[0]}; get it again")
     return home, files
 
 
@@ -192,12 +194,14 @@ def _unpacked(archive: Path) -> bytes:
         with gzip.open(archive) as file:
             data = file.read(_MOST_DEVKIT + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise BadData(f"imagenet: {archive}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"imagenet: {archive}: damaged or cut off ({error}); get it again") from error
     if len(data) > _MOST_DEVKIT:
-        raise BadData(f"imagenet: {archive}: unpacks to more than {_MOST_DEVKIT:,} bytes: not the devkit; get it again")
+        raise DataError(
+            f"imagenet: {archive}: unpacks to more than {_MOST_DEVKIT:,} bytes: not the devkit; get it again"
+        )
     return data
 
 
 def _check_some(columns: Columns, where: Path) -> None:
     if not len(columns):
-        raise BadData(f"imagenet: {where} has not one image in it; get it again")
+        raise DataError(f"imagenet: {where} has not one image in it; get it again")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from udbench import BadData, is_image
+from udbench import DataError, is_image
 from udbench_domains.readers.columns import Columns, Handles, Part, first_twice
 from udbench_domains.readers.tars import Member, members
 
@@ -19,14 +19,14 @@ _LONGEST_CLS = 32
 def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Collection[str]) -> Part | None:
     """The images of the tars in `root` that have `word` in their name, or None where there are none.
 
-    BadData: numbers that are missing, two sets of shards, an image without its class or a class without its
+    DataError: numbers that are missing, two sets of shards, an image without its class or a class without its
     image, several images of one key, a class out of range. A key may have dots.
     """
     tars = [path for path in sorted(root.glob("*.tar")) if word in path.name.lower() and path.name not in but]
     if not tars:
         return None
     if unclear := [path.name for path in tars if "train" in path.name.lower() and "val" in path.name.lower()]:
-        raise BadData(
+        raise DataError(
             f"imagenet: {root}: {unclear[0]} is named both train and val; rename it, and the others of its set"
         )
     _check_numbers(root, tars)
@@ -35,10 +35,10 @@ def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Colle
         _read_shard(path, word, t, columns, handles, classes)
     handles.close()
     if not len(columns):
-        raise BadData(f"imagenet: {tars[0]} has not one image in it; get it again")
+        raise DataError(f"imagenet: {tars[0]} has not one image in it; get it again")
     name = columns.name
     if twice := first_twice(name):
-        raise BadData(f"imagenet: {root}: {twice.decode(errors='replace')!r} is in the shards twice; remove the copy")
+        raise DataError(f"imagenet: {root}: {twice.decode(errors='replace')!r} is in the shards twice; remove the copy")
     return name, columns.numbers("label"), split, columns.in_tars(tars)
 
 
@@ -64,7 +64,7 @@ def _read_shard(path: Path, word: str, number: int, columns: Columns, handles: H
         here = together.setdefault(first, _Together())
         if suffix.lower() == "cls":
             if stem in here.labels:
-                raise BadData(f"imagenet: {path}: {stem!r} has two .cls; get the shard again")
+                raise DataError(f"imagenet: {path}: {stem!r} has two .cls; get the shard again")
             text = handles.read(path, member.offset, min(member.size, _LONGEST_CLS + 1))
             here.labels[stem] = _class(path, stem, text, classes)
         else:
@@ -85,7 +85,7 @@ class _Together:
     def samples(self, path: Path) -> list[tuple[str, int, Member]] | None:
         """Key, label and image of each sample, or None where a class or an image has no counterpart (yet).
 
-        An image belongs to the `KEY.cls` with the longest KEY that begins its name. BadData for several of one key,
+        An image belongs to the `KEY.cls` with the longest KEY that begins its name. DataError for several of one key,
         unless one alone is `KEY.jpg`, with nothing between.
         """
         owned, lone = self._owned()
@@ -93,14 +93,14 @@ class _Together:
             return None
         return [(key, self.labels[key], _image_of(path, key, images)) for key, images in owned.items()]
 
-    def unmatched(self, path: Path) -> BadData:
+    def unmatched(self, path: Path) -> DataError:
         """What has no counterpart, as the error that ends the reading."""
         owned, lone = self._owned()
         if lone:
             what = f"{lone[0].name.rpartition('.')[0]!r} has an image but no .cls"
         else:
             what = f"{min(set(self.labels) - set(owned))!r} has a .cls but no image"
-        return BadData(f"imagenet: {path}: {what}; get the shard again")
+        return DataError(f"imagenet: {path}: {what}; get the shard again")
 
     def _owned(self) -> tuple[dict[str, list[Member]], list[Member]]:
         """The images of each key, and those that no .cls is for."""
@@ -125,7 +125,7 @@ def _image_of(path: Path, key: str, images: Sequence[Member]) -> Member:
     chosen = images if len(images) == 1 else plain
     if len(chosen) != 1:
         named = " and ".join(repr(image.name) for image in images[:3])
-        raise BadData(
+        raise DataError(
             f"imagenet: {path}: {key!r} has several images, {named}, and nothing says which is its picture; leave one "
             f"in the shard, or name one {key.rpartition('/')[2]}.jpg and the others otherwise"
         )
@@ -135,7 +135,7 @@ def _image_of(path: Path, key: str, images: Sequence[Member]) -> Member:
 def _class(path: Path, key: str, text: bytes, classes: Sequence[str]) -> int:
     digits = text.strip()
     if not digits.isdigit() or len(text) > _LONGEST_CLS or int(digits) >= len(classes):
-        raise BadData(
+        raise DataError(
             f"imagenet: {path}: {key}.cls says {text.decode(errors='replace')!r}, and the classes are numbered 0 to "
             f"{len(classes) - 1}; get shards of ImageNet's 1,000 classes"
         )
@@ -147,15 +147,15 @@ def _check_numbers(root: Path, tars: Sequence[Path]) -> None:
     if len(tars) == 1 and matches[0][1] is None:
         return
     if odd := [name for name, match in matches if match is None]:
-        raise BadData(f"imagenet: {root}: {odd[0]} has no number as the other shards have; take it out")
+        raise DataError(f"imagenet: {root}: {odd[0]} has no number as the other shards have; take it out")
     found = [match for _, match in matches if match]
     # Shards of one set have one beginning and one end.
     kinds = {(match[1], match[3]): match.string for match in found}
     if len(kinds) > 1:
-        raise BadData(f"imagenet: {root} holds shards of several sets: {' and '.join(kinds.values())}; keep one set")
+        raise DataError(f"imagenet: {root} holds shards of several sets: {' and '.join(kinds.values())}; keep one set")
     present = {int(match[2]): match.string for match in found}
     if len(present) < len(found):
-        raise BadData(f"imagenet: {root} holds two shards of one number; keep one")
+        raise DataError(f"imagenet: {root} holds two shards of one number; keep one")
     total = found[0][4]
     first = min(1, min(present)) if total is None else 0
     last = max(present) if total is None else max(int(total) - 1, *present)
@@ -166,4 +166,4 @@ def _check_numbers(root: Path, tars: Sequence[Path]) -> None:
         names = ", ".join(f"{found[0][1]}{n:0{width}d}{found[0][3]}" for n in gaps)
         more = f" and {lacking - 5:,} more" if lacking > 5 else ""
         many = "a shard" if lacking == 1 else f"{lacking:,} shards"
-        raise BadData(f"imagenet: {root} lacks {many}: {names}{more}; get what is missing")
+        raise DataError(f"imagenet: {root} lacks {many}: {names}{more}; get what is missing")

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData
+from udbench import DataError
 
 _HEADER = 128
 _PACKED, _MATRIX = 15, 14
@@ -37,13 +37,13 @@ _PEEK = 512
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The arrays of these names, in the shapes the file states, of the types they are stored in.
 
-    Others are passed over without being unpacked. BadData: no MATLAB 5 file (7.3 is another format), damaged
+    Others are passed over without being unpacked. DataError: no MATLAB 5 file (7.3 is another format), damaged
     or cut off, an array that is missing, there twice, or not of real numbers.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BadData(f"{path}: cannot be read ({error.strerror}); mend that, or get it again") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); mend that, or get it again") from error
     order = _order(data, str(path))
     found: dict[str, NDArray[Any]] = {}
     try:
@@ -51,21 +51,21 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             if outline.name not in names:
                 continue
             if outline.name in found:
-                raise BadData(f"{path}: holds the variable {outline.name!r} twice; get it again")
+                raise DataError(f"{path}: holds the variable {outline.name!r} twice; get it again")
             if outline.kind not in _NUMBER_CLASSES or outline.flags & _COMPLEX:
-                raise BadData(f"{path}: the variable {outline.name!r} is no array of real numbers; get it again")
+                raise DataError(f"{path}: the variable {outline.name!r} is no array of real numbers; get it again")
             found[outline.name] = _numbers(outline, element, order)
     except (_Damage, zlib.error) as error:
-        raise BadData(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
     if missing := [name for name in names if name not in found]:
-        raise BadData(f"{path}: the variable {missing[0]!r} is missing; get it again")
+        raise DataError(f"{path}: the variable {missing[0]!r} is missing; get it again")
     return found
 
 
 def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> list[tuple[str | float, ...]]:
     """The entries of the struct array of this name in a file's bytes, in order: these of their fields.
 
-    A field is text (a row of characters) or one number. `what` begins the sentence of an error. BadData: no MATLAB
+    A field is text (a row of characters) or one number. `what` begins the sentence of an error. DataError: no MATLAB
     5 file, damaged or cut off, no struct array of that name, or fields that are missing or hold something else.
     """
     order = _order(data, what)
@@ -75,14 +75,14 @@ def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> li
             if outline.name != name:
                 continue
             if outline.kind != _STRUCT:
-                raise BadData(f"{what}: the variable {name!r} is no struct array; get it again")
+                raise DataError(f"{what}: the variable {name!r} is no struct array; get it again")
             if element.size > _MOST_STRUCT:
                 raise _Damage(f"a struct array of {element.size} bytes")
             found.append(_entries(outline, element.whole(), order, fields))
     except (_Damage, zlib.error) as error:
-        raise BadData(f"{what}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{what}: damaged or cut off ({error}); get it again") from error
     if len(found) != 1:
-        raise BadData(f"{what}: the variable {name!r} is {'there twice' if found else 'missing'}; get it again")
+        raise DataError(f"{what}: the variable {name!r} is {'there twice' if found else 'missing'}; get it again")
     return found[0]
 
 
@@ -128,7 +128,7 @@ def _order(data: bytes, what: str) -> str:
     order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
     version = struct.unpack(f"{order}H", data[124:126])[0] if order else 0
     if order is None or version != 0x0100:
-        raise BadData(f"{what}: not a MATLAB 5 file: it begins with {data[:20]!r}; get it again")
+        raise DataError(f"{what}: not a MATLAB 5 file: it begins with {data[:20]!r}; get it again")
     return order
 
 

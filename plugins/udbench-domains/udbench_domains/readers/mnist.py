@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index, Source
+from udbench import DataError, Index, Source
 from udbench_domains.readers import common
 from udbench_domains.readers.idx import IdxImages, idx_labels
 
@@ -47,12 +47,12 @@ class Mnist:
             found = idx_labels(table)
             count, *size = images.shape
             if size != [28, 28]:
-                raise BadData(f"mnist: {images.path} holds images of {size[0]} x {size[1]}; MNIST's are 28 x 28")
+                raise DataError(f"mnist: {images.path} holds images of {size[0]} x {size[1]}; MNIST's are 28 x 28")
             if len(found) != count:
-                raise BadData(f"mnist: {table} has {len(found)} labels for {count} images; get both files again")
+                raise DataError(f"mnist: {table} has {len(found)} labels for {count} images; get both files again")
             if (found > 9).any():
                 at = int(np.argmax(found > 9))
-                raise BadData(f"mnist: {table}: label {at} is {found[at]}; labels are 0 to 9. Get the file again")
+                raise DataError(f"mnist: {table}: label {at} is {found[at]}; labels are 0 to 9. Get the file again")
             self._images[split] = images
             names += [f"{split}/{i:05d}" for i in range(count)]
             splits += [split] * count
@@ -71,7 +71,7 @@ class Mnist:
 def _need(home: Path, name: str) -> Path:
     path = _find(home, name)
     if path is None:
-        raise BadData(f"mnist: {home / name} is missing, and so is {name}.gz; get it and put it there")
+        raise DataError(f"mnist: {home / name} is missing, and so is {name}.gz; get it and put it there")
     return path
 
 

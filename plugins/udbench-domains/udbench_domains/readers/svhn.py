@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index, Source
+from udbench import DataError, Index, Source
 from udbench_domains.readers import common
 from udbench_domains.readers.mat import read_arrays
 
@@ -41,7 +41,7 @@ class Svhn:
         self._paths = {split: home / file for split, file in FILES.items()}
         for path in self._paths.values():
             if not path.is_file():
-                raise BadData(f"svhn: {path} is missing; get it and put it there")
+                raise DataError(f"svhn: {path} is missing; get it and put it there")
         # All is unpacked once here and let go, so that damage is found before the first image is asked for.
         labels = {split: _load(path)[1] for split, path in self._paths.items()}
         self._first_test = len(labels["train"])
@@ -68,21 +68,21 @@ def _load(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """A file's pixels, (32, 32, 3, N), and its labels, (N,) from 0 to 9."""
     try:
         held = read_arrays(path, ("X", "y"))
-    except BadData as error:
-        raise BadData(f"svhn: {error}") from error
+    except DataError as error:
+        raise DataError(f"svhn: {error}") from error
     pixels, labels = held["X"], held["y"]
     if pixels.ndim != 4 or pixels.shape[:3] != (32, 32, 3) or pixels.dtype != np.uint8:
-        raise BadData(
+        raise DataError(
             f"svhn: {path}: X is {_by(pixels.shape)} of {pixels.dtype}, and should be 32 x 32 x 3 x N of uint8; get "
             "the cropped digits (format 2)"
         )
     count = pixels.shape[3]
     if labels.shape != (count, 1):
-        raise BadData(
+        raise DataError(
             f"svhn: {path}: y is {_by(labels.shape)}, and should be {count} x 1, a label for each image; get it again"
         )
     if not count:
-        raise BadData(f"svhn: {path} holds no images; get it again")
+        raise DataError(f"svhn: {path} holds no images; get it again")
     return pixels, _digits(path, labels)
 
 
@@ -92,7 +92,7 @@ def _digits(path: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
     wrong = ~np.isin(column, np.arange(1, 11))
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise BadData(
+        raise DataError(
             f"svhn: {path}: label {at} is {column[at]}; labels are 1 to 9, and 10 for the digit 0. Get the file again"
         )
     return column.astype(np.int64) % 10

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench import BadData, Index, Source, is_image
+from udbench import DataError, Index, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import LONGEST_NAME, InFolders, InTars, Large, divided, first_twice
 from udbench_domains.readers.tars import Member, members
@@ -51,12 +51,12 @@ def open_folder(root: Path) -> Source:
             return _from_folder(home)
     if tars := sorted(root.glob("*.tar")):
         if len(tars) > 1:
-            raise BadData(
+            raise DataError(
                 f"synth90k: {root} holds {tars[0].name} and {tars[1].name}; keep the one with the word images"
             )
         return _from_tar(tars[0])
     if packed := sorted([*root.glob("*.tar.gz"), *root.glob("*.tgz")]):
-        raise BadData(
+        raise DataError(
             f"synth90k: {packed[0]} is compressed, and images are read by position in a plain tar only; make it one "
             f"with gunzip, or unpack it in {root}"
         )
@@ -92,16 +92,16 @@ class Listed(InFolders):
         except FileNotFoundError:
             raise self.missing(i) from None
 
-    def missing(self, i: int) -> BadData:
+    def missing(self, i: int) -> DataError:
         """The error for an image that is not there."""
         listed = _annotated(i, self.num_train, self.path)
-        return BadData(f"synth90k: {listed}, and {self.where(i)} is not there; unpack the images again")
+        return DataError(f"synth90k: {listed}, and {self.where(i)} is not there; unpack the images again")
 
 
 def _from_folder(home: Path) -> Source:
     for name in (*LISTS.values(), LEXICON):
         if not (home / name).is_file():
-            raise BadData(f"synth90k: {home / name} is missing; unpack the images again")
+            raise DataError(f"synth90k: {home / name} is missing; unpack the images again")
     words, lists = _lists({name: Span.whole(home / name) for name in (*LISTS.values(), LEXICON)})
     places = Listed(root=home, path=lists.name, num_train=lists.num_train)
     if len(lists.name) <= _LOOKED_FOR:
@@ -110,7 +110,7 @@ def _from_folder(home: Path) -> Source:
 
 
 def _look_for(places: Listed) -> None:
-    """BadData for the first image that is not there; each folder is listed once."""
+    """DataError for the first image that is not there; each folder is listed once."""
     inside: dict[str, set[str]] = {}
     for i, path in enumerate(places.path.tolist()):
         folder, _, file = os.fsdecode(path).rpartition("/")
@@ -128,24 +128,24 @@ def _from_tar(tar: Path) -> Source:
         file = member.name.rpartition("/")[2]
         if file in (*LISTS.values(), LEXICON):
             if file in spans:
-                raise BadData(f"synth90k: {tar} holds {spans[file].shown!r} and {member.name!r}; keep one set in it")
+                raise DataError(f"synth90k: {tar} holds {spans[file].shown!r} and {member.name!r}; keep one set in it")
             spans[file] = Span(member.name, tar, member.offset, member.size)
         elif is_image(file):
             columns.add(member)
     if missing := [name for name in (*LISTS.values(), LEXICON) if name not in spans]:
-        raise BadData(
+        raise DataError(
             f"synth90k: {tar} holds no {missing[0]}; get it again, or put the folder's own files into one tar"
         )
     above = {span.shown.rpartition("/")[0] for span in spans.values()}
     if len(above) > 1:
-        raise BadData(
+        raise DataError(
             f"synth90k: {tar} holds its lists in {' and '.join(map(repr, sorted(above)))}; keep one set in it"
         )
     words, lists = _lists(spans)
     offset, size, found = columns.find(lists.name, f"{above.pop()}/".removeprefix("/"))
     if not found.all():
         i = int(np.argmin(found))
-        raise BadData(f"synth90k: {lists.annotated(i)}, and {tar} does not hold it; get it again")
+        raise DataError(f"synth90k: {lists.annotated(i)}, and {tar} does not hold it; get it again")
     places = InTars(domain="synth90k", tars=(tar,), tar=np.zeros(len(offset), np.int64), offset=offset, size=size)
     return Large(index=lists.index(), class_names=words, parts=(places,))
 
@@ -207,7 +207,7 @@ def _annotated(i: int, num_train: int, name: NDArray[np.bytes_]) -> str:
 
 
 def _lists(spans: Mapping[str, Span]) -> tuple[tuple[str, ...], _Lists]:
-    """The words, and the lists. BadData for an image that is listed twice."""
+    """The words, and the lists. DataError for an image that is listed twice."""
     words = _lexicon(spans[LEXICON])
     parts = [_annotations(spans[name], len(words)) for name in LISTS.values()]
     num_train = len(parts[0][0])
@@ -219,7 +219,7 @@ def _lists(spans: Mapping[str, Span]) -> tuple[tuple[str, ...], _Lists]:
     if twice := first_twice(lists.name):
         where = [LISTS["train" if i < num_train else "test"] for i in np.flatnonzero(lists.name == twice)]
         place = f"{where[0]} twice" if where[0] == where[1] else f"{where[0]} and in {where[1]}"
-        raise BadData(f"synth90k: {os.fsdecode(twice)} stands in {place}; get the annotation files again")
+        raise DataError(f"synth90k: {os.fsdecode(twice)} stands in {place}; get the annotation files again")
     return words, lists
 
 
@@ -231,20 +231,20 @@ def _lexicon(span: Span) -> tuple[str, ...]:
         words = data.decode("utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise BadData(f"synth90k: {span.shown}: line {line} is not UTF-8; get the lexicon again") from error
+        raise DataError(f"synth90k: {span.shown}: line {line} is not UTF-8; get the lexicon again") from error
     words = [word.removesuffix("\r") for word in words]
     if "" in words:
         line = words.index("") + 1
-        raise BadData(f"synth90k: {span.shown}: line {line} is empty; one word a line is expected")
+        raise DataError(f"synth90k: {span.shown}: line {line} is empty; one word a line is expected")
     if len(words) > WORDS:
-        raise BadData(
+        raise DataError(
             f"synth90k: {span.shown} has more than {WORDS:,} words, the domain's number; it is another lexicon"
         )
     return tuple(words)
 
 
 def _annotations(span: Span, words: int) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-    """The paths of a list, without their `./`, and its labels; BadData names the first line that will not do."""
+    """The paths of a list, without their `./`, and its labels; DataError names the first line that will not do."""
     names: list[NDArray[np.bytes_]] = []
     labels: list[NDArray[np.int64]] = []
     line = 1
@@ -257,7 +257,7 @@ def _annotations(span: Span, words: int) -> tuple[NDArray[np.bytes_], NDArray[np
         label = np.fromiter((int(number) for _, number in pairs), dtype=np.int64, count=count)
         if (wrong := label >= words).any():
             at = int(np.argmax(wrong))
-            raise BadData(
+            raise DataError(
                 f"synth90k: {span.shown}: line {line + at} names word {label[at]}, and {LEXICON} has {words:,} words, "
                 "from 0 on; get both files again"
             )
@@ -265,7 +265,7 @@ def _annotations(span: Span, words: int) -> tuple[NDArray[np.bytes_], NDArray[np
         labels.append(label)
         line += count
     if not names:
-        raise BadData(f"synth90k: {span.shown} names no image; get it again")
+        raise DataError(f"synth90k: {span.shown} names no image; get it again")
     return np.concatenate(names), np.concatenate(labels)
 
 
@@ -289,15 +289,15 @@ def _check_lines(span: Span, block: bytes, first: int) -> None:
     for n, line in enumerate(block.split(b"\n")[:-1], first):
         match, shown = _LINE.fullmatch(line), line[:80].decode(errors="backslashreplace")
         if match is None:
-            raise BadData(
+            raise DataError(
                 f"synth90k: {span.shown}: line {n} is {shown!r}; a path of up to {LONGEST_NAME} bytes and a word's "
                 "number are expected, as in './2425/1/115_Lube_45484.jpg 45484'; get the file again"
             )
         try:
             match[1].decode()
         except UnicodeDecodeError as error:
-            raise BadData(f"synth90k: {span.shown}: line {n} is not UTF-8: {shown!r}; get the file again") from error
+            raise DataError(f"synth90k: {span.shown}: line {n} is not UTF-8: {shown!r}; get the file again") from error
         if _ODD_PATH.search(match[1]):
-            raise BadData(
+            raise DataError(
                 f"synth90k: {span.shown}: line {n} has a path that leads elsewhere: {shown!r}; get the file again"
             )

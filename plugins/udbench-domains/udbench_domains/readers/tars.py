@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from udbench import BadData
+from udbench import DataError
 
 _COMPRESSED = {
     b"\x1f\x8b": ("gzip", "gunzip"),
@@ -36,7 +36,7 @@ class Member(NamedTuple):
 def members(domain: str, path: Path, inside: Member | None = None) -> Iterator[Member]:
     """The regular files of a plain tar, or of the tar that is its member `inside`, in order.
 
-    Links, devices and hidden files are passed over. BadData: compressed, cut short or damaged; a member, of
+    Links, devices and hidden files are passed over. DataError: compressed, cut short or damaged; a member, of
     whatever kind, whose name is absolute or has a `..`.
     """
     what = f"{domain}: {path}: {inside.name}" if inside else f"{domain}: {path}"
@@ -52,7 +52,7 @@ def members_of(what: str, file: BinaryIO, start: int, size: int, outer: str = ""
     try:
         yield from _walk(what, _Window(file, start, size))
     except _Damage as damage:
-        raise BadData(f"{what}: {damage}; get it again") from damage
+        raise DataError(f"{what}: {damage}; get it again") from damage
 
 
 class _Damage(Exception):
@@ -84,7 +84,7 @@ def _check_plain(what: str, head: bytes, outer: str) -> None:
     for magic, (form, tool) in _COMPRESSED.items():
         if head.startswith(magic):
             todo = f"unpack {outer}" if outer else f"unpack it, or make it a plain tar with {tool}"
-            raise BadData(f"{what}: compressed ({form}), and images are read by position in plain tars only; {todo}")
+            raise DataError(f"{what}: compressed ({form}), and images are read by position in plain tars only; {todo}")
 
 
 def _walk(what: str, window: _Window) -> Iterator[Member]:
@@ -100,7 +100,9 @@ def _walk(what: str, window: _Window) -> Iterator[Member]:
             if info is None:
                 break
             if info.issparse():
-                raise BadData(f"{what}: {info.name!r} is stored as a sparse file; pack the tar again without --sparse")
+                raise DataError(
+                    f"{what}: {info.name!r} is stored as a sparse file; pack the tar again without --sparse"
+                )
             name, size, start = info.name, info.size, info.offset_data
             if size < 0 or after <= at:
                 raise _Damage(f"the header at byte {at} is damaged")
@@ -169,8 +171,8 @@ def _check_end(window: _Window, at: int) -> None:
 
 def _safe(what: str, name: str) -> str:
     if name.startswith("/"):
-        raise BadData(f"{what}: holds {name!r}, an absolute name; take it out, or get the tar again")
+        raise DataError(f"{what}: holds {name!r}, an absolute name; take it out, or get the tar again")
     parts = name.split("/")
     if ".." in parts:
-        raise BadData(f"{what}: holds {name!r}, which points outside; take it out, or get the tar again")
+        raise DataError(f"{what}: holds {name!r}, which points outside; take it out, or get the tar again")
     return "/".join(part for part in parts if part not in ("", "."))

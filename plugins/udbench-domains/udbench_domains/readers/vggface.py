@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from udbench import BadData, FolderWalk, Source, is_image
+from udbench import DataError, FolderWalk, Source, is_image
 from udbench_domains.readers import common
 from udbench_domains.readers.columns import Columns, InFolders, Large, classes, divided, first_twice, joined
 from udbench_domains.readers.tars import members
@@ -27,7 +27,9 @@ def open_folder(root: Path) -> Source:
         return divided("vggface", root, known, PERSONS)
     found = {top: own for top in (root / ARCHIVE, root) if (own := _persons(top))}
     if len(found) > 1:
-        raise BadData(f"vggface: {root} holds people's folders itself and in {ARCHIVE}/ as well; put all in one place")
+        raise DataError(
+            f"vggface: {root} holds people's folders itself and in {ARCHIVE}/ as well; put all in one place"
+        )
     for top, folders in found.items():
         return _from_folders(root, top, folders, known)
     if tars := sorted(root.glob("*.tar")):
@@ -78,10 +80,10 @@ def _from_tars(root: Path, tars: Sequence[Path], known: Sequence[str] | None) ->
             label = position.setdefault(person, len(position))
             columns.add(f"{person}/{file}", label, tar=t, offset=member.offset, size=member.size)
     if not len(columns):
-        raise BadData(f"vggface: {root} has {tars[0].name}, but not one image in a tar; get them again")
+        raise DataError(f"vggface: {root} has {tars[0].name}, but not one image in a tar; get them again")
     name = columns.name
     if twice := first_twice(name):
-        raise BadData(f"vggface: {root}: the image {twice.decode(errors='replace')!r} is there twice; take one out")
+        raise DataError(f"vggface: {root}: the image {twice.decode(errors='replace')!r} is there twice; take one out")
     names = classes("vggface", root, sorted(position), known, PERSONS)
     labels = common.labels("vggface", root, list(position), names)[columns.numbers("label")]
     return joined(names, [(name, labels, "", columns.in_tars(tars))])
@@ -90,9 +92,9 @@ def _from_tars(root: Path, tars: Sequence[Path], known: Sequence[str] | None) ->
 def _check_above(path: Path, above: str, before: str, *, alone: bool) -> None:
     """A tar beside others is one person's; one that comes divided would lose its division."""
     if {"train", "test"} & set(above.split("/")):
-        raise BadData(f"vggface: {path} comes divided into train and test; unpack it")
+        raise DataError(f"vggface: {path} comes divided into train and test; unpack it")
     if not alone and before and above != before:
-        raise BadData(
+        raise DataError(
             f"vggface: {path} has images in {before!r} and in {above!r}; a tar beside others should hold one person, "
             "and be named after that person"
         )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from udbench import BadData, BadSetting
+from udbench import DataError, SettingError
 from udbench_domains.visual_decathlon import DECATHLON, FOLDER, name_of
 
 if TYPE_CHECKING:
@@ -42,17 +42,17 @@ class Classifier(Protocol):
 def asked_of(domains: Sequence[str], *, partial: bool) -> tuple[str, ...]:
     """Those of the ten, in their order, that a run of these domains can answer for.
 
-    BadSetting: none of them, or (unless `partial`) not all.
+    SettingError: none of them, or (unless `partial`) not all.
     """
     own = tuple(name for name in TEN if name in domains)
     if not own:
-        raise BadSetting(
+        raise SettingError(
             f"this run has none of the Visual Decathlon's domains; it has {', '.join(domains)} (udbench run --suite "
             f"{FOLDER} trains on them)"
         )
     lacking = [name for name in TEN if name not in own]
     if lacking and not partial:
-        raise BadSetting(
+        raise SettingError(
             f"this run lacks {', '.join(lacking)} of the ten domains that a submission answers for; train on all ten, "
             "or write what there is with --partial"
         )
@@ -64,20 +64,20 @@ def answers(
 ) -> Answers:
     """The run's answers for all test images of these domains, by rising number within each.
 
-    `data` is the folder that holds `visual-decathlon/`. `tell(domain, images)` is called as each is done. BadData: the
-    images or their list are not there, or are not of the classes that the run knows.
+    `data` is the folder that holds `visual-decathlon/`. `tell(domain, images)` is called as each is done. DataError:
+    the images or their list are not there, or are not of the classes that the run knows.
     """
     from udbench_domains.readers.decathlon import open_test
 
     root = data / FOLDER
     if not root.is_dir():
-        raise BadData(f"there is no folder {root}; the test images and their annotations belong there")
+        raise DataError(f"there is no folder {root}; the test images and their annotations belong there")
     found: dict[int, int] = {}
     for name in names:
         test = open_test(name_of(name), name, root)
         own = _answers_of(run, name, test)
         if twice := own.keys() & found.keys():
-            raise BadData(
+            raise DataError(
                 f"{name}: its image {min(twice)} has the number of one of another domain; get the devkit again"
             )
         found |= own
@@ -87,7 +87,7 @@ def answers(
 
 def _answers_of(run: Classifier, name: str, test: TestImages) -> dict[int, int]:
     if run.class_names(name) != tuple(test.class_names):
-        raise BadData(
+        raise DataError(
             f"{name}: the classes that this run was trained on are not those of {FOLDER}/annotations; name the folder "
             "of images that it was trained on"
         )

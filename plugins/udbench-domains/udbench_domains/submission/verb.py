@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from udbench import BadSetting, UdbenchError
+from udbench import SettingError, UdbenchError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def submit(
 def _data_folder(given: Path | None) -> Path:
     named = given or (Path(os.environ["UDBENCH_DATA"]) if os.environ.get("UDBENCH_DATA") else None)
     if named is None:
-        raise BadSetting("the test images are needed; name the folder that holds visual-decathlon/ by --data DIR")
+        raise SettingError("the test images are needed; name the folder that holds visual-decathlon/ by --data DIR")
     return named.expanduser()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import ImageFont, features
 
-from udbench import BadData
+from udbench import DataError
 
 BUILT_IN = "built-in"
 SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
@@ -55,19 +55,19 @@ def find_fonts(words: Iterable[str], where: str | None = None) -> Fonts:
     """The fonts that can draw some of the words.
 
     `where` is a folder (with those below it), "built-in" for the one small font that Pillow carries, or None for
-    the folders where Linux, macOS and Windows keep fonts. The same font in two places counts once. Raises BadData
+    the folders where Linux, macOS and Windows keep fonts. The same font in two places counts once. Raises DataError
     when there is none.
     """
     wanted = sorted({character for word in words for character in word})
     if any(needs_shaping(word) for word in words) and not features.check("raqm"):
-        raise BadData(
+        raise DataError(
             "the lexicon holds words in a script whose letters join or stack, and this Pillow cannot draw them: it "
             "was built without Raqm; leave these words out, or install a Pillow that has it"
         )
     if where == BUILT_IN:
         files: list[str | None] = [None]
     elif where is not None and not Path(where).is_dir():
-        raise BadData(f"--fonts {where}: no such folder; name a folder of TrueType fonts, or {BUILT_IN}")
+        raise DataError(f"--fonts {where}: no such folder; name a folder of TrueType fonts, or {BUILT_IN}")
     else:
         files = list(_files([Path(where)] if where is not None else font_folders()))
     used: dict[str, Font] = {}
@@ -87,7 +87,7 @@ def find_fonts(words: Iterable[str], where: str | None = None) -> Fonts:
     if not used:
         searched = where or ", ".join(map(str, font_folders())) or "the usual folders, of which none is there"
         tried = f" ({len(left_out)} font files there, none of use: {next(iter(left_out.values()))})" if left_out else ""
-        raise BadData(
+        raise DataError(
             f"no TrueType font that can draw the lexicon in {searched}{tried}; install some, name a folder of .ttf "
             f"or .otf files with --fonts DIR, or take the one that Pillow carries with --fonts {BUILT_IN}"
         )
@@ -122,7 +122,9 @@ def face(path: str | None, size: int, *, shaped: bool = False) -> ImageFont.Free
         return ImageFont.truetype(path, size, layout_engine=engine)
     font = ImageFont.load_default(size=size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise BadData("this Pillow carries no TrueType font: it was built without FreeType; name a folder with --fonts")
+        raise DataError(
+            "this Pillow carries no TrueType font: it was built without FreeType; name a folder with --fonts"
+        )
     return font.font_variant(layout_engine=engine)
 
 

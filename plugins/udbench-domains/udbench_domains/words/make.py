@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 
 import udbench
-from udbench import BadData, BadSetting, UdbenchError
+from udbench import DataError, SettingError, UdbenchError
 from udbench_domains.words.fonts import BUILT_IN, Fonts, find_fonts
 from udbench_domains.words.lexicon import check_drawable, read_lexicon
 from udbench_domains.words.plan import SPLITS, Counts, picture
@@ -56,7 +56,7 @@ def make_words(
     An image's draws depend on the seed, its split, word and number alone, so that the files are the same for any
     number of workers, given the same fonts, textures, Pillow and numpy. `progress` is told (images made, images
     in all). `out` is there when it is whole, and not before: whatever stops the work leaves nothing. Raises
-    BadSetting, BadData for a lexicon, fonts, textures or an `out` that will not do, and UdbenchError for a disk
+    SettingError, DataError for a lexicon, fonts, textures or an `out` that will not do, and UdbenchError for a disk
     that is full or cannot be written.
     """
     _check(counts, seed, workers, height)
@@ -96,14 +96,14 @@ def _check(counts: Counts, seed: int, workers: int, height: int) -> None:
         ("height", height, 8),
     ):
         if value < least:
-            raise BadSetting(f"--{name} {value}: at least {least} is expected")
+            raise SettingError(f"--{name} {value}: at least {least} is expected")
 
 
 def _check_free(out: Path) -> None:
     if not out.parent.is_dir():
-        raise BadData(f"{out}: there is no folder {out.parent} to make it in; make that first")
+        raise DataError(f"{out}: there is no folder {out.parent} to make it in; make that first")
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise BadData(f"{out}: is there already and not an empty folder; name another, or remove it")
+        raise DataError(f"{out}: is there already and not an empty folder; name another, or remove it")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from udbench_domains.words.fonts import Font, face, needs_shaping
 def paint(word: str, fonts: Sequence[Font], textures: Sequence[str], height: int, draws: np.random.Generator) -> bytes:
     """A JPEG file of a word, `height` pixels high and as wide as it comes, in a random one of the fonts that have it.
 
-    `textures` are image files to blend with; none means noise. Raises BadData for a texture that cannot be read.
+    `textures` are image files to blend with; none means noise. Raises DataError for a texture that cannot be read.
     """
     able = [font for font in fonts if font.draws(word)]
     font = able[int(draws.integers(len(able)))]

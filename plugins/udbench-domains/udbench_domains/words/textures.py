@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from udbench import BadData
+from udbench import DataError
 
 Colours = NDArray[np.floating]
 
@@ -20,21 +20,21 @@ LARGEST = 256
 
 
 def find_textures(folder: Path) -> tuple[str, ...]:
-    """The image files of a folder and of those below it, sorted. Raises BadData when there are none."""
+    """The image files of a folder and of those below it, sorted. Raises DataError when there are none."""
     if not folder.is_dir():
-        raise BadData(f"--textures {folder}: no such folder; name a folder of images")
+        raise DataError(f"--textures {folder}: no such folder; name a folder of images")
     found = sorted(
         str(path)
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     if not found:
-        raise BadData(f"--textures {folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"--textures {folder}: no image in it ({', '.join(sorted(SUFFIXES))})")
     return tuple(found)
 
 
 def texture(width: int, height: int, files: Sequence[str], draws: np.random.Generator) -> Colours:
-    """A random texture: (height, width, 3) in 0 to 1. Raises BadData for an image that cannot be read."""
+    """A random texture: (height, width, 3) in 0 to 1. Raises DataError for an image that cannot be read."""
     image = _crop(files, draws) if files else None
     if image is None:
         return _noise(width, height, draws)
@@ -56,7 +56,7 @@ def _opened(path: str) -> Image.Image:
             file.draft("RGB", (LARGEST, LARGEST))
             image = file.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadData(f"{path}: this texture cannot be read: {error}; mend or remove it") from error
+        raise DataError(f"{path}: this texture cannot be read: {error}; mend or remove it") from error
     image.thumbnail((LARGEST, LARGEST))
     return image
 

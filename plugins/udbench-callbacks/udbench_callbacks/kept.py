@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from udbench import BadData
+from udbench import DataError
 
 
 class Kept(BaseModel):
@@ -44,12 +44,12 @@ class Kept(BaseModel):
 
 
 def read_kept(path: Path) -> Kept | None:
-    """What was written, None where nothing was. Raises BadData for a damaged file."""
+    """What was written, None where nothing was. Raises DataError for a damaged file."""
     try:
         return Kept.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise BadData(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
-        raise BadData(f"{path} is damaged: {error.errors()[0]['msg']}; remove it to begin a new run there") from None
+        raise DataError(f"{path} is damaged: {error.errors()[0]['msg']}; remove it to begin a new run there") from None

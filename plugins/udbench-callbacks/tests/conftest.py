@@ -1,4 +1,4 @@
-"""A made-up run that is told to a listener, and the command line in an empty folder."""
+"""A made-up run that is told to a callback, and the command line in an empty folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from udbench import Listener, Step
+from udbench import Callback, RoundStatus
 from udbench.cli import main
 
 CONFIG = {
@@ -33,25 +33,25 @@ class MadeUp:
     folder: Path
     domains: Sequence[str] = ("cones", "rings")
 
-    def starts(self, listener: Listener, start: int = 0, **more: Any) -> None:
+    def starts(self, callback: Callback, start: int = 0, **more: Any) -> None:
         folder = Path(more.get("folder", self.folder))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.toml").write_text(tomli_w.dumps(CONFIG), encoding="utf-8")
-        listener.started({"folder": str(folder), "domains": list(self.domains), "start": start, "rounds": 4, **more})
+        callback.on_start({"folder": str(folder), "domains": list(self.domains), "start": start, "rounds": 4, **more})
 
-    def goes(self, listener: Listener, rounds: Sequence[int], shift: float = 0.0) -> None:
+    def goes(self, callback: Callback, rounds: Sequence[int], shift: float = 0.0) -> None:
         for round in rounds:
             losses = {name: round + number + shift for number, name in enumerate(self.domains)}
-            step = Step(round=round, rounds=4, losses=losses, lr=1 / 2**round, images=20 * round, seconds=2.0 * round)
-            listener.stepped(step)
+            step = RoundStatus(round=round, rounds=4, losses=losses, lr=1 / 2**round, images=20 * round, seconds=2.0 * round)
+            callback.on_round(step)
             if round == 2:
-                listener.stepped(Step(round=2, rounds=4, losses={}, lr=0.25, images=40, seconds=4.5))
-                listener.scored(2, "val", dict(zip(self.domains, (50.0, 25.0), strict=False)))
+                callback.on_round(RoundStatus(round=2, rounds=4, losses={}, lr=0.25, images=40, seconds=4.5))
+                callback.on_scores(2, "val", dict(zip(self.domains, (50.0, 25.0), strict=False)))
 
-    def ends(self, listener: Listener) -> None:
+    def ends(self, callback: Callback) -> None:
         scores = [{"domain": "cones", "error": 20.0}, {"domain": "rings", "error": 10.0}]
         parameters = {"shared": 1000, "private": 20, "ratio": 1.02, "bits": 32640}
-        listener.finished(
+        callback.on_finish(
             {
                 "split": "test", "scores": scores, "mean_error": 15.0, "params": parameters, "score_value": 15.0,
                 "seconds": 8.0, "rounds": 4,

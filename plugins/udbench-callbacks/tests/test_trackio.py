@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from udbench_reporters.to_trackio import Trackio
+from udbench_callbacks.to_trackio import Trackio
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         find_spec("trackio") is None,
-        reason="needs trackio, which needs Pillow below 13: pip install 'udbench-reporters[trackio]'",
+        reason="needs trackio, which needs Pillow below 13: pip install 'udbench-callbacks[trackio]'",
     ),
 ]
 
@@ -40,7 +40,7 @@ def curves(folder: Path) -> tuple[dict[str, Any], dict[str, dict[int, float]]]:
     import trackio
     from trackio.sqlite_storage import SQLiteStorage
 
-    from udbench_reporters.kept import read_kept
+    from udbench_callbacks.kept import read_kept
 
     kept = read_kept(folder / "trackio.json")
     assert kept is not None
@@ -57,11 +57,11 @@ def curves(folder: Path) -> tuple[dict[str, Any], dict[str, dict[int, float]]]:
 def test_all_that_is_told_is_read_back_and_nothing_is_printed(
     made_up: Any, told: Any, totals: Mapping[str, float], hyperparameters: Mapping[str, Any], capsys: Any
 ) -> None:
-    listener = Trackio(made_up.folder)
+    callback = Trackio(made_up.folder)
     assert not made_up.folder.exists()
-    made_up.starts(listener)
-    made_up.goes(listener, (1, 2, 3, 4))
-    made_up.ends(listener)
+    made_up.starts(callback)
+    made_up.goes(callback, (1, 2, 3, 4))
+    made_up.ends(callback)
     config, found = curves(made_up.folder)
     assert found == {**told, **{tag: {4: number} for tag, number in totals.items()}}
     assert {name: config[name] for name in hyperparameters} == hyperparameters
@@ -84,13 +84,13 @@ def test_a_run_that_goes_on_is_the_same_one_and_nothing_is_there_twice(made_up: 
 
 def test_a_stopped_process_loses_nothing_and_prints_nothing(made_up: Any, alone: Path) -> None:
     made_up.folder.mkdir()
-    made_up.starts(type("", (), {"started": lambda self, about: None})())  # a configuration to begin with
+    made_up.starts(type("", (), {"on_start": lambda self, about: None})())  # a configuration to begin with
     code = (
-        "import sys; from pathlib import Path; from udbench import Step\n"
-        "from udbench_reporters.to_trackio import Trackio\n"
-        f"listener = Trackio(folder := Path({str(made_up.folder)!r}))\n"
-        "listener.started({'folder': folder, 'domains': ['cones'], 'start': 0})\n"
-        "listener.stepped(Step(round=1, rounds=4, losses={'cones': 1.5}, lr=0.1, images=8, seconds=1.0))\n"
+        "import sys; from pathlib import Path; from udbench import RoundStatus\n"
+        "from udbench_callbacks.to_trackio import Trackio\n"
+        f"callback = Trackio(folder := Path({str(made_up.folder)!r}))\n"
+        "callback.on_start({'folder': folder, 'domains': ['cones'], 'start': 0})\n"
+        "callback.on_round(RoundStatus(round=1, rounds=4, losses={'cones': 1.5}, lr=0.1, images=8, seconds=1.0))\n"
         "sys.exit(130)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

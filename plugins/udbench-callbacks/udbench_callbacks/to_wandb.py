@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from udbench_reporters.curves import Curves, configuration, say, title
-from udbench_reporters.kept import Kept, read_kept
-from udbench_reporters.library import library
+from udbench_callbacks.curves import Curves, configuration, say, title
+from udbench_callbacks.kept import Kept, read_kept
+from udbench_callbacks.library import library
 
 PROJECT = "udbench"
 NOTE = "wandb.json"

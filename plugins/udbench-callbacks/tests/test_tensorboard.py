@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from udbench.testing.trees import write_class_folders
-from udbench_reporters.to_tensorboard import TensorBoard
+from udbench_callbacks.to_tensorboard import TensorBoard
 
 pytestmark = pytest.mark.skipif(
-    find_spec("tensorboard") is None, reason="needs TensorBoard: pip install 'udbench-reporters[tensorboard]'"
+    find_spec("tensorboard") is None, reason="needs TensorBoard: pip install 'udbench-callbacks[tensorboard]'"
 )
 Told = Mapping[str, dict[int, float]]
 
@@ -42,11 +42,11 @@ def near(expected: Told) -> dict[str, Any]:
 
 
 def test_all_that_is_told_is_read_back(made_up: Any, told: Told, totals: Mapping[str, float]) -> None:
-    listener = TensorBoard(made_up.folder)
+    callback = TensorBoard(made_up.folder)
     assert not made_up.folder.exists()
-    made_up.starts(listener)
-    made_up.goes(listener, (1, 2, 3, 4))
-    made_up.ends(listener)
+    made_up.starts(callback)
+    made_up.goes(callback, (1, 2, 3, 4))
+    made_up.ends(callback)
     assert scalars(made_up.folder) == near({**told, **{tag: {4: number} for tag, number in totals.items()}})
 
 
@@ -61,10 +61,10 @@ def test_the_configuration_is_there_as_hyperparameters(made_up: Any, hyperparame
 
 
 def test_what_was_told_is_on_disk_though_nothing_ends_the_run(made_up: Any) -> None:
-    listener = TensorBoard(made_up.folder)
-    made_up.starts(listener)
+    callback = TensorBoard(made_up.folder)
+    made_up.starts(callback)
     for round in (1, 2):
-        made_up.goes(listener, (round,))
+        made_up.goes(callback, (round,))
         assert scalars(made_up.folder)["loss/cones"] == {each: each for each in range(1, round + 1)}
 
 
@@ -83,13 +83,13 @@ def test_a_run_that_goes_on_replaces_what_it_repeats(made_up: Any) -> None:
 
 
 def test_networks_that_share_nothing_have_files_of_their_own(made_up: Any) -> None:
-    listener = TensorBoard(made_up.folder)
+    callback = TensorBoard(made_up.folder)
     for number, name in enumerate(made_up.domains, 1):
         part = type(made_up)(made_up.folder, (name,))
-        part.starts(listener, folder=str(made_up.folder / "domains" / name), network=number, networks=2)
-        part.goes(listener, (1, 2, 3, 4))
+        part.starts(callback, folder=str(made_up.folder / "domains" / name), network=number, networks=2)
+        part.goes(callback, (1, 2, 3, 4))
     made_up.starts(TensorBoard(made_up.folder / "other"), folder=made_up.folder)  # the configuration of all
-    made_up.ends(listener)
+    made_up.ends(callback)
     rings = scalars(made_up.folder / "domains" / "rings")
     assert set(rings) == {"loss/rings", "lr/rings", "images_per_second/rings", "error/val/rings"}
     assert scalars(made_up.folder)["error/test/mean"] == {4: 15}
@@ -103,7 +103,7 @@ def test_a_run_of_the_command_line_is_read_back(cli: Callable[..., Any], tmp_pat
         "run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "folder:cones,folder:rings",
         "--set", "rounds=2", "--set", "batch_size=2",
         "--set", "image_size=16", "--set", "eval_every=1", "--device", "cpu", "--workers", "1", "--out", "mine",
-        "--no-board", "--json", "--reporter", "tensorboard",
+        "--no-board", "--json", "--callback", "tensorboard",
     )  # fmt: skip
     assert said.code == 0 and said.out.startswith("{"), said.err
     found = scalars(Path("mine"))

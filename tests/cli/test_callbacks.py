@@ -1,4 +1,4 @@
-"""Several listeners as one: a reporter that fails is named and left out, and the run goes on."""
+"""Several callbacks as one: a callback that fails is named and left out, and the run goes on."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 import pytest
 
 from support.runs import Silent
-from udbench import Reporter, hookimpl
-from udbench.cli.progress import Listeners
-from udbench.files import DiskFull
-from udbench.plugin.contracts_run import Nobody, Step
+from udbench import CallbackFactory, hookimpl
+from udbench.cli.progress import Callbacks
+from udbench.files import DiskFullError
+from udbench.plugin.contracts_run import NullCallback, Step
 from udbench.testing.trees import write_class_folders
 
 STEP = Step(round=1, rounds=2, losses={"a": 1.0}, lr=0.1, images=8, seconds=1.0)
 
 
-class Failing(Nobody):
+class Failing(NullCallback):
     """Raises whenever it is told of rounds."""
 
     def __init__(self, error: BaseException) -> None:
         self.error, self.told = error, 0
 
-    def stepped(self, step: Step) -> None:
+    def on_round(self, step: Step) -> None:
         self.told += 1
         raise self.error
 
 
 def test_a_reporter_that_fails_is_named_once_and_told_nothing_more(capsys: pytest.CaptureFixture[str]) -> None:
     failing, heard, screen = Failing(ValueError("no \x1b[2J[bold]room")), Silent(), Silent()
-    listeners = Listeners([screen], {"mine/odd": failing, "other": heard})
+    callbacks = Callbacks([screen], {"mine/odd": failing, "other": heard})
     for _ in range(3):
-        listeners.stepped(STEP)
+        callbacks.on_round(STEP)
     assert failing.told == 1 and heard.rounds == screen.rounds == [1, 1, 1]
     assert capsys.readouterr() == (
         "",
-        "reporter 'mine/odd' failed at 'stepped' and is told nothing more; the run goes on: "
+        "callback 'mine/odd' failed in on_round and is not called again; the run goes on: "
         "ValueError: no �[2J[bold]room\n",
     )
 
@@ -45,12 +45,12 @@ def test_a_reporter_that_fails_is_named_once_and_told_nothing_more(capsys: pytes
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
 def test_a_reporter_cannot_swallow_ctrl_c(error: BaseException) -> None:
     with pytest.raises(type(error)):
-        Listeners([], {"mine": Failing(error)}).stepped(STEP)
+        Callbacks([], {"mine": Failing(error)}).on_round(STEP)
 
 
 def test_what_the_runs_own_listeners_raise_is_raised() -> None:
-    with pytest.raises(DiskFull):
-        Listeners([Failing(DiskFull("the disk is full"))]).stepped(STEP)
+    with pytest.raises(DiskFullError):
+        Callbacks([Failing(DiskFullError("the disk is full"))]).on_round(STEP)
 
 
 @pytest.mark.slow
@@ -59,15 +59,15 @@ def test_a_run_whose_reporter_fails_has_its_result(
 ) -> None:
     class Plugin:
         @hookimpl
-        def udbench_reporters(self) -> list[Reporter]:
-            return [Reporter(name="mine", open=lambda folder: Failing(OSError("gone")))]
+        def udbench_callbacks(self) -> list[CallbackFactory]:
+            return [CallbackFactory(name="mine", open=lambda folder: Failing(OSError("gone")))]
 
     with_plugins(mine=Plugin())
     write_class_folders(tmp_path / "cones", {"small": 10, "large": 10})
     said = cli(
         "run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "folder:cones", "--set", "rounds=2",
         "--set", "batch_size=2", "--set", "image_size=16", "--device", "cpu", "--workers", "1", "--no-board",
-        "--out", "run", "--reporter", "mine",
+        "--out", "run", "--callback", "mine",
     )  # fmt: skip
     assert said.code == 0 and Path("run/result.json").exists()
-    assert said.err.count("reporter 'mine' failed at 'stepped' and is told nothing more") == 1
+    assert said.err.count("callback 'mine' failed in on_round and is not called again") == 1

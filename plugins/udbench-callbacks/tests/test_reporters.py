@@ -1,4 +1,4 @@
-"""The three reporters as udbench sees them: listed, light, and told apart from a library that is not there."""
+"""The three callbacks as udbench sees them: listed, light, and told apart from a library that is not there."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 import pytest
 
-from udbench import BadData, BadSetting
+from udbench import DataError, SettingError
 from udbench.testing.trees import write_class_folders
-from udbench_reporters import udbench_reporters
-from udbench_reporters.curves import clean
-from udbench_reporters.kept import Kept, read_kept
-from udbench_reporters.library import library
+from udbench_callbacks import udbench_callbacks
+from udbench_callbacks.curves import clean
+from udbench_callbacks.kept import Kept, read_kept
+from udbench_callbacks.library import library
 
 NAMES = ("tensorboard", "wandb", "trackio")
 Call = Callable[..., Any]
 
 
 def test_they_are_listed_and_shown(cli: Call) -> None:
-    listed = cli("list", "reporters").out
+    listed = cli("list", "callbacks").out
     assert all(name in listed for name in NAMES)
-    assert "reporter tensorboard (plugin reporters" in cli("show", "tensorboard").out
+    assert "callback tensorboard (plugin callbacks" in cli("show", "tensorboard").out
 
 
 def test_finding_them_imports_no_library_of_theirs() -> None:
     code = (
-        "import sys, udbench_reporters; udbench_reporters.udbench_reporters(); "
+        "import sys, udbench_callbacks; udbench_callbacks.udbench_callbacks(); "
         f"print([name for name in {(*NAMES, 'torch', 'numpy', 'tensorflow')} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -41,11 +41,11 @@ def test_a_library_that_is_missing_is_named_with_what_to_install(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    (reporter,) = (each for each in udbench_reporters() if each.name == name)
-    with pytest.raises(BadSetting) as told:
-        reporter.open(tmp_path / "run")
+    (callback,) = (each for each in udbench_callbacks() if each.name == name)
+    with pytest.raises(SettingError) as told:
+        callback.open(tmp_path / "run")
     assert str(told.value) == (
-        f"--reporter {name} needs {name}, which is not installed here: pip install 'udbench-reporters[{name}]'"
+        f"--callback {name} needs {name}, which is not installed here: pip install 'udbench-callbacks[{name}]'"
     )
 
 
@@ -56,11 +56,11 @@ def test_a_run_without_the_library_ends_before_anything_is_trained(
     write_class_folders(tmp_path / "cones", {"small": 10, "large": 10})
     said = cli(
         "run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "folder:cones", "--set", "rounds=2",
-        "--set", "image_size=16", "--device", "cpu", "--workers", "1", "--reporter", "trackio",
+        "--set", "image_size=16", "--device", "cpu", "--workers", "1", "--callback", "trackio",
     )  # fmt: skip
     assert (said.code, said.out) == (2, "")
     assert said.err.splitlines()[-1] == (
-        "error: --reporter trackio needs trackio, which is not installed here: pip install 'udbench-reporters[trackio]'"
+        "error: --callback trackio needs trackio, which is not installed here: pip install 'udbench-callbacks[trackio]'"
     )
     assert not Path("runs").exists()
 
@@ -68,14 +68,14 @@ def test_a_run_without_the_library_ends_before_anything_is_trained(
 def test_a_folder_of_the_librarys_name_is_not_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "notalib").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BadSetting, match="needs notalib, which is not installed here"):
+    with pytest.raises(SettingError, match="needs notalib, which is not installed here"):
         library("notalib")
 
 
 def test_a_library_that_is_broken_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "brokenlib.py").write_text("import not_there_at_all")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(BadSetting, match=r"brokenlib cannot be imported here .*not_there_at_all.*install it anew"):
+    with pytest.raises(SettingError, match=r"brokenlib cannot be imported here .*not_there_at_all.*install it anew"):
         library("brokenlib")
 
 
@@ -88,7 +88,7 @@ def test_what_is_kept_is_read_again_and_damage_is_told(tmp_path: Path) -> None:
     assert read_kept(path) == kept and kept.logged == 3 and [each.name for each in tmp_path.iterdir()] == ["wandb.json"]
     for text in ("{", '{"id": "../../x"}', "[]"):
         path.write_text(text)
-        with pytest.raises(BadData, match=r"wandb.json is damaged: .*; remove it to begin a new run there"):
+        with pytest.raises(DataError, match=r"wandb.json is damaged: .*; remove it to begin a new run there"):
             read_kept(path)
 
 

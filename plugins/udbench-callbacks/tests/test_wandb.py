@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from udbench_reporters.to_wandb import Wandb
+from udbench_callbacks.to_wandb import Wandb
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_spec("wandb") is None, reason="needs wandb: pip install 'udbench-reporters[wandb]'"),
+    pytest.mark.skipif(find_spec("wandb") is None, reason="needs wandb: pip install 'udbench-callbacks[wandb]'"),
 ]
 Told = Mapping[str, dict[int, float]]
 
@@ -96,11 +96,11 @@ class Read:
 def test_all_that_is_told_is_read_back(
     made_up: Any, told: Told, totals: Mapping[str, float], hyperparameters: Mapping[str, Any], capfd: Any
 ) -> None:
-    listener = Wandb(made_up.folder)
+    callback = Wandb(made_up.folder)
     assert not made_up.folder.exists()
-    made_up.starts(listener)
-    made_up.goes(listener, (1, 2, 3, 4))
-    made_up.ends(listener)
+    made_up.starts(callback)
+    made_up.goes(callback, (1, 2, 3, 4))
+    made_up.ends(callback)
     read = Read(made_up.folder)
     assert read.curves == told and read.exits == [0]
     assert {tag: read.summary[tag] for tag in totals} == totals and read.summary["error/test/mean"] == 15
@@ -135,13 +135,13 @@ def _ended(folder: Path) -> None:
 
 
 def test_networks_that_share_nothing_are_one_run(made_up: Any) -> None:
-    listener = Wandb(made_up.folder)
-    made_up.starts(listener, network=1, networks=2)
+    callback = Wandb(made_up.folder)
+    made_up.starts(callback, network=1, networks=2)
     for name in made_up.domains:
         part = type(made_up)(made_up.folder, (name,))
-        part.starts(listener, network=1, networks=2)
-        part.goes(listener, (1, 2, 3, 4))
-    made_up.ends(listener)
+        part.starts(callback, network=1, networks=2)
+        part.goes(callback, (1, 2, 3, 4))
+    made_up.ends(callback)
     read = Read(made_up.folder)
     assert len(read.exits) == 1 and read.curves["loss/rings"] == read.curves["loss/cones"] == {1: 1, 2: 2, 3: 3, 4: 4}
     assert set(read.curves["lr/rings"]) == {1, 2, 3, 4} and "lr" not in read.curves and "loss/mean" not in read.curves
@@ -152,10 +152,10 @@ def test_without_a_key_the_run_is_kept_offline_and_that_is_said(
     made_up: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     monkeypatch.delenv("WANDB_MODE")
-    listener = Wandb(made_up.folder)
-    made_up.starts(listener)
-    made_up.goes(listener, (1,))
-    made_up.ends(listener)
+    callback = Wandb(made_up.folder)
+    made_up.starts(callback)
+    made_up.goes(callback, (1,))
+    made_up.ends(callback)
     said = capfd.readouterr().err.splitlines()
     assert "No API key" in said[0] and said[1].startswith("wandb: kept offline; to send it: wandb sync ")
     assert Read(made_up.folder).curves["loss/cones"] == {1: 1}
@@ -181,12 +181,12 @@ def test_without_a_server_the_run_is_kept_offline_and_sent_to_the_same_run_later
 
 
 def test_a_stopped_process_loses_nothing_and_the_run_counts_as_failed(made_up: Any) -> None:
-    made_up.starts(type("", (), {"started": lambda self, about: None})())  # a configuration to begin with
+    made_up.starts(type("", (), {"on_start": lambda self, about: None})())  # a configuration to begin with
     code = (
-        "import sys; from pathlib import Path; from udbench import Step; from udbench_reporters.to_wandb import Wandb\n"
-        f"listener = Wandb(folder := Path({str(made_up.folder)!r}))\n"
-        "listener.started({'folder': folder, 'domains': ['cones'], 'start': 0})\n"
-        "listener.stepped(Step(round=1, rounds=4, losses={'cones': 1.5}, lr=0.1, images=8, seconds=1.0))\n"
+        "import sys; from pathlib import Path; from udbench import RoundStatus; from udbench_callbacks.to_wandb import Wandb\n"
+        f"callback = Wandb(folder := Path({str(made_up.folder)!r}))\n"
+        "callback.on_start({'folder': folder, 'domains': ['cones'], 'start': 0})\n"
+        "callback.on_round(RoundStatus(round=1, rounds=4, losses={'cones': 1.5}, lr=0.1, images=8, seconds=1.0))\n"
         "sys.exit(130)"
     )
     assert subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL).returncode == 130

@@ -9,8 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from udbench_reporters.curves import Curves, configuration
-from udbench_reporters.library import library
+from udbench_callbacks.curves import Curves, configuration
+from udbench_callbacks.library import library
 
 FOLDER = "tensorboard"
 

@@ -1,4 +1,4 @@
-"""What a reporter hears, as numbers under tags: the same in every library."""
+"""What a callback hears, as numbers under tags: the same in every library."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from udbench import Step
+from udbench import RoundStatus
 
 Value = str | bool | int | float
 
 
 class Curves(ABC):
-    """A listener that hands on numbers under tags, round by round.
+    """A callback that hands on numbers under tags, round by round.
 
     loss/DOMAIN and loss/mean, lr, images_per_second; error/SPLIT/DOMAIN and error/SPLIT/mean in percent. Of networks
     that share nothing each is trained by itself, from round 1 on, so what would be of them all is told of each:
@@ -29,12 +29,12 @@ class Curves(ABC):
         self._before: tuple[int, float] | None = None
         self._round = 0
 
-    def started(self, about: Mapping[str, Any]) -> None:
+    def on_start(self, about: Mapping[str, Any]) -> None:
         self._network = str(about["domains"][0]) if "network" in about else ""
         self._before = None if about["start"] else (0, 0.0)
         self.begin(Path(about["folder"]), int(about["start"]))
 
-    def stepped(self, step: Step) -> None:
+    def on_round(self, step: RoundStatus) -> None:
         if not step.losses:
             return
         numbers = {f"loss/{name}": loss for name, loss in step.losses.items()}
@@ -47,11 +47,11 @@ class Curves(ABC):
         self._before, self._round = (step.images, step.seconds), step.round
         self.put(self._own("losses"), step.round, numbers)
 
-    def scored(self, round: int, split: str, scores: Mapping[str, float]) -> None:
+    def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         mean = None if self._network else sum(scores.values()) / len(scores)
         self.put(self._own("errors"), round, _errors(split, scores, mean))
 
-    def finished(self, result: Mapping[str, Any]) -> None:
+    def on_finish(self, result: Mapping[str, Any]) -> None:
         self._network = ""
         scores = {score["domain"]: score["error"] for score in result["scores"]}
         errors = _errors(result["split"], scores, result["mean_error"])
