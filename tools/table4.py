@@ -203,7 +203,8 @@ def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], traine
         atomic_write(folder / "predictions.npz", predictions_file(found))
         images = round(trained.images_per_second * trained.seconds)
         end = Progress(round=trained.rounds, seconds=trained.seconds, images=images)
-        atomic_write(folder / "result.json", record(id, job, stores, folder, model, found, end).dumps())
+        result = record(job, id=id, stores=stores, folder=folder, model=model, predictions=found, end=end)
+        atomic_write(folder / "result.json", result.dumps())
 
 
 def _table(plan: Plan, rows: Sequence[Row]) -> str:

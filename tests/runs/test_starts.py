@@ -66,11 +66,11 @@ def test_a_start_that_only_scores_and_one_that_left_no_round(
     registry: Registry, stores: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in its scoring, a run has all its rounds; stopped before its first checkpoint, none."""
-    from udbench.runs import execute as module
+    from udbench.runs import run as module
 
     job, run = job_of(registry), tmp_path / "run"
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr(module, "begin", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        stopped.setattr(module, "initialize", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         execute(job, stores, run, Silent(), resume=True)
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stopped.setattr(module, "evaluate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -24,13 +24,13 @@ from udbench.train.input.feed import DomainData, Feed
 from udbench.train.loop import train
 from udbench.train.narrow import avoiding
 from udbench.train.norm.norms import BATCH_NORMS
-from udbench.train.optim import make_optimizer
+from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing, convolving, parameter_dtype
 from udbench.train.rng import seeded
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, deal, make_schedule
-from udbench.train.step import Step
+from udbench.train.step import OnPart, Step, train_round
 
 TRAIN_IMAGES, TEST_IMAGES = 512, 256
 
@@ -109,6 +109,12 @@ class UdbenchLoop:
             score=lambda round: None,
         )
         self.at += number
+
+    def timed_round(self, on_part: OnPart) -> None:
+        """Train for one round whose parts are reported to `on_part`, as by `train_round`."""
+        set_learning_rate(self.optimizer, self.job.config.settings, 0)
+        train_round(self.step, self.optimizer, self.at, self.schedule.groups, on_part)
+        self.at += 1
 
     def evaluate(self) -> None:
         """Score all test images, as a run does."""

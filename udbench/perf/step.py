@@ -11,7 +11,7 @@ import torch
 
 from udbench.errors import UdbenchError
 from udbench.machine import peak_while
-from udbench.perf.breakdown import Roofline, floor_of, parts_of
+from udbench.perf.breakdown import Roofline, floor_of, time_parts
 from udbench.perf.contenders import TEST_IMAGES, TRAIN_IMAGES, PlainPyTorch, UdbenchLoop, UpperBound, steady
 from udbench.perf.names import CONTENDERS, WITH_GRAPHS
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
@@ -131,7 +131,7 @@ def bench(
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()
     }
     told("the parts of a round")
-    parts = {name: Samples(seconds=s, images=ours.images) for name, s in parts_of(ours, max(turns, 3)).items()}
+    parts = {name: Samples(seconds=s, images=ours.images) for name, s in time_parts(ours, max(turns, 3)).items()}
     peak = peak_while(lambda: ours.rounds(1), device)
     told("the rates of this device")
     floor = floor_of(ceiling)

@@ -28,7 +28,7 @@ from udbench.train.route import Slice
 SETTLING_ROUNDS = 20
 
 
-def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
+def initial_trunk(job: Job) -> Mapping[str, Tensor] | None:
     """What a job's trunk begins with where it is another run's. Raises DataError and SettingError, as `trunk_of`."""
     if job.source_job is None:
         return None
@@ -37,7 +37,7 @@ def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
     return trunk_of(job.source_job, job.source)
 
 
-def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
+def initialize(job: Job, model: UniversalModel, feed: Feed) -> None:
     """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs.
 
     Raises DataError: weights that are missing, damaged, changed or another network's; SettingError where a transfer has
