@@ -37,7 +37,7 @@ from udbench.plugin.contracts_run import Study
 from udbench.plugin.published import read_published
 from udbench.results import RunResult, read_result
 from udbench.runs.execute import execute
-from udbench.runs.folder import id_for, write_config, writing_to
+from udbench.runs.folder import id_for, lock_folder, write_config
 from udbench.runs.inference import predict_again, write_domains
 from udbench.runs.initialize import check_weights
 from udbench.runs.job import Job, build, inputs_of
@@ -191,8 +191,8 @@ def _train(job: Job, stores: Sequence[Store], folder: Path) -> RunResult:
 def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], trained: RunResult) -> None:
     """Write the folder of a row whose network is in these weights, as a run of its own would have left it."""
     job = row.job
-    with writing_to(row.folder, resume=True) as held:
-        folder = held.path
+    with lock_folder(row.folder, resume=True) as lock:
+        folder = lock.path
         id = id_for(folder, job.config)
         write_config(folder, id, job.config)
         write_domains(folder, stores, job.folders)

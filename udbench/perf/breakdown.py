@@ -16,7 +16,7 @@ from udbench.perf.contenders import TRAIN_IMAGES, UdbenchLoop, UpperBound, stead
 from udbench.perf.timing import PartClock, timed
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.step import PARTS
 
 
@@ -34,7 +34,7 @@ def profile(job: Job, specs: Mapping[str, DomainSpec], path: Path, rounds: int =
     """Profile so many rounds on synthetic images: write the trace to a file, return the most expensive operators."""
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    loop = UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    loop = UdbenchLoop(job, inputs, synthetic_data(job, specs, TRAIN_IMAGES), job.config.group)
     loop.rounds(2)
     on_gpu = loop.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -140,9 +140,9 @@ def _layer_elements(ceiling: UpperBound) -> int:
     """Elements that the layers of the network read and write in a forward."""
     total = 0
 
-    def count(_module: nn.Module, given: tuple[object, ...], made: object) -> None:
+    def count(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal total
-        total += sum(each.numel() for each in (*given, made) if isinstance(each, Tensor))
+        total += sum(value.numel() for value in (*inputs, output) if isinstance(value, Tensor))
 
     leaves = [module for module in ceiling.whole.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(count) for module in leaves]

@@ -23,7 +23,7 @@ from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.job import build as build_network
 from udbench.runs.record import environment
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.input.feed import Feed
 from udbench.train.memory import check_memory
 from udbench.train.optim import make_optimizer
@@ -58,8 +58,8 @@ def seats(processes: int, device: str, threads: int | None = None) -> Placement:
     """
     cores = usable_cores()
     if threads is None:
-        said = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(said) if said.isdigit() and int(said) else max(1, cores // processes)
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(given) if given.isdigit() and int(given) else max(1, cores // processes)
     if torch.device(device).type == "cuda":
         return Placement(processes=processes, threads=threads, at_once=1)
     return Placement(processes=processes, threads=threads, at_once=max(1, min(processes, cores // threads)))
@@ -222,7 +222,7 @@ class Rounds:
         self.own = deal(work.rows, work.operations, comm.size).slices[comm.rank]
         check_memory(model, Schedule(work.groups(self.own)), config.precision)
         mine = {part.domain: specs[part.domain] for part in self.own}
-        feed = Feed(made_data(job, mine), config.seed, device, parameter_dtype(config.precision))
+        feed = Feed(synthetic_data(job, mine), config.seed, device, parameter_dtype(config.precision))
         self.step = Step(model.train(), feed, settings, config.precision)
         self.optimizer = make_optimizer(model, settings)
 

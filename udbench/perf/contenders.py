@@ -185,11 +185,11 @@ class UpperBound:
 
     def _tests(self, size: int) -> list[tuple[Tensor, str]]:
         """A test batch for each image shape."""
-        made: list[tuple[Tensor, str]] = []
+        batches: list[tuple[Tensor, str]] = []
         for images, _, group in self.batches:
             rows = images[torch.arange(size, device=self.device) % len(images)]
-            made.append((rows.contiguous(memory_format=torch.channels_last), group[0].domain))
-        return made
+            batches.append((rows.contiguous(memory_format=torch.channels_last), group[0].domain))
+        return batches
 
 
 class PlainPyTorch:
@@ -259,13 +259,13 @@ class _ByName(nn.Module):
 
 
 def _by_name(trunk: nn.Module, domains: Sequence[str]) -> list[_ByName]:
-    made: list[_ByName] = []
+    norms: list[_ByName] = []
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, BATCH_NORMS):
-                made.append(_ByName(child, domains))
-                setattr(parent, name, made[-1])
-    return made
+                norms.append(_ByName(child, domains))
+                setattr(parent, name, norms[-1])
+    return norms
 
 
 def _plain_optimizer(module: nn.Module, job: Job) -> torch.optim.Optimizer:

@@ -24,7 +24,7 @@ from udbench.perf.workload import check_shared, count
 from udbench.perf.world import World, meet
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.optim import make_optimizer
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device
@@ -203,7 +203,7 @@ class Contender:
         job = replace(job, config=job.config.model_copy(update={"device": str(choose_device(job.config.device))}))
         job = steady(job)
         inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-        data = made_data(job, specs)
+        data = synthetic_data(job, specs)
         self.comm = comm
         device = torch.device(job.config.device)
         _load_torch(job, device)

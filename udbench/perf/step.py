@@ -18,7 +18,7 @@ from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of, ti
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.record import environment
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.graphs import WARM, check_graphs, drawn_by_round
 from udbench.train.memory import told_when_full
 
@@ -80,7 +80,7 @@ def bench(
             check_graphs(torch.device(job.config.device), f"--only {name}")
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    data = made_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
+    data = synthetic_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
     ours = UdbenchLoop(job, inputs, data, job.config.group)
     chosen, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())

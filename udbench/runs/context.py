@@ -8,7 +8,7 @@ from pathlib import Path
 
 from udbench.data.store import Store
 from udbench.plugin.contracts_run import Callback
-from udbench.runs.folder import Held, write_config
+from udbench.runs.folder import FolderLock, write_config
 from udbench.runs.inference import write_domains
 from udbench.runs.job import Job
 from udbench.train.parallel.comm import Comm
@@ -24,7 +24,7 @@ class RunContext:
     folder: Path
     callback: Callback
     comm: Comm
-    lock: Held | None
+    lock: FolderLock | None
 
     @property
     def num_classes(self) -> dict[str, int]:
@@ -43,7 +43,7 @@ class RunContext:
 
     def restore_folder(self) -> None:
         """Make the folder again, with its setup, where somebody removed it during the run."""
-        if self.lock is not None and self.lock.make_again():
+        if self.lock is not None and self.lock.restore():
             self.write_setup()
 
     def check_stores(self) -> None:

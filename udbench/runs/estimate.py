@@ -13,7 +13,7 @@ import torch
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
 from udbench.runs.run import schedule_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.freezing import PhaseFreezer
 from udbench.train.graphs import WARM
 from udbench.train.input.feed import Feed
@@ -61,7 +61,7 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     model = build(job, inputs)
     count, flops = count_parameters(model), count_flops(model)
-    feed = Feed(made_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    feed = Feed(synthetic_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
     phases, trainable = resolve_phases(settings, config.domains, config.old_domains), PhaseFreezer(model)
     seconds, trained, forwards = 0.0, 0, 0
     per_round: dict[tuple[tuple[str, ...], str], float] = {}

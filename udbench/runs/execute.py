@@ -13,7 +13,7 @@ from udbench.errors import DataError, NotWritten, RunError
 from udbench.plugin.contracts_run import Callback
 from udbench.results import RunResult, read_result
 from udbench.runs.context import RunContext
-from udbench.runs.folder import id_for, writing_to
+from udbench.runs.folder import id_for, lock_folder
 from udbench.runs.independent import is_independent, run_independent
 from udbench.runs.job import Job, prepare_data
 from udbench.runs.run import Run
@@ -43,7 +43,7 @@ def execute(
     folder can no longer be written to.
     """
     comm, folder = comm or Comm(), Path(folder)
-    with writing_to(folder, resume=resume) if comm.first else contextlib.nullcontext() as lock, _write_failures():
+    with lock_folder(folder, resume=resume) if comm.first else contextlib.nullcontext() as lock, _write_failures():
         id = comm.broadcast_object(id_for(folder, job.config) if comm.first else None)
         _check_images_agree(stores, comm)
         if comm.broadcast_object((folder / "result.json").exists()):
