@@ -41,7 +41,7 @@ from udbench.resolve.request import RunRequest, resolve
 from udbench.resolve.stores import cores, prepared
 from udbench.results import RunResult, read_result
 from udbench.runs.execute import execute
-from udbench.runs.folder import id_for, write_config, writing_to
+from udbench.runs.folder import id_for, lock_folder, write_config
 from udbench.runs.inference import predict_again, write_domains
 from udbench.runs.initialize import check_weights
 from udbench.runs.job import Job, build, inputs_of
@@ -199,8 +199,8 @@ def _train(job: Job, stores: Sequence[Store], folder: Path) -> RunResult:
 def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], trained: RunResult) -> None:
     """Write the folder of a row whose network is in these weights, as a run of its own would have left it."""
     job = row.job
-    with writing_to(row.folder, resume=True) as held:
-        folder = held.path
+    with lock_folder(row.folder, resume=True) as lock:
+        folder = lock.path
         id = id_for(folder, job.config)
         write_config(folder, id, job.config)
         write_domains(folder, stores, job.folders)
@@ -211,7 +211,8 @@ def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], traine
         atomic_write(folder / "predictions.npz", predictions_file(found))
         images = round(trained.images_per_second * trained.seconds)
         end = Progress(round=trained.rounds, seconds=trained.seconds, images=images)
-        atomic_write(folder / "result.json", record(id, job, stores, folder, model, found, end).dumps())
+        result = record(job, id=id, stores=stores, folder=folder, model=model, predictions=found, end=end)
+        atomic_write(folder / "result.json", result.dumps())
 
 
 def _table(plan: Plan, rows: Sequence[Row]) -> str:

@@ -138,15 +138,15 @@ def image_files(words: Sequence[str], listed: BinaryIO) -> list[Path]:
     """
     if words.count("-") > 1:
         raise DataError("- is named twice; standard input is one list of paths")
-    found: list[Path] = []
+    paths: list[Path] = []
     for word in words:
         if word == "-":
-            found += _listed(listed.read())
+            paths += _listed(listed.read())
         elif Path(word).is_dir():
-            found += _below(Path(word))
+            paths += _below(Path(word))
         else:
-            found.append(Path(word))
-    return found
+            paths.append(Path(word))
+    return paths
 
 
 def _listed(text: bytes) -> list[Path]:
@@ -160,10 +160,10 @@ def _listed(text: bytes) -> list[Path]:
 def _below(folder: Path) -> list[Path]:
     """The images of a folder and of those below it, as training takes them: not what a system keeps there."""
     with readable(str(folder)):
-        found = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
-    if not found:
+        names = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
+    if not names:
         raise DataError(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return [folder / name.lstrip("/") for name in found]
+    return [folder / name.lstrip("/") for name in names]
 
 
 def read_images(paths: Sequence[Path], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
@@ -200,7 +200,7 @@ def predict(
     device, config = torch.device(job.config.device), job.config
     feed = Feed({domain: _data(domain, facts, images)}, config.seed, device, parameter_dtype(config.precision))
     parts = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
-    found: list[NDArray[np.float64]] = []
+    probabilities: list[NDArray[np.float64]] = []
     with torch.inference_mode():
         for part, views in zip(parts, feed.centres(domain, parts), strict=True):
             with computing(config.precision, device, timed=False):
@@ -211,8 +211,8 @@ def predict(
                     f"the network's logits for images of '{domain}' are not finite, so they name no class; it computes "
                     f"in {config.precision}"
                 )
-            found.append(F.softmax(logits, dim=1).numpy())
-    return np.concatenate(found)
+            probabilities.append(F.softmax(logits, dim=1).numpy())
+    return np.concatenate(probabilities)
 
 
 def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
