@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Names = builtins.list[str]
 
 DEFAULT_SUITE = "pocket"
-CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
+CUSTOM_SUITE, CUSTOM_RECIPE = "ad_hoc", "short"
 
 SLOW = 5.0
 """Seconds of loading after which a plugin is named."""
@@ -141,7 +141,7 @@ def resolve_domains(
 ) -> tuple[Suite, tuple[Domain, ...], bool]:
     """The suite, its domains in order, and whether they are only a part of it.
 
-    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it. They are references
+    `domains` without a suite makes the suite "ad_hoc"; with one, they are a part of it. They are references
     with commas between, or a list of them. `places` are the folders of domains that are no plugin's and are
     referred to by their names alone.
     """

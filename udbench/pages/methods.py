@@ -14,7 +14,7 @@ from udbench.boards.ranking import Row
 from udbench.config import RecipeSettings, RunConfig
 from udbench.errors import shown
 from udbench.plugin.contracts_data import Domain, Suite
-from udbench.results import RunResult
+from udbench.results import AD_HOC, RunResult
 
 _BARE = re.compile(r"(?!(true|false|inf|nan)$)[a-z][a-z-]*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -102,7 +102,7 @@ def _words(config: RunConfig, known: Catalog) -> list[str]:
         raise _Untold(f"There is no command line to show here: the domain '{strange[0]}' is not installed.")
     if config.suite in known.suites:
         words += ["--suite", config.suite]
-    elif config.suite != "custom":
+    elif config.suite != AD_HOC:
         raise _Untold(f"There is no command line to show here: the suite '{config.suite}' is not installed.")
     if config.part_of_suite or config.suite not in known.suites:
         words += ["--domains", ",".join(config.domains)]

@@ -34,7 +34,7 @@ from udbench.train.route import Slice
 PIXELS = StoreFormat(height=64, width=64)
 FILES = StoreFormat(height=64, width=64, storage="files")
 JPEG = StoreFormat(height=64, width=64, storage="jpeg", resize=256)
-VIEW = View(height=224, width=224, resize=256, stretch=0.1)
+VIEW = View(height=224, width=224, resize=256, aspect_jitter=0.1)
 BATCH, FEWEST = 64, 16
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 PAIRS = {

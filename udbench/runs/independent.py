@@ -14,7 +14,7 @@ from udbench.data.store import Store
 from udbench.errors import DataError, RunError
 from udbench.files import atomic_write
 from udbench.plugin.contracts_run import Callback, RoundStatus
-from udbench.results import RunResult
+from udbench.results import AD_HOC, RunResult
 from udbench.runs.folder import write_config
 from udbench.runs.inference import write_domains
 from udbench.runs.job import Job, build, inputs_of
@@ -35,7 +35,7 @@ def is_independent(config: RunConfig) -> bool:
 
 def alone(config: RunConfig, domain: str) -> RunConfig:
     """The run of one of the networks, as `udbench run` makes it of that domain by itself."""
-    return config.model_copy(update={"domains": (domain,), "part_of_suite": config.suite != "custom"})
+    return config.model_copy(update={"domains": (domain,), "part_of_suite": config.suite != AD_HOC})
 
 
 def independent(

@@ -28,7 +28,7 @@ class Step:
 
     A parameter's gradient is the weighted mean, over the domains of the round that use it, of each domain's
     mean-loss gradient: shared ones average all domains (Eq. 1), a private one gets its own domain's undivided
-    (or divided too, with `private_gradient=mean`). A parameter that no slice used keeps a gradient of None.
+    (or divided too, with `private_grad_scale=mean`). A parameter that no slice used keeps a gradient of None.
     An adapter's regularizer is added to a domain's loss, and is not in the losses that are returned.
     """
 
@@ -48,7 +48,7 @@ class Step:
         self.batch = {name: settings.batch_of(name) for name in model.domains}
         self._shared = model.shared()
         self._private = {name: model.private(name) for name in model.domains}
-        self._divide_private = settings.private_gradient == "mean"
+        self._divide_private = settings.private_grad_scale == "mean"
         self._compiled = Compiled(model, self._losses) if compiled else None
         assert not graphs or self.comm.size == 1, "a graph holds the whole of a round, so all that is said in it"
         self._captured = Captured(model, self.of_batches, CudaRecorder(feed.device)) if graphs else None

@@ -24,7 +24,7 @@ Board = Annotated[Path, typer.Option("--board", help="The folder of boards.")]
 
 def show(
     suite: Annotated[
-        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, custom/….")
+        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, ad_hoc/….")
     ] = context.DEFAULT_SUITE,
     board: Board = Path("leaderboards"),
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
