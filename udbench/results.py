@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from udbench import axes
 from udbench.config import RunConfig
 from udbench.documents import Document, parse_json, read_bytes
 from udbench.errors import DataError
@@ -127,9 +128,6 @@ class Parent(_Record):
 
 TrainedOn = Literal["train", "train+val"]
 
-SAID_TWICE = ("suite", "suite_version", "domains", "score", "arch", "adapter", "sharing", "recipe", "seed")
-"""What a record says both by itself and in its configuration."""
-
 
 class RunResult(_Record):
     """`result.json`: one run, one seed. `split` says which images were scored; boards take "test" only.
@@ -240,6 +238,19 @@ class RunResult(_Record):
     def dumps(self) -> str:
         """The file's text."""
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
+
+
+SAID_TWICE = (
+    *("suite", "suite_version", "domains", "score"),
+    *(name for name in axes.NAMES if name in RunResult.model_fields),
+    *("recipe", "seed"),
+)
+"""What a record says both by itself and in its configuration."""
+
+
+def recorded_choices(config: RunConfig) -> dict[str, Any]:
+    """What a record says by itself of the method: the choice on each axis that has a field in it."""
+    return {name: choice for name, choice in axes.choices_of(config).items() if name in SAID_TWICE}
 
 
 def _facts(start: Start) -> dict[str, str]:

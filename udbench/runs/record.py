@@ -28,6 +28,7 @@ from udbench.results import (
     Start,
     StoreRecord,
     origins_of,
+    recorded_choices,
     trained_on,
 )
 from udbench.runs.job import Job
@@ -60,9 +61,7 @@ def record(
         suite=config.suite,
         suite_version=config.suite_version,
         domains=config.domains,
-        arch=config.arch,
-        adapter=config.adapter,
-        sharing=config.sharing,
+        **recorded_choices(config),
         recipe=config.recipe,
         seed=config.seed,
         origins=origins_of(config),
