@@ -26,6 +26,7 @@ from udbench.perf.feeds import Growth, data_of, grow, growth_ratios
 from udbench.perf.image_files import Place, Tree
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of
 from udbench.processes.pool import Processes, in_processes
+from udbench.seeds import ROWS, WINDOWS
 from udbench.train.input.feed import Feed
 from udbench.train.input.loader import Loader, Views
 from udbench.train.rng import draws
@@ -163,8 +164,8 @@ class _Feeding:
         data = data_of(name, pictures, store.labels, store.num_train)
         self._feed = Feed({name: data}, 0, device, torch.float32, workers)
         self._loader = Loader({name: pictures}, workers, pin=device.type == "cuda")
-        rows = draws("rows").permutation(store.num_train)[: self._rounds * batch]
-        windows = draws("windows").random((len(rows), DRAWS))
+        rows = draws(ROWS).permutation(store.num_train)[: self._rounds * batch]
+        windows = draws(WINDOWS).random((len(rows), DRAWS))
         self._views = [
             Views(name, rows[start : start + batch], windows[start : start + batch])
             for start in range(0, len(rows), batch)
