@@ -41,7 +41,7 @@ def test_a_run_from_python_is_the_command_lines_to_the_byte(shells: str) -> None
         callback=heard,
     )
     assert isinstance(result, udbench.RunResult) and heard.rounds[-1] == 2
-    assert list(Path("boards/custom").rglob("*.json"))
+    assert list(Path("boards/ad_hoc").rglob("*.json"))
     words = ("run", "--domains", shells, "--adapter", "domain-bn", "--arch", "resnet38", *WORDS)
     with pytest.raises(SystemExit) as left:
         main([*words, "--out", "theirs", "--no-board"])

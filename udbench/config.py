@@ -13,7 +13,7 @@ Pixels = Annotated[int, Field(ge=4, le=4096)]
 Size = Pixels | tuple[Pixels, Pixels]
 
 Storage = Literal["pixels", "files", "jpeg"]
-View = Literal["whole", "window"]
+Crop = Literal["resize", "random"]
 Side = Literal["short", "height"]
 
 
@@ -29,10 +29,14 @@ class DomainSettings(_Frozen):
     pad: int | None = Field(None, ge=0, description="pixels of padding before the random crop")
     flip: bool | None = Field(None, description="mirror half of the training images")
     storage: Storage | None = Field(None, description="how this domain's images are kept once prepared")
-    view: View | None = Field(None, description="what the network sees of an image: the whole, or a window")
-    resize: int | None = Field(None, ge=1, description="pixels of the side that view=window and storage=jpeg scale to")
+    crop: Crop | None = Field(
+        None, description="what the network sees of an image: all of it resized, or a random crop"
+    )
+    resize: int | None = Field(None, ge=1, description="pixels of the side that crop=random and storage=jpeg scale to")
     resize_side: Side | None = Field(None, description="the side that is scaled to `resize`")
-    stretch: float | None = Field(None, ge=0, lt=1, description="how much longer or shorter a window's sides may be")
+    aspect_jitter: float | None = Field(
+        None, ge=0, lt=1, description="how much longer or shorter the sides of a random crop may be"
+    )
     weight: float | None = Field(None, gt=0, description="weight of this domain's loss in shared gradients")
     weight_decay: float | None = Field(None, ge=0, description="weight decay of what this domain owns")
     head: dict[str, Any] = Field(default_factory=dict, description="what the architecture's heads can be told")
@@ -47,7 +51,7 @@ class NormSettings(_Frozen):
     recalibrate: int = Field(0, ge=0, description="after training, take the moments anew over this many rounds")
 
 
-Which = Literal["all", "new", "first", "rest", "last", "but-last"]
+Which = Literal["all", "new"] | Annotated[str, Field(pattern=r"^\[(-?\d{1,4}|(-?\d{1,4})?:(-?\d{1,4})?)\]$")]
 Trained = Literal["all", "private", "head"]
 _TRAINED = "what is trained: all; private, what each domain owns, on a frozen trunk; or head, the heads alone"
 
@@ -57,12 +61,12 @@ class Phase(_Frozen):
 
     domains: Which | tuple[str, ...] = Field(
         "new",
-        description="names, or: all; new, those that the run of --from does not bring (else all); and of the new ones "
-        "first, rest, last or but-last",
+        description="names, or: all; new, those that the run of --from does not bring (else all); or an index or slice "
+        "of the new ones as Python writes it, [0], [1:], [-1] or [:-1]",
     )
     train: Trained = Field("all", description=_TRAINED)
     rounds: int | None = Field(None, ge=1, description="its rounds; as many as the recipe's if not set")
-    each: bool = Field(False, description="one domain after another, each for so many rounds")
+    sequential: bool = Field(False, description="one domain after another, each for so many rounds")
 
 
 class RecipeSettings(_Frozen):
@@ -84,15 +88,15 @@ class RecipeSettings(_Frozen):
         description="how images are kept once prepared: pixels of image_size; files as they are, in shards; "
         "or jpeg of `resize` pixels, in shards",
     )
-    view: View = Field(
-        "whole",
-        description="what the network sees: the whole image at image_size, shifted by up to `pad` in training; or a "
-        "window of image_size, at a random place in training and in the centre at test",
+    crop: Crop = Field(
+        "resize",
+        description="what the network sees: all of the image, resized to image_size and shifted by up to `pad` in "
+        "training; or a crop of image_size, random in training and central at test",
     )
-    resize: int | None = Field(None, ge=1, description="pixels of the side that view=window and storage=jpeg scale to")
+    resize: int | None = Field(None, ge=1, description="pixels of the side that crop=random and storage=jpeg scale to")
     resize_side: Side = Field("short", description="the side that is scaled to `resize`: the shorter one, or height")
-    stretch: float = Field(
-        0.1, ge=0, lt=1, description="view=window: each side of a training window is up to this part longer or shorter"
+    aspect_jitter: float = Field(
+        0.1, ge=0, lt=1, description="crop=random: each side of a training crop is up to this part longer or shorter"
     )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(0.1, gt=0)
@@ -105,8 +109,10 @@ class RecipeSettings(_Frozen):
     final_lr: float = Field(1e-4, ge=0, description="where the cosine ends, at most lr")
     warmup_lr: float = Field(0.01, ge=0, description="the rate of the warm-up, at most lr")
     warmup_rounds: int | None = Field(None, ge=0, description="2 % of the rounds, at most 400, if not set")
-    private_gradient: Literal["own", "mean"] = Field(
-        "own", description="a private parameter's gradient: undivided, or over all domains (Eq. 1 to the letter)"
+    private_grad_scale: Literal["sum", "mean"] = Field(
+        "sum",
+        description="a private parameter's gradient over domains: the sum, which is its own domain's gradient; or the "
+        "mean over all domains (Eq. 1 to the letter)",
     )
     val_fraction: float = Field(0.0, ge=0, lt=1, description="part of the training images kept for validation")
     eval_on: Literal["test", "val"] = "test"
@@ -131,21 +137,21 @@ class RecipeSettings(_Frozen):
         if any(not 0 <= m <= 1 for m in self.milestones) or list(self.milestones) != sorted(self.milestones):
             raise ValueError("milestones are rising parts of the rounds, between 0 and 1")
         for name in (None, *self.domain):
-            self._check_view(name)
+            self._check_crop(name)
         return self
 
-    def _check_view(self, domain: str | None) -> None:
-        """What is said of one domain, or of those of which nothing is said, must fit together."""
+    def _check_crop(self, domain: str | None) -> None:
+        """Check that storage, crop and resize are consistent, of one domain or of the defaults."""
         of = _NOTHING if domain is None else self._of(domain)
         where = "" if domain is None else f"of domain '{domain}': "
-        storage, view = of.storage or self.storage, of.view or self.view
+        storage, crop = of.storage or self.storage, of.crop or self.crop
         resize = of.resize or self.resize
-        if view == "window" and storage == "pixels":
+        if crop == "random" and storage == "pixels":
             raise ValueError(
-                f"{where}view=window is cut from images of their own size; set storage=files or storage=jpeg as well"
+                f"{where}crop=random is cut from images of their own size; set storage=files or storage=jpeg as well"
             )
-        if resize is None and (view == "window" or storage == "jpeg"):
-            needs = "view=window" if view == "window" else "storage=jpeg"
+        if resize is None and (crop == "random" or storage == "jpeg"):
+            needs = "crop=random" if crop == "random" else "storage=jpeg"
             raise ValueError(f"{where}{needs} needs resize, such as 256")
 
     @property
@@ -177,9 +183,9 @@ class RecipeSettings(_Frozen):
         """How a domain's images are kept."""
         return self._of(domain).storage or self.storage
 
-    def view_of(self, domain: str) -> View:
+    def crop_of(self, domain: str) -> Crop:
         """What the network sees of a domain's images."""
-        return self._of(domain).view or self.view
+        return self._of(domain).crop or self.crop
 
     def resize_of(self, domain: str) -> int | None:
         """Pixels that one side of a domain's images is scaled to."""
@@ -189,10 +195,10 @@ class RecipeSettings(_Frozen):
         """The side of a domain's images that is scaled."""
         return self._of(domain).resize_side or self.resize_side
 
-    def stretch_of(self, domain: str) -> float:
-        """How much longer or shorter the sides of a domain's training windows may be, as a part of them."""
-        own = self._of(domain).stretch
-        return self.stretch if own is None else own
+    def aspect_jitter_of(self, domain: str) -> float:
+        """How much longer or shorter the sides of a domain's training crops may be, as a part of them."""
+        own = self._of(domain).aspect_jitter
+        return self.aspect_jitter if own is None else own
 
     def flip_of(self, domain: str, usual: bool) -> bool:
         """Whether a domain's images are mirrored; `usual` is what the domain itself says."""

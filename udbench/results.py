@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from udbench import axes
 from udbench.config import RunConfig
+from udbench.documents import Document, parse_json, read_bytes
 from udbench.errors import DataError
 
-SCHEMA = 2
-MAX_BYTES = 4 << 20
-MAX_DEPTH = 32
+SCHEMA = 3
+
 
 Percent = float
 TOLERANCE = 1e-6
@@ -30,7 +30,10 @@ class _Record(BaseModel):
 
 
 class DomainScore(_Record):
-    """One domain's result. Percentages; `low` and `high` bound the error with 95 % confidence (Wilson)."""
+    """One domain's result. Percentages; `low` and `high` bound the error with 95 % confidence (Wilson).
+
+    `task`: what a prediction is, and so how errors are counted; "classification" is one class of several per image.
+    """
 
     domain: str
     error: Percent = Field(ge=0, le=100)
@@ -41,6 +44,7 @@ class DomainScore(_Record):
     high: Percent = Field(ge=0, le=100)
     balanced_error: Percent = Field(ge=0, le=100)
     complete: bool
+    task: Literal["classification"] = "classification"
 
     @model_validator(mode="after")
     def _consistent(self) -> DomainScore:
@@ -68,7 +72,7 @@ class StoreRecord(_Record):
     version: str
     num_train: int
     num_test: int
-    lacks: str = ""
+    missing: str = ""
     damaged: int = 0
 
 
@@ -105,10 +109,22 @@ class Start(Environment):
         return f"{self.network}, {said}" if self.network else said
 
 
-TrainedOn = Literal["train", "train+val"]
+class Parent(_Record):
+    """A network that a run began from, by its `name` and the sha256 of its weights.
 
-SAID_TWICE = ("suite", "suite_version", "domains", "score", "arch", "adapter", "sharing", "recipe", "seed")
-"""What a record says both by itself and in its configuration."""
+    `kind`: "run", a finished run of this udbench, or "checkpoint", a file of weights from elsewhere. `domains`: what it
+    was trained on, where that is known. `use`: "continued", kept whole, with domains added; "trunk", its trunk alone,
+    as the architecture builds it; "transferred", its shared weights, to a domain it was not trained on.
+    """
+
+    kind: Literal["run", "checkpoint"] = "run"
+    name: str
+    weights_sha256: str
+    domains: tuple[str, ...] = ()
+    use: Literal["continued", "trunk", "transferred"]
+
+
+TrainedOn = Literal["train", "train+val"]
 
 
 class RunResult(_Record):
@@ -117,8 +133,15 @@ class RunResult(_Record):
     `trained_on`: all images that are not test images ("train+val"), or those less the part that the recipe's
     `val_fraction` keeps for validation ("train"). `checkpoint`: which weights were scored; the only rule there is
     takes the last round's, so none was chosen by its error. Whether data were complete stands with each score.
-    Schema 1 had neither of the two; they follow from its configuration. `starts`: a run that was stopped has one for
-    each time that it went on, and `environment` is the last; older records have none.
+    `starts`: a run that was stopped has one for each time that it went on, and `environment` is the last; older records
+    have none.
+
+    `origins`: the networks that the run began from; none where all weights were drawn at random. `objective`: how the
+    domains' losses become one step; "uniform" is the mean over domains of each domain's loss times its weight. `track`:
+    the track of the suite's board that the entry is ranked in; null where the suite has no tracks. `division`: the rule
+    that the settings were chosen by; null where none is recorded. `trials`: how many settings were tried for it,
+    with scores on validation images; null where that is not recorded. `health`: numbers that show whether the method
+    did what its name says, by name, such as a share of weights masked; empty where none were measured.
     """
 
     schema_: int = Field(SCHEMA, alias="schema")
@@ -134,6 +157,12 @@ class RunResult(_Record):
     split: Literal["test", "val"]
     trained_on: TrainedOn
     checkpoint: Literal["last"] = "last"
+    origins: tuple[Parent, ...] = ()
+    objective: str = "uniform"
+    track: str | None = None
+    division: str | None = None
+    trials: int | None = Field(None, ge=0)
+    health: dict[str, float] = Field(default_factory=dict)
     scores: tuple[DomainScore, ...]
     mean_error: Percent = Field(ge=0, le=100)
     score: str
@@ -162,6 +191,8 @@ class RunResult(_Record):
             raise ValueError(f"'domains', 'scores' and 'stores' do not name the same domains, each once{self._lost()}")
         if apart := [name for name in SAID_TWICE if getattr(self, name) != getattr(self.config, name)]:
             raise ValueError(f"'{apart[0]}' is not what its config says")
+        if lost := [parent for parent in origins_of(self.config) if parent not in self.origins]:
+            raise ValueError(f"'origins' lacks run '{lost[0].name}', which its config begins from")
         if self.trained_on != trained_on(self.config.settings.val_fraction):
             raise ValueError("'trained_on' is not what its config says")
         if not _close(self.mean_error, sum(score.error for score in self.scores) / len(domains)):
@@ -207,6 +238,19 @@ class RunResult(_Record):
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
 
 
+SAID_TWICE = (
+    *("suite", "suite_version", "domains", "score"),
+    *(name for name in axes.NAMES if name in RunResult.model_fields),
+    *("recipe", "seed"),
+)
+"""What a record says both by itself and in its configuration."""
+
+
+def recorded_choices(config: RunConfig) -> dict[str, Any]:
+    """What a record says by itself of the method: the choice on each axis that has a field in it."""
+    return {name: choice for name, choice in axes.choices_of(config).items() if name in SAID_TWICE}
+
+
 def _facts(start: Start) -> dict[str, str]:
     """What a start was made with, a fact each, in words."""
     plugins = ", ".join(f"{name} {version}" for name, version in sorted(start.plugins.items()))
@@ -229,45 +273,57 @@ def trained_on(val_fraction: float) -> TrainedOn:
     return "train" if val_fraction else "train+val"
 
 
+def origins_of(config: RunConfig) -> tuple[Parent, ...]:
+    """The networks that a configuration begins from."""
+    parents: list[Parent] = []
+    if moved := config.transfer:
+        parents.append(Parent(name=moved.run, weights_sha256=moved.weights_sha256, domains=moved.domains,
+                              use="transferred"))  # fmt: skip
+    if origin := config.origin:
+        use = "continued" if origin.kept else "trunk"
+        parents.append(Parent(name=origin.run, weights_sha256=origin.weights_sha256, domains=origin.domains, use=use))
+    return tuple(parents)
+
+
 def read_result(path: Path) -> RunResult:
     """A result from its file. Raises DataError: missing, too large, not JSON, a newer schema, or fields amiss."""
     return parse_result(read_bytes(path), str(path))
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a result's file. Raises DataError: missing, too large, or not to be read."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such result file")
-    try:
-        if (size := path.stat().st_size) <= MAX_BYTES:
-            return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    raise _too_large(str(path), size)
-
-
 def parse_result(content: bytes, name: str) -> RunResult:
     """A result from a file's bytes; `name` is what errors call it.
 
-    Raises DataError: too large, not JSON, nested too deep, a key twice, a newer schema, or fields amiss.
+    Raises DataError: as `parse_document` does, an older schema, or fields amiss.
     """
-    if len(content) > MAX_BYTES:
-        raise _too_large(name, len(content))
-    strange: list[str] = []
-
-    def number(word: str) -> float:
-        strange.append(word)
-        return float(word)
-
+    document = _parsed(content, name)
+    if (schema := document.value["schema"]) < SCHEMA:
+        raise DataError(
+            f"{name}: schema {schema} is older than {SCHEMA}, which this udbench reads; udbench board "
+            "migrate rewrites the entries of a board (--board DIR), udbench board migrate --run RUN a run's folder"
+        )
     try:
-        text = content.decode("utf-8")
-        if _depth(text) > MAX_DEPTH:
-            raise DataError(f"{name}: nested more than {MAX_DEPTH} deep, which no result is")
-        document = json.loads(text, object_pairs_hook=_once, parse_constant=number)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: not JSON: {error}") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
+        result = RunResult.model_validate_json(document.text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise DataError(f"{name}: {where}{first['msg'].removeprefix('Value error, ')}") from None
+    _refuse_not_finite(document, name)  # where no field of ours is, in settings of plugins
+    return result
+
+
+def parse_document(content: bytes, name: str) -> dict[str, Any]:
+    """The JSON of a result of this schema or an older one, from a file's bytes; its fields are not checked.
+
+    Raises DataError: as `parse_json` does, a number that is infinite or none, no schema, or a newer one.
+    """
+    document = _parsed(content, name)
+    _refuse_not_finite(document, name)
+    return document.value
+
+
+def _parsed(content: bytes, name: str) -> Document:
+    document = parse_json(content, name)
+    schema = document.value.get("schema") if isinstance(document.value, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise DataError(f"{name}: not a result of udbench: it has no 'schema'")
     if schema > SCHEMA:
@@ -275,52 +331,13 @@ def parse_result(content: bytes, name: str) -> RunResult:
             f"{name}: schema {schema} is newer than {SCHEMA}, the newest this udbench reads; update udbench"
         )
     if schema < 1:
-        raise DataError(f"{name}: schema {schema} is none that there ever was; this udbench reads 1 to {SCHEMA}")
-    if schema == 1 and "trained_on" not in document:
-        text = json.dumps(_upgraded(document))
-    try:
-        result = RunResult.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        raise DataError(f"{name}: {where}{first['msg'].removeprefix('Value error, ')}") from None
-    if strange:  # where no field of ours is, in settings of plugins
-        raise DataError(f"{name}: {strange[0]} is no number that a result may hold")
-    return result
+        raise DataError(f"{name}: schema {schema} does not exist; the first was 1, and this udbench reads {SCHEMA}")
+    return document
 
 
-def _too_large(name: str, size: int) -> DataError:
-    return DataError(f"{name}: {size / 2**20:.0f} MB is too large for a result; at most {MAX_BYTES >> 20} MB")
-
-
-def _upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """A record of schema 1 with what it did not say yet."""
-    config = document.get("config")
-    settings = config.get("settings") if isinstance(config, dict) else None
-    fraction = settings.get("val_fraction", 0) if isinstance(settings, dict) else 0
-    return {**document, "trained_on": trained_on(fraction)}
-
-
-_STRINGS = re.compile(r'"(?:[^"\\]+|\\.)*+"', re.DOTALL)
-_NO_BRACKETS = re.compile(r"[^][{}]+")
-
-
-def _depth(text: str) -> int:
-    """How deep lists and tables are nested in a text of JSON, which is not parsed: parsers stop at other depths."""
-    deepest = depth = 0
-    for character in _NO_BRACKETS.sub("", _STRINGS.sub("", text)):
-        depth += 1 if character in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A table of JSON whose keys are there once: of two, readers would not take the same one."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
-    return made
+def _refuse_not_finite(document: Document, name: str) -> None:
+    if document.not_finite:
+        raise DataError(f"{name}: {document.not_finite} is no number that a result may hold")
 
 
 def _close(given: float, computed: float) -> bool:

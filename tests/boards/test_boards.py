@@ -146,10 +146,10 @@ def test_predictions_that_cannot_be_are_refused_at_every_door_of_a_board(tmp_pat
 def test_other_domains_have_a_board_of_their_own() -> None:
     whole = made_result()
     part = whole.model_copy(update={"config": whole.config.model_copy(update={"part_of_suite": True})})
-    custom = whole.model_copy(update={"suite": "custom"})
-    swapped = custom.model_copy(update={"domains": ("right", "left")})
-    folders = [board_folder(Path("b"), result).as_posix() for result in (whole, part, custom, swapped)]
-    assert folders[0] == "b/small" and folders[1].startswith("b/small/part-") and folders[2].startswith("b/custom/")
+    ad_hoc = whole.model_copy(update={"suite": "ad_hoc"})
+    swapped = ad_hoc.model_copy(update={"domains": ("right", "left")})
+    folders = [board_folder(Path("b"), result).as_posix() for result in (whole, part, ad_hoc, swapped)]
+    assert folders[0] == "b/small" and folders[1].startswith("b/small/part-") and folders[2].startswith("b/ad_hoc/")
     assert len(set(folders)) == 4
 
 
@@ -178,7 +178,7 @@ def test_what_is_no_entry_is_left_out_by_name_and_the_rest_stands(tmp_path: Path
     assert {r.path.stem for r in refused} == {*BAD, "text", "binary", "deep", "large"}
     assert all(str(r.path) in r.reason for r in refused)
     (reason,) = [r.reason for r in refused if r.path.stem == "newer"]
-    assert "schema 99 is newer than 2" in reason and "update udbench" in reason
+    assert "schema 99 is newer than 3" in reason and "update udbench" in reason
 
 
 def test_missing_or_other_predictions_are_remarked(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_result_reads_back_as_it_was_written(tmp_path: Path) -> None:
     result = made_result()
     (tmp_path / "r.json").write_text(result.dumps())
     assert read_result(tmp_path / "r.json") == result
-    assert isinstance(result, RunResult) and result.document()["schema"] == 2
+    assert isinstance(result, RunResult) and result.document()["schema"] == 3
     top = (
         "schema suite domains arch adapter sharing recipe seed scores mean_error params flops seconds "
         "images_per_second predictions_sha256 weights_sha256 trained_on checkpoint"

@@ -13,8 +13,9 @@ from support.boards import Bench, bench_in, write_entry
 from support.records import made_result
 from udbench.boards.entry import board_folder, read_board
 from udbench.boards.imports import accept, entries_in
+from udbench.documents import MAX_BYTES
 from udbench.errors import DataError, UdbenchError
-from udbench.results import MAX_BYTES, SCHEMA, read_result
+from udbench.results import SCHEMA, read_result
 
 SUITES = {"small": ("1", ("left", "right"))}
 
@@ -84,7 +85,8 @@ BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "cut": (lambda record: record[:-100], "not JSON"),
     "twice": (replaced(b'"seed": 0,', b'"seed": 1, "seed": 0,'), "the key 'seed' is there twice"),
     "noschema": (document(lambda d: d.pop("schema")), "it has no 'schema'"),
-    "older": (document(lambda d: d.update(schema=0)), "schema 0 is none that there ever was"),
+    "older": (document(lambda d: d.update(schema=SCHEMA - 1)), f"schema {SCHEMA - 1} is older than {SCHEMA}"),
+    "never": (document(lambda d: d.update(schema=0)), "schema 0 does not exist"),
     "otherid": (document(lambda d: d.update(id="b")), "its id is 'b'"),
     "climbing": (document(lambda d: d.update(id="../a")), "id: String should match"),
     "val": (document(lambda d: d.update(split="val")), "boards take test scores only"),
@@ -169,23 +171,6 @@ def test_records_are_looked_for_below_a_folder_but_marks_and_baselines_are_none(
 def test_a_suite_cannot_be_called_as_a_folder_of_every_board(suite: str) -> None:
     with pytest.raises(DataError, match="is a folder of every board"):
         board_folder(Path("b"), made_result().model_copy(update={"suite": suite}))
-
-
-def test_records_of_the_first_schema_read_with_what_follows_from_their_configuration(tmp_path: Path) -> None:
-    first = made_result().document()
-    for key in ("trained_on", "checkpoint"):
-        del first[key]
-    first["schema"] = 1
-    (tmp_path / "old.json").write_text(json.dumps(first))
-    read = read_result(tmp_path / "old.json")
-    assert (read.schema_, read.trained_on, read.checkpoint) == (1, "train+val", "last")
-    first["config"]["settings"]["val_fraction"] = 0.1
-    (tmp_path / "val.json").write_text(json.dumps(first))
-    assert read_result(tmp_path / "val.json").trained_on == "train"
-    first["schema"] = SCHEMA
-    (tmp_path / "new.json").write_text(json.dumps(first))
-    with pytest.raises(DataError, match="trained_on: Field required"):
-        read_result(tmp_path / "new.json")
 
 
 def test_brackets_in_words_are_no_nesting(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ def test_of_a_suite_that_is_not_installed_nobody_knows_what_it_lacks() -> None:
 
 
 def test_whole_suites_sets_of_ones_own_and_empty_folders_are_no_parts() -> None:
-    for name in ("ten", "custom/0123", "transfer/part", "part-0123"):
+    for name in ("ten", "ad_hoc/0123", "transfer/part", "part-0123"):
         assert part_of(name, ("a",), SUITES) is None
     assert part_of("ten/part-0123", (), SUITES) is None
-    assert (title_of("ten", ("a",)), title_of("custom/0123", ("a",))) == ("ten", "custom: a")
+    assert (title_of("ten", ("a",)), title_of("ad_hoc/0123", ("a",))) == ("ten", "ad_hoc: a")
     assert title_of("ten/part-0123", ()) == "ten/part-0123"
 
 

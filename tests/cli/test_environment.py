@@ -148,11 +148,11 @@ def test_what_the_system_refuses_is_one_sentence_wherever_it_does(cli: Call, mon
     assert "Traceback" in cli("eval", "x", "--traceback").err
 
 
-@pytest.mark.parametrize("board", ["boards", "boards/custom/abc"])
+@pytest.mark.parametrize("board", ["boards", "boards/ad_hoc/abc"])
 def test_a_board_that_cannot_be_read_is_not_an_empty_one(
     cli: Call, monkeypatch: pytest.MonkeyPatch, board: str
 ) -> None:
-    Path("boards/custom/abc").mkdir(parents=True)
+    Path("boards/ad_hoc/abc").mkdir(parents=True)
     real = os.scandir
 
     def refusing(place: Any) -> Any:
@@ -162,7 +162,7 @@ def test_a_board_that_cannot_be_read_is_not_an_empty_one(
 
     monkeypatch.setattr(os, "scandir", refusing)
     for words in (
-        ("board", "show", "custom/abc", "--board", "boards"),
+        ("board", "show", "ad_hoc/abc", "--board", "boards"),
         ("board", "verify", "--board", "boards"),
         ("board", "build", "--board", "boards", "--out", "site"),
     ):

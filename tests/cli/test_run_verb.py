@@ -38,11 +38,11 @@ def test_a_run_ends_on_its_board_and_json_is_all_that_is_answered(
     monkeypatch.setattr(Comm, "close", lambda comm: left.append(comm))
     result = cli(*words, "--json").json
     assert len(left) == 1, "the other processes are left in peace"
-    assert result["suite"] == "custom" and result["domains"] == ["folder-cones", "folder-rings"]
-    (written,) = Path("leaderboards/custom").glob("*/*.json")
+    assert result["suite"] == "ad_hoc" and result["domains"] == ["folder-cones", "folder-rings"]
+    (written,) = Path("leaderboards/ad_hoc").glob("*/*.json")
     assert written.stem == result["id"] and written.with_suffix(".npz").is_file()
     assert cli("show", result["id"], "--json").json == result
-    (table,) = cli("board", "show", f"custom/{written.parent.name}", "--json").json
+    (table,) = cli("board", "show", f"ad_hoc/{written.parent.name}", "--json").json
     assert table["rows"][0]["entries"] == [result["id"]]
 
 
@@ -78,15 +78,15 @@ def test_a_board_that_cannot_be_written_is_refused_before_anything_is_read_or_tr
     Path("taken").write_text("")
     for board in ("taken", "taken/boards", "/proc/nope"):
         said = cli(*words, "--board", board)
-        assert said.code == 2 and said.err.startswith(f"error: {board}/custom/") and "Traceback" not in said.err
+        assert said.code == 2 and said.err.startswith(f"error: {board}/ad_hoc/") and "Traceback" not in said.err
         assert said.err.endswith("; choose another folder with --board DIR, or write to none with --no-board\n")
     Path("leaderboards").write_text("")
-    assert "leaderboards/custom/" in cli(*words).err
+    assert "leaderboards/ad_hoc/" in cli(*words).err
     assert {path.name for path in Path().iterdir()} == {"cones", "rings", "taken", "leaderboards"}
 
 
 def test_an_id_that_is_another_entrys_is_told_before_training(cli: Call, words: list[str]) -> None:
-    folder = folder_of(Path("leaderboards"), "custom", ["folder-cones", "folder-rings"], part=False)
+    folder = folder_of(Path("leaderboards"), "ad_hoc", ["folder-cones", "folder-rings"], part=False)
     folder.mkdir(parents=True)
     (folder / "one.json").write_text("{}")
     said = cli(*words, "--out", "runs/one")

@@ -105,13 +105,13 @@ def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Mad
         recipe=config.recipe,
         config=json.loads(config.model_dump_json()),
     )
-    folder = Path("leaderboards/custom/any")
+    folder = Path("leaderboards/ad_hoc/any")
     folder.mkdir(parents=True)
     (folder / "f00.json").write_text(json.dumps(document))
     said = cli("sweep", study(), "--seeds", "2", "--json")
     assert "4 runs in sweeps/toys, 1 of them done, 1 of those on the board" in said.err
     assert len(made.calls) == 3 and said.json["rows"][1]["mean_error"] == (15.0 + 25.0) / 2
-    assert [run["entry"] for run in said.json["runs"]] == [None, None, None, "leaderboards/custom/any/f00.json"]
+    assert [run["entry"] for run in said.json["runs"]] == [None, None, None, "leaderboards/ad_hoc/any/f00.json"]
     other = cli("sweep", study(), "--seeds", "2", "--set", "rounds=5", "--out", "o", "--json")
     assert "0 of them done" in other.err, "another configuration is another run"
     assert "0 of them done" in cli("sweep", study(), "--seeds", "2", "--no-board", "--out", "p").err
@@ -386,7 +386,7 @@ def with_recipe_file(rounds: int, more: str = "") -> str:
     [
         (12, "", "settings.rounds is 2, not 12"),
         (2, "weight_decay = 0.3\n", "settings.weight_decay is 0.0001, not 0.3"),
-        (2, "private_gradient = 'mean'\n", "settings.private_gradient is own, not mean"),
+        (2, "private_grad_scale = 'mean'\n", "settings.private_grad_scale is sum, not mean"),
     ],
 )
 def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_not_averaged(

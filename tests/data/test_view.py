@@ -29,17 +29,21 @@ def test_the_centre_of_a_word_is_128_columns_or_the_whole_word() -> None:
 
 
 @given(sides, sides, draw, st.sampled_from(["short", "height"]), st.floats(0, 0.9))
-def test_a_training_window_lies_in_the_image_and_is_stretched_no_more_than_it_may(w, h, draw, side, stretch) -> None:
-    view = View(height=20, width=30, resize=40, side=side, stretch=stretch)
+def test_a_training_window_lies_in_the_image_and_is_stretched_no_more_than_it_may(
+    w, h, draw, side, aspect_jitter
+) -> None:
+    view = View(height=20, width=30, resize=40, side=side, aspect_jitter=aspect_jitter)
     left, top, right, bottom = view.box(w, h, draw)
     assert 0 <= left < right <= w + 1e-9 and 0 <= top < bottom <= h + 1e-9
     scale = 40 / (h if side == "height" else min(w, h))
     for length, wanted, most in ((bottom - top, 20 / scale, h), (right - left, 30 / scale, w)):
-        assert min(most, wanted * (1 - stretch)) - 1e-6 <= length <= min(most, wanted * (1 + stretch)) + 1e-6
+        assert (
+            min(most, wanted * (1 - aspect_jitter)) - 1e-6 <= length <= min(most, wanted * (1 + aspect_jitter)) + 1e-6
+        )
 
 
 def test_a_training_windows_aspect_ratio_varies_and_it_comes_from_any_place() -> None:
-    view = View(height=20, width=30, resize=40, stretch=0.1)
+    view = View(height=20, width=30, resize=40, aspect_jitter=0.1)
     stream = np.random.default_rng(0)
     boxes = np.array([view.box(100, 40, stream.random(4).tolist()) for _ in range(400)])
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -66,18 +70,18 @@ def test_a_recipe_says_form_and_view_of_each_domain() -> None:
             "rounds": 1,
             "image_size": 224,
             "storage": "jpeg",
-            "view": "window",
+            "crop": "random",
             "resize": 256,
             "domain": {
                 "words": {"image_size": [32, 128], "resize": 32, "resize_side": "height", "storage": "files"},
-                "digits": {"image_size": 28, "storage": "pixels", "view": "whole"},
+                "digits": {"image_size": 28, "storage": "pixels", "crop": "resize"},
             },
         }
     )
     assert form_of(settings, "photos") == StoreFormat(height=224, width=224, storage="jpeg", resize=256)
-    assert view_of(settings, "photos") == View(height=224, width=224, resize=256, stretch=0.1)
+    assert view_of(settings, "photos") == View(height=224, width=224, resize=256, aspect_jitter=0.1)
     assert form_of(settings, "words") == StoreFormat(height=32, width=128, storage="files", side="height")
-    assert view_of(settings, "words") == View(height=32, width=128, resize=32, side="height", stretch=0.1)
+    assert view_of(settings, "words") == View(height=32, width=128, resize=32, side="height", aspect_jitter=0.1)
     assert form_of(settings, "digits") == StoreFormat(height=28, width=28)
     assert view_of(settings, "digits").resize is None
 
@@ -93,10 +97,10 @@ def test_what_does_not_shape_a_store_does_not_make_another_one() -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"view": "window", "resize": 40}, "view=window is cut from images of their own size; set storage"),
+        ({"crop": "random", "resize": 40}, "crop=random is cut from images of their own size; set storage"),
         ({"storage": "jpeg"}, "storage=jpeg needs resize"),
-        ({"view": "window", "storage": "files"}, "view=window needs resize"),
-        ({"domain": {"a": {"view": "window", "resize": 40}}}, "of domain 'a': view=window is cut"),
+        ({"crop": "random", "storage": "files"}, "crop=random needs resize"),
+        ({"domain": {"a": {"crop": "random", "resize": 40}}}, "of domain 'a': crop=random is cut"),
         ({"domain": {"a": {"storage": "jpeg"}}}, "of domain 'a': storage=jpeg needs resize"),
     ],
 )

@@ -31,7 +31,7 @@ from udbench.runs.inference import DomainFacts, facts_of, load, predict, read_do
 from udbench.runs.job import Job
 
 SIZE = (8, 6)
-SHARDS = {"view": "window", "resize": 7}
+SHARDS = {"crop": "random", "resize": 7}
 
 
 @pytest.fixture

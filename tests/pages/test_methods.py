@@ -55,7 +55,7 @@ def reread(command: str) -> RunConfig:
     [
         {},
         {"rounds": 7, "lr": 1e-05, "nesterov": True, "image_size": (24, 32), "milestones": (0.25, 0.5)},
-        {"storage": "files", "view": "window", "resize": 32, "norm": {"recalibrate": 3}},
+        {"storage": "files", "crop": "random", "resize": 32, "norm": {"recalibrate": 3}},
         {"domain": {"words": {"flip": False, "batch_size": 3, "head": {"pool5": "it's $HOME"}}}},
     ],
 )

@@ -50,7 +50,7 @@ def test_domains_of_a_suite_are_a_part_of_it_in_its_order() -> None:
 def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "My Shells", {"cone": 3, "spiral": 2})
     name, members, part = chosen(None, f"svhn,folder:{tmp_path / 'My Shells'},mnist")
-    assert (name, members, part) == ("custom", ["svhn", "folder-my-shells", "mnist"], False)
+    assert (name, members, part) == ("ad_hoc", ["svhn", "folder-my-shells", "mnist"], False)
     assert resolve_domains(Session(), None, "mnist")[0].recipe == "short"
 
 

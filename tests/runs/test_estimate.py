@@ -34,7 +34,7 @@ def test_what_is_not_trained_needs_no_gradients_and_the_legs_times_add_up(regist
     numbers = whole.shared + sum(whole.private.values())
     assert whole.model_bytes == 3 * 4 * numbers
     assert 4 * numbers < head.model_bytes < whole.model_bytes
-    phases = [{"domains": "first", "rounds": 3}, {"domains": "rest", "train": "private", "rounds": 5}]
+    phases = [{"domains": "[0]", "rounds": 3}, {"domains": "[1:]", "train": "private", "rounds": 5}]
     phases = plan(job_of(registry, phases=phases), SPECS, timed_rounds=1)
     batch = job_of(registry).config.settings.batch_of("left")
     assert (phases.rounds, phases.images_per_round, phases.forwards) == (8, batch, 1)

@@ -73,7 +73,7 @@ def test_encoded_images_and_pixels_are_one_run_and_it_goes_on_at_the_same_image(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
-    shards = {"image_size": [7, 8], "storage": "files", "view": "window", "resize": 9, "stretch": 0.2}
+    shards = {"image_size": [7, 8], "storage": "files", "crop": "random", "resize": 9, "aspect_jitter": 0.2}
     both = stores_in(tmp_path, left=StoreFormat(height=7, width=8, storage="files"))
     job = job_of(registry, domain={"left": shards}, eval_every=1, norm={"recalibrate": 2})
     execute(job, both, tmp_path / "whole", Silent())

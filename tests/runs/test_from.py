@@ -188,8 +188,8 @@ def test_moments_that_must_stay_are_not_taken_anew() -> None:
 
 def test_phases_become_legs_one_behind_the_other() -> None:
     phases = (
-        {"domains": "first"},
-        {"domains": "rest", "train": "private", "each": True, "rounds": 4},
+        {"domains": "[0]"},
+        {"domains": "[1:]", "train": "private", "sequential": True, "rounds": 4},
         {"domains": "all", "train": "head", "rounds": 1},
     )
     phases = resolve_phases(settings(phases=phases), ("a", "b", "c"))
@@ -215,7 +215,7 @@ def test_what_a_run_brings_is_not_new() -> None:
         ({"phases": ({"domains": ("x",)},)}, "phase 1 names 'x'; the domains of this run are a"),
         ({"phases": ({"domains": ()},)}, "phase 1: domains = .*name at least one, each once"),
         ({"phases": ({"domains": ("a", "a")},)}, "phase 1: domains = .*name at least one, each once"),
-        ({"phases": ({}, {"domains": "rest"})}, "phase 2 is for the domains 'rest', and of a there are none"),
+        ({"phases": ({}, {"domains": "[1:]"})}, r"phase 2 is for the domains .\[1:\]., and of a there are none"),
     ],
 )
 def test_a_phase_without_domains_is_refused(given: dict[str, object], told: str) -> None:

@@ -227,7 +227,7 @@ def test_a_score_that_makes_no_figure_is_told_before_training(
 ) -> None:
     job = replace(job_of(registry), score=Score(name="odd", compute=lambda errors: figure, definition="odd"))
     heard = Silent()
-    with pytest.raises(PluginError, match=r"score 'odd', of the errors of custom: it makes (nan|inf) of"):
+    with pytest.raises(PluginError, match=r"score 'odd', of the errors of ad_hoc: it makes (nan|inf) of"):
         execute(job, stores, tmp_path / "run", heard)
     assert heard.rounds == []
 

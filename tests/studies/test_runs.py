@@ -236,7 +236,7 @@ def test_incomplete_images_changed_images_and_validation_are_said(tmp_path: Path
     made = plan(seeds=1)
     own, shared = runs_of(made, tmp_path)
     document = result(own).document()
-    document["stores"]["left"]["lacks"] = "2 of 10 classes"
+    document["stores"]["left"]["missing"] = "2 of 10 classes"
     put(own, json.dumps(document))
     put(shared, result(shared, store="other"))
     said = notes(made, tmp_path)

@@ -91,7 +91,7 @@ def write_entry(
                 version=store.spec.version,
                 num_train=store.num_train,
                 num_test=store.num_test,
-                lacks=store.missing,
+                missing=store.missing,
             )
             for store in stores
         },

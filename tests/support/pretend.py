@@ -73,7 +73,7 @@ def write_result(
     """Write the made-up result, of two domains, of the run that these words ask for, and its predictions."""
     config = asked_for(words)
     if set(config.domains) != set(domains):
-        config = config.model_copy(update={"domains": domains, "part_of_suite": config.suite != "custom"})
+        config = config.model_copy(update={"domains": domains, "part_of_suite": config.suite != "ad_hoc"})
     text = json.dumps(made_result(id, errors, seed=config.seed).document())
     document = json.loads(text.replace('"left"', f'"{domains[0]}"').replace('"right"', f'"{domains[1]}"'))
     plain = config.model_dump(mode="json")

@@ -74,7 +74,7 @@ def job_of(registry: Registry, adapter: str = "domain-bn", seed: int = 0, **sett
     """A run of six rounds of a toy network on those two."""
     config = RunConfig.model_validate(
         {
-            "suite": "custom",
+            "suite": "ad_hoc",
             "suite_version": "1",
             "score": "mean-error",
             "domains": ("left", "right"),

@@ -59,7 +59,7 @@ def of_one_domain(model: UniversalModel, domain: str) -> dict[str, Tensor]:
     ("said", "weights", "divisor_of_private"),
     [
         ({}, [1, 1, 1], 1),
-        ({"private_gradient": "mean"}, [1, 1, 1], 3),
+        ({"private_grad_scale": "mean"}, [1, 1, 1], 3),
         ({"domain": {"reds": {"weight": 2.0}}}, [2, 1, 1], 1),
     ],
     ids=["own", "mean", "weighted"],

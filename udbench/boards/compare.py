@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench.axes import AXES, NAMES, choices_of
 from udbench.boards.entry import Entry
 from udbench.boards.predictions import load_predictions
 from udbench.boards.ranking import Interval, Row, Table, mean_interval, row_of
@@ -27,9 +28,13 @@ from udbench.boards.statistics import (
     over_seeds,
 )
 from udbench.errors import DataError, SettingError
+from udbench.results import RunResult
 
 ALPHA = 1 - CONFIDENCE
 SEEDS = "seeds"
+WORDS = ",".join((*NAMES, "recipe"))
+"""What names a method, in words."""
+
 MOST_PAIRED = 8
 MOST = int(ALPHA * (DRAWS + 1) / 2)
 
@@ -122,7 +127,7 @@ class Comparison:
 def choose(tables: Sequence[Table], words: Sequence[str]) -> tuple[Table, list[tuple[Entry, ...]]]:
     """The table that all of these are in, and the entries of each.
 
-    A word is an entry's id, for that entry alone; or names a method by its adapter, arch, sharing or recipe, or
+    A word is an entry's id, for that entry alone; or names a method by a choice on its axes or its recipe, or
     several of them with commas between, for all its seeds; or an id and "seeds" with a comma between, for the method
     of that entry. Raises SettingError: nothing is that, several methods are, or the two cannot be compared.
     """
@@ -249,19 +254,20 @@ def _find(tables: Sequence[Table], word: str) -> list[tuple[Table, tuple[Entry, 
             of, ids = row.result, {entry.result.id: entry for entry in row.entries}
             if word in ids:
                 return [(table, (ids[word],))]
-            if (
-                set(parts) <= {*ids, SEEDS}
-                if SEEDS in parts
-                else set(parts) <= {of.adapter, of.arch, of.sharing, of.recipe}
-            ):
+            if set(parts) <= {*ids, SEEDS} if SEEDS in parts else set(parts) <= set(_words(of)):
                 found.append((table, row.entries))
     if not found:
-        there = sorted({row.result.adapter for table in tables for row in table.rows})
+        there = sorted({_words(row.result)[0] for table in tables for row in table.rows})
         raise SettingError(
-            f"'{word}': no method of this board and no entry's id; adapters there: {', '.join(there)} (more exactly: "
-            "adapter,arch,sharing,recipe, those that tell)"
+            f"'{word}': no method of this board and no entry's id; {AXES[0].plugins} there: {', '.join(there)} (more "
+            f"exactly: {WORDS}, those that tell)"
         )
     return found
+
+
+def _words(of: RunResult) -> list[str]:
+    """The words that name a method: its choice on each axis, and its recipe."""
+    return [*choices_of(of.config).values(), of.recipe]
 
 
 def _never(words: Sequence[str]) -> str:
@@ -274,11 +280,7 @@ def _never(words: Sequence[str]) -> str:
 def _only(table: Table, word: str, found: Sequence[tuple[Table, tuple[Entry, ...]]]) -> tuple[Entry, ...]:
     here = [entries for at, entries in found if at is table]
     if len(here) > 1:
-        listed = "; ".join(
-            f"{of.adapter},{of.arch},{of.sharing},{of.recipe} ({of.id},{SEEDS})"
-            for entries in here
-            if (of := entries[0].result)
-        )
+        listed = "; ".join(f"{','.join(_words(of))} ({of.id},{SEEDS})" for entries in here if (of := entries[0].result))
         raise SettingError(
             f"'{word}': several methods are that: {listed}; say which by more of these words, or the last, or take all "
             "of them by --all"

@@ -12,6 +12,7 @@ from udbench.boards import marks
 from udbench.boards.marks import Mark
 from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, matching
+from udbench.plugin.contracts_data import AD_HOC
 from udbench.results import RunResult, parse_result, read_bytes, read_result
 
 MAX_PREDICTIONS = 64 << 20
@@ -48,9 +49,9 @@ def folder_of(root: Path, suite: str, domains: Sequence[str], *, part: bool) -> 
     them."""
     if reserved := {*suite.split("/")} & RESERVED:
         raise DataError(f"a suite cannot be called '{suite}': '{min(reserved)}' is a folder of every board")
-    if suite == "custom" or part:
+    if suite == AD_HOC or part:
         digest = hashlib.sha256("\n".join(domains).encode()).hexdigest()[:12]
-        return root / suite / (digest if suite == "custom" else f"part-{digest}")
+        return root / suite / (digest if suite == AD_HOC else f"part-{digest}")
     return root / suite
 
 

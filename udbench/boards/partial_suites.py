@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from udbench.plugin.contracts_data import AD_HOC
+
 MOST_NAMED, LONGEST = 6, 40
-OF_ONES_OWN = "custom"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ def part_of(board: str, domains: Sequence[str], suites: Mapping[str, Sequence[st
 def title_of(board: str, domains: Sequence[str]) -> str:
     """What a board is called: its name, or where its folder is named by a hash, its suite and its domains."""
     suite, _, folder = board.rpartition("/")
-    hashed = suite == OF_ONES_OWN or (suite and folder.startswith("part-"))
+    hashed = suite == AD_HOC or (suite and folder.startswith("part-"))
     return f"{suite}: {listed(domains)}" if hashed and domains else board
 
 

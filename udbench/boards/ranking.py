@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from udbench.axes import choices_of
 from udbench.boards.entry import Entry
 from udbench.results import RunResult
 
@@ -96,7 +97,7 @@ def _rows(entries: Sequence[Entry]) -> tuple[Row, ...]:
     for entry in sorted(entries, key=lambda e: (e.standing != "verified", e.result.finished, e.result.id)):
         methods.setdefault(entry.result.config.identity(seed=False), {}).setdefault(entry.result.seed, entry)
     rows = [row_of([seeds[seed] for seed in sorted(seeds)]) for seeds in methods.values()]
-    rows.sort(key=lambda r: (r.mean_error, r.result.adapter, r.result.arch, r.result.sharing, r.result.id))
+    rows.sort(key=lambda r: (r.mean_error, *choices_of(r.result.config).values(), r.result.id))
     far = _far(rows)
     return tuple(
         replace(

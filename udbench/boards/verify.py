@@ -189,7 +189,7 @@ def _of_store(result: RunResult, name: str, store: Store) -> list[str]:
     facts = {
         "num_train": (said.num_train, store.num_train),
         "num_test": (said.num_test, store.num_test),
-        "lacks": (said.lacks, store.missing),
+        "missing": (said.missing, store.missing),
     }
     return [
         f"'{name}': the entry's store has {key} {shown(theirs)}, the store here {shown(ours)}"
@@ -253,5 +253,7 @@ def _of_score(result: RunResult, scores: Mapping[str, Compute]) -> tuple[list[st
     return [f"score_value is {shown(result.score_value)}, recomputed {made}"], []
 
 
-def _same(said: float, made: float) -> bool:
+def _same(said: float | str, made: float | str) -> bool:
+    if isinstance(said, str) or isinstance(made, str):
+        return said == made
     return abs(said - made) <= TOLERANCE

@@ -86,7 +86,7 @@ def scores_table(result: RunResult) -> None:
     for score in result.scores:
         remarks = [
             *([verdict] if (verdict := against_chance(score, draws_of(result))) else []),
-            *([] if score.complete else [f"incomplete: {result.stores[score.domain].lacks}"]),
+            *([] if score.complete else [f"incomplete: {result.stores[score.domain].missing}"]),
         ]
         table.add_row(
             *output.cells(

@@ -60,12 +60,12 @@ def form_of(settings: RecipeSettings, domain: str) -> StoreFormat:
 def view_of(settings: RecipeSettings, domain: str) -> View:
     """What a recipe shows of a domain's images that are kept encoded."""
     height, width = settings.size_of(domain)
-    if settings.view_of(domain) == "whole":
+    if settings.crop_of(domain) == "resize":
         return View(height=height, width=width)
     return View(
         height=height,
         width=width,
         resize=settings.resize_of(domain),
         side=settings.side_of(domain),
-        stretch=settings.stretch_of(domain),
+        aspect_jitter=settings.aspect_jitter_of(domain),
     )

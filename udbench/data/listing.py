@@ -14,6 +14,7 @@ from udbench.data.duplicates import copies_of
 from udbench.data.split import Names, as_numbers, portable, ranked, split_index, text, with_copies
 from udbench.errors import DataError
 from udbench.plugin.contracts_data import DomainSpec, Index, Source
+from udbench.seeds import SEPARATOR, STORE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +106,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
     copies = copies_of(source, index.name) if index.split is None else None
     test = split_index(index, spec.splits_as, spec.num_classes, copies)
     rows = (
-        ranked(index.name, f"store\x1f{spec.splits_as}", test.astype(np.int64))
+        ranked(index.name, f"{STORE}{SEPARATOR}{spec.splits_as}", test.astype(np.int64))
         if shuffled
         else np.lexsort((index.name, test)).astype(np.int64)
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from udbench.data.layout import composed
 from udbench.plugin.contracts_data import Index
+from udbench.seeds import SEPARATOR, SPLIT, VALIDATION
 
 Names = NDArray[np.str_ | np.bytes_]
 
@@ -29,7 +30,7 @@ def split_index(index: Index, key: str, num_classes: int, copies: NDArray[np.int
     """
     if index.split is not None:
         return np.asarray(index.split == (b"test" if index.split.dtype.kind == "S" else "test"))
-    purpose = f"split\x1f{key}"
+    purpose = f"{SPLIT}{SEPARATOR}{key}"
     if copies is None:
         return stratified(index.label, index.group, index.name, TEST_FRACTION, purpose)
     if index.group is not None:
@@ -52,7 +53,7 @@ def validation_mask(
     key: str,
 ) -> NDArray[np.bool_]:
     """Which training rows are kept for validation, (N,) bool: about a fraction of each class, groups as wholes."""
-    return stratified(labels, groups, names, fraction, f"validation\x1f{key}")
+    return stratified(labels, groups, names, fraction, f"{VALIDATION}{SEPARATOR}{key}")
 
 
 def stratified(
@@ -74,7 +75,7 @@ def stratified(
     least = np.full(len(found), np.iinfo(np.int64).max)
     np.minimum.at(least, units, labels)
     digests = [
-        _digest(purpose, f"{label}\x1f{composed(str(name))}".encode(errors=ESCAPE))
+        _digest(purpose, f"{label}{SEPARATOR}{composed(str(name))}".encode(errors=ESCAPE))
         for label, name in zip(least.tolist(), found.tolist(), strict=True)
     ]
     order = np.array(sorted(range(len(found)), key=digests.__getitem__), dtype=np.int64)

@@ -24,8 +24,8 @@ class View:
 
     Without `resize` it is the whole image, its aspect not kept. With it, the image is thought of as scaled so that
     its shorter side (or its height, as `side` says) has `resize` pixels, and a window of (height, width) is cut:
-    at test the one in the centre, in training one at a random place whose sides are each up to `stretch` (a part of
-    them) shorter or longer, brought to (height, width) afterwards. A window is never larger than the image: where
+    at test the one in the centre, in training one at a random place whose sides are each up to `aspect_jitter` (a part
+    of them) shorter or longer, brought to (height, width) afterwards. A window is never larger than the image: where
     the image is narrower it is as wide as the image.
     """
 
@@ -33,7 +33,7 @@ class View:
     width: int
     resize: int | None = None
     side: Side = "short"
-    stretch: float = 0.0
+    aspect_jitter: float = 0.0
 
     def box(self, width: int, height: int, draw: Sequence[float] | None) -> Box:
         """The window in an image of this size, as left, top, right, bottom in its own pixels.
@@ -44,8 +44,8 @@ class View:
             return 0.0, 0.0, float(width), float(height)
         scale = scale_of(width, height, self.resize, self.side)
         tall, wide, top, left = draw if draw is not None else (0.5, 0.5, 0.5, 0.5)
-        h = min(height, self.height / scale * (1 + self.stretch * (2 * tall - 1)))
-        w = min(width, self.width / scale * (1 + self.stretch * (2 * wide - 1)))
+        h = min(height, self.height / scale * (1 + self.aspect_jitter * (2 * tall - 1)))
+        w = min(width, self.width / scale * (1 + self.aspect_jitter * (2 * wide - 1)))
         y, x = top * (height - h), left * (width - w)
         return x, y, min(width, x + w), min(height, y + h)
 

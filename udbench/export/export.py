@@ -26,6 +26,7 @@ from udbench.files import check_writable, json_text, writing_folder
 from udbench.results import RunResult
 from udbench.runs.inference import DomainFacts
 from udbench.runs.job import Job
+from udbench.seeds import EXPORT
 from udbench.train.model import UniversalModel
 from udbench.train.rng import draws
 from udbench.train.route import Slice
@@ -149,7 +150,7 @@ def _document(
 
 def _noise(job: Job, domain: str, facts: DomainFacts) -> Tensor:
     height, width = job.config.settings.size_of(domain)
-    pixels = draws("export", domain).integers(0, 256, size=(CHECKED, facts.channels, height, width))
+    pixels = draws(EXPORT, domain).integers(0, 256, size=(CHECKED, facts.channels, height, width))
     return torch.from_numpy(pixels).float()
 
 

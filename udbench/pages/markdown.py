@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from udbench.axes import AXES, choices_of
 from udbench.pages.methods import Catalog
 from udbench.pages.views import Board, Line, Ranked, Theirs, boards, mean_text
 from udbench.plugin.published import PublishedTable
@@ -59,9 +60,7 @@ def _board(board: Board, parts: bool) -> Iterator[str]:
 def _header(ranked: Ranked) -> list[str]:
     return [
         ">rank",
-        "adapter",
-        "network",
-        "sharing",
+        *(axis.title for axis in AXES),
         "recipe",
         ">mean error",
         *([f">{plain(ranked.score)}"] if ranked.score else []),
@@ -83,11 +82,11 @@ def _row(line: Line, ranked: Ranked, board: Board) -> list[str]:
         for entry in line.row.entries
     ]
     told = [*line.remarks, *line.changed]
+    first, *others = choices_of(result.config).values()
     return [
         f"{'= ' if line.row.tied else ''}{line.row.rank}",
-        plain(result.adapter) + (f" ({plain(', '.join(told), 120)})" if told else ""),
-        plain(result.arch),
-        plain(result.sharing),
+        plain(first) + (f" ({plain(', '.join(told), 120)})" if told else ""),
+        *map(plain, others),
         plain(result.recipe),
         mean_text(line),
         *(["–" if line.score is None else f"{line.score:,.1f}"] if ranked.score else []),

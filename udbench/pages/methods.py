@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from udbench.axes import AXES, NAMES, WITH_SETTINGS, choices_of, method_of
 from udbench.boards.ranking import Row
 from udbench.config import RecipeSettings, RunConfig
 from udbench.errors import shown
-from udbench.plugin.contracts_data import Domain, Suite
+from udbench.plugin.contracts_data import AD_HOC, Domain, Suite
 from udbench.results import RunResult
 
 _BARE = re.compile(r"(?!(true|false|inf|nan)$)[a-z][a-z-]*")
@@ -23,7 +24,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]+")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
     """What is installed where pages are made: suites, domains and recipes by name, and what adapters and networks are
-    set to when nobody says otherwise, by ("adapter" or "arch", name)."""
+    set to when nobody says otherwise, by (axis, name)."""
 
     suites: Mapping[str, Suite] = field(default_factory=dict)
     domains: Mapping[str, Domain] = field(default_factory=dict)
@@ -57,7 +58,7 @@ def again(result: RunResult, known: Catalog) -> Again:
         before = config.origin
         new = [name for name in config.domains if name not in config.old_domains]
         words = ["run", "--from", f"runs/{before.run}", "--domains", ",".join(new), "--recipe", config.recipe]
-        words += ["--adapter", config.adapter, "--sharing", config.sharing, "--seed", str(config.seed)]
+        words += [*_options(config, but="arch"), "--seed", str(config.seed)]
         remark = (
             f"It needs run {before.run}, whose weights have the sha256 {before.weights_sha256}. Settings that are not "
             "in the recipe are that run's; where this entry's are others, its configuration tells them."
@@ -85,8 +86,9 @@ def changes(config: RunConfig, known: Catalog) -> list[str]:
 def names(rows: Sequence[Row], known: Catalog) -> list[str]:
     """What each row is called among the others: its adapter, and as much else as tells it from them."""
     results = [row.result for row in rows]
-    several = [key for key in ("arch", "sharing", "recipe") if len({getattr(of, key) for of in results}) > 1]
-    called = [", ".join([of.adapter, *(getattr(of, key) for key in several)]) for of in results]
+    words = [[*choices_of(of.config).values(), of.recipe] for of in results]
+    several = [place for place in range(1, len(NAMES) + 1) if len({of[place] for of in words}) > 1]
+    called = [", ".join([of[0], *(of[place] for place in several)]) for of in words]
     counts = Counter(called)
     said = [
         f"{name}, {', '.join(changes(of.config, known))}" if counts[name] > 1 and changes(of.config, known) else name
@@ -102,17 +104,23 @@ def _words(config: RunConfig, known: Catalog) -> list[str]:
         raise _Untold(f"There is no command line to show here: the domain '{strange[0]}' is not installed.")
     if config.suite in known.suites:
         words += ["--suite", config.suite]
-    elif config.suite != "custom":
+    elif config.suite != AD_HOC:
         raise _Untold(f"There is no command line to show here: the suite '{config.suite}' is not installed.")
     if config.part_of_suite or config.suite not in known.suites:
         words += ["--domains", ",".join(config.domains)]
     if config.recipe not in known.recipes:
         raise _Untold(f"There is no command line to show here: the recipe '{config.recipe}' is not installed.")
-    words += ["--adapter", config.adapter, "--arch", config.arch, "--sharing", config.sharing]
+    words += _options(config)
     words += ["--recipe", config.recipe, "--precision", config.precision, "--seed", str(config.seed)]
     for change in _changes(config, known):
         words += ["--set", change]
     return words
+
+
+def _options(config: RunConfig, but: str = "") -> list[str]:
+    """The options of a command line that choose the method, without the axis `but`."""
+    choices = choices_of(config)
+    return [word for axis in AXES if axis.name != but for word in (axis.option, choices[axis.name])]
 
 
 def _remarks(config: RunConfig, known: Catalog) -> list[str]:
@@ -126,13 +134,11 @@ def _changes(config: RunConfig, known: Catalog) -> list[str]:
     if config.recipe not in known.recipes:
         return []
     found = _difference(_plain(config.settings), _plain(known.recipes[config.recipe]), "")
-    for kind, name, settings in (
-        ("adapter", config.adapter, config.adapter_settings),
-        ("arch", config.arch, config.arch_settings),
-    ):
-        family = f"{name.rpartition('/')[0]}/*"
-        defaults = known.defaults.get((kind, name), known.defaults.get((kind, family), {}))
-        found += _difference(settings, defaults, f"{kind}.")
+    for axis in WITH_SETTINGS:
+        choice = method_of(config)[axis.name]
+        family = f"{choice.name.rpartition('/')[0]}/*"
+        defaults = known.defaults.get((axis.name, choice.name), known.defaults.get((axis.name, family), {}))
+        found += _difference(choice.settings, defaults, f"{axis.name}.")
     return found
 
 

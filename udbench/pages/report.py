@@ -108,7 +108,7 @@ def _scores(result: RunResult, best: _Best | None) -> list[dict[str, Any]]:
             "figure": figures.interval(score.error, score.low, score.high, score.chance),
             "best": None if best is None else best.row.errors[score.domain],
             "against_chance": against_chance(score, draws_of(result)),
-            "lacks": result.stores[score.domain].lacks,
+            "missing": result.stores[score.domain].missing,
         }
         for score in result.scores
     ]

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from udbench import text
+from udbench.axes import AXES, choices_of
 
 
 def render(template: str, **about: Any) -> str:
@@ -43,6 +44,7 @@ def _environment() -> jinja2.Environment:
         "base-uri 'none'; form-action 'none'"
     )
     made.globals |= {"style": Markup(style), "script": Markup(script), "policy": policy}
+    made.globals |= {"axes": AXES, "choices_of": choices_of}
     return made
 
 

@@ -240,7 +240,7 @@ def _scored(result: RunResult, best: Mapping[str, float]) -> list[dict[str, Any]
             "url": domain_url(score.domain),
             "figure": figures.interval(score.error, score.low, score.high, score.chance),
             "best": best.get(score.domain),
-            "lacks": result.stores[score.domain].lacks,
+            "missing": result.stores[score.domain].missing,
         }
         for score in result.scores
     ]

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from udbench.plugin.contracts_model import Input
 from udbench.plugin.contracts_run import NullCallback
 from udbench.runs.job import Job, build
+from udbench.seeds import TRUNK
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import evaluate, rows_at_once
 from udbench.train.input.feed import DomainData, Feed
@@ -135,7 +136,7 @@ class UpperBound:
         self.narrow = narrow
         self.precision, self.device = config.precision, torch.device(config.device)
         dtype = parameter_dtype(config.precision)
-        with seeded(config.seed, "trunk"):
+        with seeded(config.seed, TRUNK):
             network = job.architecture.build(inputs, job.arch_settings)
         self.trunk = network.trunk.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches: list[tuple[Tensor, list[Tensor], Group]] = []
@@ -199,7 +200,7 @@ class PlainPyTorch:
     def __init__(self, job: Job, inputs: dict[str, Input], data: Mapping[str, DomainData]) -> None:
         config = job.config
         self.device = torch.device(config.device)
-        with seeded(config.seed, "trunk"):
+        with seeded(config.seed, TRUNK):
             network = job.architecture.build(inputs, job.arch_settings)
         self.trunk = network.trunk
         self.heads = nn.ModuleDict()

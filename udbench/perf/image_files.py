@@ -23,6 +23,7 @@ from udbench.data.shard_store import PER_SHARD, kept_form
 from udbench.data.store import StoreRequest, picture_sums
 from udbench.data.view import DRAWS, View
 from udbench.processes.pool import Processes
+from udbench.seeds import PHOTOGRAPH
 from udbench.train.rng import draws
 
 CLASSES, DISTINCT = 4, 64
@@ -63,7 +64,7 @@ class Tree:
 def photograph(size: tuple[int, int], suffix: str, number: int) -> bytes:
     """A made image as a file, the same each time."""
     height, width = size
-    stream = draws("photograph", suffix, number)
+    stream = draws(PHOTOGRAPH, suffix, number)
     pixels = stream.normal(0, 8, (height, width, 3))
     for cells, weight in ((4, 0.6), (16, 0.3), (48, 0.1)):
         coarse = Image.fromarray(stream.integers(0, 256, (cells, cells, 3), dtype=np.uint8))

@@ -26,6 +26,7 @@ from udbench.perf.feeds import Growth, data_of, grow, growth_ratios
 from udbench.perf.image_files import Place, Tree
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of
 from udbench.processes.pool import Processes, in_processes
+from udbench.seeds import ROWS, WINDOWS
 from udbench.train.input.feed import Feed
 from udbench.train.input.loader import Loader, Views
 from udbench.train.rng import draws
@@ -34,7 +35,7 @@ from udbench.train.route import Slice
 PIXELS = StoreFormat(height=64, width=64)
 FILES = StoreFormat(height=64, width=64, storage="files")
 JPEG = StoreFormat(height=64, width=64, storage="jpeg", resize=256)
-VIEW = View(height=224, width=224, resize=256, stretch=0.1)
+VIEW = View(height=224, width=224, resize=256, aspect_jitter=0.1)
 BATCH, FEWEST = 64, 16
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 PAIRS = {
@@ -163,8 +164,8 @@ class _Feeding:
         data = data_of(name, pictures, store.labels, store.num_train)
         self._feed = Feed({name: data}, 0, device, torch.float32, workers)
         self._loader = Loader({name: pictures}, workers, pin=device.type == "cuda")
-        rows = draws("rows").permutation(store.num_train)[: self._rounds * batch]
-        windows = draws("windows").random((len(rows), DRAWS))
+        rows = draws(ROWS).permutation(store.num_train)[: self._rounds * batch]
+        windows = draws(WINDOWS).random((len(rows), DRAWS))
         self._views = [
             Views(name, rows[start : start + batch], windows[start : start + batch])
             for start in range(0, len(rows), batch)

@@ -27,14 +27,14 @@ def udbench_recipes() -> list[Recipe]:
         Recipe(
             name="leave-one-out",
             summary="as short: all domains but the last train the network, then the last what it owns, on it frozen",
-            settings={**SHORT, "phases": ({"domains": "but-last"}, {"domains": "last", "train": "private"})},
+            settings={**SHORT, "phases": ({"domains": "[:-1]"}, {"domains": "[-1]", "train": "private"})},
         ),
         Recipe(
             name="domain-after-domain",
             summary="as short: the first domain trains the network, then each other one what it owns, on it frozen",
             settings={
                 **SHORT,
-                "phases": ({"domains": "first"}, {"domains": "rest", "train": "private", "each": True}),
+                "phases": ({"domains": "[0]"}, {"domains": "[1:]", "train": "private", "sequential": True}),
             },
         ),
     ]

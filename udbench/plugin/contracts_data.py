@@ -18,6 +18,10 @@ OF_FOLDERS = "folder-"
 """What the names of users' own folders begin with, and no plugin's domain, so that none passes for one."""
 
 
+AD_HOC = "ad_hoc"
+"""The suite of runs on domains that the user chose; no plugin's suite has this name."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainSpec:
     """The facts of a domain.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.errors import DataError, SettingError
+from udbench.plugin.contracts_data import AD_HOC
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from udbench.plugin.session import Session
 
 DEFAULT_SUITE = "pocket"
-CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
+CUSTOM_SUITE, CUSTOM_RECIPE = AD_HOC, "short"
 
 
 def resolve_domains(
@@ -27,7 +28,7 @@ def resolve_domains(
 ) -> tuple[Suite, tuple[Domain, ...], bool]:
     """The suite, its domains in order, and whether they are only a part of it.
 
-    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it. They are references
+    `domains` without a suite makes the suite "ad_hoc"; with one, they are a part of it. They are references
     with commas between, or a list of them. `places` are the folders of domains that are no plugin's and are
     referred to by their names alone.
     """

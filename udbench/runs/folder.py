@@ -18,6 +18,7 @@ from udbench.config import RunConfig
 from udbench.errors import DataError, RunError
 from udbench.files import FULL, RUNS, atomic_write, explained
 from udbench.overrides import validated
+from udbench.results import SCHEMA
 
 LOCK = ".lock"
 DOMAINS = "domains.json"
@@ -166,7 +167,10 @@ def id_for(folder: Path, config: RunConfig) -> str:
 
 def write_config(folder: Path, id: str, config: RunConfig) -> None:
     """Write config.toml: the id and configuration of the run in this folder."""
-    atomic_write(folder / "config.toml", tomli_w.dumps({"id": id, **_without_none(config.model_dump(mode="json"))}))
+    atomic_write(
+        folder / "config.toml",
+        tomli_w.dumps({"id": id, "schema": SCHEMA, **_without_none(config.model_dump(mode="json"))}),
+    )
 
 
 def read_config(folder: Path) -> tuple[str, RunConfig]:
@@ -180,7 +184,14 @@ def read_config(folder: Path) -> tuple[str, RunConfig]:
         raise DataError(f"{path} is damaged: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    id = document.pop("id", "")
+    id, schema = document.pop("id", ""), document.pop("schema", None)
+    if schema != SCHEMA:
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise DataError(f"{path}: schema {schema} is newer than {SCHEMA}; update udbench")
+        raise DataError(
+            f"{path}: the configuration of an older udbench; udbench board migrate --run {folder} rewrites the folder "
+            "of a finished run"
+        )
     return str(id), validated(RunConfig, document, str(path))
 
 

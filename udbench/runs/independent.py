@@ -13,6 +13,7 @@ from udbench.config import RunConfig
 from udbench.data.store import Store
 from udbench.errors import DataError, RunError
 from udbench.files import atomic_write
+from udbench.plugin.contracts_data import AD_HOC
 from udbench.plugin.contracts_run import Callback, RoundStatus
 from udbench.results import RunResult
 from udbench.runs.context import RunContext
@@ -33,7 +34,7 @@ def is_independent(config: RunConfig) -> bool:
 
 def alone(config: RunConfig, domain: str) -> RunConfig:
     """The configuration of one network, the same as that of `udbench run` with this domain only."""
-    return config.model_copy(update={"domains": (domain,), "part_of_suite": config.suite != "custom"})
+    return config.model_copy(update={"domains": (domain,), "part_of_suite": config.suite != AD_HOC})
 
 
 def run_independent(context: RunContext, run_alone: RunAlone) -> RunResult:

@@ -19,7 +19,18 @@ import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, hash_file
 from udbench.errors import PluginError, plugin_code
-from udbench.results import SCHEMA, DomainScore, Environment, Parameters, RunResult, Start, StoreRecord, trained_on
+from udbench.results import (
+    SCHEMA,
+    DomainScore,
+    Environment,
+    Parameters,
+    RunResult,
+    Start,
+    StoreRecord,
+    origins_of,
+    recorded_choices,
+    trained_on,
+)
 from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
@@ -50,11 +61,10 @@ def record(
         suite=config.suite,
         suite_version=config.suite_version,
         domains=config.domains,
-        arch=config.arch,
-        adapter=config.adapter,
-        sharing=config.sharing,
+        **recorded_choices(config),
         recipe=config.recipe,
         seed=config.seed,
+        origins=origins_of(config),
         split=config.settings.eval_on,
         trained_on=trained_on(config.settings.val_fraction),
         scores=scores,
@@ -78,7 +88,7 @@ def record(
                 version=store.spec.version,
                 num_train=store.num_train,
                 num_test=store.num_test,
-                lacks=store.missing,
+                missing=store.missing,
                 damaged=len(store.damaged),
             )
             for store in stores

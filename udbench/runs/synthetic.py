@@ -8,6 +8,7 @@ import numpy as np
 
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job
+from udbench.seeds import SYNTHETIC
 from udbench.train.input.feed import DomainData
 from udbench.train.rng import draws
 
@@ -20,7 +21,7 @@ def synthetic_data(job: Job, specs: Mapping[str, DomainSpec], train: int = 0, te
 def _noise(name: str, job: Job, spec: DomainSpec, train: int, test: int) -> DomainData:
     height, width = job.config.settings.size_of(name)
     train = max(train, job.config.settings.batch_of(name))
-    stream = draws("made", name)
+    stream = draws(SYNTHETIC, name)
     return DomainData(
         name=name,
         images=stream.integers(0, 256, size=(train + test, height, width, spec.channels), dtype=np.uint8),

@@ -11,6 +11,7 @@ from torch import Tensor
 from udbench.config import RecipeSettings, RunConfig
 from udbench.data.store import Store
 from udbench.errors import RunError
+from udbench.seeds import SHOTS
 from udbench.train.evaluate import Predictions
 from udbench.train.input.feed import Feed
 from udbench.train.model import UniversalModel
@@ -69,7 +70,7 @@ def nearest_means(
 def _shots(labels: NDArray[np.int64], train: NDArray[np.int64], config: RunConfig, draw: int) -> NDArray[np.int64]:
     """`shots` training rows of each class for one draw; all rows of a class that has fewer."""
     assert config.transfer is not None
-    order = train[draws(config.seed, "shots", config.domains[0], draw).permutation(len(train))]
+    order = train[draws(config.seed, SHOTS, config.domains[0], draw).permutation(len(train))]
     of = labels[order]
     by_class = np.argsort(of, kind="stable")
     starts = np.flatnonzero(np.diff(of[by_class], prepend=of[by_class][0] - 1))

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from udbench.axes import AXES
 from udbench.errors import SettingError, shown
 from udbench.overrides import merged, read_toml, validated
 
@@ -53,29 +54,39 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Line(_Frozen):
-    """`[[row]]` of a study: what it says for itself; the rest is the study's. Lists are taken in every combination."""
+def _fields(defaults: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """A field for each axis, one choice or several, with these defaults; None where it has none."""
+    several: Any = Words
+    return {axis.name: (several | None, defaults.get(axis.name)) for axis in AXES}
 
+
+class _LineData(_Frozen):
     label: str | None = Field(None, min_length=1, description="how the table calls it")
     suite: Word | None = None
     domains: Several | None = None
-    adapter: Words | None = None
-    arch: Words | None = None
-    sharing: Words | None = None
+
+
+class _GridData(_Frozen):
+    suite: Word | None = None
+    domains: Several | None = None
+
+
+_LineAxes = create_model("_LineAxes", __base__=_LineData, **_fields({}))
+_GridAxes = create_model("_GridAxes", __base__=_GridData, **_fields({a.name: (a.study,) for a in AXES if a.study}))
+
+
+class Line(_LineAxes):
+    """`[[row]]` of a study: what it says for itself; the rest is the study's. Lists are taken in every combination."""
+
     recipe: Word | None = None
     seeds: Seeds | None = Field(None, description="how many seeds from 0 on, or which")
     set: dict[str, Any] = Field(default_factory=dict, description="settings, as --set takes them")
     published: str | None = Field(None, description="the key of the row of the published table to hold it against")
 
 
-class Grid(_Frozen):
+class Grid(_GridAxes):
     """A study. Without rows it is one of every combination of its lists."""
 
-    suite: Word | None = None
-    domains: Several | None = None
-    adapter: Words | None = None
-    arch: Words = ("resnet38",)
-    sharing: Words = ("deep",)
     recipe: Word | None = None
     seeds: Seeds = (0,)
     set: dict[str, Any] = Field(default_factory=dict)
@@ -89,29 +100,38 @@ class Grid(_Frozen):
 class Planned:
     """A row of a study's table: runs that differ in the seed alone.
 
-    `published` is the key of the published row to hold it against, `source` the run that they go on from.
+    `choices`: the method, a choice on each axis. `published` is the key of the published row to hold it against,
+    `source` the run that they go on from.
     """
 
     label: str
     suite: str | None
     domains: tuple[str, ...] | None
-    adapter: str
-    arch: str
-    sharing: str
+    choices: Mapping[str, str]
     recipe: str | None
     seeds: tuple[int, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     published: str | None = None
     source: str | None = None
 
+    @property
+    def adapter(self) -> str:
+        return self.choices["adapter"]
+
+    @property
+    def arch(self) -> str:
+        return self.choices["arch"]
+
+    @property
+    def sharing(self) -> str:
+        return self.choices["sharing"]
+
     def what(self) -> dict[str, Any]:
         """All that makes its runs what they are, the seed apart."""
         return {
             "suite": self.suite,
             "domains": self.domains,
-            "adapter": self.adapter,
-            "arch": self.arch,
-            "sharing": self.sharing,
+            **self.choices,
             "recipe": self.recipe,
             "settings": self.settings,
             **({} if self.source is None else {"from": self.source}),
@@ -125,7 +145,8 @@ class Planned:
 
     def arguments(self, seed: int) -> list[str]:
         """The words of `udbench run` that make one of its runs."""
-        words = ["--adapter", self.adapter, "--arch", self.arch, "--sharing", self.sharing, "--seed", str(seed)]
+        words = [word for axis in AXES for word in (axis.option, self.choices[axis.name])]
+        words += ["--seed", str(seed)]
         if self.suite is not None:
             words += ["--suite", self.suite]
         if self.domains is not None:
@@ -213,11 +234,14 @@ def _checked(name: str, grid: Mapping[str, Any]) -> Grid:
 
 
 def _combined(name: str, number: int, study: Grid, line: Line) -> Iterator[Planned]:
-    adapters = line.adapter or study.adapter
-    if not adapters:
-        raise SettingError(f"study '{name}': no adapter is named; set adapter = \"domain-bn\", say")
-    archs, sharings = line.arch or study.arch, line.sharing or study.sharing
-    combinations = list(itertools.product(adapters, archs, sharings))
+    several: dict[str, tuple[str, ...]] = {}
+    for axis in AXES:
+        if not (named := getattr(line, axis.name) or getattr(study, axis.name)):
+            raise SettingError(
+                f"study '{name}': no {axis.name} is named; set {axis.name} = \"NAME\" (udbench list {axis.plugins})"
+            )
+        several[axis.name] = named
+    combinations = list(itertools.product(*several.values()))
     if line.published and not study.published:
         raise SettingError(
             f"study '{name}', row {number}: published = {line.published!r}, and the study names no table"
@@ -227,16 +251,14 @@ def _combined(name: str, number: int, study: Grid, line: Line) -> Iterator[Plann
             f"study '{name}', row {number}: published = {line.published!r} is one row, and this makes "
             f"{len(combinations)}; write a [[row]] for each"
         )
-    for adapter, arch, sharing in combinations:
-        own = [word for word, among in ((adapter, adapters), (arch, archs), (sharing, sharings)) if len(among) > 1]
-        label = " ".join([*([line.label] if line.label else []), *own]) or adapter
+    for choices in combinations:
+        varied = [choice for choice, among in zip(choices, several.values(), strict=True) if len(among) > 1]
+        label = " ".join([*([line.label] if line.label else []), *varied]) or choices[0]
         yield Planned(
             label=label,
             suite=line.suite or study.suite,
             domains=study.domains if line.domains is None else line.domains,
-            adapter=adapter,
-            arch=arch,
-            sharing=sharing,
+            choices=dict(zip(several, choices, strict=True)),
             recipe=line.recipe or study.recipe,
             seeds=study.seeds if line.seeds is None else line.seeds,
             settings=merged(study.set, line.set),

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from udbench.axes import choices_of
 from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, explained
 from udbench.plugin.contracts_run import TaskStatus
@@ -164,9 +165,7 @@ def _apart(result: RunResult, newest: RunResult) -> str:
 def _not_its(result: RunResult, row: Planned, seed: int) -> str:
     """What shows that a result is not of this run, empty where nothing does."""
     pairs = {
-        "adapter": (result.adapter, row.adapter),
-        "arch": (result.arch, row.arch),
-        "sharing": (result.sharing, row.sharing),
+        **{name: (choice, row.choices[name]) for name, choice in choices_of(result.config).items()},
         "seed": (result.seed, seed),
     }
     return next((f"{name} {found}, not {wanted}" for name, (found, wanted) in pairs.items() if found != wanted), "")

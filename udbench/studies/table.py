@@ -224,8 +224,8 @@ def _notes(
             notes.append(f"not measured here: {', '.join(left)}; published means are over them, too")
         if more := [name for name in measured if name not in published.domains]:
             notes.append(f"not in the published table: {', '.join(more)}; means are of other domains")
-    lacks = {(name, store.lacks) for result in results for name, store in result.stores.items() if store.lacks}
-    notes += [f"{name} is incomplete: {what}" for name, what in sorted(lacks)]
+    missing = {(name, store.missing) for result in results for name, store in result.stores.items() if store.missing}
+    notes += [f"{name} is incomplete: {what}" for name, what in sorted(missing)]
     notes += _apart(results)
     if any(result.split == "val" for result in results):
         notes.append("errors are of validation images (eval_on=val), not of test images")

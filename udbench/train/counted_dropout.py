@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from udbench.errors import UdbenchError
+from udbench.seeds import DROPOUT
 from udbench.train.rng import seed_of
 from udbench.train.route import Route, Slice
 
@@ -37,7 +38,7 @@ class CountedDropout(nn.Module):
         varying = {"element": rows.dim(), "channel": 2, "image": 1}[self.keeps]
         shape = (*rows.shape[1:varying], *(1 for _ in rows.shape[varying:]))
         generator = torch.Generator(device=rows.device)
-        generator.manual_seed(seed_of(self.seed, "dropout", self.path, part.domain, self.route.round))
+        generator.manual_seed(seed_of(self.seed, DROPOUT, self.path, part.domain, self.route.round))
         drawn = torch.rand((skipped + rows.shape[0], *shape), generator=generator, device=rows.device)[skipped:]
         mask = (drawn >= self.p).to(rows.dtype)
         return rows * (mask / (1 - self.p) if self.scale and self.p < 1 else mask)

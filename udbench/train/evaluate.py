@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from udbench.errors import RunError
+from udbench.seeds import EVALUATION
 from udbench.train.finite import REMEDY
 from udbench.train.input.feed import Feed, sent
 from udbench.train.model import UniversalModel
@@ -167,7 +168,7 @@ def _order(name: str, labels: NDArray[np.int64], how: str) -> NDArray[np.int64]:
     """The order in which images are put into batches: a fixed permutation, or class by class as files often lie."""
     if how == "class":
         return np.argsort(labels, kind="stable")
-    return draws("evaluation", name).permutation(len(labels))
+    return draws(EVALUATION, name).permutation(len(labels))
 
 
 def _pure(name: str, order: NDArray[np.int64], size: int) -> Iterator[Batch]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from udbench.errors import PluginError, SettingError, UdbenchError, plugin_code
 from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions
+from udbench.seeds import HEAD, LABELS, TRUNK
 from udbench.train.counted_dropout import count_dropout, refusing_random_functions
 from udbench.train.freezing import eval_frozen
 from udbench.train.narrow import Meeting, avoiding
@@ -184,7 +185,7 @@ def build_model(
     the architecture has it, with pretrained weights if it is told to.
     Raises UdbenchError when sharing, adapter and network do not go together.
     """
-    with seeded(seed, "trunk"), plugin_code(f"architecture '{architecture.name}', built"):
+    with seeded(seed, TRUNK), plugin_code(f"architecture '{architecture.name}', built"):
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
         _begin_with(network.trunk, trunk, architecture.name)
@@ -269,7 +270,7 @@ def _heads(
     if sharing != "full":
         heads: dict[str, nn.Module] = {}
         for name, given in inputs.items():
-            with seeded(seed, "head", name):
+            with seeded(seed, HEAD, name):
                 heads[name] = network.head(given, shapes[name])
         return heads, None
     classes = {name: given.num_classes for name, given in inputs.items()}
@@ -284,9 +285,9 @@ def _heads(
     if any(given.head != inputs[next(iter(inputs))].head for given in inputs.values()):
         raise SettingError("--sharing full shares the head, so no domain can ask for one of its own (domain.NAME.head)")
     first = next(iter(inputs))
-    with seeded(seed, "head"):
+    with seeded(seed, HEAD):
         head = network.head(inputs[first], shapes[first])
-    maps = {name: torch.from_numpy(draws(seed, "labels", name).permutation(number)) for name, number in classes.items()}
+    maps = {name: torch.from_numpy(draws(seed, LABELS, name).permutation(number)) for name, number in classes.items()}
     return head, maps
 
 

@@ -42,7 +42,7 @@ def resolve_phases(settings: RecipeSettings, domains: Sequence[str], old: Sequen
     resolved: list[TrainPhase] = []
     for number, phase in enumerate(settings.plan, 1):
         chosen = _chosen(phase, number, domains, old)
-        for part in [(name,) for name in chosen] if phase.each else [chosen]:
+        for part in [(name,) for name in chosen] if phase.sequential else [chosen]:
             start = resolved[-1].stop if resolved else 0
             resolved.append(TrainPhase(part, phase.train, start, phase.rounds or settings.rounds))
     return tuple(resolved)
@@ -61,17 +61,22 @@ def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str
             raise SettingError(f"phase {number}: domains = {list(phase.domains)}: name at least one, each once")
         return phase.domains
     new = [name for name in domains if name not in old]
-    chosen = {
-        "all": domains,
-        "new": new,
-        "first": new[:1],
-        "rest": new[1:],
-        "last": new[-1:],
-        "but-last": new[:-1],
-    }[phase.domains]
+    chosen = (
+        _indexed(new, phase.domains) if phase.domains.startswith("[") else domains if phase.domains == "all" else new
+    )
     if not chosen:
         raise SettingError(
             f"phase {number} is for the domains '{phase.domains}', and of {', '.join(new) or 'no new domain'} there "
             "are none; name more with --domains"
         )
     return tuple(chosen)
+
+
+def _indexed(domains: Sequence[str], index: str) -> Sequence[str]:
+    """The domains at an index or slice as Python writes it; none where an index is out of range."""
+    first, colon, last = index.strip("[]").partition(":")
+    start = int(first) if first else None
+    if colon:
+        return domains[start : int(last) if last else None]
+    assert start is not None, "the setting's pattern demands a number"
+    return domains[start : start + 1 or None]

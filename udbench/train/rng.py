@@ -12,10 +12,12 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from udbench.seeds import SEPARATOR
+
 
 def seed_of(*purpose: object) -> int:
     """A 63-bit seed that depends on the words given and on nothing else."""
-    text = "\x1f".join(map(str, purpose))
+    text = SEPARATOR.join(map(str, purpose))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 

@@ -60,7 +60,7 @@ class Step:
             {name: settings.weight_of(name) for name in model.domains},
             self._shared,
             self._private,
-            divide_private=settings.private_gradient == "mean",
+            divide_private=settings.private_grad_scale == "mean",
         )
         self._compiled = Compiled(model, self._losses) if compiled else None
         assert not graphs or self.comm.size == 1, "a graph holds a whole round, so no communication between processes"

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Stage
+from udbench.seeds import ADAPTER
 from udbench.train.freezing import freeze, is_frozen
 from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
 from udbench.train.norm.sliced import (
@@ -185,14 +186,14 @@ class Surgeon:
 
     def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
         """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
-        with seeded(self._seed, "adapter", path):
+        with seeded(self._seed, ADAPTER, path):
             self.replace(path, factory(self.module(path)))
 
     def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
         """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
         the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
         layer = self.module(path)
-        with seeded(self._seed, "adapter", path):
+        with seeded(self._seed, ADAPTER, path):
             made = factory(layer.get_parameter(name))
         self.replace(path, Reparametrized(layer, name, made, self.domains, self._route))
 

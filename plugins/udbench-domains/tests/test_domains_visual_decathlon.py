@@ -84,7 +84,7 @@ def test_the_recipe_is_the_official_one():
     assert (settings.lr, settings.gamma, settings.momentum, settings.warmup_rounds) == (0.1, 0.1, 0.9, 0)
     for name in DOMAINS:
         view = view_of(settings, name)
-        assert (view.height, view.width, view.resize, view.side, view.stretch) == (64, 64, 72, "short", 0.0)
+        assert (view.height, view.width, view.resize, view.side, view.aspect_jitter) == (64, 64, 72, "short", 0.0)
         assert form_of(settings, name).storage == "files"
     assert set(RECIPE.settings["domain"]) == set(DOMAINS)
     few = [name for name in DOMAINS if settings.decay_of(name) == 0.005]

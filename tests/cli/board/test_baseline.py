@@ -51,8 +51,8 @@ def test_a_run_without_sharing_becomes_what_others_are_measured_by(cli: Call, tm
         "--set", "image_size=16", "--device", "cpu", "--precision", "fp32", "--workers", "1", "--json",
     )  # fmt: skip
     assert trained.code == 0, trained.err
-    (folder,) = Path("leaderboards/custom").iterdir()
-    board = f"custom/{folder.name}"
+    (folder,) = Path("leaderboards/ad_hoc").iterdir()
+    board = f"ad_hoc/{folder.name}"
     (before,) = cli("board", "show", board, "--json").json
     assert before["rows"][0]["ud_score"] is None
 

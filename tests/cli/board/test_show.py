@@ -38,7 +38,7 @@ def board(cli: Call) -> Call:
 def test_an_empty_board_tells_where_it_looked_and_how_to_begin(cli: Call) -> None:
     said = cli("board", "show")
     assert said.code == 0 and said.out.startswith("no entries in leaderboards/pocket; udbench run --suite pocket")
-    assert "--domains" in cli("board", "show", "custom").out
+    assert "--domains" in cli("board", "show", "ad_hoc").out
     assert cli("board", "show", "large-duo", "--board", "other", "--json").json[0]["standing"] == "published"
     assert cli("board", "show", "pocket", "--board", "other", "--json").json == []
 
@@ -98,7 +98,7 @@ def test_what_is_wrong_on_a_board_is_named_and_the_rest_stands(cli: Call, board:
     (folder / "lost.json").write_text(json.dumps(lost))
     said = cli("board", "show", "small")
     assert said.code == 0 and said.err.count("left out: ") == 3
-    assert "schema 7 is newer than 2" in said.err and "bad.json: not JSON" in said.err and "lost.json" in said.err
+    assert "schema 7 is newer than 3" in said.err and "bad.json: not JSON" in said.err and "lost.json" in said.err
     assert "predictions missing" in said.out
 
 
@@ -115,18 +115,18 @@ def test_adding_a_run_again_changes_nothing_and_no_run_is_a_mistake(cli: Call, b
 def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -> None:
     result = made_result("p")
     part = result.model_copy(update={"config": result.config.model_copy(update={"part_of_suite": True})})
-    custom = result.model_copy(
-        update={"suite": "custom", "config": result.config.model_copy(update={"suite": "custom"})}
+    ad_hoc = result.model_copy(
+        update={"suite": "ad_hoc", "config": result.config.model_copy(update={"suite": "ad_hoc"})}
     )
     names: dict[str, str] = {}
-    for id, made in (("p", part), ("c", custom)):
+    for id, made in (("p", part), ("c", ad_hoc)):
         folder = run_folder(id)
         made, _ = with_predictions(made.model_copy(update={"id": id}))
         (folder / "result.json").write_text(made.dumps())
         added = Path(cli("board", "add", id).out.strip())
         assert added.is_file()
         board_name = added.parent.relative_to("leaderboards").as_posix()
-        assert board_name.startswith("small/part-" if id == "p" else "custom/")
+        assert board_name.startswith("small/part-" if id == "p" else "ad_hoc/")
         names[id] = board_name
         assert len(cli("board", "show", board_name, "--json").json) == 1
     board("whole")
@@ -135,7 +135,7 @@ def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -
     table = cli("board", "show", names["p"], "--json").json[0]
     assert (table["part_of"], table["lacks"]) == ("small", None)
     assert "Part of small, which is not installed here" in cli("board", "show", names["p"]).out
-    assert "custom/" in cli("board", "show", "custom").out and "no entries" not in cli("board", "show", "custom").out
+    assert "ad_hoc/" in cli("board", "show", "ad_hoc").out and "no entries" not in cli("board", "show", "ad_hoc").out
 
 
 def test_a_record_cannot_write_beside_its_board(cli: Call) -> None:

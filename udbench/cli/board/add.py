@@ -79,7 +79,7 @@ class _Address:
 
     def record(self) -> bytes:
         from udbench.data.fetch import fetch_bytes
-        from udbench.results import MAX_BYTES
+        from udbench.documents import MAX_BYTES
 
         return fetch_bytes(self.place, MAX_BYTES)
 

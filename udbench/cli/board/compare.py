@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from udbench.axes import NAMES, choices_of
 from udbench.cli import output
 from udbench.cli.board import sizes
 from udbench.files import BOARDS
@@ -27,7 +28,7 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="METHOD…",
-            help="Methods by their adapter, or by more of adapter,arch,sharing,recipe with commas between; or entries "
+            help=f"Methods by their {NAMES[0]}, or by more of {','.join(NAMES)},recipe with commas between; or entries "
             "by id (ID,seeds for all seeds of that entry's method).",
             show_default=False,
         ),
@@ -261,9 +262,7 @@ def _document(whole: Comparison, choices: Sequence[Choice]) -> dict[str, Any]:
         "methods": [
             {
                 "name": method.name,
-                "adapter": method.entries[0].result.adapter,
-                "arch": method.entries[0].result.arch,
-                "sharing": method.entries[0].result.sharing,
+                **choices_of(method.entries[0].result.config),
                 "recipe": method.entries[0].result.recipe,
                 "entries": [entry.result.id for entry in method.entries],
                 "standing": sorted({entry.standing for entry in method.entries}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from udbench.axes import WITH_SETTINGS
 from udbench.cli import context, output
 
 if TYPE_CHECKING:
@@ -50,9 +51,7 @@ def known() -> Catalog:
         domains={item.name: item.value for item in registry.items("domains")},
         recipes=recipes,
         defaults={
-            (word, item.name): _defaults(item)
-            for kind, word in (("adapters", "adapter"), ("archs", "arch"))
-            for item in registry.items(kind)
+            (axis.name, item.name): _defaults(item) for axis in WITH_SETTINGS for item in registry.items(axis.plugins)
         },
     )
 

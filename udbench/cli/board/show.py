@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from udbench.axes import NAMES, choices_of
 from udbench.cli import context, output
 from udbench.cli.board import sizes
 from udbench.cli.board.installed import published
@@ -26,7 +27,7 @@ Board = Annotated[Path, typer.Option("--board", help="The folder of boards.")]
 
 def show(
     suite: Annotated[
-        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, custom/….")
+        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, ad_hoc/….")
     ] = DEFAULT_SUITE,
     board: Board = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -115,7 +116,7 @@ def _show(table: Table, baseline: Baseline | None) -> None:
     from udbench.boards.sizes import one_networks, size_of
 
     shown = output.table(
-        ">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", *([">ud-score"] if baseline else []),
+        ">rank", *NAMES, "recipe", ">mean error %", *([">ud-score"] if baseline else []),
         ">seeds", *sizes.COLUMNS, "standing",
         *(f">{name}" for name in table.domains),
         title=f"{table.suite}, version {table.suite_version}",
@@ -144,9 +145,7 @@ def _cells(row: Row, table: Table, baseline: Baseline | None, size: Size) -> lis
     told += remarks(row)
     return [
         f"{'= ' if row.tied else ''}{row.rank}",
-        result.adapter,
-        result.arch,
-        result.sharing,
+        *choices_of(result.config).values(),
         result.recipe,
         f"{row.mean_error:.1f}" + (f" ± {row.spread:.1f}" if row.spread is not None else ""),
         *([f"{ud_score(row, baseline):.0f}"] if baseline else []),
@@ -189,9 +188,7 @@ def _document(table: Table, baseline: Baseline | None, part: Part | None) -> dic
                 "rank": row.rank,
                 "tied": row.tied,
                 "rank_at_best": row.at_best,
-                "adapter": row.result.adapter,
-                "arch": row.result.arch,
-                "sharing": row.result.sharing,
+                **choices_of(row.result.config),
                 "recipe": row.result.recipe,
                 "mean_error": row.mean_error,
                 "spread": row.spread,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from udbench.axes import NAMES, choices_of
 from udbench.cli import context, output, preparing
 from udbench.files import BOARDS
 from udbench.resolve import stores
@@ -208,10 +209,11 @@ def _show(findings: Sequence[Finding], marks: Sequence[Mark | None], problems: S
     if not findings:
         output.say("no entries to verify")
     else:
-        table = output.table("entry", "adapter", "arch", "sharing", ">seed", ">mean error %", "standing", "checked")
+        table = output.table("entry", *NAMES, ">seed", ">mean error %", "standing", "checked")
         for finding, mark in zip(findings, marks, strict=True):
             of = finding.result
-            about = ("?",) * 5 if of is None else (of.adapter, of.arch, of.sharing, of.seed, f"{of.mean_error:.2f}")
+            unknown = ("?",) * (len(NAMES) + 2)
+            about = unknown if of is None else (*choices_of(of.config).values(), of.seed, f"{of.mean_error:.2f}")
             table.add_row(*output.cells(finding.path.stem, *about, *_standing(finding, mark)))
         output.answers().print(table)
     for finding in findings:

@@ -136,7 +136,7 @@ def _run(stores: Sequence[Store], folder: Path, callback: Callback) -> RunResult
     score: Score = udbench_scores()[0]
     config = RunConfig.model_validate(
         {
-            "suite": "custom",
+            "suite": "ad_hoc",
             "suite_version": "1",
             "score": score.name,
             "domains": tuple(store.name for store in stores),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from udbench.seeds import AUGMENT, WINDOW
 from udbench.train.input.augment_gpu import can_view, view
 from udbench.train.input.loader import Encoded, Loader, Views
 from udbench.train.input.sampling import block_shuffled, shuffled
@@ -150,7 +151,7 @@ class Feed:
 
     def _views(self, part: Slice, round: int, batch: int) -> Views:
         """A slice's images with the places of their windows, which are drawn apart from what else is drawn."""
-        windows = draws(self.seed, "window", part.domain, round).random((batch, 4))
+        windows = draws(self.seed, WINDOW, part.domain, round).random((batch, 4))
         return Views(part.domain, self._rows(part, round, batch), windows[part.first : part.first + part.rows])
 
     def _pixels(self, views: Views) -> Tensor:
@@ -178,7 +179,7 @@ class Feed:
         """How far down and right the windows of a slice's images lie, (n, 2), and which are mirrored."""
         domain = self.data[part.domain]
         mine = slice(part.first, part.first + part.rows)
-        stream = draws(self.seed, "augment", part.domain, round)
+        stream = draws(self.seed, AUGMENT, part.domain, round)
         shift = stream.integers(0, 2 * domain.pad + 1, size=(batch, 2))[mine] - domain.pad
         return shift, stream.integers(0, 2, size=batch)[mine].astype(bool) & domain.flip
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from udbench import seeds
 from udbench.train.rng import draws
 
 BLOCK, WINDOW = 256, 32
@@ -24,7 +25,7 @@ def shuffled(count: int, seed: int, domain: str) -> Order:
 
     @lru_cache(maxsize=2)
     def permutation(epoch: int) -> NDArray[np.int64]:
-        return draws(seed, "order", domain, epoch).permutation(count)
+        return draws(seed, seeds.ORDER, domain, epoch).permutation(count)
 
     return lambda epoch, places: permutation(epoch)[places]
 
@@ -39,13 +40,13 @@ def block_shuffled(count: int, seed: int, domain: str, block: int = BLOCK, windo
 
     @lru_cache(maxsize=2)
     def laid_out(epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        order = draws(seed, "blocks", domain, epoch).permutation(blocks)
+        order = draws(seed, seeds.BLOCKS, domain, epoch).permutation(blocks)
         sizes = np.where(order == blocks - 1, count - (blocks - 1) * block, block)
         return order, np.concatenate([[0], np.cumsum(sizes)])
 
     @lru_cache(maxsize=4)
     def within(epoch: int, number: int, size: int) -> NDArray[np.int64]:
-        return draws(seed, "window", domain, epoch, number).permutation(size)
+        return draws(seed, seeds.WINDOW, domain, epoch, number).permutation(size)
 
     def at(epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
         order, starts = laid_out(epoch)
