@@ -15,6 +15,7 @@ import pytest
 
 from udbench import scaffold
 from udbench.errors import DataError, SettingError, UdbenchError
+from udbench.plugin.registry import KINDS as REGISTERED
 from udbench.plugin.registry import Registry
 from udbench.scaffold import KINDS, new_package
 from udbench.testing.conformance.target import folder_target
@@ -81,14 +82,43 @@ def test_what_lies_there_is_left_as_it_is(tmp_path: Path, registry: Registry) ->
     assert not list((tmp_path / "my-thing").iterdir())
 
 
-def test_it_is_written_whole_or_not_at_all(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def halfway(kind: str, words: dict[str, str]) -> Any:
-        yield "pyproject.toml", "x"
-        raise OSError(28, "No space left on device")
+def test_it_is_written_whole_or_not_at_all(tmp_path: Path, registry: Registry) -> None:
+    written: list[Path] = []
 
-    monkeypatch.setattr(scaffold, "_written", halfway)
+    def full(path: Path, text: str) -> None:
+        if written:
+            raise OSError(28, "No space left on device")
+        path.write_text(text)
+        written.append(path)
+
     with pytest.raises(UdbenchError, match="the disk is full"):
-        new_package("my-thing", "recipe", tmp_path, registry)
+        new_package("my-thing", "recipe", tmp_path, registry, write=full)
+    assert written and not list(tmp_path.iterdir())
+
+
+def test_a_plugin_can_be_begun_of_every_kind_that_there_is() -> None:
+    assert {scaffold.item_kind(kind) for kind in KINDS} == set(REGISTERED)
+
+
+@pytest.mark.parametrize("kind", ["suite", "study", "published"])
+def test_what_names_items_is_refused_where_none_are_installed(kind: Any, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"install a plugin that brings (some|one), such as udbench-pocket"):
+        new_package("my-thing", kind, tmp_path, Registry())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["suite", "study", "published"])
+def test_a_package_requires_the_distributions_whose_items_it_names(
+    kind: Any, tmp_path: Path, registry: Registry
+) -> None:
+    place = new_package("my-thing", kind, tmp_path, registry)
+    required = tomllib.loads((place / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert "udbench-pocket" in required and ("udbench-adapters" in required) == (kind == "study")
+
+
+def test_a_verb_of_udbenchs_own_is_refused(tmp_path: Path, registry: Registry) -> None:
+    with pytest.raises(SettingError, match="name 'udbench-run': udbench itself has a verb 'run'; choose another"):
+        new_package("udbench-run", "command", tmp_path, registry, verbs=["run"])
     assert not list(tmp_path.iterdir())
 
 

@@ -34,6 +34,7 @@ from udbench.cli.progress import Callbacks, LogFile, Screen
 from udbench.data.store import Store
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write
+from udbench.plugin.contracts_model import Surgeon
 from udbench.plugin.contracts_run import Study
 from udbench.plugin.published import read_published
 from udbench.resolve.job import make_job
@@ -53,7 +54,6 @@ from udbench.studies.table import study_table
 from udbench.train.checkpoint import Progress, save_weights
 from udbench.train.norm.norms import RunningMoments, SliceNorm
 from udbench.train.ownership import PerDomainModules
-from udbench.train.surgery import Surgeon
 
 STUDY, RECIPE, SEED = "paper-table4", "paper-small", 0
 DOMAINS = "mnist,cifar10,daimler,gtsrb,plankton,caltech101,sketches"

@@ -1,12 +1,14 @@
 """udbench: one network, many visual domains, and scores that can be trusted.
 
 These names are what plugins and notebooks may import; everything else is the house's own. Importing `udbench` imports
-nothing else, and neither do these names import torch, Surgeon aside. `run` is the command line's run as a function.
+nothing else, and neither do these names import torch. `run` is the command line's run as a function.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from udbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import decathlon
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from udbench.launching.ends import reason_of
     from udbench.library import TrainedRun, run
     from udbench.plugin.contracts_data import Domain, DomainSpec, Download, Index, Source, Suite
-    from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions, Stage
+    from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions, Stage, Surgeon
     from udbench.plugin.contracts_run import (
         Callback,
         CallbackFactory,
@@ -33,9 +35,6 @@ if TYPE_CHECKING:
     from udbench.plugin.hookspecs import hookimpl
     from udbench.processes.pool import in_processes
     from udbench.results import RunResult
-    from udbench.train.surgery import Surgeon
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Adapter",
@@ -111,7 +110,7 @@ _HOMES = {
     "RoundStatus": "udbench.plugin.contracts_run",
     "Study": "udbench.plugin.contracts_run",
     "Suite": "udbench.plugin.contracts_data",
-    "Surgeon": "udbench.train.surgery",
+    "Surgeon": "udbench.plugin.contracts_model",
     "Task": "udbench.plugin.contracts_run",
     "TrainedRun": "udbench.library",
     "ParamOptions": "udbench.plugin.contracts_model",

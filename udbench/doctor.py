@@ -382,12 +382,12 @@ def _plugin_lines(registry: Registry, seconds: dict[str, float], data: Path | No
                 what=kind,
                 said=f"no {word} is installed",
                 state="stops",
-                mend=f"install a plugin that brings one, such as udbench-{_FIRST_PARTY[kind]}",
+                mend=f"install a plugin that brings one, such as {_FIRST_PARTY[kind]}",
             )
     yield from _images(registry, data)
 
 
-_FIRST_PARTY = {"domains": "pocket", "archs": "architectures", "adapters": "adapters"}
+_FIRST_PARTY = {"domains": "udbench-pocket", "archs": "udbench-architectures", "adapters": "udbench-adapters"}
 
 
 def _images(registry: Registry, data: Path | None) -> Iterator[Line]:

@@ -15,7 +15,12 @@ def clean(text: str) -> str:
     """Text without control characters or marks that turn the direction of writing, of its neighbours too."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
+    return "".join(c if c in "\n\t" or not _is_hidden(c) else "�" for c in text)
+
+
+def _is_hidden(character: str) -> bool:
+    """Whether it is a control character, turns the direction of writing, or may stand in no XML."""
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs") or character in "\ufffe\uffff"
 
 
 def short(text: str, longest: int = LONGEST) -> str:

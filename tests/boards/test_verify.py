@@ -351,7 +351,7 @@ def test_an_entry_in_another_suites_folder_or_of_other_domains_is_named(entry: P
 def test_predictions_that_are_too_large_or_gone_are_refused(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = read_result(entry)
     assert load_predictions(entry.with_suffix(".npz"), result)["left"].wrong.sum() == 3
-    monkeypatch.setattr("udbench.boards.entry.MAX_PREDICTIONS", 100)
+    monkeypatch.setattr("udbench.boards.prediction_file.MAX_PREDICTIONS", 100)
     with pytest.raises(DataError, match="too large for predictions"):
         load_predictions(entry.with_suffix(".npz"), result)
     assert read_board(entry.parent)[0][0].remark == "predictions cannot be read"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench.export.extract import single
-from udbench.plugin.contracts_model import Adapter, ParamOptions
+from udbench.plugin.contracts_model import Adapter, ParamOptions, Surgeon
 from udbench.testing import toys
 from udbench.train.compiled import Compiled
 from udbench.train.model import UniversalModel, build_model, stored_bits
@@ -20,7 +20,6 @@ from udbench.train.ownership import owned_names
 from udbench.train.route import Slice
 from udbench.train.schedule import make_schedule
 from udbench.train.step import Step
-from udbench.train.surgery import Surgeon
 
 DATA = [toys.toy_data("reds"), toys.toy_data("blues", classes=2)]
 SLICES = [Slice("reds", 3), Slice("blues", 2)]

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from udbench.errors import PluginError, SettingError, UdbenchError
-from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage
+from udbench.plugin.contracts_model import Adapter, Architecture, Network, Stage, Surgeon
 from udbench.plugin.registry import Registry
 from udbench.testing import toys
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel, build_model
 from udbench.train.route import Route, Slice
-from udbench.train.surgery import PerDomain, Surgeon
+from udbench.train.surgery import PerDomain
 
 DATA = [toys.toy_data("reds"), toys.toy_data("blues")]
 NOTHING = Adapter(name="nothing", attach=lambda surgeon, settings: None)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from udbench.boards import marks
 from udbench.boards.marks import Mark
+from udbench.boards.prediction_file import read_capped
 from udbench.errors import DataError, UdbenchError
 from udbench.files import atomic_write, matching
 from udbench.plugin.contracts_data import AD_HOC
 from udbench.results import RunResult, parse_result, read_bytes, read_result
 
-MAX_PREDICTIONS = 64 << 20
 RESERVED = {marks.FOLDER, "baselines"}
 
 
@@ -93,23 +92,6 @@ def read_board(folder: Path) -> tuple[list[Entry], list[Refused]]:
         except UdbenchError as error:
             refused.append(Refused(path=path, reason=str(error)))
     return entries, refused
-
-
-def read_capped(path: Path) -> bytes:
-    """The bytes of a file of predictions. Raises DataError: missing, too large, or not to be read."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_PREDICTIONS + 1)
-            size = file.seek(0, io.SEEK_END)
-    except FileNotFoundError:
-        raise DataError(f"{path} is missing; an entry needs the predictions that its scores came from") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(content) > MAX_PREDICTIONS:
-        raise DataError(
-            f"{path}: {size / 2**20:.0f} MB is too large for predictions; at most {MAX_PREDICTIONS >> 20} MB"
-        )
-    return content
 
 
 def _entry(path: Path) -> Entry:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.boards.entry import read_capped
+from udbench.boards.prediction_file import read_capped
 from udbench.errors import DataError
 from udbench.results import RunResult
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from udbench.boards.entry import Entry, board_folder, read_capped
+from udbench.boards.entry import Entry, board_folder
 from udbench.boards.imports import Suites, check_suite
 from udbench.boards.marks import Mark, now
+from udbench.boards.prediction_file import read_capped
 from udbench.boards.predictions import Answers, draws_of, read_predictions
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, content_hash, hash_file

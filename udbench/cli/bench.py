@@ -167,9 +167,7 @@ def _check(
             raise SettingError(f"{name} is for 'udbench bench {part}'; leave it out")
     if plot is not None:
         from udbench.files import check_file_writable
-        from udbench.plots import need_matplotlib
 
-        need_matplotlib()
         if plot.suffix != ".svg":
             raise SettingError(f"--plot {plot}: name an .svg file")
         check_file_writable(plot, "give another file with --plot")
@@ -200,15 +198,15 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
         output.answers().print(table)
     if plot is None:
         return
-    from udbench import plots
+    from udbench.figures.series import Axis, Point, Series, lines
     from udbench.files import atomic_write
 
-    points = tuple(plots.Point(x=float(n), y=1000 / sample.rate) for n, sample in found.samples.items())
-    figure = plots.lines(
-        [plots.Series(name=f"{found.about['adapter']} on {found.about['arch']}", points=points)],
+    points = tuple(Point(x=float(n), y=1000 / sample.rate) for n, sample in found.samples.items())
+    figure = lines(
+        [Series(name=f"{found.about['adapter']} on {found.about['arch']}", points=points)],
         title="Time of an image by the number of domains",
-        x=plots.Axis(label="domains in a round of 200 images", log=True),
-        y=plots.Axis(label="ms an image"),
+        x=Axis(label="domains in a round of 200 images", log=True),
+        y=Axis(label="ms an image"),
         caption=[f"{found.about['precision']} on {found.about['hardware']}, medians of {turns} turns"],
     )
     atomic_write(plot, figure)

@@ -9,7 +9,19 @@ import typer
 
 from udbench.cli import context, output
 
-Kind = Literal["domain", "architecture", "adapter", "recipe", "callback"]
+Kind = Literal[
+    "domain",
+    "suite",
+    "architecture",
+    "adapter",
+    "recipe",
+    "score",
+    "study",
+    "launcher",
+    "callback",
+    "published",
+    "command",
+]
 
 
 def new_plugin(
@@ -21,9 +33,10 @@ def new_plugin(
 
     For example: udbench new-plugin my-textures --kind domain
     """
+    from udbench.cli.verbs import VERBS
     from udbench.scaffold import new_package
 
-    place = new_package(name, kind, out, context.registry())
+    place = new_package(name, kind, out, context.registry(), verbs=VERBS)
     for path in sorted(path for path in place.rglob("*") if path.is_file()):
         output.say(str(path))
     output.say(f"\nnext    pip install -e {place}")

@@ -103,9 +103,9 @@ def clean(text: str) -> str:
 def version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        import udbench
+        from udbench.version import __version__
 
-        say(f"udbench {udbench.__version__}")
+        say(f"udbench {__version__}")
         raise typer.Exit
 
 

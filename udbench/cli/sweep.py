@@ -74,7 +74,7 @@ def sweep(
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.svg", help="Draw error against parameters; needs matplotlib."),
+        typer.Option(metavar="FILE.svg", help="Draw error against parameters."),
     ] = None,
     format: Annotated[Format, typer.Option(help="How the table is printed.")] = "text",
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
@@ -153,11 +153,9 @@ def _check_plot(path: Path) -> None:
     """Refuse a figure that cannot be, before the hours of its runs."""
     from udbench.errors import SettingError
     from udbench.files import check_file_writable
-    from udbench.plots import need_matplotlib
 
     if path.suffix != ".svg":
         raise SettingError(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
-    need_matplotlib()
     check_file_writable(path, "give another file with --plot")
 
 

@@ -16,7 +16,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-import udbench
 from udbench.data.form import view_of
 from udbench.data.store import hash_file
 from udbench.errors import DataError, UdbenchError
@@ -30,6 +29,7 @@ from udbench.seeds import EXPORT
 from udbench.train.model import UniversalModel
 from udbench.train.rng import draws
 from udbench.train.route import Slice
+from udbench.version import __version__
 
 Format = Literal["torch", "onnx", "both"]
 
@@ -143,7 +143,7 @@ def _document(
             "log_probabilities_differ_by": measured,
         },
         "files_sha256": files,
-        "udbench": udbench.__version__,
+        "udbench": __version__,
         "torch": torch.__version__,
     }
 

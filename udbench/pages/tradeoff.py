@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from udbench import figures
-from udbench.plots import Point, pareto_front
+from udbench.figures.axes import pareto_front
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,8 @@ def fronts(choices: Sequence[Choice]) -> dict[str, list[bool]]:
     """For each cost, which of the methods are on the front: none is both as good and as small, and better in one."""
     made: dict[str, list[bool]] = {}
     for cost, (_, of) in COSTS.items():
-        best = {(p.x, p.y) for p in pareto_front([Point(x=of(each), y=each.error) for each in choices])}
+        points = [figures.Named(x=of(each), y=each.error, name=each.name) for each in choices]
+        best = {(p.x, p.y) for p in pareto_front(points)}
         made[cost] = [(of(each), each.error) in best for each in choices]
     return made
 

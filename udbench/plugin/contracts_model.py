@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from torch import Tensor, nn
-
-    from udbench.train.surgery import Surgeon
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +78,73 @@ class Architecture:
     member: Callable[[str], Architecture] | None = None
     names: Callable[[], Iterable[str]] | None = None
     example: str = ""
+
+
+class Surgeon(Protocol):
+    """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
+
+    `domains` are the names in order, `stages` the shared stages. Paths are those of the trunk. Modules are
+    copied, never rebuilt. What one domain owns already is out of reach: there everything is its own.
+    """
+
+    domains: tuple[str, ...]
+    stages: tuple[Stage, ...]
+
+    def find(self, *types: type[nn.Module]) -> list[str]:
+        """The paths of the shared modules of these types, in the order in which a forward calls them."""
+        ...
+
+    def called(self, path: str) -> bool:
+        """Whether a forward calls the module at a path; a network may use a layer's weight and never call it."""
+        ...
+
+    def batch_norms(self) -> list[str]:
+        """The paths of the shared batch norms. Raises UdbenchError when the shared stages have none."""
+        ...
+
+    def module(self, path: str) -> nn.Module:
+        """The module at a path."""
+        ...
+
+    def per_domain(self, path: str) -> None:
+        """Give each domain a copy of its own of the module at a path.
+
+        In a forward of several domains the copies are called one after another, each with its domain's rows, and what
+        they give is put together. Where a class has a faster way, it says so by a static method
+        `forward_group(modules, x, rows)`: for a list of such copies and x, of which consecutive `rows` are each one's,
+        it gives what calling them would, or None where it has no better way. Hooks inside a copy are not called by it.
+        """
+        ...
+
+    def moments(self, path: str, moments: Literal["shared", "domain", "batch"]) -> None:
+        """Let a batch norm share its scale and use, at test, "shared" moments, each "domain"'s or the "batch"'s own."""
+        ...
+
+    def instance_norm(self, path: str) -> None:
+        """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""
+        ...
+
+    def replace(self, path: str, module: nn.Module) -> None:
+        """Put a module in the place of the one at a path, wherever the trunk holds that one."""
+        ...
+
+    def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
+        """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
+        ...
+
+    def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
+        """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
+        the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
+        ...
+
+    def freeze(self, path: str = "") -> None:
+        """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
+        domains own, now or once the adapter is attached, goes on."""
+        ...
+
+    def remove_norm(self, path: str) -> None:
+        """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

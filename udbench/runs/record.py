@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import udbench
 from udbench.boards.scoring import score_domain
 from udbench.data.store import Store, hash_file
 from udbench.errors import PluginError, plugin_code
@@ -35,6 +34,7 @@ from udbench.runs.job import Job
 from udbench.train.checkpoint import Progress
 from udbench.train.evaluate import Predictions
 from udbench.train.model import UniversalModel, count_flops, count_parameters, stored_bits
+from udbench.version import __version__
 
 
 def record(
@@ -145,7 +145,7 @@ def predictions_file(predictions: Mapping[str, Predictions]) -> bytes:
 def environment(job: Job, world: int = 1) -> Environment:
     """The software and hardware that this process runs with."""
     return Environment(
-        udbench=udbench.__version__,
+        udbench=__version__,
         python=platform.python_version(),
         torch=torch.__version__,
         numpy=np.__version__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from udbench.errors import DataError
-from udbench.plots import Axis, Point, Series, scatter
+from udbench.figures.series import Axis, Point, Series, scatter
 from udbench.studies.capacity import PublishedPoint
 from udbench.studies.render import ABOUT_POINTS, compared, figure
 from udbench.studies.table import StudyTable, TableRow
@@ -14,7 +14,7 @@ from udbench.studies.table import StudyTable, TableRow
 def error_against_parameters(table: StudyTable) -> str:
     """The figure as SVG: rows of one family joined from the smallest network to the largest, published points hollow.
 
-    Raises DataError where nothing is measured yet, UdbenchError without matplotlib.
+    Raises DataError where nothing is measured yet.
     """
     rows = [row for row in table.rows if row.total and row.mean is not None]
     if not rows:

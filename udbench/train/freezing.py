@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Protocol
 
 from torch import nn
 
@@ -10,8 +11,18 @@ from udbench.train.norm.norms import SliceNorm
 from udbench.train.ownership import PerDomainModules, shared_modules
 from udbench.train.phases import Train
 
-if TYPE_CHECKING:
-    from udbench.train.model import UniversalModel
+
+class Freezable(Protocol):
+    """What a phase needs of a model to freeze parts of it."""
+
+    trunk: nn.Module
+    shared_head: nn.Module | None
+    frozen: bool
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+    def modules(self) -> Iterator[nn.Module]: ...
+
 
 _MARK = "_udbench_frozen"
 
@@ -51,7 +62,7 @@ def eval_frozen(root: nn.Module) -> None:
 class PhaseFreezer:
     """Freezes what a phase does not train. What the adapter has frozen stays frozen in every phase."""
 
-    def __init__(self, model: UniversalModel) -> None:
+    def __init__(self, model: Freezable) -> None:
         self._model = model
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._free = [module for module in model.modules() if not is_frozen(module)]

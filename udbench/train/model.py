@@ -21,7 +21,7 @@ from udbench.train.norm.norms import end_round, forget_round, mix_batches
 from udbench.train.ownership import PerDomainModules, owned_parameters
 from udbench.train.rng import draws, seeded
 from udbench.train.route import Route, Slice
-from udbench.train.surgery import Surgeon, check_stages, make_private, mux_remaining, private_stages
+from udbench.train.surgery import TrunkSurgeon, check_stages, make_private, mux_remaining, private_stages
 
 
 class UniversalModel(nn.Module):
@@ -203,7 +203,7 @@ def build_model(
     make_private(model.trunk, [stage for i, stage in enumerate(network.stages) if i in private], domains, route)
     shared = [stage for i, stage in enumerate(network.stages) if i not in private]
     if shared:
-        surgeon = Surgeon(model.trunk, shared, domains, route, seed=seed, order=order)
+        surgeon = TrunkSurgeon(model.trunk, shared, domains, route, seed=seed, order=order)
         with plugin_code(f"adapter '{adapter.name}', attached to '{architecture.name}'"):
             adapter.attach(surgeon, adapter_settings)
         surgeon.finish()

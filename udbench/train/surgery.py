@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from udbench.errors import PluginError, SettingError, UdbenchError
-from udbench.plugin.contracts_model import Stage
+from udbench.plugin.contracts_model import Stage, Surgeon
 from udbench.seeds import ADAPTER
 from udbench.train.freezing import freeze, is_frozen
 from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
@@ -35,7 +35,7 @@ class PerDomain(nn.Module):
     """One copy of a module for each domain; each domain's rows go through their own.
 
     Further tensors that a module gets and that have as many rows are split alike. How a module's class may take the
-    rows of several domains at once is said at `Surgeon.per_domain`.
+    rows of several domains at once is said at `udbench.Surgeon.per_domain`.
     """
 
     def __init__(self, module: nn.Module, domains: Sequence[str], route: Route) -> None:
@@ -114,12 +114,8 @@ class Reparametrized(nn.Module):
         return functional_call(self.layer, {self.name: self.weight_of(part.domain)}, (rows,))
 
 
-class Surgeon:
-    """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
-
-    `domains` are the names in order, `stages` the shared stages. Paths are those of the trunk. Modules are
-    copied, never rebuilt. What one domain owns already is out of reach: there everything is its own.
-    """
+class TrunkSurgeon(Surgeon):
+    """The surgeon that an adapter gets: it works on the shared part of a trunk."""
 
     def __init__(
         self,
@@ -138,16 +134,13 @@ class Surgeon:
         self._rank = {path: i for i, path in enumerate(order)}
 
     def find(self, *types: type[nn.Module]) -> list[str]:
-        """The paths of the shared modules of these types, in the order in which a forward calls them."""
         found = [path for path, module in shared_modules(self._trunk) if isinstance(module, types) and path]
         return sorted(found, key=lambda path: self._rank.get(path, len(self._rank)))
 
     def called(self, path: str) -> bool:
-        """Whether a forward calls the module at a path; a network may use a layer's weight and never call it."""
         return not self._rank or path in self._rank
 
     def batch_norms(self) -> list[str]:
-        """The paths of the shared batch norms. Raises UdbenchError when the shared stages have none."""
         if found := self.find(*BATCH_NORMS):
             return found
         names = {type(m).__name__ for _, m in shared_modules(self._trunk) if "norm" in type(m).__name__.lower()}
@@ -159,47 +152,31 @@ class Surgeon:
         )
 
     def module(self, path: str) -> nn.Module:
-        """The module at a path."""
         return self._trunk.get_submodule(path)
 
     def per_domain(self, path: str) -> None:
-        """Give each domain a copy of its own of the module at a path.
-
-        In a forward of several domains the copies are called one after another, each with its domain's rows, and what
-        they give is put together. Where a class has a faster way, it says so by a static method
-        `forward_group(modules, x, rows)`: for a list of such copies and x, of which consecutive `rows` are each one's,
-        it gives what calling them would, or None where it has no better way. Hooks inside a copy are not called by it.
-        """
         self.replace(path, PerDomain(self.module(path), self.domains, self._route))
 
     def moments(self, path: str, moments: Moments) -> None:
-        """Let a batch norm share its scale and use, at test, "shared" moments, each "domain"'s or the "batch"'s own."""
         self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, moments))
 
     def instance_norm(self, path: str) -> None:
-        """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""
         self.replace(path, InstanceNorm(copy.deepcopy(self._batch_norm(path)), path))
 
     def replace(self, path: str, module: nn.Module) -> None:
-        """Put a module in the place of the one at a path, wherever the trunk holds that one."""
         _replace(self._trunk, self.module(path), module)
 
     def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
-        """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
         with seeded(self._seed, ADAPTER, path):
             self.replace(path, factory(self.module(path)))
 
     def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
-        """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
-        the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
         layer = self.module(path)
         with seeded(self._seed, ADAPTER, path):
             made = factory(layer.get_parameter(name))
         self.replace(path, Reparametrized(layer, name, made, self.domains, self._route))
 
     def freeze(self, path: str = "") -> None:
-        """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
-        domains own, now or once the adapter is attached, goes on."""
         self._to_freeze.append(self.module(path))
 
     def finish(self) -> None:
@@ -208,7 +185,6 @@ class Surgeon:
             freeze(module)
 
     def remove_norm(self, path: str) -> None:
-        """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
         norm = self._batch_norm(path)
         if type(norm) not in PLAIN_NORMS:
             raise UdbenchError(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 import udbench
+from support.conformance import failed, install
 from udbench.errors import UnknownNameError
 from udbench.plugin import hookspecs
 from udbench.plugin.loader import check_contract, load
-from udbench.testing.conformance.findings import Finding
-from udbench.testing.conformance.kit import LOADS, TORCH, examined
+from udbench.testing.conformance.kit import LOADS, TORCH
 from udbench.testing.conformance.target import installed_target
 
 HOOKS = "import udbench\n@udbench.hookimpl\ndef udbench_recipes():\n    "
@@ -40,31 +40,12 @@ PLUGINS = {
 }
 
 
-def install(site: Path, name: str, code: str, contract: str = "v1", licence: str = "Apache-2.0") -> None:
-    """What pip leaves of a plugin's package."""
-    (site / f"{name}_broken.py").write_text(textwrap.dedent(code) + "\n")
-    info = site / f"{name}_broken-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.4\nName: {name}-broken\nVersion: 1.0\n"
-        + (f"License-Expression: {licence}\n" if licence else "")
-    )
-    declared = f"[udbench.contract]\n{name} = {contract}\n" if contract else ""
-    (info / "entry_points.txt").write_text(f"[udbench]\n{name} = {name}_broken\n{declared}")
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
     return folder
-
-
-def failed(name: str, scratch: Path, limit: float = 60.0) -> list[Finding]:
-    (scratch / "work").mkdir()
-    found = list(examined(installed_target(name), scratch / "work", limit=limit))
-    return [each for each in found if each.outcome == "failed"]
 
 
 @pytest.mark.parametrize(

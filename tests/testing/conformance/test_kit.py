@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
+from support.conformance import found, said
 from udbench import (
     Adapter,
     Architecture,
@@ -25,39 +25,12 @@ from udbench import (
     Index,
     Input,
     Network,
-    Score,
     Stage,
-    Suite,
     Surgeon,
     UdbenchError,
-    hookimpl,
 )
-from udbench.plugin.loader import load
-from udbench.plugin.registry import KINDS, Item
-from udbench.testing.conformance.findings import Finding
-from udbench.testing.conformance.kit import CHECKS, checks_of
+from udbench.testing.conformance.kit import CHECKS
 from udbench.testing.toys import ToyTrunk, private_parameters, toy_head
-
-HOOKS = {Domain: "domains", Architecture: "architectures", Adapter: "adapters", CallbackFactory: "callbacks"}
-
-
-def found(value: Any, scratch: Path, only: str = "") -> dict[str, Finding]:
-    """The findings of an item of a plugin that is not installed."""
-    kind = next(kind for kind, known in KINDS.items() if known.type is type(value))
-    registry = load(extra={"mine": SimpleNamespace(**{KINDS[kind].hook: hookimpl(lambda: [value])})})
-    item: Item = next(each for each in registry.items(kind) if each.owner.name == "mine")
-    findings: dict[str, Finding] = {}
-    for number, check in enumerate(checks_of(item, registry)):
-        if only in check.title:
-            (folder := scratch / str(number)).mkdir()
-            findings[check.title] = check.found(folder)
-    assert findings, "no check is called so"
-    return findings
-
-
-def said(findings: Mapping[str, Finding]) -> str:
-    """What failed, as text."""
-    return "\n".join(f"{f.expected} | {f.came} | {f.mend}" for f in findings.values() if f.outcome == "failed")
 
 
 class Dots:
@@ -333,7 +306,7 @@ class Early(Listening):
         (folder / "mine.txt").write_text("early")
 
 
-def test_a_reporter_hears_a_run(tmp_path: Path) -> None:
+def test_a_callback_hears_a_run(tmp_path: Path) -> None:
     assert not said(found(CallbackFactory(name="mine", open=Listening), tmp_path))
 
 
@@ -342,19 +315,11 @@ def test_a_reporter_hears_a_run(tmp_path: Path) -> None:
     [
         (Loud, "`on_scores` takes what it is told and returns | ValueError: too loud"),
         (Early, "exists already"),
-        (lambda folder: object(), "a object has no on_start"),
+        (lambda folder: object(), "has no on_start"),
     ],
 )
-def test_a_reporter_in_the_way_of_a_run_is_told_how(opened: Any, words: str, tmp_path: Path) -> None:
+def test_a_callback_in_the_way_of_a_run_is_told_how(opened: Any, words: str, tmp_path: Path) -> None:
     assert words in said(found(CallbackFactory(name="mine", open=opened), tmp_path))
-
-
-def test_suites_and_scores_that_fit_nothing_are_told(tmp_path: Path) -> None:
-    lost = Suite(name="mine", domains=("no-such-domain",), recipe="short")
-    assert "there is no domain 'no-such-domain'" in said(found(lost, tmp_path))
-    nan = Score(name="mine", compute=lambda errors: float("nan"), definition="none")
-    (tmp_path / "score").mkdir()
-    assert "its figure is a finite number" in said(found(nan, tmp_path / "score"))
 
 
 def test_the_kit_itself_imports_no_torch_until_it_asks_of_networks() -> None:

@@ -84,7 +84,7 @@ class _Address:
         return fetch_bytes(self.place, MAX_BYTES)
 
     def predictions(self) -> bytes:
-        from udbench.boards.entry import MAX_PREDICTIONS
+        from udbench.boards.prediction_file import MAX_PREDICTIONS
         from udbench.data.fetch import fetch_bytes
 
         parts = urllib.parse.urlsplit(self.place)
@@ -108,7 +108,7 @@ class _File:
         return read_bytes(self.path)
 
     def predictions(self) -> bytes:
-        from udbench.boards.entry import read_capped
+        from udbench.boards.prediction_file import read_capped
 
         return read_capped(self.path.with_suffix(".npz"))
 

@@ -175,7 +175,7 @@ def _absent(result: RunResult, name: str) -> str:
 def _kept(finding: Finding, *, write: bool) -> Mark | None:
     """The mark that an entry has after this: a new one is written, one that does not hold any more removed."""
     from udbench.boards import marks
-    from udbench.boards.entry import read_capped
+    from udbench.boards.prediction_file import read_capped
     from udbench.errors import DataError
     from udbench.results import read_bytes
 

@@ -69,17 +69,31 @@ CHECKS: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
     "recipes": (("its settings are a recipe's", "metadata:recipe"),),
     "callbacks": (("it hears a tiny run from its start to its end", "smoke_runs:heard"),),
-    "suites": (("its domains, recipe and score are there", "metadata:suite"),),
-    "scores": (("it makes a figure of errors, and says how", "metadata:score"),),
-    "studies": (("its grid can be read", "metadata:study"),),
-    "published": (("its file can be read", "metadata:published"),),
+    "suites": (("its domains, recipe and score are there, and fit together", "metadata:suite"),),
+    "scores": (
+        ("its score is a finite number, and its definition says of what", "scores:finite"),
+        ("the same errors give the same score, in any order of the domains", "scores:of_errors_alone"),
+        ("lower errors never score worse, as `lower_is_better` says", "scores:directed"),
+    ),
+    "studies": (
+        ("its grid can be read", "studies:grid"),
+        ("what its rows name is installed, with settings that it takes", "studies:rows"),
+    ),
+    "published": (
+        ("its file can be read", "studies:file"),
+        ("what its tables name is installed, each method once, errors in percent", "studies:tables"),
+    ),
     "launchers": (
         (
             "its settings have defaults and refuse what they do not know",
             "metadata:settings",
         ),
+        ("it starts tasks, loses none, and reports how each stands", "launchers:starts"),
     ),
-    "commands": (("its verb can be loaded", "metadata:verb"),),
+    "commands": (
+        ("its verb loads, without torch", "commands:loads"),
+        ("its verb answers, and is none of the core's", "commands:answers"),
+    ),
 }
 assert set(CHECKS) == set(KINDS)
 

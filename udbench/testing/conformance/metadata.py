@@ -1,17 +1,16 @@
-"""Checks of what is plain data: citations, settings, recipes, suites, scores, studies, published results, verbs."""
+"""Checks of what is plain data: citations, settings, recipes, suites."""
 
 from __future__ import annotations
 
-import importlib
-import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from udbench.errors import UdbenchError
-from udbench.plugin.contracts_data import Suite
-from udbench.plugin.contracts_run import Recipe, Score, Study
-from udbench.plugin.registry import KINDS, Item, Registry
-from udbench.testing.conformance.findings import Broken, Skipped, said
+from udbench.plugin.contracts_data import AD_HOC, Suite
+from udbench.plugin.contracts_run import Recipe, Score
+from udbench.plugin.registry import Item, Registry
+from udbench.testing.conformance.findings import Broken
 
 
 def cited(item: Item, everything: Registry, scratch: Path) -> None:
@@ -76,87 +75,36 @@ def recipe(item: Item, everything: Registry, scratch: Path) -> None:
 
 
 def suite(item: Item, everything: Registry, scratch: Path) -> None:
-    """A suite names domains, a recipe and a score that are installed, the domains once each."""
+    """A suite names domains, a recipe and a score that are installed and fit together, the domains once each."""
     found = item.value
     assert isinstance(found, Suite)
-    if not found.domains or len(set(found.domains)) < len(found.domains):
-        raise Broken("it names at least one domain, each once", f"it names {found.domains}", "correct `domains`")
+    if isinstance(found.domains, str) or not found.domains:
+        raise Broken("`domains` is a tuple of names, at least one", f"it is {found.domains!r:.80}", "correct `domains`")
+    if twice := sorted(name for name, number in Counter(found.domains).items() if number > 1):
+        raise Broken("it names each domain once", f"'{twice[0]}' is named more than once", "remove one from `domains`")
+    if found.name == AD_HOC:
+        raise Broken("its name is free", f"'{AD_HOC}' is what --domains makes", "choose another name")
+    if not isinstance(found.version, str) or not found.version:
+        raise Broken("it has a version, as a string", f"it is {found.version!r:.80}", 'give version="1"')
     wanted = [("domains", name) for name in found.domains] + [("recipes", found.recipe), ("scores", found.score)]
     for kind, name in wanted:
-        if name not in everything.names(kind):
+        try:
+            everything.item(kind, name)
+        except UdbenchError as error:
             raise Broken(
                 "what it names is installed",
-                f"there is no {KINDS[kind].word} '{name}'",
+                str(error),
                 "correct the name, or let the distribution require the one that brings it",
-            )
-
-
-def score(item: Item, everything: Registry, scratch: Path) -> None:
-    """A score makes a finite figure of errors, and says in words what it makes of them."""
-    found = item.value
-    assert isinstance(found, Score)
-    names = _scored(found, everything)
-    for error in (0.0, 37.5, 100.0):
-        figure = found.compute(dict.fromkeys(names, error))
-        if not isinstance(figure, int | float) or not math.isfinite(figure):
-            raise Broken("its figure is a finite number", f"for {error} % it is {figure!r:.80}", "return a float")
-    if not found.definition.strip():
-        raise Broken("it says in words what it makes of errors", "definition is empty", "give definition=…")
-
-
-def _scored(score: Score, everything: Registry) -> tuple[str, ...]:
-    """Domains that it makes a figure of: any two, or else those of a suite. Raises Skipped where it
-    refuses all of them clearly, else Broken."""
-    refused, raised = "", ""
-    for names in (("a", "b"), *(suite.value.domains for suite in everything.items("suites"))):
-        try:
-            score.compute(dict.fromkeys(names, 37.5))
-        except UdbenchError as error:
-            refused = refused or str(error)
-        except Exception as error:
-            raised = raised or said(error)
-        else:
-            return names
-    if not raised:
-        raise Skipped(f"it is for domains of which no suite is installed: {refused}")
-    raise Broken(
-        "it makes a figure of the errors of any domains, or of those of an installed suite",
-        f"it raises {raised}",
-        "let `compute` take {domain: error in percent}",
-    )
-
-
-def study(item: Item, everything: Registry, scratch: Path) -> None:
-    """A study's grid becomes rows."""
-    from udbench.studies.grid import expand
-
-    assert isinstance(item.value, Study)
+            ) from None
+    if everything.get(Recipe, found.recipe).requires_checkpoint:
+        raise Broken(
+            "its recipe trains a network from the start",
+            f"'{found.recipe}' goes on from a trained network (--from RUN)",
+            "name another recipe",
+        )
     try:
-        plan = expand(item.name, item.value.grid)
+        everything.get(Score, found.score).compute(dict.fromkeys(found.domains, 50.0))
     except UdbenchError as error:
         raise Broken(
-            "its grid can be read", str(error), "see udbench.Study and the studies of udbench-domains"
+            "its score takes its domains", f"'{found.score}' refuses them: {error}", "name another score"
         ) from None
-    if not plan.rows:
-        raise Broken("its grid has rows", "it has none", "name an adapter, or give [[row]]s")
-
-
-def published(item: Item, everything: Registry, scratch: Path) -> None:
-    """A file of published results is whole."""
-    from udbench.plugin.published import read_published
-
-    try:
-        read_published(item.value)
-    except UdbenchError as error:
-        raise Broken("its file can be read", str(error), "see udbench.plugin.published for the fields") from None
-
-
-def verb(item: Item, everything: Registry, scratch: Path) -> None:
-    """A verb's function can be imported, and is a function or a Typer app."""
-    module, _, name = item.value.target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:
-        raise Broken(f"{item.value.target} can be imported", said(error), "correct the target of the verb") from None
-    if not callable(found):
-        raise Broken(f"{item.value.target} is a function or a Typer app", f"it is {found!r:.80}", "name a function")

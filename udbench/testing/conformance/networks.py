@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from udbench.errors import UdbenchError
-from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, Surgeon
 from udbench.plugin.registry import Item, Registry
 from udbench.testing import toys
 from udbench.testing.conformance.findings import Broken, escaped, said
 from udbench.testing.conformance.toy_training import compare_groupings, made
 from udbench.train.model import UniversalModel, build_model, dummy_batch
 from udbench.train.route import Slice
-from udbench.train.surgery import Surgeon, check_stages
+from udbench.train.surgery import check_stages
 
 SIZES = (32, 64, 96, 128, 224)
 DOMAINS = ("reds", "blues")

@@ -1,3 +1,5 @@
+"""Error against a cost: points, the front, whiskers and labels."""
+
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
@@ -5,6 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from udbench import figures
+from udbench.figures import cost
 
 
 def parsed(figure: str) -> ET.Element:
@@ -40,7 +43,7 @@ def test_many_methods_at_one_place_leave_labels_away_and_not_on_each_other() -> 
     points = [figures.Named(x=1e6 + i, y=50 - i / 100, name=f"method {i}") for i in range(300)]
     texts = parsed(scatter(points)[0]).findall("text")
     labels = [each for each in texts if "label" in str(each.get("class"))]
-    assert 1 <= len(labels) <= figures.MOST_LABELS
+    assert 1 <= len(labels) <= cost.MOST_LABELS
 
 
 def test_intervals_are_whiskers_that_end_where_the_figure_does() -> None:
@@ -53,28 +56,10 @@ def test_intervals_are_whiskers_that_end_where_the_figure_does() -> None:
     wide, narrow = [str(each.get("d")) for each in parsed(figure).findall("path")]
     assert wide.count("h6") == 0 and narrow.count("h6") == 2
     ends = [float(end.split("M")[0]) for end in wide.split("V")[1:]]
-    assert min(ends) >= figures.TOP - 0.1 and max(ends) <= figures.HEIGHT - figures.BOTTOM + 0.1
+    assert min(ends) >= cost.TOP - 0.1 and max(ends) <= cost.HEIGHT - cost.BOTTOM + 0.1
     assert "wide 30.0 % (0.0 to 100.0) with 1 M" in figure
     many = [
-        figures.Named(x=1e6 + i, y=50 - i % 7, name=f"m{i}", low=40, high=60) for i in range(figures.MOST_WHISKERS + 1)
+        figures.Named(x=1e6 + i, y=50 - i % 7, name=f"m{i}", low=40, high=60) for i in range(cost.MOST_WHISKERS + 1)
     ]
     figure, front = scatter(many)
     assert len(parsed(figure).findall("path")) == len(front) < len(many), "the front's alone"
-
-
-def test_ranks_are_drawn_with_their_bars() -> None:
-    figure = figures.ranks({"a": 1.2, "b": 1.9, "c": 2.9}, [("a", "b")], 0.9, title="ranks")
-    bars = [each for each in parsed(figure).findall("line") if each.get("class") == "bar"]
-    assert len(bars) == 1 and "Not told apart: a, b." in figure and "critical difference 0.90" in figure
-    places = [float(str(each.get("points")).split(",")[0]) for each in parsed(figure).findall("polyline")]
-    assert places == sorted(places)
-
-
-def test_curves_are_thinned_and_keep_their_ends() -> None:
-    line = [(float(i), 1000.0 - i) for i in range(5000)]
-    thin = figures.thinned(line)
-    assert len(thin) <= figures.MOST_POINTS and thin[0] == line[0] and thin[-1] == line[-1]
-    assert "From 1000.00 at round 0 to -3999.00" in figures.curve(line, title="t")
-    assert "\u202e" not in (odd := figures.curve(line, title="\u202e<b>" + "x" * 10_000)) and "<b>" not in odd
-    assert len(odd) < 5000
-    assert figures.curve([(1, 2)], title="t") == "" and figures.curve([(1, float("nan"))] * 3, title="t") == ""

@@ -1,0 +1,3 @@
+"""The version of udbench, which records and pages name."""
+
+__version__ = "0.1.0"
