@@ -38,7 +38,8 @@ TOPICS = {
     "Recipes, scores and studies": ("Recipe", "Score", "Study", "decathlon"),
     "Launchers": ("Launcher", "Task", "TaskStatus", "reason_of"),
     "Callbacks": ("CallbackFactory", "Callback", "RoundStatus"),
-    "Runs": ("run", "RunResult"),
+    "Runs": ("run", "RunResult", "load_run", "LoadedRun"),
+    "Boards": ("load_board", "Board", "BoardComparison"),
     "Helpers for plugins": ("hookimpl", "ClassFolders", "fetch_file", "unpack", "in_processes"),
     "Errors": (
         "UdbenchError",
