@@ -64,7 +64,7 @@ def test_a_result_shows_itself_in_a_line_and_in_a_small_table() -> None:
     assert repr(result).startswith("RunResult(id='0a1b', suite='small', adapter=")
     html = result._repr_html_()
     assert "<script" not in html and "&lt;script&gt;" in html and "&quot;&amp;" in html
-    assert "20.20" in html and len(html) < 4000
+    assert "20.20" in html and "Mean error 15.10 %" in html and len(html) < 4000
     assert "color" not in html, "readable on any background"
 
 

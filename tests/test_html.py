@@ -13,3 +13,8 @@ def test_every_text_is_escaped_and_columns_are_aligned() -> None:
         '<tbody><tr><td style="text-align: right">1</td><td style="text-align: left">&lt;b&gt;</td></tr></tbody>'
         "</table><div>&lt;i&gt;</div></div>"
     )
+
+
+def test_many_rows_and_long_texts_are_cut() -> None:
+    made = table("x" * 10**6, ("name",), [("&" * 10**6,)] * 10**4, ["y" * 10**6])
+    assert len(made) < 50_000 and "and 9,950 more rows" in made and "…" in made

@@ -232,7 +232,8 @@ def public(name: str) -> Iterator[str]:
         return
     for method, member in methods(value):
         said = prose(member)
-        yield f"- `{method}{_short(member)}`{': ' + said if said else ''}"
+        paragraphs = said.replace("\n\n", "\n\n    ")
+        yield f"- `{method}{_short(member)}`{': ' + paragraphs if said else ''}"
     yield ""
 
 

@@ -240,14 +240,13 @@ class RunResult(_Record):
             )
             for score in self.scores
         ]
-        rows.append(("mean", "", f"{self.mean_error:.2f}", "", ""))
-        params = f"{self.params.shared:,} shared and {self.params.private:,} private parameters"
+        about = f"run {self.id}, {self.params.shared:,} shared and {self.params.private:,} private parameters"
         lacking = [score.domain for score in self.scores if not score.complete]
         return table(
-            f"{self.adapter} on {self.arch}, suite {self.suite}, seed {self.seed}, run {self.id}",
+            f"Mean error {self.mean_error:.2f} %: {self.adapter} on {self.arch}, suite {self.suite}, seed {self.seed}",
             ("domain", f">{self.split} images", ">error %", ">95 % interval", ">chance %"),
             rows,
-            [params, *([f"incomplete data: {', '.join(lacking)}"] if lacking else [])],
+            [about, *([f"incomplete data: {', '.join(lacking)}"] if lacking else [])],
         )
 
 

@@ -51,9 +51,9 @@ class BoardComparison:
     """Methods of one board on the same test images, as `udbench board compare` compares them.
 
     `details` holds all figures as objects. Differences are the first method's error less the second's, in points of
-    percent: below 0 the first is better. Intervals are of 95 %. `p_corrected` is corrected over all tests of the
-    comparison (Holm; of more than eight methods each is tested against the best only, by Bonferroni), and
-    `significant` says whether it is below 0.05.
+    percent: below 0 the first is better. Intervals are of 95 %. `p_corrected` is corrected for the number of tests:
+    that of a mean error over the pairs, that of a domain over all domains and pairs (Holm; of more than eight methods
+    each is tested against the best only, by Bonferroni). `significant` says whether it is below 0.05.
     """
 
     details: Comparison

@@ -49,18 +49,17 @@ RANKING_COLUMNS: Mapping[str, str] = {
     "remarks": "str",
     "entries": "str",
 }
-MOST_SHOWN = 30
 
 
 def load_board(suite: str, *, board: str | Path = "leaderboards") -> Board:
     """Read the entries of a suite's board.
 
-        board = load_board("pocket")
+        board = load_board("my-suite")
         board.to_frame().groupby("domain")["error"].min()
-        board.compare("domain-bn", "universal-bn")
+        board.compare("domain-bn", "my-adapter")
 
-    `suite` is a suite's name, or the folder of another set of domains ("pocket/part-…", "custom/…") as `udbench board
-    show` lists them; `board` is the folder of boards. A file that is no entry is left out with a warning that names
+    `suite` is a suite's name, or the folder of another set of domains ("my-suite/part-…", "custom/…") as `udbench
+    board show` lists them; `board` is the folder of boards. A file that is no entry is left out with a warning that names
     it, and is listed in `Board.refused`. Raises UnknownNameError where there is no such board, DataError for a folder
     that cannot be read.
     """
@@ -200,17 +199,13 @@ class Board:
                 f"{row.mean_error:.2f}" + (f" ± {row.spread:.2f}" if row.spread is not None else ""),
                 str(row.seeds),
             )
-            for row in of.rows[:MOST_SHOWN]
+            for row in of.rows
         ]
-        more = len(of.rows) - len(rows)
         return table(
             f"{self.suite}, version {of.suite_version}, {len(of.domains)} domains",
             (">rank", "adapter", "arch", "sharing", "recipe", ">mean error %", ">seeds"),
             rows,
-            [
-                *([f"and {more} more"] if more else []),
-                *(["=: within noise of the row above"] if any(row.tied for row in of.rows[:MOST_SHOWN]) else []),
-            ],
+            ["=: within noise of the row above"] if any(row.tied for row in of.rows) else [],
         )
 
 

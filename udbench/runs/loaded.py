@@ -32,6 +32,8 @@ class LoadedRun:
         images, labels = run.test_images("mnist")
         error = (run.predict(images, domain="mnist") != labels).mean()
 
+    `result` is its RunResult, `folder` its folder.
+
     `images` are either an array (N, H, W, C) uint8 of the network's size, with 1 channel (grey) or 3 (RGB), as
     `test_images` returns it; or an iterable of images of any size, each a path, a file's bytes, a pair (name, bytes)
     whose name errors show, or an array (H, W) or (H, W, C) uint8, which are resized and cropped as the run's test
