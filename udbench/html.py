@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-
 MAX_ROWS = 50
 MAX_CELL = 80
 MAX_NOTE = 400

@@ -59,9 +59,9 @@ def load_board(suite: str, *, board: str | Path = "leaderboards") -> Board:
         board.compare("domain-bn", "my-adapter")
 
     `suite` is a suite's name, or the folder of another set of domains ("my-suite/part-…", "custom/…") as `udbench
-    board show` lists them; `board` is the folder of boards. A file that is no entry is left out with a warning that names
-    it, and is listed in `Board.refused`. Raises UnknownNameError where there is no such board, DataError for a folder
-    that cannot be read.
+    board show` lists them; `board` is the folder of boards. A file that is no entry is left out with a warning that
+    names it, and is listed in `Board.refused`. Raises UnknownNameError where there is no such board, DataError for a
+    folder that cannot be read.
     """
     root = Path(board)
     folder, known = root / suite, _boards(root)
