@@ -12,10 +12,10 @@ from support.runs import Silent
 from udbench import CallbackFactory, hookimpl
 from udbench.cli.progress import Callbacks
 from udbench.files import DiskFullError
-from udbench.plugin.contracts_run import NullCallback, Step
+from udbench.plugin.contracts_run import NullCallback, RoundStatus
 from udbench.testing.trees import write_class_folders
 
-STEP = Step(round=1, rounds=2, losses={"a": 1.0}, lr=0.1, images=8, seconds=1.0)
+STEP = RoundStatus(round=1, rounds=2, losses={"a": 1.0}, lr=0.1, images=8, seconds=1.0)
 
 
 class Failing(NullCallback):
@@ -24,7 +24,7 @@ class Failing(NullCallback):
     def __init__(self, error: BaseException) -> None:
         self.error, self.told = error, 0
 
-    def on_round(self, step: Step) -> None:
+    def on_round(self, step: RoundStatus) -> None:
         self.told += 1
         raise self.error
 

@@ -19,7 +19,7 @@ from udbench.perf.workload import check_shared, count, count_model
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.plugin.registry import Registry
 from udbench.runs.job import build, inputs_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.input.feed import Feed
 from udbench.train.parallel.comm import Comm
 from udbench.train.schedule import deal
@@ -73,7 +73,7 @@ def test_counted_bytes_are_those_that_a_round_says(
     work = count_model(job, model, SPECS)
     predicted = predict(work, RATES, processes)
     dealt = deal(work.rows, work.operations, processes)
-    feed = Feed(made_data(job, SPECS), 0, torch.device("cpu"), torch.float32)
+    feed = Feed(synthetic_data(job, SPECS), 0, torch.device("cpu"), torch.float32)
     groups_said: dict[str, int] = {}
     with monkeypatch.context() as patch:
         said = Said(processes, patch)

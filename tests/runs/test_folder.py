@@ -13,7 +13,7 @@ import pytest
 from support.runs import job_of
 from udbench.errors import DataError
 from udbench.files import DiskFullError
-from udbench.runs.folder import find_run, new_folder, read_config, write_config, writing_to
+from udbench.runs.folder import find_run, lock_folder, new_folder, read_config, write_config
 
 
 def test_whoever_comes_behind_the_first_alone_has_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +25,13 @@ def test_whoever_comes_behind_the_first_alone_has_the_lock(tmp_path: Path, monke
             release(lock, *args, **more)
             if not begun:
                 begun.append(tmp_path / "run")
-                second.enter_context(writing_to(tmp_path / "run", resume=True))
+                second.enter_context(lock_folder(tmp_path / "run", resume=True))
 
         monkeypatch.setattr(filelock.BaseFileLock, "release", then_the_second)
-        with writing_to(tmp_path / "run", resume=False):
+        with lock_folder(tmp_path / "run", resume=False):
             pass
         assert begun
-        with pytest.raises(DataError, match="another run is writing to"), writing_to(tmp_path / "run", resume=True):
+        with pytest.raises(DataError, match="another run is writing to"), lock_folder(tmp_path / "run", resume=True):
             raise AssertionError("two write to one folder")
 
 
@@ -39,13 +39,13 @@ def test_what_killed_processes_left_does_not_hold_up_the_next(tmp_path: Path) ->
     (tmp_path / "run" / ".export-abc.part").mkdir(parents=True)
     (tmp_path / "run" / ".export-abc.part" / "weights.safetensors").write_text("half")
     (tmp_path / "run" / ".result.json-abc.part").write_text("half")
-    with writing_to(tmp_path / "run", resume=True) as held:
+    with lock_folder(tmp_path / "run", resume=True) as held:
         left = {path.name for path in held.path.iterdir()}
     assert left == {".lock", ".export-abc.part"}, "the folder may be that of an export that goes on"
 
 
 def refused(folder: Path, *, resume: bool = True) -> str:
-    with pytest.raises(DataError) as caught, writing_to(folder, resume=resume):
+    with pytest.raises(DataError) as caught, lock_folder(folder, resume=resume):
         raise AssertionError("it can be written to")
     said = str(caught.value)
     assert caught.value.exit_code == 2 and "\n" not in said
@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(filelock.FileLock, "_acquire", full)
-    with pytest.raises(DiskFullError, match="the disk is full"), writing_to(tmp_path / "run", resume=False):
+    with pytest.raises(DiskFullError, match="the disk is full"), lock_folder(tmp_path / "run", resume=False):
         raise AssertionError("there is no room")
 
 

@@ -74,7 +74,7 @@ def test_a_ruined_network_is_not_scored_in_the_middle_either_and_the_checkpoint_
             next(model[0].trunk.parameters()).data.fill_(torch.nan)
 
     with pytest.MonkeyPatch.context() as patch:
-        from udbench.runs import execute as module
+        from udbench.runs import run as module
         from udbench.train.step import Step
 
         made, gradients = module.build, Step.gradients
@@ -210,13 +210,13 @@ def test_features_that_are_not_finite_are_near_no_class(
     job, folder, result = run
     moved = Transfer(run="r", weights_sha256=result.weights_sha256, domains=("left",), train="none", shots=2, draws=2)
     config = job.config.model_copy(update={"domains": ("right",), "transfer": moved})
-    from udbench.runs import execute as module
+    from udbench.runs import run as module
 
     def overflow(job: Job, model: UniversalModel, feed: object) -> None:
         for parameter in model.trunk.parameters():
             parameter.data.fill_(3e38)
 
-    monkeypatch.setattr(module, "begin", overflow)
+    monkeypatch.setattr(module, "initialize", overflow)
     with pytest.raises(RunError, match="the features of 12 of 12 images of 'right' are not finite"):
         execute(replace(job, config=config, source=folder), stores[1:], tmp_path / "moved", Silent())
 

@@ -24,7 +24,7 @@ from udbench.plugin.contracts_run import RoundStatus
 from udbench.plugin.registry import Registry
 from udbench.results import parse_result, read_result
 from udbench.runs.execute import execute
-from udbench.runs.folder import find_run, read_config, writing_to
+from udbench.runs.folder import find_run, lock_folder, read_config
 
 
 def test_every_start_is_recorded_with_its_rounds_and_what_differs_is_shown(
@@ -66,11 +66,11 @@ def test_a_start_that_only_scores_and_one_that_left_no_round(
     registry: Registry, stores: list[Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in its scoring, a run has all its rounds; stopped before its first checkpoint, none."""
-    from udbench.runs import execute as module
+    from udbench.runs import run as module
 
     job, run = job_of(registry), tmp_path / "run"
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr(module, "begin", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        stopped.setattr(module, "initialize", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         execute(job, stores, run, Silent(), resume=True)
     with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
         stopped.setattr(module, "evaluate", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -190,7 +190,7 @@ def test_a_folder_that_another_run_has_taken_meanwhile_is_left_to_it(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    other = writing_to(run, resume=False)
+    other = lock_folder(run, resume=False)
 
     def taken() -> None:
         other.__enter__()

@@ -14,7 +14,7 @@ from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network
 from udbench.plugin.loader import load
 from udbench.testing import toys
 from udbench.train.evaluate import Predictions, evaluate
-from udbench.train.freezing import hold
+from udbench.train.freezing import freeze
 from udbench.train.input.feed import DomainData, Feed
 from udbench.train.model import UniversalModel, build_model, count_parameters
 from udbench.train.optim import make_optimizer, set_learning_rate
@@ -192,7 +192,7 @@ def test_while_one_domain_trains_what_the_others_own_stays_bitwise(adapter: str)
 @pytest.mark.parametrize("adapter", ADAPTERS)
 def test_with_a_frozen_trunk_one_domains_training_leaves_the_others_outputs_bitwise(adapter: str) -> None:
     b = bench(adapter, three())
-    hold(b.model.trunk)
+    freeze(b.model.trunk)
     b.optimizer = make_optimizer(b.model, b.settings)
     before = b.predictions()
     b.train(range(3), Schedule(((Slice("reds", 4),),)))

@@ -24,7 +24,7 @@ from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import make_optimizer
 from udbench.train.route import Slice
 from udbench.train.schedule import learning_rate, make_schedule
-from udbench.train.step import Step
+from udbench.train.step import PARTS, Step, train_round
 
 DATA = [
     toys.toy_data("reds", images=18),
@@ -131,3 +131,17 @@ def test_recalibrated_moments_are_plain_averages_over_the_rounds(registry: Regis
     maps = [model.trunk.get_submodule("conv1")(x).detach().transpose(0, 1).flatten(1) for x in batches]
     assert torch.allclose(moments.get_buffer("mean"), torch.stack([m.mean(1) for m in maps]).mean(0))
     assert torch.allclose(moments.get_buffer("var"), torch.stack([m.var(1) for m in maps]).mean(0))
+
+
+def test_the_parts_of_a_round_are_reported_as_they_begin_and_change_nothing(registry: Registry) -> None:
+    settings = toys.toy_settings(batch_size=4)
+    ends, parts = [], list[str]()
+    for on_part in (None, parts.append):
+        model = model_of(registry)
+        step, optimizer = Step(model, toys.toy_feed(DATA), settings, "fp64"), make_optimizer(model, settings)
+        groups = make_schedule(model.inputs, settings, 2).groups
+        losses = train_round(step, optimizer, 0, groups, *([on_part] if on_part else []))
+        assert set(losses) == set(NAMES) and all(p.grad is None for p in model.parameters())
+        ends.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+    assert parts == ["feed", "forward", "backward"] * 2 + ["reduce", "step"] and set(parts) == set(PARTS)
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from udbench.cli import output
+from udbench.cli import context, output
 
 
 def predict(
@@ -39,11 +39,13 @@ def predict(
     """
     import numpy as np
 
-    from udbench.cli import jobs, trained
+    from udbench.cli.preparing import Bars
+    from udbench.resolve.finished import find_classifier
+    from udbench.resolve.job import job_of_config
     from udbench.runs.inference import image_files, load, predict_files
     from udbench.train.precision import choose_device, multiplies_bf16
 
-    found = trained.find(run, domain, data)
+    found = find_classifier(context.session(), run, domain, data, Bars())
     facts, config = found.facts[found.domain], found.config
     paths = image_files(images, sys.stdin.buffer)
     place = choose_device(device)
@@ -51,7 +53,7 @@ def predict(
     if precision == "bf16" and not multiplies_bf16(place):
         output.note(f"in fp32, since this {place.type} does not multiply bf16, in which the run was scored")
         precision = "fp32"
-    job = jobs.of_config(config.model_copy(update={"device": str(place), "precision": precision}))
+    job = job_of_config(context.session(), config.model_copy(update={"device": str(place), "precision": precision}))
     if job.adapter.eval_stats == "batch" and len(paths) > 1:
         output.note(f"{job.adapter.name} normalises with the moments of these {len(paths)} images as one batch")
     model = load(job, found.folder, found.facts, found.result)

@@ -8,25 +8,24 @@ from typing import Annotated
 import typer
 
 from udbench.cli import output
+from udbench.files import BOARDS
 
 
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
     board: Annotated[
         Path, typer.Option("--board", help="The folder of boards, whose best method the errors are held against.")
-    ] = Path("leaderboards"),
+    ] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.
 
     Each run writes one when it ends; this writes it again, with what the board has by now.
     """
-    from udbench.cli.show import result_path
     from udbench.errors import DataError
+    from udbench.resolve.finished import run_path
 
-    path = result_path(run)
-    if path is None:
-        raise DataError(f"no run '{run}': there is no such folder, here or in ./runs")
+    path = run_path(run)
     if path.name != "result.json" or not path.is_file():
         what = "is no run's result.json" if path.is_file() else "this run has no result yet"
         raise DataError(

@@ -1,11 +1,9 @@
-"""Where a round's time goes: its parts, a trace of its kernels, and the least that the hardware allows."""
+"""Where a round's time goes: the parts of a round, a profile of its operators, and a roofline of the hardware."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +13,16 @@ from torch.profiler import ProfilerActivity
 
 from udbench.files import atomic_write
 from udbench.perf.contenders import TRAIN_IMAGES, UdbenchLoop, UpperBound, steady
-from udbench.perf.timing import timed, wait
+from udbench.perf.timing import PartClock, timed
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
-from udbench.train.optim import set_learning_rate
+from udbench.runs.synthetic import synthetic_data
+from udbench.train.step import PARTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operator:
-    """What an operator took by itself, without what it called, and its part of all time in percent."""
+    """An operator's own time, without the operators that it called, and its share of all time in percent."""
 
     name: str
     calls: int
@@ -32,81 +30,46 @@ class Operator:
     percent: float
 
 
-def profile(
-    job: Job, specs: Mapping[str, DomainSpec], path: Path, rounds: int = 3, dearest: int = 10
-) -> list[Operator]:
-    """Write a trace of so many rounds on made images to a file, and return the dearest operators."""
+def profile(job: Job, specs: Mapping[str, DomainSpec], path: Path, rounds: int = 3, top: int = 10) -> list[Operator]:
+    """Profile so many rounds on synthetic images: write the trace to a file, return the most expensive operators."""
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    ours = UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
-    ours.rounds(2)
-    on_gpu = ours.device.type == "cuda"
+    loop = UdbenchLoop(job, inputs, synthetic_data(job, specs, TRAIN_IMAGES), job.config.group)
+    loop.rounds(2)
+    on_gpu = loop.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    with torch.profiler.profile(activities=activities) as seen:
-        ours.rounds(rounds)
+    with torch.profiler.profile(activities=activities) as profiler:
+        loop.rounds(rounds)
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
-        seen.export_chrome_trace(str(trace))
+        profiler.export_chrome_trace(str(trace))
         atomic_write(path, trace.read_bytes())
-    took = [  # of a GPU's kernels, the operators that started them
+    operators = [  # of a GPU's kernels, the operators that launched them
         (e.key, e.count, (e.self_device_time_total if on_gpu else e.self_cpu_time_total))
-        for e in seen.key_averages()
+        for e in profiler.key_averages()
         if e.device_type.name == "CPU"
     ]
-    whole = sum(micros for _, _, micros in took) or 1.0
-    took.sort(key=lambda each: -each[2])
+    whole = sum(micros for _, _, micros in operators) or 1.0
+    operators.sort(key=lambda operator: -operator[2])
     return [
         Operator(name=name, calls=calls, milliseconds=micros / 1000, percent=100 * micros / whole)
-        for name, calls, micros in took[:dearest]
+        for name, calls, micros in operators[:top]
     ]
 
 
-PARTS: tuple[str, ...] = ("feed", "forward", "backward", "reduce", "step")
-
-
-def parts_of(ours: UdbenchLoop, rounds: int) -> dict[str, tuple[float, ...]]:
-    """The seconds of each part in so many rounds, the device being waited for behind every part.
-
-    feed: making the batches. forward: up to the losses. backward. reduce: gradients to means, and the shared moments'
-    update. step: the optimizer.
-    """
-    took: dict[str, list[float]] = {part: [] for part in PARTS}
-    step, settings = ours.step, ours.job.config.settings
-    ours.model.train()
-    for round in range(ours.at, ours.at + rounds):
-        spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-        losses: dict[str, torch.Tensor] = {}
-        set_learning_rate(ours.optimizer, settings, 0)
-        for group in ours.schedule.groups:
-            with _clocked(spent, "feed", ours.device):
-                images, labels = ours.feed.next(round, group, step.batch)
-            with _clocked(spent, "forward", ours.device):
-                total, means = step.forward(images, labels, group, round)
-            with _clocked(spent, "backward", ours.device):
-                step.backward(total)
-            losses.update(means)
-        with _clocked(spent, "reduce", ours.device):
-            step.finish(losses)
-        with _clocked(spent, "step", ours.device):
-            ours.optimizer.step()
-            ours.optimizer.zero_grad(set_to_none=True)
-        for part, seconds in spent.items():
-            took[part].append(seconds)
-    ours.at += rounds
-    return {part: tuple(seconds) for part, seconds in took.items()}
-
-
-@contextmanager
-def _clocked(spent: dict[str, float], part: str, device: torch.device) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    wait(device)
-    spent[part] += time.perf_counter() - began
+def time_parts(loop: UdbenchLoop, rounds: int) -> dict[str, tuple[float, ...]]:
+    """The seconds of each part (`train.step.PARTS`) in each of so many rounds, synchronized with the device."""
+    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
+    loop.model.train()
+    for _ in range(rounds):
+        clock = PartClock(loop.device)
+        loop.timed_round(clock)
+        for part, spent in clock.stop().items():
+            seconds[part].append(spent)
+    return {part: tuple(spent) for part, spent in seconds.items()}
 
 
 BACKWARD = 2
-
-
 SIZES = {"cpu": (2048, 64 << 20), "cuda": (8192, 1 << 30)}
 
 
@@ -177,9 +140,9 @@ def _layer_elements(ceiling: UpperBound) -> int:
     """Elements that the layers of the network read and write in a forward."""
     total = 0
 
-    def count(_module: nn.Module, given: tuple[object, ...], made: object) -> None:
+    def count(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         nonlocal total
-        total += sum(each.numel() for each in (*given, made) if isinstance(each, Tensor))
+        total += sum(value.numel() for value in (*inputs, output) if isinstance(value, Tensor))
 
     leaves = [module for module in ceiling.whole.modules() if not any(True for _ in module.children())]
     hooks = [module.register_forward_hook(count) for module in leaves]

@@ -17,22 +17,22 @@ from udbench.errors import SettingError
 from udbench.machine import usable_cores
 from udbench.perf.cost_model import FORWARD_AND_BACKWARD, Work
 from udbench.perf.rates import Compute, KeptRates, Link, Rates
+from udbench.perf.timing import PartClock
 from udbench.perf.world import World, meet
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.job import build as build_network
 from udbench.runs.record import environment
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.input.feed import Feed
 from udbench.train.memory import check_memory
-from udbench.train.norm.norms import forget_round
 from udbench.train.optim import make_optimizer
 from udbench.train.parallel.buckets import MOST_BYTES
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device, parameter_dtype
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, Schedule, deal
-from udbench.train.step import Step
+from udbench.train.step import Step, train_round
 
 ROUNDS, FEWEST, SECONDS = 7, 2, 20.0
 MESSAGES = (1 << 10, 64 << 10, 1 << 20, 8 << 20, MOST_BYTES)
@@ -58,8 +58,8 @@ def seats(processes: int, device: str, threads: int | None = None) -> Placement:
     """
     cores = usable_cores()
     if threads is None:
-        said = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(said) if said.isdigit() and int(said) else max(1, cores // processes)
+        given = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(given) if given.isdigit() and int(given) else max(1, cores // processes)
     if torch.device(device).type == "cuda":
         return Placement(processes=processes, threads=threads, at_once=1)
     return Placement(processes=processes, threads=threads, at_once=max(1, min(processes, cores // threads)))
@@ -222,7 +222,7 @@ class Rounds:
         self.own = deal(work.rows, work.operations, comm.size).slices[comm.rank]
         check_memory(model, Schedule(work.groups(self.own)), config.precision)
         mine = {part.domain: specs[part.domain] for part in self.own}
-        feed = Feed(made_data(job, mine), config.seed, device, parameter_dtype(config.precision))
+        feed = Feed(synthetic_data(job, mine), config.seed, device, parameter_dtype(config.precision))
         self.step = Step(model.train(), feed, settings, config.precision)
         self.optimizer = make_optimizer(model, settings)
 
@@ -246,23 +246,17 @@ class Rounds:
         }
 
     def _round(self, groups: Sequence[Group], round: int) -> tuple[float, float]:
-        step = self.step
-        began = self._now()
-        for group in groups:
-            images, labels = step.feed.next(round, group, step.batch)
-            total, _ = step.forward(images, labels, group, round)
-            step.backward(total)
-        computed = self._now()
-        forget_round(step.model)
-        between = self._now()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return computed - began, self._now() - between
+        """The seconds of feed, forwards and backwards, and of the optimizer's step."""
+        clock = PartClock(self.step.feed.device)
 
-    def _now(self) -> float:
-        if self.step.feed.device.type == "cuda":
-            torch.cuda.synchronize(self.step.feed.device)
-        return time.perf_counter()
+        def on_part(part: str) -> None:
+            if part in ("reduce", "step"):
+                clock(part)
+
+        clock("compute")
+        train_round(self.step, self.optimizer, round, groups, on_part)
+        seconds = clock.stop()
+        return seconds["compute"], seconds["step"]
 
 
 class AllReduceProbe:

@@ -24,13 +24,13 @@ from udbench.train.input.feed import DomainData, Feed
 from udbench.train.loop import train
 from udbench.train.narrow import avoiding
 from udbench.train.norm.norms import BATCH_NORMS
-from udbench.train.optim import make_optimizer
+from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing, convolving, parameter_dtype
 from udbench.train.rng import seeded
 from udbench.train.route import Slice
 from udbench.train.schedule import Group, deal, make_schedule
-from udbench.train.step import Step
+from udbench.train.step import OnPart, Step, train_round
 
 TRAIN_IMAGES, TEST_IMAGES = 512, 256
 
@@ -110,6 +110,12 @@ class UdbenchLoop:
         )
         self.at += number
 
+    def timed_round(self, on_part: OnPart) -> None:
+        """Train for one round whose parts are reported to `on_part`, as by `train_round`."""
+        set_learning_rate(self.optimizer, self.job.config.settings, 0)
+        train_round(self.step, self.optimizer, self.at, self.schedule.groups, on_part)
+        self.at += 1
+
     def evaluate(self) -> None:
         """Score all test images, as a run does."""
         config = self.job.config
@@ -179,11 +185,11 @@ class UpperBound:
 
     def _tests(self, size: int) -> list[tuple[Tensor, str]]:
         """A test batch for each image shape."""
-        made: list[tuple[Tensor, str]] = []
+        batches: list[tuple[Tensor, str]] = []
         for images, _, group in self.batches:
             rows = images[torch.arange(size, device=self.device) % len(images)]
-            made.append((rows.contiguous(memory_format=torch.channels_last), group[0].domain))
-        return made
+            batches.append((rows.contiguous(memory_format=torch.channels_last), group[0].domain))
+        return batches
 
 
 class PlainPyTorch:
@@ -253,13 +259,13 @@ class _ByName(nn.Module):
 
 
 def _by_name(trunk: nn.Module, domains: Sequence[str]) -> list[_ByName]:
-    made: list[_ByName] = []
+    norms: list[_ByName] = []
     for parent in list(trunk.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, BATCH_NORMS):
-                made.append(_ByName(child, domains))
-                setattr(parent, name, made[-1])
-    return made
+                norms.append(_ByName(child, domains))
+                setattr(parent, name, norms[-1])
+    return norms
 
 
 def _plain_optimizer(module: nn.Module, job: Job) -> torch.optim.Optimizer:

@@ -13,7 +13,7 @@ from udbench.perf.step import about
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 
 IMAGES = 200
 CLASSES, TRAIN_IMAGES = 10, 32
@@ -72,4 +72,4 @@ def _ours(job: Job, spec: DomainSpec, number: int) -> UdbenchLoop:
     config = job.config.model_copy(update={"domains": tuple(specs), "settings": settings})
     job = steady(replace(job, config=config, head_settings={}))
     inputs = inputs_of(job, {name: each.num_classes for name, each in specs.items()})
-    return UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    return UdbenchLoop(job, inputs, synthetic_data(job, specs, TRAIN_IMAGES), job.config.group)

@@ -15,7 +15,7 @@ from udbench.perf.timing import Ratio, Samples, interleaved, ratio
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.plugin.contracts_model import Adapter
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.model import count_parameters
 
 
@@ -94,7 +94,7 @@ def _with(job: Job, adapter: Adapter) -> Job:
 def _ours(job: Job, specs: Mapping[str, DomainSpec]) -> UdbenchLoop:
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    return UdbenchLoop(job, inputs, made_data(job, specs, TRAIN_IMAGES), job.config.group)
+    return UdbenchLoop(job, inputs, synthetic_data(job, specs, TRAIN_IMAGES), job.config.group)
 
 
 def _rounds_of(ours: UdbenchLoop, rounds: int) -> Callable[[], None]:

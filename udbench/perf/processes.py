@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,13 +19,13 @@ from udbench.perf.contenders import UdbenchLoop, steady
 from udbench.perf.cost_model import Prediction, Work, predict
 from udbench.perf.rates import Rates
 from udbench.perf.step import about
-from udbench.perf.timing import Ratio, Samples, ratio, ratio_of, wait
+from udbench.perf.timing import PartClock, Ratio, Samples, ratio, ratio_of, wait
 from udbench.perf.workload import check_shared, count
 from udbench.perf.world import World, meet
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
-from udbench.runs.synthetic import made_data
-from udbench.train.optim import make_optimizer, set_learning_rate
+from udbench.runs.synthetic import synthetic_data
+from udbench.train.optim import make_optimizer
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device
 from udbench.train.schedule import deal
@@ -204,7 +203,7 @@ class Contender:
         job = replace(job, config=job.config.model_copy(update={"device": str(choose_device(job.config.device))}))
         job = steady(job)
         inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-        data = made_data(job, specs)
+        data = synthetic_data(job, specs)
         self.comm = comm
         device = torch.device(job.config.device)
         _load_torch(job, device)
@@ -230,32 +229,21 @@ class Contender:
         compute: feed, forwards and backwards. wait: until the slowest has done its own. reduce: gradients to means
         over all processes, and the shared moments' update. update: the optimizer.
         """
-        ours, step = self.ours, self.ours.step
-        ours.model.train()
-        set_learning_rate(ours.optimizer, ours.job.config.settings, 0)
+        self.ours.model.train()
         meet(self.comm)
-        marks = [time.perf_counter()]
+        clock = PartClock(self.ours.device)
+        clock("compute")
 
-        def mark() -> None:
-            wait(ours.device)
-            marks.append(time.perf_counter())
+        def on_part(part: str) -> None:
+            if part == "reduce":
+                clock("wait")
+                meet(self.comm)
+                clock("reduce")
+            elif part == "step":
+                clock("update")
 
-        losses: dict[str, Any] = {}
-        for group in ours.schedule.groups:
-            images, labels = ours.feed.next(ours.at, group, step.batch)
-            total, means = step.forward(images, labels, group, ours.at)
-            step.backward(total)
-            losses.update(means)
-        mark()
-        meet(self.comm)
-        mark()
-        step.finish(losses)
-        mark()
-        ours.optimizer.step()
-        ours.optimizer.zero_grad(set_to_none=True)
-        mark()
-        ours.at += 1
-        return {name: after - before for name, (before, after) in zip(PARTS, pairwise(marks), strict=True)}
+        self.ours.timed_round(on_part)
+        return clock.stop()
 
 
 def _load_torch(job: Job, device: torch.device) -> None:

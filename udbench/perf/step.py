@@ -11,14 +11,14 @@ import torch
 
 from udbench.errors import UdbenchError
 from udbench.machine import peak_while
-from udbench.perf.breakdown import Roofline, floor_of, parts_of
+from udbench.perf.breakdown import Roofline, floor_of, time_parts
 from udbench.perf.contenders import TEST_IMAGES, TRAIN_IMAGES, PlainPyTorch, UdbenchLoop, UpperBound, steady
 from udbench.perf.names import CONTENDERS, WITH_GRAPHS
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of, timed
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, inputs_of
 from udbench.runs.record import environment
-from udbench.runs.synthetic import made_data
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.graphs import WARM, check_graphs, drawn_by_round
 from udbench.train.memory import told_when_full
 
@@ -80,7 +80,7 @@ def bench(
             check_graphs(torch.device(job.config.device), f"--only {name}")
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
-    data = made_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
+    data = synthetic_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
     ours = UdbenchLoop(job, inputs, data, job.config.group)
     chosen, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
@@ -131,7 +131,7 @@ def bench(
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()
     }
     told("the parts of a round")
-    parts = {name: Samples(seconds=s, images=ours.images) for name, s in parts_of(ours, max(turns, 3)).items()}
+    parts = {name: Samples(seconds=s, images=ours.images) for name, s in time_parts(ours, max(turns, 3)).items()}
     peak = peak_while(lambda: ours.rounds(1), device)
     told("the rates of this device")
     floor = floor_of(ceiling)

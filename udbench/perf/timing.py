@@ -66,6 +66,32 @@ def timed(task: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
+class PartClock:
+    """A stopwatch for consecutive parts of some work, each timed until the device has finished it.
+
+    Call it with a part's name as that part begins; seconds of parts with the same name add up.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._seconds: dict[str, float] = {}
+        self._part: str | None = None
+        self._began = 0.0
+
+    def __call__(self, part: str) -> None:
+        """End the part before, if there is one, and begin this one."""
+        wait(self._device)
+        now = time.perf_counter()
+        if self._part is not None:
+            self._seconds[self._part] = self._seconds.get(self._part, 0.0) + now - self._began
+        self._part, self._began = part, now
+
+    def stop(self) -> dict[str, float]:
+        """End the last part; the seconds of each part, in the order in which they first began."""
+        self("")
+        return self._seconds
+
+
 def wait(device: torch.device) -> None:
     """Until the device has done what it was given."""
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What a run would take, said before it is begun."""
+"""Estimate what a run takes: parameters, memory, seconds."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ import torch
 
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job, build, inputs_of
-from udbench.runs.rounds import schedule_of
-from udbench.runs.synthetic import made_data
+from udbench.runs.run import schedule_of
+from udbench.runs.synthetic import synthetic_data
 from udbench.train.freezing import PhaseFreezer
 from udbench.train.graphs import WARM
 from udbench.train.input.feed import Feed
 from udbench.train.model import count_flops, count_parameters
-from udbench.train.norm.norms import forget_round
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.phases import resolve_phases
 from udbench.train.precision import parameter_dtype
 from udbench.train.schedule import Group
-from udbench.train.step import Step
+from udbench.train.step import Step, train_round
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -31,10 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Figures of a run. Bytes of `model_bytes` are parameters, and gradients and optimizer state of what is trained;
-    of `store_bytes` the images that are kept as pixels. `seconds` is an estimate of the training time from a few
-    timed rounds of each phase, with made images, which are not decoded. `images_per_round` and `forwards` are those of
-    the largest round."""
+    """Figures of a run.
+
+    `model_bytes` are those of parameters, and of gradients and optimizer state of trained parameters; `store_bytes`
+    those of images that are stored as pixels. `seconds` estimates the training time from a few timed rounds of each
+    phase, on synthetic images, which are not decoded. `images_per_round` and `forwards` are those of the largest round.
+    """
 
     shared: int
     private: Mapping[str, int]
@@ -55,23 +56,23 @@ class Plan:
 
 
 def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Plan:
-    """Build the network and time a few rounds of each phase on made images. Reads no data and writes nothing."""
+    """Build the network and time a few rounds of each phase on synthetic images. Reads no data, writes nothing."""
     settings, config = job.config.settings, job.config
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     model = build(job, inputs)
     count, flops = count_parameters(model), count_flops(model)
-    feed = Feed(made_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
+    feed = Feed(synthetic_data(job, specs), config.seed, torch.device(config.device), parameter_dtype(config.precision))
     phases, trainable = resolve_phases(settings, config.domains, config.old_domains), PhaseFreezer(model)
     seconds, trained, forwards = 0.0, 0, 0
-    took: dict[tuple[tuple[str, ...], str], float] = {}
+    per_round: dict[tuple[tuple[str, ...], str], float] = {}
     for phase in phases:
         trainable.set(phase.train)
-        groups = schedule_of(job, model, phase, None, 0).groups
-        if (kind := (phase.domains, phase.train)) not in took:
+        groups = schedule_of(job, model, phase).groups
+        if (kind := (phase.domains, phase.train)) not in per_round:
             step = Step(model, feed, settings, config.precision, compiled=config.compile, graphs=config.cuda_graphs)
-            before = WARM + 1 if config.cuda_graphs else 1
-            took[kind] = _round(step, groups, settings, timed_rounds, before)
-        seconds += phase.rounds * took[kind]
+            warmup = WARM + 1 if config.cuda_graphs else 1
+            per_round[kind] = _seconds_per_round(step, groups, settings, rounds=timed_rounds, warmup=warmup)
+        seconds += phase.rounds * per_round[kind]
         trained = max(trained, sum(p.numel() for p in model.parameters() if p.requires_grad))
         forwards = max(forwards, len(groups))
     images = sum(phase.rounds * settings.batch_of(name) for phase in phases for name in phase.domains)
@@ -104,22 +105,21 @@ def plan(job: Job, specs: Mapping[str, DomainSpec], timed_rounds: int = 3) -> Pl
     )
 
 
-def _round(step: Step, groups: Sequence[Group], settings: RecipeSettings, number: int, before: int) -> float:
-    """The seconds of a round, the median of so many behind those with which it begins."""
+def _seconds_per_round(
+    step: Step, groups: Sequence[Group], settings: RecipeSettings, *, rounds: int, warmup: int
+) -> float:
+    """The median seconds of so many rounds, after `warmup` rounds that are not counted."""
     optimizer = make_optimizer(step.model, settings)
     step.model.train()
-    took = [_timed(step, optimizer, round, groups, settings) for round in range(before + number)]
-    forget_round(step.model)
-    return float(np.median(took[before:]))
+    seconds = [_timed_round(step, optimizer, round, groups, settings) for round in range(warmup + rounds)]
+    return float(np.median(seconds[warmup:]))
 
 
-def _timed(
+def _timed_round(
     step: Step, optimizer: torch.optim.Optimizer, round: int, groups: Sequence[Group], settings: RecipeSettings
 ) -> float:
     began = time.perf_counter()
     set_learning_rate(optimizer, settings, round)
-    losses = step.gradients(round, groups)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    losses = train_round(step, optimizer, round, groups)
     torch.stack(list(losses.values())).tolist()
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""A run's folder: who may write to it, and the configuration that it was made for."""
+"""A run's folder: its lock, its id and its configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tomli_w
 
 from udbench.config import RunConfig
 from udbench.errors import DataError, RunError
-from udbench.files import FULL, atomic_write, explained
+from udbench.files import FULL, RUNS, atomic_write, explained
 from udbench.overrides import validated
 
 LOCK = ".lock"
@@ -24,30 +24,30 @@ DOMAINS = "domains.json"
 
 
 def new_folder(runs: Path) -> Path:
-    """A folder for a new run below `runs`, named by an id that nobody else has. Raises DataError where none can be."""
-    with _refusals_told(runs):
+    """A folder below `runs` for a new run, with an unused id. Raises DataError where `runs` cannot be read."""
+    with _os_errors_explained(runs):
         while (folder := runs / secrets.token_hex(4)).exists():
             pass
         return folder
 
 
 def find_run(runs: Path, config: RunConfig) -> Path | None:
-    """The newest run below `runs` that was made for this configuration, finished or not."""
-    found: list[tuple[float, Path]] = []
-    for path in [place / "config.toml" for place in runs.iterdir()] if runs.is_dir() else []:
+    """The newest run below `runs` with this configuration, finished or not."""
+    matches: list[tuple[float, Path]] = []
+    for path in [folder / "config.toml" for folder in runs.iterdir()] if runs.is_dir() else []:
         if not path.is_file():
             continue
         try:
-            _, before = read_config(path.parent)
+            _, other = read_config(path.parent)
         except DataError:
             continue
-        if before.identity() == config.identity():
-            found.append((path.stat().st_mtime, path.parent))
-    return max(found)[1] if found else None
+        if other.identity() == config.identity():
+            matches.append((path.stat().st_mtime, path.parent))
+    return max(matches)[1] if matches else None
 
 
-class Held:
-    """A run's folder, which this process alone writes to."""
+class FolderLock:
+    """The lock of a run's folder, to which only this process writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,16 +55,16 @@ class Held:
         self._mark = _mark(path / LOCK)
 
     @property
-    def there(self) -> bool:
-        """Whether the folder is still the one that this process holds; somebody may have removed it."""
+    def intact(self) -> bool:
+        """Whether the folder is still the locked one, and was not removed."""
         return _mark(self.path / LOCK) == self._mark
 
-    def make_again(self) -> bool:
-        """Make the folder again where somebody removed it; whether that was needed.
+    def restore(self) -> bool:
+        """Make and lock the folder again where it was removed; whether that was needed.
 
         Raises RunError where it cannot be made, or another run writes there by now.
         """
-        if self.there:
+        if self.intact:
             return False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -77,9 +77,9 @@ class Held:
         self._mark = _mark(self.path / LOCK)
         return True
 
-    def let_go(self) -> None:
-        """Let others write to the folder; where nothing came of it, it goes."""
-        if self.there:
+    def release(self) -> None:
+        """Unlock the folder, and remove it where it is empty."""
+        if self.intact:
             # While it is still held: whoever opened it before then sees that it is gone. Behind the release it might
             # be the lock of the next.
             with contextlib.suppress(OSError):
@@ -90,32 +90,32 @@ class Held:
 
 
 @contextmanager
-def writing_to(folder: Path, *, resume: bool) -> Iterator[Held]:
-    """Within, the folder is there and this process alone writes to it.
+def lock_folder(folder: Path, *, resume: bool) -> Iterator[FolderLock]:
+    """Within, the folder exists and this process alone writes to it.
 
-    Raises DataError when it holds something and `resume` is off, another run writes to it, or it cannot be made or
+    Raises DataError when it is not empty and `resume` is off, another run writes to it, or it cannot be made or
     written to.
     """
-    with _refusals_told(folder):
+    with _os_errors_explained(folder):
         if folder.exists() and (not folder.is_dir() or (not resume and any(folder.iterdir()))):
             raise DataError(f"{folder} exists already; go on with it by --resume, or give another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)
-        held = Held(folder)
+        lock = FolderLock(folder)
     try:
-        with _refusals_told(folder):
+        with _os_errors_explained(folder):
             _clear(folder)
-        yield held
+        yield lock
     finally:
-        held.let_go()
+        lock.release()
 
 
 def _mark(lock: Path) -> tuple[int, int] | None:
-    """Which file a lock is, None where there is none. While it is held its number is given to no other file."""
+    """Device and inode of a lock's file, None without one. While the lock is held, no other file gets its inode."""
     try:
-        found = lock.stat()
+        status = lock.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _locked(folder: Path) -> filelock.BaseFileLock:
@@ -128,15 +128,15 @@ def _locked(folder: Path) -> filelock.BaseFileLock:
 
 
 def _clear(folder: Path) -> None:
-    """Take away the files that a killed process began to write. Folders are an export's, perhaps one that goes on."""
+    """Remove the partial files of a killed process. Partial folders are those of an export, which may be running."""
     for left in folder.glob(".*.part"):
         if not left.is_dir():
             left.unlink(missing_ok=True)
 
 
 @contextmanager
-def _refusals_told(folder: Path) -> Iterator[None]:
-    """Within, what the system refuses is told as what it means for a run's folder."""
+def _os_errors_explained(folder: Path) -> Iterator[None]:
+    """Within, an OSError becomes a DataError about the run's folder."""
     try:
         yield
     except OSError as error:
@@ -149,23 +149,23 @@ def _refusals_told(folder: Path) -> Iterator[None]:
 
 
 def id_for(folder: Path, config: RunConfig) -> str:
-    """The id of the run in this folder, or of one that begins there.
+    """The id of the run in this folder, or a new one.
 
     Raises DataError when the folder is another configuration's.
     """
     if (folder / "config.toml").exists():
-        id, before = read_config(folder)
-        if differing := before.unlike(config):
+        id, existing = read_config(folder)
+        if differing := existing.unlike(config):
             raise DataError(
                 f"{folder} belongs to a run with another configuration ({differing}); give the same options to go on "
                 "with it, or another folder with --out"
             )
         return id
-    return folder.name if folder.parent.name == "runs" else secrets.token_hex(4)
+    return folder.name if folder.parent.name == RUNS.name else secrets.token_hex(4)
 
 
 def write_config(folder: Path, id: str, config: RunConfig) -> None:
-    """Write down what this folder is for."""
+    """Write config.toml: the id and configuration of the run in this folder."""
     atomic_write(folder / "config.toml", tomli_w.dumps({"id": id, **_without_none(config.model_dump(mode="json"))}))
 
 
@@ -185,11 +185,10 @@ def read_config(folder: Path) -> tuple[str, RunConfig]:
 
 
 def read_folders(folder: Path) -> dict[str, str]:
-    """Where the folders of a run's own domains were when it was made: {domain: absolute path}, as far as its record
-    says."""
+    """The folders of a run's own domains at the time of the run, as {domain: absolute path}; empty if unknown."""
     try:
-        found = json.loads((folder / DOMAINS).read_text(encoding="utf-8"))["folders"]
-        return {str(name): str(path) for name, path in found.items()}
+        folders = json.loads((folder / DOMAINS).read_text(encoding="utf-8"))["folders"]
+        return {str(name): str(path) for name, path in folders.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 

@@ -139,15 +139,15 @@ def image_files(words: Sequence[str], listed: BinaryIO) -> list[Path]:
     """
     if words.count("-") > 1:
         raise DataError("- is named twice; standard input is one list of paths")
-    found: list[Path] = []
+    paths: list[Path] = []
     for word in words:
         if word == "-":
-            found += _listed(listed.read())
+            paths += _listed(listed.read())
         elif Path(word).is_dir():
-            found += _below(Path(word))
+            paths += _below(Path(word))
         else:
-            found.append(Path(word))
-    return found
+            paths.append(Path(word))
+    return paths
 
 
 def _listed(text: bytes) -> list[Path]:
@@ -161,10 +161,10 @@ def _listed(text: bytes) -> list[Path]:
 def _below(folder: Path) -> list[Path]:
     """The images of a folder and of those below it, as training takes them: not what a system keeps there."""
     with readable(str(folder)):
-        found = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
-    if not found:
+        names = sorted(FolderWalk().images_below(str(folder), ""), key=portable_name)
+    if not names:
         raise DataError(f"{folder}: no image in it or below; images end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return [folder / name.lstrip("/") for name in found]
+    return [folder / name.lstrip("/") for name in names]
 
 
 def read_images(paths: Sequence[Path], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Where a network begins that is not drawn: with another run's weights."""
+"""Initialize a network from the weights of another run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from udbench.train.ownership import PerDomainModules, owned_names
 from udbench.train.precision import computing
 from udbench.train.route import Slice
 
-SETTLING_ROUNDS = 20
+CALIBRATION_ROUNDS = 20
 
 
-def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
-    """What a job's trunk begins with where it is another run's. Raises DataError and SettingError, as `trunk_of`."""
+def initial_trunk(job: Job) -> Mapping[str, Tensor] | None:
+    """The initial state of a job's trunk where another run provides it. Raises DataError and SettingError."""
     if job.source_job is None:
         return None
     assert job.source is not None and job.config.origin is not None
@@ -37,11 +37,11 @@ def trunk_for(job: Job) -> Mapping[str, Tensor] | None:
     return trunk_of(job.source_job, job.source)
 
 
-def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
-    """Bring a network of the same method to the weights that it begins with, and new domains to moments of theirs.
+def initialize(job: Job, model: UniversalModel, feed: Feed) -> None:
+    """Load the weights of the run that a job continues or transfers, and calibrate the norms of new domains.
 
-    Raises DataError: weights that are missing, damaged, changed or another network's; SettingError where a transfer has
-    nothing to train.
+    Does nothing for a job that starts from scratch. Raises DataError for weights that are missing, damaged, changed or
+    of another network; SettingError where a transfer has nothing to train.
     """
     config = job.config
     if config.transfer is None and config.origin is None:
@@ -59,54 +59,54 @@ def begin(job: Job, model: UniversalModel, feed: Feed) -> None:
 
 
 def check_weights(source: Path, sha256: str) -> None:
-    """Raises DataError where a run's weights are gone, or are not those that its record names by their sha256."""
+    """Raises DataError where a run's weights are missing, or their sha256 is not the recorded one."""
     weights = _weights(source)
     if hash_file(weights) != sha256:
         raise DataError(f"{weights} was changed: its sha256 is not the one that the run's result.json records")
 
 
 def load_pretrained(model: UniversalModel, source: Path, sha256: str, old: Sequence[str], new: Sequence[str]) -> None:
-    """Bring a run's weights to a network of the same method.
+    """Load a run's weights into a network of the same method.
 
-    What all domains shared, and all that the `old` domains own in this network, is taken as it is. What a `new` domain
-    owns of the trunk begins as the mean over the old ones; its head stays as it was drawn. Raises DataError: weights
-    that are missing, damaged, changed or another network's.
+    Shared parameters, and those that the `old` domains own in this network, are loaded as they are. What a `new` domain
+    owns of the trunk becomes the mean over the old domains; its head keeps its initial values. Raises DataError for
+    weights that are missing, damaged, changed or of another network.
     """
     weights = _weights(source)
     try:
-        found = load_file(weights)
+        loaded = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise DataError(f"{weights} is damaged: {error}") from None
     means = {
-        f"{path}.{domain}.{name}": [f"{path}.{each}.{name}" for each in old]
+        f"{path}.{domain}.{name}": [f"{path}.{other}.{name}" for other in old]
         for path, module in model.trunk.named_modules(prefix="trunk")
         if isinstance(module, PerDomainModules)
         for domain in new
         if domain in module
         for name in module[domain].state_dict()
     }
-    fresh = (*(f"heads.{domain}." for domain in new), "label_map_")
+    kept = (*(f"heads.{domain}." for domain in new), "label_map_")
     state = model.state_dict()
     for name, tensor in state.items():
-        if name.startswith(fresh):
+        if name.startswith(kept):
             continue
         if name in means and not tensor.is_floating_point():
-            continue  # counts and drawn masks are its own
-        of = means.get(name, [name])
-        if missing := [each for each in of if each not in found or found[each].shape != tensor.shape]:
+            continue  # counters and random masks are the domain's own
+        sources = means.get(name, [name])
+        if missing := [key for key in sources if key not in loaded or loaded[key].shape != tensor.shape]:
             raise DataError(
                 f"{weights} holds another network's weights: '{missing[0]}' is not there, or of another shape"
             )
-        state[name] = found[of[0]] if len(of) == 1 else _mean([found[o] for o in of])
+        state[name] = loaded[sources[0]] if len(sources) == 1 else _mean([loaded[key] for key in sources])
     model.load_state_dict(state)
     check_loaded(weights, model)
     check_weights(source, sha256)
 
 
 def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
-    """The state of a run's trunk as its architecture builds it: of what its domains own there, the mean over them.
+    """The state of a run's trunk as its architecture builds it, with the mean over domains of what they own.
 
-    Raises SettingError where a network of each domain's own has no mean.
+    Raises SettingError where most of the trunk is private to each domain.
     """
     facts = read_domains(source)
     model = load(job, source, facts, read_result(source / "result.json"))
@@ -128,9 +128,9 @@ def trunk_of(job: Job, source: Path) -> dict[str, Tensor]:
 
 
 def calibrate_norms(model: UniversalModel, feed: Feed, domain: str, batch: Mapping[str, int], precision: str) -> None:
-    """Take the running moments that a new domain owns from its own training images; it needs no label for that.
+    """Estimate the running statistics that a new domain owns from its training images, without labels.
 
-    All other moments stay as they were.
+    All other running statistics stay.
     """
     owned = {
         name
@@ -143,14 +143,14 @@ def calibrate_norms(model: UniversalModel, feed: Feed, domain: str, batch: Mappi
     kept = {name: buffer.clone() for name, buffer in model.trunk.named_buffers() if name not in owned}
     frozen, model.frozen = model.frozen, False
     group = (Slice(domain, batch[domain]),)
-    feed.plan([group], range(SETTLING_ROUNDS), batch)
+    feed.plan([group], range(CALIBRATION_ROUNDS), batch)
 
     def forward(round: int) -> None:
         images, _ = feed.next(round, group, batch)
         with computing(precision, feed.device):
             model(images, group, round)
 
-    recalibrate(model, SETTLING_ROUNDS, forward)
+    recalibrate(model, CALIBRATION_ROUNDS, forward)
     model.frozen = frozen
     for name, buffer in model.trunk.named_buffers():
         if name in kept:
@@ -158,7 +158,7 @@ def calibrate_norms(model: UniversalModel, feed: Feed, domain: str, batch: Mappi
 
 
 def _check_transfer(model: UniversalModel, config: RunConfig) -> None:
-    """Raises SettingError where nothing is left to train."""
+    """Raises SettingError where a transfer has nothing to train."""
     assert config.transfer is not None
     if config.transfer.train == "head+private" and not any(
         True for module in model.trunk.modules() if isinstance(module, PerDomainModules) for _ in module.parameters()

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its predictions and the record of its result."""
+"""The files of a finished run: its predictions and the record of its result."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from udbench.train.model import UniversalModel, count_flops, count_parameters, s
 
 
 def record(
-    id: str,
     job: Job,
+    *,
+    id: str,
     stores: Sequence[Store],
     folder: Path,
     model: UniversalModel,
     predictions: Mapping[str, Predictions],
     end: Progress,
-    *,
     world: int = 1,
 ) -> RunResult:
-    """The result of a run whose predictions and weights lie in its folder; `world` processes did it."""
+    """Make the result of a run of `world` processes whose predictions and weights are in `folder` already."""
     config = job.config
     draws = config.transfer.draws if config.transfer and config.transfer.train == "none" else 1
     scores = score_all(stores, predictions, draws)
@@ -86,20 +86,20 @@ def record(
     )
 
 
-def begun_with(start: Progress, job: Job, world: int = 1) -> Progress:
-    """How far a run is, with this start of it; those before that left no round are no part of it."""
-    before = [each for each in start.starts if each["first"] <= start.round]
-    now = {**environment(job, world).model_dump(mode="json"), "first": start.round + 1}
-    return replace(start, starts=(*before, now))
+def add_start(progress: Progress, job: Job, world: int = 1) -> Progress:
+    """Add this start of the run, in this environment, to its progress; earlier starts without a round are dropped."""
+    earlier = [start for start in progress.starts if start["first"] <= progress.round]
+    now = {**environment(job, world).model_dump(mode="json"), "first": progress.round + 1}
+    return replace(progress, starts=(*earlier, now))
 
 
 def _starts(end: Progress) -> tuple[Start, ...]:
-    lasts = [*(each["first"] - 1 for each in end.starts[1:]), end.round][: len(end.starts)]
-    return tuple(Start.model_validate({**each, "last": last}) for each, last in zip(end.starts, lasts, strict=True))
+    lasts = [*(start["first"] - 1 for start in end.starts[1:]), end.round][: len(end.starts)]
+    return tuple(Start.model_validate({**start, "last": last}) for start, last in zip(end.starts, lasts, strict=True))
 
 
 def score_value(job: Job, errors: Mapping[str, float]) -> float:
-    """What a job's score makes of its domains' errors. Raises PluginFailed, and PluginError for no finite number."""
+    """Compute a job's score from its domains' errors. Raises PluginFailed, and PluginError for no finite number."""
     what = f"score '{job.score.name}', of the errors of {job.config.suite}"
     with plugin_code(what):
         value = job.score.compute(errors)
@@ -114,26 +114,26 @@ def score_all(
 ) -> tuple[DomainScore, ...]:
     """Each domain's score, in the stores' order; with several `draws`, over all of them."""
     return tuple(
-        score_domain(store.name, found.label, found.predicted, store.train_counts, store.complete, draws)
+        score_domain(store.name, of_domain.label, of_domain.predicted, store.train_counts, store.complete, draws)
         for store in stores
-        if (found := predictions[store.name])
+        if (of_domain := predictions[store.name])
     )
 
 
 def predictions_file(predictions: Mapping[str, Predictions]) -> bytes:
-    """predictions.npz: for each domain its labels, predicted classes and log-probabilities of the labels."""
+    """The bytes of predictions.npz: labels, predicted classes and log-probabilities of the labels of each domain."""
     arrays: dict[str, NDArray[Any]] = {}
-    for name, found in predictions.items():
-        arrays[f"{name}.label"] = found.label
-        arrays[f"{name}.predicted"] = found.predicted
-        arrays[f"{name}.log_probability"] = found.log_probability
+    for name, of_domain in predictions.items():
+        arrays[f"{name}.label"] = of_domain.label
+        arrays[f"{name}.predicted"] = of_domain.predicted
+        arrays[f"{name}.log_probability"] = of_domain.log_probability
     memory = io.BytesIO()
     np.savez_compressed(memory, **arrays)  # type: ignore[arg-type]
     return memory.getvalue()
 
 
 def environment(job: Job, world: int = 1) -> Environment:
-    """Where and with what this process runs."""
+    """The software and hardware that this process runs with."""
     return Environment(
         udbench=udbench.__version__,
         python=platform.python_version(),

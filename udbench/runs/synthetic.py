@@ -1,4 +1,4 @@
-"""Images of noise in the shape of a job's domains, for what is timed or planned without data."""
+"""Synthetic images of noise in the shapes of a job's domains, to time or plan a run without data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from udbench.train.input.feed import DomainData
 from udbench.train.rng import draws
 
 
-def made_data(job: Job, specs: Mapping[str, DomainSpec], train: int = 0, test: int = 0) -> dict[str, DomainData]:
-    """Each domain as training sees it, of noise: so many images to train on, a batch's at least, and to score."""
-    return {name: _made(name, job, spec, train, test) for name, spec in specs.items()}
+def synthetic_data(job: Job, specs: Mapping[str, DomainSpec], train: int = 0, test: int = 0) -> dict[str, DomainData]:
+    """Noise for each domain: `train` training images, at least one batch, and `test` test images."""
+    return {name: _noise(name, job, spec, train, test) for name, spec in specs.items()}
 
 
-def _made(name: str, job: Job, spec: DomainSpec, train: int, test: int) -> DomainData:
+def _noise(name: str, job: Job, spec: DomainSpec, train: int, test: int) -> DomainData:
     height, width = job.config.settings.size_of(name)
     train = max(train, job.config.settings.batch_of(name))
     stream = draws("made", name)

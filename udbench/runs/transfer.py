@@ -1,4 +1,4 @@
-"""A trained network on a domain that it never saw."""
+"""Classify a new domain by a trained network's features: nearest class means."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ BATCH = 128
 def nearest_means(
     model: UniversalModel, feed: Feed, store: Store, config: RunConfig, settings: RecipeSettings
 ) -> Predictions:
-    """Each test image's class by the nearest of the classes' means, of `shots` training images each, in so many draws.
+    """Predict each test image's class by the nearest class mean, of `shots` training images a class, for every draw.
 
-    Features are the trunk's maps, averaged over positions and of length 1; nearest is by angle. The predictions of
-    all draws stand one after another; the log-probability is that of a softmax over the cosines. Raises RunError
-    where a feature is not finite.
+    Features are the trunk's maps, averaged over positions and normalized to length 1; similarity is the cosine. The
+    predictions of all draws are concatenated; log-probabilities are those of a softmax over the cosines. Raises
+    RunError where a feature is not finite.
     """
     assert config.transfer is not None
     (domain,) = config.domains
@@ -67,7 +67,7 @@ def nearest_means(
 
 
 def _shots(labels: NDArray[np.int64], train: NDArray[np.int64], config: RunConfig, draw: int) -> NDArray[np.int64]:
-    """Some training images of each class, drawn by number; all of a class that has fewer."""
+    """`shots` training rows of each class for one draw; all rows of a class that has fewer."""
     assert config.transfer is not None
     order = train[draws(config.seed, "shots", config.domains[0], draw).permutation(len(train))]
     of = labels[order]
@@ -79,12 +79,12 @@ def _shots(labels: NDArray[np.int64], train: NDArray[np.int64], config: RunConfi
 
 def _features(model: UniversalModel, feed: Feed, domain: str, rows: NDArray[np.int64], precision: str) -> Tensor:
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
-    found: list[Tensor] = []
+    parts: list[Tensor] = []
     for batch, images in zip(batches, feed.centres(domain, batches), strict=True):
         with computing(precision, feed.device), model.route.using([Slice(domain, len(batch))]):
             maps = model.trunk(images)
-        found.append(F.normalize(maps.float().flatten(2).mean(2) if maps.dim() > 2 else maps.float(), dim=1).cpu())
-    features = torch.cat(found)
+        parts.append(F.normalize(maps.float().flatten(2).mean(2) if maps.dim() > 2 else maps.float(), dim=1).cpu())
+    features = torch.cat(parts)
     if ruined := int((~features.isfinite().all(1)).sum()):
         raise RunError(
             f"the features of {ruined} of {len(rows)} images of '{domain}' are not finite, so they are near no class; "

@@ -1,4 +1,4 @@
-"""A group's losses as one compiled graph, however many domains it has."""
+"""The losses of a group's slices as one compiled graph, however many domains it has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from udbench.train.route import Slice
 from udbench.train.schedule import Group
 from udbench.train.surgery import PerDomain
 
-Losses = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, list[Tensor]]]
+Losses = Callable[[Tensor, Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
 
 
 def check_compiler(device: torch.device) -> None:
@@ -62,14 +62,14 @@ class Compiled:
 
     def __call__(
         self, images: Tensor, labels: Sequence[Tensor], group: Group, round: int
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The total and each slice's mean loss; labels is a list of (rows,)."""
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Each slice's loss with the adapter's regularizer, and without; labels is a list of (rows,)."""
         with self._model.route.using(group, round):
-            found = self._losses(images, list(labels)) if group in self._known else self._first(images, labels, group)
+            losses = self._losses(images, list(labels)) if group in self._known else self._first(images, labels, group)
         self._move_moments(group)
-        return found
+        return losses
 
-    def _first(self, images: Tensor, labels: Sequence[Tensor], group: Group) -> tuple[Tensor, list[Tensor]]:
+    def _first(self, images: Tensor, labels: Sequence[Tensor], group: Group) -> tuple[list[Tensor], list[Tensor]]:
         """The first call for a group, which compiles."""
         from torch._dynamo import config
         from torch._dynamo.exc import TorchDynamoException

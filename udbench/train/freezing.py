@@ -1,4 +1,4 @@
-"""What of a network is not trained: its parameters, and the moments that nobody owns."""
+"""Frozen parts of a network: parameters that are not trained, and shared running statistics that stay."""
 
 from __future__ import annotations
 
@@ -13,57 +13,62 @@ from udbench.train.phases import Train
 if TYPE_CHECKING:
     from udbench.train.model import UniversalModel
 
+_MARK = "_udbench_frozen"
 
-def hold(root: nn.Module) -> None:
-    """Train nothing that is shared below a module; what domains own there goes on."""
+
+def freeze(root: nn.Module) -> None:
+    """Freeze all shared modules below a module. What domains own there is still trained."""
     for _, module in shared_modules(root):
-        module.held = True  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+        setattr(module, _MARK, True)
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
 
 
-def release(module: nn.Module) -> None:
-    """Hold a module no longer."""
-    module.held = False  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+def unfreeze(module: nn.Module) -> None:
+    """Remove a module's mark of being frozen. Its parameters' `requires_grad` stays as it is."""
+    setattr(module, _MARK, False)
 
 
-def is_held(module: nn.Module) -> bool:
-    """Whether a shared module is held as it is."""
-    return getattr(module, "held", False) is True
+def is_frozen(module: nn.Module) -> bool:
+    """Whether a shared module is frozen."""
+    return getattr(module, _MARK, False) is True
 
 
-def rest(root: nn.Module) -> None:
-    """Put what is held at rest, as at test: shared moments stay, nothing drops out. A norm that shares its scale and
-    keeps moments of each domain, or of the batch, goes on with those."""
+def eval_frozen(root: nn.Module) -> None:
+    """Put frozen modules in eval mode: shared running statistics stay, and nothing drops out.
+
+    A norm that shares its scale and has running statistics of each domain, or uses those of the batch, stays in
+    training mode.
+    """
     for _, module in shared_modules(root):
-        if is_held(module):
+        if is_frozen(module):
             module.training = False
     for module in root.modules():
-        if isinstance(module, SliceNorm) and is_held(module) and module.moments != "shared":
+        if isinstance(module, SliceNorm) and is_frozen(module) and module.moments != "shared":
             module.training = module.norm.training = True
 
 
 class PhaseFreezer:
-    """What of a model is trained, phase by phase. What the adapter has frozen stays frozen in every one."""
+    """Freezes what a phase does not train. What the adapter has frozen stays frozen in every phase."""
 
     def __init__(self, model: UniversalModel) -> None:
         self._model = model
         self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self._free = [module for module in model.modules() if not is_held(module)]
+        self._free = [module for module in model.modules() if not is_frozen(module)]
 
     def set(self, train: Train) -> None:
-        """Let go of everything, then freeze what such a phase does not train."""
+        """Unfreeze what the adapter has not frozen, then freeze what such a phase does not train."""
         model = self._model
         for module in self._free:
-            release(module)
+            unfreeze(module)
         for parameter in self._trained:
             parameter.requires_grad_(True)
         model.frozen = train == "head"
         if train == "all":
             return
-        hold(model.trunk)
+        freeze(model.trunk)
         if model.shared_head is not None:
-            hold(model.shared_head)
+            freeze(model.shared_head)
         if train == "head":
             for part in model.trunk.modules():
                 if isinstance(part, PerDomainModules):

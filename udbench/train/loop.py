@@ -1,4 +1,4 @@
-"""Training from one round to the last: the step, its schedule, and what must happen between rounds."""
+"""The training loop: rounds, learning rates, and what happens between rounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from udbench.train.optim import set_learning_rate
 from udbench.train.phases import TrainPhase
 from udbench.train.precision import computing
 from udbench.train.schedule import Schedule
-from udbench.train.step import Step
+from udbench.train.step import Step, train_round
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -43,13 +43,14 @@ def train(
     phase: TrainPhase | None = None,
     total: int | None = None,
 ) -> Progress:
-    """Train from where `start` says to the last round of a phase (all of the recipe's), of a run of `total` rounds.
+    """Train from the round in `start` to the last round of `phase`; return the progress then.
 
+    Without `phase` the rounds are the recipe's, with all domains. `total` is the number of rounds of the whole run.
     `save` is called every `checkpoint_rounds`, every `checkpoint_minutes`, on SIGUSR1 (a cluster's warning) and before
-    an interruption leaves; `score` every `eval_every`. Several processes do the same rounds, and save and stop behind
+    an interruption is raised; `score` every `eval_every`. Several processes do the same rounds, and save and stop after
     the same ones.
-    Losses stay on the device until it is time to report. Raises RunError when a loss is not finite, and
-    KeyboardInterrupt, after the round is whole and saved, on Ctrl-C.
+    Losses stay on the device until they are reported. Raises RunError when a loss is not finite, and
+    KeyboardInterrupt, after the round is finished and saved, on Ctrl-C.
     """
     model, feed, comm = step.model, step.feed, step.comm
     phase = phase or TrainPhase(tuple(step.batch), "all", 0, settings.rounds)
@@ -87,20 +88,18 @@ def train(
             report()
         save(progress())
         saved = time.monotonic()
-        told.discard("save")
+        signalled.discard("save")
 
     def requests() -> set[str]:
         overdue = time.monotonic() - saved >= 60 * settings.checkpoint_minutes
-        return told | {"save"} if overdue else set(told)
+        return signalled | {"save"} if overdue else set(signalled)
 
-    with signals(patient=comm.size > 1) as told:
+    with signals(patient=comm.size > 1) as signalled:
         plan()
         for round in range(start.round, phase.stop):
             comm.request(requests())
             rate = set_learning_rate(optimizer, settings, round - phase.start, phase.rounds)
-            pending.append(step.gradients(round, schedule.groups))
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            pending.append(train_round(step, optimizer, round, schedule.groups))
             at, images = round + 1, images + batch
             if time.monotonic() - last >= REPORT_SECONDS or at == phase.stop:
                 report()
@@ -122,7 +121,7 @@ def train(
 
 
 def forward_round(step: Step, schedule: Schedule, round: int) -> None:
-    """A round's forwards, which leave their moments and nothing else. All processes of a run do it together."""
+    """Do a round's forwards, which update running statistics and nothing else. All processes call it together."""
     for group in schedule.groups:
         images, _ = step.feed.next(round, group, step.batch)
         with computing(step.precision, step.feed.device), step.comm.norms():
@@ -131,7 +130,7 @@ def forward_round(step: Step, schedule: Schedule, round: int) -> None:
 
 
 def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
-    """The last round's losses as numbers; all of those not yet looked at must be finite."""
+    """The last round's losses as numbers. Raises RunError where one of the pending rounds' is not finite."""
     if not pending:
         return {}
     names = list(pending[0])
@@ -148,26 +147,29 @@ def _fetch(pending: list[dict[str, torch.Tensor]], at: int) -> dict[str, float]:
 
 @contextmanager
 def signals(patient: bool = False) -> Iterator[set[str]]:
-    """Within, signals are only noted, for the loop to heed at a whole round: "stop" for Ctrl-C or SIGTERM, "save" for
-    SIGUSR1. A second request to stop acts, unless `patient`: whoever started several processes hands on what the
-    terminal has told each of them already."""
-    noted: set[str] = set()
+    """Within, collect signals in a set, for the loop to act on after a finished round: "stop" for Ctrl-C or SIGTERM,
+    "save" for SIGUSR1.
+
+    A second stop signal interrupts at once, unless `patient`: the launcher of several processes passes on a Ctrl-C
+    that the terminal has sent to each of them already.
+    """
+    received: set[str] = set()
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield received
         return
     stops = (signal.SIGINT, signal.SIGTERM)
 
-    def stop(number: int, frame: object) -> None:
-        noted.add("stop")
+    def stop(_number: int, _frame: object) -> None:
+        received.add("stop")
         if not patient:
-            for each in stops:
-                signal.signal(each, before[each])
+            for number in stops:
+                signal.signal(number, before[number])
 
-    before = {each: signal.signal(each, stop) for each in stops}
+    before = {number: signal.signal(number, stop) for number in stops}
     if warning := getattr(signal, "SIGUSR1", None):
-        before[warning] = signal.signal(warning, lambda number, frame: noted.add("save"))
+        before[warning] = signal.signal(warning, lambda _number, _frame: received.add("save"))
     try:
-        yield noted
+        yield received
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

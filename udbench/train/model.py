@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from udbench.errors import PluginError, SettingError, UdbenchError, plugin_code
 from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions, Stage
 from udbench.train.counted_dropout import count_dropout, refusing_random_functions
-from udbench.train.freezing import rest
+from udbench.train.freezing import eval_frozen
 from udbench.train.narrow import Meeting, avoiding
 from udbench.train.norm.norms import end_round, forget_round, mix_batches
 from udbench.train.ownership import PerDomainModules, owned_parameters
@@ -56,7 +56,7 @@ class UniversalModel(nn.Module):
         """As of any module; a trunk that is `frozen` stays as at test."""
         super().train(mode)
         if mode:
-            rest(self)
+            eval_frozen(self)
         if self.frozen:
             self.trunk.eval()
         return self

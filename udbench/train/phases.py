@@ -16,7 +16,7 @@ Train = Literal["all", "private", "head"]
 
 @dataclass(frozen=True, slots=True)
 class TrainPhase:
-    """So many rounds from `start` on. `train`: "all"; "private", what the domains own; "head", their heads alone."""
+    """`rounds` rounds from round `start`. `train`: "all"; "private", what the domains own; "head", only their heads."""
 
     domains: tuple[str, ...]
     train: Train
@@ -25,38 +25,38 @@ class TrainPhase:
 
     @property
     def stop(self) -> int:
-        """The round behind its last."""
+        """The round after its last."""
         return self.start + self.rounds
 
 
 def resolve_phases(settings: RecipeSettings, domains: Sequence[str], old: Sequence[str] = ()) -> tuple[TrainPhase, ...]:
-    """A recipe's phases for these domains, of which a run that this one goes on from brought the `old` ones.
+    """A recipe's phases for these domains; `old` are those of the run that this one continues.
 
-    Raises SettingError for a phase that names no domain of the run, or is left with none.
+    Raises SettingError for a phase that names a domain which is not in the run, or has no domain.
     """
     if old and settings.norm.recalibrate:
         raise SettingError(
             f"norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and those of {', '.join(old)} must "
             "stay; leave it out with --set norm.recalibrate=0"
         )
-    made: list[TrainPhase] = []
+    resolved: list[TrainPhase] = []
     for number, phase in enumerate(settings.plan, 1):
         chosen = _chosen(phase, number, domains, old)
         for part in [(name,) for name in chosen] if phase.each else [chosen]:
-            start = made[-1].stop if made else 0
-            made.append(TrainPhase(part, phase.train, start, phase.rounds or settings.rounds))
-    return tuple(made)
+            start = resolved[-1].stop if resolved else 0
+            resolved.append(TrainPhase(part, phase.train, start, phase.rounds or settings.rounds))
+    return tuple(resolved)
 
 
 def phase_at(phases: Sequence[TrainPhase], round: int) -> TrainPhase:
-    """The phase that a round belongs to; the last one for the round behind it."""
+    """The phase of a round; the last phase for rounds after it."""
     return next((phase for phase in phases if round < phase.stop), phases[-1])
 
 
 def _chosen(phase: Phase, number: int, domains: Sequence[str], old: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(phase.domains, str):
-        if strange := [name for name in phase.domains if name not in domains]:
-            raise SettingError(f"phase {number} names '{strange[0]}'; the domains of this run are {', '.join(domains)}")
+        if unknown := [name for name in phase.domains if name not in domains]:
+            raise SettingError(f"phase {number} names '{unknown[0]}'; the domains of this run are {', '.join(domains)}")
         if not phase.domains or len(set(phase.domains)) < len(phase.domains):
             raise SettingError(f"phase {number}: domains = {list(phase.domains)}: name at least one, each once")
         return phase.domains

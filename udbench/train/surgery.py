@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Stage
-from udbench.train.freezing import hold, is_held
+from udbench.train.freezing import freeze, is_frozen
 from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
 from udbench.train.norm.sliced import (
     PLAIN_NORMS,
@@ -133,7 +133,7 @@ class Surgeon:
         self.domains = tuple(domains)
         self.stages = tuple(stages)
         self._trunk, self._route, self._seed = trunk, route, seed
-        self._to_hold: list[nn.Module] = []
+        self._to_freeze: list[nn.Module] = []
         self._rank = {path: i for i, path in enumerate(order)}
 
     def find(self, *types: type[nn.Module]) -> list[str]:
@@ -199,12 +199,12 @@ class Surgeon:
     def freeze(self, path: str = "") -> None:
         """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
         domains own, now or once the adapter is attached, goes on."""
-        self._to_hold.append(self.module(path))
+        self._to_freeze.append(self.module(path))
 
     def finish(self) -> None:
         """Freeze what was asked for, now that the adapter is attached."""
-        for module in self._to_hold:
-            hold(module)
+        for module in self._to_freeze:
+            freeze(module)
 
     def remove_norm(self, path: str) -> None:
         """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
@@ -281,8 +281,8 @@ def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:
         if (names := [name for name, child in parent._modules.items() if child is old])
     }
     assert places, "the module to replace is not a shared one of the trunk"
-    if is_held(old):
-        hold(new)
+    if is_frozen(old):
+        freeze(new)
     for parent, names in places.items():
         for name in names:
             setattr(parent, name, new)

@@ -18,7 +18,7 @@ from udbench.export.fold_batchnorm import capture, fold
 from udbench.testing import toys
 from udbench.train.checkpoint import load_weights_of
 from udbench.train.evaluate import evaluate
-from udbench.train.freezing import hold
+from udbench.train.freezing import freeze
 from udbench.train.model import UniversalModel, build_model, count_parameters, stored_bits
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.ownership import owned_names
@@ -123,7 +123,7 @@ def test_on_a_frozen_trunk_one_domains_delta_goes_to_another_copy_and_no_one_els
     name: str, tmp_path: Path
 ) -> None:
     model, other = built(name), built(name)
-    hold(model.trunk)
+    freeze(model.trunk)
     shared = {n: t.clone() for n, t in model.state_dict().items()}
     before = scores(model)
     trained(model, (Slice("reds", 4),), lr=0.1)

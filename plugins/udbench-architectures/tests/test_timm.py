@@ -258,7 +258,7 @@ def test_the_weights_file_is_part_of_what_is_recorded(tmp_path: Path) -> None:
     assert arch.settings(**recorded).model_dump(mode="json") == recorded
     path.rename(tmp_path / "gone.safetensors")
     again = validated(arch.settings, recorded, "it")
-    assert arch.build(inputs(32), again).begin is not None, "a trained network is built without the file"
+    assert arch.build(inputs(32), again).init_weights is not None, "a trained network is built without the file"
     (tmp_path / "gone.safetensors").rename(path)
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(SettingError, match=r"w.safetensors is another file: its sha256 is"):

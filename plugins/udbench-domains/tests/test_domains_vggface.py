@@ -64,7 +64,7 @@ def test_vggface_lists_number_the_persons_and_refuse_others(large, tmp_path):
     trees_large.vggface(tmp_path)
     write_lines(tmp_path / "vgg_face_dataset" / "files" / "A_First_One.txt", [])
     assert large.opened("vggface", tmp_path).index.label.tolist() == [0] * 5 + [2] * 5 + [3] * 5
-    write_bytes(tmp_path / "vgg_face_dataset" / "NullCallback" / "1.jpg", photograph(1))
+    write_bytes(tmp_path / "vgg_face_dataset" / "Nobody" / "1.jpg", photograph(1))
     assert "unknown class 'Nobody'; the domain has 4 classes" in large.refused("vggface", tmp_path)
 
 

@@ -342,7 +342,7 @@ def test_a_reporter_hears_a_run(tmp_path: Path) -> None:
     [
         (Loud, "`on_scores` takes what it is told and returns | ValueError: too loud"),
         (Early, "exists already"),
-        (lambda folder: object(), "a object has no started"),
+        (lambda folder: object(), "a object has no on_start"),
     ],
 )
 def test_a_reporter_in_the_way_of_a_run_is_told_how(opened: Any, words: str, tmp_path: Path) -> None:

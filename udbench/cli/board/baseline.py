@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import output
+from udbench.files import BOARDS
+from udbench.resolve.names import DEFAULT_SUITE
 
 
 def baseline(
-    suite: Annotated[str, typer.Argument(help="A suite's board, or the folder of a part.")] = context.DEFAULT_SUITE,
+    suite: Annotated[str, typer.Argument(help="A suite's board, or the folder of a part.")] = DEFAULT_SUITE,
     arch: Annotated[str | None, typer.Option(help="The network, where several were run without sharing.")] = None,
     recipe: Annotated[str | None, typer.Option(help="The recipe, where several were.")] = None,
     entry: Annotated[
         str | None, typer.Option(metavar="ID", help="An entry of the method, where names do not tell several apart.")
     ] = None,
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make a version of the baseline of the ud-score, of the board's entries with --sharing none."""

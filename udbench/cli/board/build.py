@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from udbench.cli import context, output
-
-if TYPE_CHECKING:
-    pass
-
-RUNS = Path("runs")
+from udbench.files import BOARDS, RUNS
 
 
 def build(
     out: Annotated[Path, typer.Option(help="The site's folder, which is replaced as a whole.")] = Path("site"),
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
     images: Annotated[
         bool, typer.Option("--images", help="Show test images on the pages of entries, where stores are here.")
     ] = False,

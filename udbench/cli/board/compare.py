@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import output
 from udbench.cli.board import sizes
+from udbench.files import BOARDS
+from udbench.resolve.names import DEFAULT_SUITE
 
 if TYPE_CHECKING:
     from udbench.boards.compare import Comparison, Pair
@@ -34,8 +36,8 @@ def compare(
         bool,
         typer.Option("--all", help="Every method that a word is of, as of a recipe; without words, all of the board."),
     ] = False,
-    suite: Annotated[str, typer.Option(help="A suite's board, or the folder of a part.")] = context.DEFAULT_SUITE,
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
+    suite: Annotated[str, typer.Option(help="A suite's board, or the folder of a part.")] = DEFAULT_SUITE,
+    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
     plot: Annotated[
         Path | None,
         typer.Option(help="Write error against parameters and against bits as an SVG file.", show_default=False),

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from udbench.cli import context, output, preparing
+from udbench.files import BOARDS
+from udbench.resolve import stores
+from udbench.resolve.names import resolve_domains
 
 if TYPE_CHECKING:
     from udbench.boards.marks import Mark
@@ -41,7 +44,7 @@ def verify(
     ] = None,
     domains: preparing.Moved = None,
     device: Annotated[str, typer.Option(help="--weights, --reproduce: auto, cpu, cuda, cuda:1 …")] = "auto",
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Recompute every score of entries from their predictions and the labels on this machine, and mark them verified.
@@ -148,12 +151,12 @@ def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult
         damaged = result.stores[name].damaged > 0
         settings = result.config.settings
         key = (name, form_of(settings, name), result.stores[name])
-        if key not in opened and (kept := preparing.kept_store(result, name)) is not None:
+        if key not in opened and (kept := stores.kept_store(result, name)) is not None:
             opened[key] = kept
         if key not in opened:
             try:
-                _, (domain,), _ = context.resolve_domains(None, [name], places)
-                (found,) = preparing.statuses([domain], data, settings, skip_damaged=damaged)
+                _, (domain,), _ = resolve_domains(context.session(), None, [name], places)
+                (found,) = stores.statuses([domain], data, settings, skip_damaged=damaged)
             except UdbenchError as error:
                 opened[key] = f"'{name}' cannot be looked up here: {str(error).splitlines()[0]}"
             else:
