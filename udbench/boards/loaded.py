@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from udbench.boards.entry import RESERVED, Entry, Refused, read_board
 from udbench.errors import DataError, UnknownNameError
-from udbench.files import matching
+from udbench.files import BOARDS, matching
 from udbench.frames import SCORE_COLUMNS, check_rows, frame, score_rows
 from udbench.html import table
 
@@ -51,7 +51,7 @@ RANKING_COLUMNS: Mapping[str, str] = {
 }
 
 
-def load_board(suite: str, *, board: str | Path = "leaderboards") -> Board:
+def load_board(suite: str, *, board: str | Path | None = None) -> Board:
     """Read the entries of a suite's board.
 
         board = load_board("my-suite")
@@ -59,11 +59,11 @@ def load_board(suite: str, *, board: str | Path = "leaderboards") -> Board:
         board.compare("domain-bn", "my-adapter")
 
     `suite` is a suite's name, or the folder of another set of domains ("my-suite/part-…", "custom/…") as `udbench
-    board show` lists them; `board` is the folder of boards. A file that is no entry is left out with a warning that
-    names it, and is listed in `Board.refused`. Raises UnknownNameError where there is no such board, DataError for a
-    folder that cannot be read.
+    board show` lists them; `board` is the folder of boards, ./leaderboards if not given. A file that is no entry
+    is left out with a warning that names it, and is listed in `Board.refused`. Raises UnknownNameError where there is
+    no such board, DataError for a folder that cannot be read.
     """
-    root = Path(board)
+    root = BOARDS if board is None else Path(board)
     folder, known = root / suite, _boards(root)
     if suite not in known and not _is_empty_board(root, suite, known):
         raise UnknownNameError("board", suite, known, [f"boards are looked for in {root}"])
