@@ -6,6 +6,7 @@ the CHANGELOG; any other raises hookspecs.CONTRACT as well.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import json
@@ -13,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import udbench
 from udbench.plugin import hookspecs
@@ -77,6 +80,21 @@ def test_the_public_api_is_as_it_is_written_down() -> None:
 
 def test_every_public_name_is_explained_where_it_is_defined() -> None:
     assert not [name for name in udbench.__all__ if name != "hookimpl" and not (getattr(udbench, name).__doc__ or "")]
+
+
+def test_the_table_of_names_is_what_type_checkers_and_dir_see() -> None:
+    (branch,) = [
+        node
+        for node in ast.parse(Path(udbench.__file__).read_text()).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    imports = {
+        alias.asname: node.module for node in branch.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert imports == udbench._MODULES
+    assert udbench.__all__ == sorted(imports) and set(udbench.__all__) <= set(dir(udbench))
+    with pytest.raises(AttributeError, match="module 'udbench' has no attribute 'nothing'"):
+        _ = udbench.nothing  # type: ignore[attr-defined]
 
 
 def test_no_public_name_imports_torch() -> None:

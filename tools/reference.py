@@ -38,7 +38,8 @@ TOPICS = {
     "Recipes, scores and studies": ("Recipe", "Score", "Study", "decathlon"),
     "Launchers": ("Launcher", "Task", "TaskStatus", "reason_of"),
     "Callbacks": ("CallbackFactory", "Callback", "RoundStatus"),
-    "Runs": ("run", "RunResult"),
+    "Runs": ("run", "RunResult", "load_run", "LoadedRun"),
+    "Boards": ("load_board", "Board", "BoardComparison"),
     "Helpers for plugins": ("hookimpl", "ClassFolders", "fetch_file", "unpack", "in_processes"),
     "Errors": (
         "UdbenchError",
@@ -231,7 +232,8 @@ def public(name: str) -> Iterator[str]:
         return
     for method, member in methods(value):
         said = prose(member)
-        yield f"- `{method}{_short(member)}`{': ' + said if said else ''}"
+        paragraphs = said.replace("\n\n", "\n\n    ")
+        yield f"- `{method}{_short(member)}`{': ' + paragraphs if said else ''}"
     yield ""
 
 

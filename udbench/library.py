@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.files import RUNS
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from udbench.data.store import Store
     from udbench.plugin.contracts_run import Callback
     from udbench.plugin.session import Session
     from udbench.results import RunResult
+    from udbench.runs.loaded import LoadedRun
 
 
 def run(
@@ -124,75 +123,49 @@ def run(
     return result
 
 
-class TrainedRun:
-    """A finished run's network, to classify images of its domains with.
+def load_run(run: str | Path, *, device: str = "auto", data: str | Path | None = None) -> LoadedRun:
+    """Load a finished run: its result, and its network to use on images.
 
-        trained = TrainedRun("runs/4f1c0a9b")
-        trained.classify("mnist", [("three.png", Path("three.png").read_bytes())])
-
-    `run` is a run's folder, or its id in ./runs; `data` the folder of images, for runs that kept no class names.
-    Raises DataError: no such run, not finished, or its weights were changed; SettingError: no such device.
+    `run` is a run's folder, its result.json, or its id in ./runs, as on the command line. `device` is where the network
+    computes; a run in bf16 is loaded in fp32 where the device does not multiply bf16. `data` is the folder of images,
+    for runs that kept no class names and for `LoadedRun.test_images`. Raises DataError: no such run, not finished,
+    without a classifier, or weights that are missing or were changed; SettingError: no such device.
     """
+    from udbench.plugin.session import Session
+    from udbench.resolve.finished import find_classifier, run_path
+    from udbench.resolve.job import job_of_config
+    from udbench.resolve.progress import Progress
+    from udbench.resolve.stores import kept_store, of_run
+    from udbench.runs.folder import read_config, read_folders
+    from udbench.runs.inference import load
+    from udbench.runs.loaded import LoadedRun
+    from udbench.train.precision import choose_device, multiplies_bf16
 
-    def __init__(self, run: str | Path, *, device: str = "auto", data: str | Path | None = None) -> None:
-        from udbench.plugin.session import Session
-        from udbench.resolve.finished import find_classifier, result_path
-        from udbench.resolve.job import job_of_config
-        from udbench.resolve.progress import Progress
-        from udbench.runs.folder import read_config
-        from udbench.runs.inference import load
-        from udbench.train.precision import choose_device, multiplies_bf16
+    images = None if data is None else Path(data)
+    _, made_for = read_config(run_path(str(run)).parent)
+    session, progress = Session(log=_note), Progress(_note)
+    found = find_classifier(session, str(run), made_for.domains[0], images, progress)
+    chosen = choose_device(device)
+    precision = found.config.precision
+    if precision == "bf16" and not multiplies_bf16(chosen):
+        precision = "fp32"
+    job = job_of_config(session, found.config.model_copy(update={"device": str(chosen), "precision": precision}))
 
-        path = result_path(str(run))
-        domain = None if path is None else read_config(path.parent)[1].domains[0]
-        session = Session(log=_note)
-        found = find_classifier(session, str(run), domain, None if data is None else Path(data), Progress(_note))
-        place = choose_device(device)
-        precision = found.config.precision
-        if precision == "bf16" and not multiplies_bf16(place):
-            precision = "fp32"
-        self._facts = found.facts
-        config = found.config.model_copy(update={"device": str(place), "precision": precision})
-        self._job = job_of_config(session, config)
-        self._model = load(self._job, found.folder, found.facts, found.result)
-        self.result = found.result
+    def store_of(name: str) -> Store:
+        kept = kept_store(found.result, name)
+        if kept is not None:
+            return kept
+        stores = of_run(session, found.result, images, read_folders(found.folder), progress=progress)
+        return stores[found.result.domains.index(name)]
 
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The domains that it was trained on."""
-        return self._job.config.domains
-
-    def class_names(self, domain: str) -> tuple[str, ...]:
-        """A domain's classes, in the order of the labels that `classify` gives."""
-        return self._facts[domain].class_names
-
-    def classify(self, domain: str, images: Iterable[tuple[str, bytes]]) -> NDArray[np.int64]:
-        """The most probable class of each image file, given by its name and its bytes: (N,) labels.
-
-        Images are seen as the run's test images were, and taken as they come, `eval_batch_size` at a time: a batch,
-        where the adapter normalises with batch statistics. Raises DataError, naming the image, for a damaged one.
-        """
-        import numpy as np
-
-        from udbench.runs.inference import predict
-
-        facts = self._facts[domain]
-        found = [
-            predict(self._job, self._model, domain, facts, np.stack(batch))[:, : len(facts.class_names)].argmax(axis=1)
-            for batch in _batches(self._views(domain, images), self._job.config.settings.eval_batch_size)
-        ]
-        return np.concatenate(found).astype(np.int64) if found else np.zeros(0, dtype=np.int64)
-
-    def _views(self, domain: str, images: Iterable[tuple[str, bytes]]) -> Iterator[NDArray[np.uint8]]:
-        from udbench.data.eval_view import seen
-        from udbench.data.image import DamagedImage
-        from udbench.errors import DataError
-
-        for name, image in images:
-            try:
-                yield seen(image, self._job.config.settings, domain, self._facts[domain].channels)
-            except DamagedImage as error:
-                raise DataError(f"'{domain}': {name}: {error}") from None
+    return LoadedRun(
+        folder=found.folder,
+        result=found.result,
+        job=job,
+        model=load(job, found.folder, found.facts, found.result),
+        facts=found.facts,
+        store_of=store_of,
+    )
 
 
 def _note(text: str) -> None:
@@ -208,15 +181,3 @@ def _note(text: str) -> None:
         first = True
     if first:
         sys.stderr.write(clean(text) + "\n")
-
-
-def _batches(images: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:
-    """So many images at a time; a last one alone goes with those before it, since one image is no batch."""
-    waiting: list[NDArray[np.uint8]] = []
-    for image in images:
-        if len(waiting) > size:
-            yield waiting[:size]
-            waiting = waiting[size:]
-        waiting.append(image)
-    if waiting:
-        yield waiting

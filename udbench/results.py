@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +13,9 @@ from udbench import axes
 from udbench.config import RunConfig
 from udbench.documents import Document, parse_json, read_bytes
 from udbench.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 3
 
@@ -236,6 +239,46 @@ class RunResult(_Record):
     def dumps(self) -> str:
         """The file's text."""
         return json.dumps(self.document(), indent=1, allow_nan=False) + "\n"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A DataFrame with a row for each domain.
+
+        Columns: what was run (id, suite, suite_version, part_of_suite, method, adapter, arch, sharing, recipe, seed,
+        rounds, split, trained_on), the score (domain; error, low, high, chance and balanced_error in percent; errors
+        and n in images; complete, missing), and figures of the whole run (mean_error, score, score_value,
+        shared_params, private_params, ratio, bits, flops, seconds, images_per_second, hardware, device,
+        precision, finished). `method` is the same for runs that differ in the seed alone. Counts and the seed are
+        int64, measurements float64, part_of_suite and complete bool, finished datetime64[ns, UTC], all else text.
+        """
+        from udbench.frames import SCORE_COLUMNS, frame, score_rows
+
+        return frame(score_rows(self.document(), self.config.identity(seed=False)), SCORE_COLUMNS)
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        shown = {name: getattr(self, name) for name in ("id", "suite", "adapter", "arch", "seed")}
+        return [*shown.items(), ("domains", len(self.domains)), ("mean_error", round(self.mean_error, 2))]
+
+    def _repr_html_(self) -> str:
+        from udbench.html import table
+
+        rows = [
+            (
+                score.domain,
+                f"{score.n:,}",
+                f"{score.error:.2f}",
+                f"{score.low:.1f} … {score.high:.1f}",
+                f"{score.chance:.1f}",
+            )
+            for score in self.scores
+        ]
+        about = f"run {self.id}, {self.params.shared:,} shared and {self.params.private:,} private parameters"
+        lacking = [score.domain for score in self.scores if not score.complete]
+        return table(
+            f"Mean error {self.mean_error:.2f} %: {self.adapter} on {self.arch}, suite {self.suite}, seed {self.seed}",
+            ("domain", f">{self.split} images", ">error %", ">95 % interval", ">chance %"),
+            rows,
+            [about, *([f"incomplete data: {', '.join(lacking)}"] if lacking else [])],
+        )
 
 
 SAID_TWICE = (

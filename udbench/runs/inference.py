@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
 
 from udbench.config import RecipeSettings
 from udbench.data.eval_view import seen
@@ -190,6 +191,33 @@ def predict(
     Where the adapter normalises with the moments of a test batch, these images are the batch. Raises DataError for
     a batch of one, RunError where a logit is not finite.
     """
+    return F.softmax(logits(job, model, domain, facts, images), dim=1).numpy()
+
+
+def logits(job: Job, model: UniversalModel, domain: str, facts: DomainFacts, images: NDArray[np.uint8]) -> Tensor:
+    """Logits of a domain's classes, (N, classes) float64 on the CPU. Images and errors as for `predict`."""
+
+    def forward(views: Tensor) -> Tensor:
+        (found,) = model(views, [Slice(domain, len(views))])
+        return found
+
+    found = forward_all(job, domain, facts, images, forward)
+    if not found.isfinite().all():
+        raise RunError(
+            f"the network's logits for images of '{domain}' are not finite, so they name no class; it computes in "
+            f"{job.config.precision}"
+        )
+    return found
+
+
+def forward_all(
+    job: Job, domain: str, facts: DomainFacts, images: NDArray[np.uint8], forward: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """What `forward` gives for a domain's images, (N, …) float64 on the CPU.
+
+    It is called with whitened images (n, 3, H, W) on the run's device and in its precision: all at once where the
+    adapter normalises with the batch's statistics, else a few at a time. Raises DataError for a batch of one there.
+    """
     by_batch = job.adapter.eval_stats == "batch"
     if by_batch and len(images) < 2:
         raise DataError(
@@ -200,19 +228,13 @@ def predict(
     device, config = torch.device(job.config.device), job.config
     feed = Feed({domain: _data(domain, facts, images)}, config.seed, device, parameter_dtype(config.precision))
     parts = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
-    probabilities: list[NDArray[np.float64]] = []
+    found: list[Tensor] = []
     with torch.inference_mode():
-        for part, views in zip(parts, feed.centres(domain, parts), strict=True):
+        for views in feed.centres(domain, parts):
             with computing(config.precision, device, timed=False):
-                (logits,) = model(views, [Slice(domain, len(part))])
-            logits = logits.double().cpu()
-            if not logits.isfinite().all():
-                raise RunError(
-                    f"the network's logits for images of '{domain}' are not finite, so they name no class; it computes "
-                    f"in {config.precision}"
-                )
-            probabilities.append(F.softmax(logits, dim=1).numpy())
-    return np.concatenate(probabilities)
+                given = forward(views)
+            found.append(given.double().cpu())
+        return torch.cat(found)
 
 
 def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:

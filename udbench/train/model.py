@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from udbench.errors import PluginError, SettingError, UdbenchError, plugin_code
-from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions
+from udbench.plugin.contracts_model import Adapter, Architecture, Input, Network, ParamOptions, Stage
 from udbench.seeds import HEAD, LABELS, TRUNK
 from udbench.train.counted_dropout import count_dropout, refusing_random_functions
 from udbench.train.freezing import eval_frozen
@@ -42,6 +42,7 @@ class UniversalModel(nn.Module):
         super().__init__()
         self.trunk = trunk
         self.inputs = dict(inputs)
+        self.stages: tuple[Stage, ...] = ()
         self.route = route
         self.shared_head = heads if isinstance(heads, nn.Module) else None
         self.heads = PerDomainModules() if isinstance(heads, nn.Module) else PerDomainModules(dict(heads))
@@ -198,6 +199,7 @@ def build_model(
         heads, label_maps = _heads(network, inputs, shapes, sharing, seed)
     route, domains = Route(), tuple(inputs)
     model = UniversalModel(network.trunk, heads, inputs, route, label_maps)
+    model.stages = network.stages
     count_dropout(model, route, seed)
     private = private_stages(sharing, network.stages)
     make_private(model.trunk, [stage for i, stage in enumerate(network.stages) if i in private], domains, route)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import udbench
-from udbench import DataError, SettingError, TrainedRun
+from udbench import DataError, SettingError, load_run
 from udbench.cli import main
 from udbench.data.listing import list_images
 from udbench_domains.submission.answers import TEN, answers, asked_of
@@ -31,11 +31,11 @@ class Seeing:
     def class_names(self, domain: str) -> tuple[str, ...]:
         return tuple(f"class {c + 1}" for c in range(CLASSES[domain.removeprefix("vd-")]))
 
-    def classify(self, domain: str, images: Iterable[tuple[str, bytes]]) -> np.ndarray:
+    def predict_proba(self, images: Iterable[tuple[str, bytes]], domain: str) -> np.ndarray:
         known = list(image_files(domain.removeprefix("vd-")).values())
         pairs = list(images)
         self.asked += [name for name, _ in pairs]
-        return np.array([known.index(data) for _, data in pairs])
+        return np.eye(len(self.class_names(domain)))[[known.index(data) for _, data in pairs]]
 
 
 def test_each_test_image_is_answered_by_its_own_number(tmp_path: Path) -> None:
@@ -103,16 +103,16 @@ def test_a_run_of_the_suite_is_trained_scored_and_submitted(
     assert {store.missing.partition(",")[0] for store in result.stores.values()} == {
         "no test labels (validation images are scored)"
     }
-    trained = TrainedRun("run")
+    trained = load_run("run")
     assert trained.domains == TWO and trained.result == result
     domain = next(domain for domain in DECATHLON if domain.spec.name == "vd-aircraft")
     source = domain.open(root)
     listing = list_images(source, domain.spec, root, shuffled=True)
     scored = [(str(row), source.read(row)) for row in listing.rows[listing.num_train :].tolist()]
     with np.load("run/predictions.npz") as predictions:
-        assert trained.classify("vd-aircraft", scored).tolist() == predictions["vd-aircraft.predicted"].tolist()
+        assert trained.predict(scored, domain="vd-aircraft").tolist() == predictions["vd-aircraft.predicted"].tolist()
     with pytest.raises(DataError, match="'vd-aircraft': odd: the file is empty"):
-        trained.classify("vd-aircraft", [("odd", b"")])
+        trained.predict([("odd", b"")], domain="vd-aircraft")
 
     with pytest.raises(SystemExit) as left:
         main(["decathlon", "submit", "run", "--data", "data", "--partial"])

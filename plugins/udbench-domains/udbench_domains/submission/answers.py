@@ -29,14 +29,14 @@ Answers = Sequence[Mapping[str, int]]
 
 
 class Classifier(Protocol):
-    """What of a trained run is asked here: udbench.TrainedRun."""
+    """What of a trained run is asked here: udbench.LoadedRun."""
 
     @property
     def domains(self) -> tuple[str, ...]: ...
 
     def class_names(self, domain: str) -> tuple[str, ...]: ...
 
-    def classify(self, domain: str, images: Iterable[tuple[str, bytes]]) -> NDArray[np.int64]: ...
+    def predict_proba(self, images: Iterable[tuple[str, bytes]], domain: str) -> NDArray[np.floating]: ...
 
 
 def asked_of(domains: Sequence[str], *, partial: bool) -> tuple[str, ...]:
@@ -93,5 +93,6 @@ def _answers_of(run: Classifier, name: str, test: TestImages) -> dict[int, int]:
         )
     # By lot: an adapter that normalises with a batch's moments must not get the images class by class.
     order = sorted(range(len(test.names)), key=lambda i: hashlib.sha256(os.fsencode(test.names[i])).digest())
-    labels = run.classify(name, ((test.names[i], test.places.read(i)) for i in order))
+    probabilities = run.predict_proba(((test.names[i], test.places.read(i)) for i in order), name)
+    labels = probabilities[:, : len(test.class_names)].argmax(axis=1).tolist()
     return dict(sorted((test.image_ids[i], test.category_ids[label]) for i, label in zip(order, labels, strict=True)))

@@ -35,12 +35,12 @@ def submit(
     A JSON list of image_id and category_id. Labels of test images are not looked at. The server took it packed into a
     ZIP. For example: udbench decathlon submit 4f1c0a9b --out results.json
     """
-    from udbench import TrainedRun
+    from udbench import load_run
     from udbench_domains.submission.answers import answers, asked_of
 
     folder = _data_folder(data)
     _check_writable(out)
-    trained = TrainedRun(run, device=device, data=folder)
+    trained = load_run(run, device=device, data=folder)
     names = asked_of(trained.domains, partial=partial)
     found = answers(trained, folder, names, lambda name, images: typer.echo(f"{name}: {images:,} images", err=True))
     _write(out, json.dumps(found, allow_nan=False))
