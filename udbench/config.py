@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Size = Pixels | tuple[Pixels, Pixels]
@@ -51,7 +52,7 @@ class NormSettings(_Frozen):
     recalibrate: int = Field(0, ge=0, description="after training, take the moments anew over this many rounds")
 
 
-Which = Literal["all", "new"] | Annotated[str, Field(pattern=r"^\[(-?\d{1,4}|(-?\d{1,4})?:(-?\d{1,4})?)\]$")]
+_INDEX = re.compile(r"\[(-?\d{1,4}|(-?\d{1,4})?:(-?\d{1,4})?)\]")
 Trained = Literal["all", "private", "head"]
 _TRAINED = "what is trained: all; private, what each domain owns, on a frozen trunk; or head, the heads alone"
 
@@ -59,7 +60,7 @@ _TRAINED = "what is trained: all; private, what each domain owns, on a frozen tr
 class Phase(_Frozen):
     """A part of a recipe's training, in the order given: `[[phases]]` in a file."""
 
-    domains: Which | tuple[str, ...] = Field(
+    domains: str | tuple[str, ...] = Field(
         "new",
         description="names, or: all; new, those that the run of --from does not bring (else all); or an index or slice "
         "of the new ones as Python writes it, [0], [1:], [-1] or [:-1]",
@@ -67,6 +68,13 @@ class Phase(_Frozen):
     train: Trained = Field("all", description=_TRAINED)
     rounds: int | None = Field(None, ge=1, description="its rounds; as many as the recipe's if not set")
     sequential: bool = Field(False, description="one domain after another, each for so many rounds")
+
+    @field_validator("domains")
+    @classmethod
+    def _words(cls, domains: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(domains, str) and domains not in ("all", "new") and not _INDEX.fullmatch(domains):
+            raise ValueError('expected all, new, an index or slice such as "[0]" or "[1:]", or a list of names')
+        return domains
 
 
 class RecipeSettings(_Frozen):
