@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from udbench.axes import AXES, Axis
 
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Size = Pixels | tuple[Pixels, Pixels]
@@ -258,7 +260,7 @@ class Origin(_Frozen):
     kept: bool
 
 
-class RunConfig(_Frozen):
+class _RunConfig(_Frozen):
     """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile,
     cuda_graphs, device)."""
 
@@ -292,7 +294,7 @@ class RunConfig(_Frozen):
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
         return hashlib.sha256(json.dumps(self._shaping(seed=seed), sort_keys=True).encode()).hexdigest()
 
-    def unlike(self, other: RunConfig, *, seed: bool = True) -> str:
+    def unlike(self, other: _RunConfig, *, seed: bool = True) -> str:
         """How this configuration differs from another in what shapes the numbers, in words ("settings.rounds is 2, not
         12"); empty where their identities are the same."""
         own, theirs = (dict(_flat(config._shaping(seed=seed))) for config in (self, other))
@@ -311,6 +313,24 @@ class RunConfig(_Frozen):
             "settings": {"checkpoint_rounds", "checkpoint_minutes", "eval_every"},
         }
         return self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
+
+
+def _axis_fields(axis: Axis) -> dict[str, Any]:
+    """The fields of a configuration for an axis: the name of the choice, and its settings where it has some."""
+    fields: dict[str, Any] = {axis.name: (str, ... if axis.default is None else axis.default)}
+    if axis.settings:
+        fields[axis.settings] = (dict[str, Any], Field(default_factory=dict))
+    return fields
+
+
+_LATER_AXES = {
+    name: field for axis in AXES for name, field in _axis_fields(axis).items() if name not in _RunConfig.model_fields
+}
+_WithAxes = create_model("_WithAxes", __base__=_RunConfig, **_LATER_AXES)
+
+
+class RunConfig(_WithAxes):
+    __doc__ = _RunConfig.__doc__
 
 
 _MOST_TOLD = 3
