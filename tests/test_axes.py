@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -54,3 +56,29 @@ def test_what_a_record_says_twice_is_the_method_too() -> None:
     chosen = recorded_choices(CONFIG)
     assert chosen == {name: choices_of(CONFIG)[name] for name in NAMES if name in RunResult.model_fields}
     assert chosen.keys() <= set(SAID_TWICE)
+
+
+NEW_AXIS = """
+from udbench import axes
+
+new = axes.Axis(name="toy", title="toy", settings="toy_settings", default="plain", study="plain")
+axes.AXES, axes.NAMES = (*axes.AXES, new), (*axes.NAMES, "toy")
+
+from udbench.config import RunConfig
+from udbench.studies.grid import expand
+
+base = {"suite": "s", "suite_version": "1", "score": "x", "domains": ("a",), "arch": "n", "adapter": "d",
+        "recipe": "r", "settings": {"rounds": 1}}
+plain = RunConfig.model_validate(base)
+other = RunConfig.model_validate({**base, "toy": "odd", "toy_settings": {"x": 1}})
+assert list(RunConfig.model_fields)[-2:] == ["toy", "toy_settings"]
+assert axes.choices_of(plain)["toy"] == "plain" and axes.method_of(other)["toy"].settings == {"x": 1}
+assert other.unlike(plain) == "toy is odd, not plain; toy_settings.x is 1, not not set", other.unlike(plain)
+rows = expand("s", {"adapter": "d", "toy": ["plain", "odd"]}).rows
+assert [row.label for row in rows] == ["plain", "odd"] and "--toy" in rows[0].arguments(0)
+"""
+
+
+def test_an_axis_that_is_added_to_the_table_is_in_configurations_and_studies() -> None:
+    done = subprocess.run([sys.executable, "-c", NEW_AXIS], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,7 +1,7 @@
 """The axes of a method: what is chosen by name for a run, apart from its data, its recipe and its seed.
 
 `AXES` is the one table of them. Configurations, identities, ranking, studies, labels, columns and --json go through it,
-so an axis that is added here, with its fields in `RunConfig`, is in all of them.
+so an axis that is added here is in all of them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ class Axis:
 
     `title` heads its columns on pages. `plugins` is the kind of plugin that its choices are ("adapters"), empty where
     the core's code has them. `settings` is the field of a configuration that holds the settings of the choice, empty
-    where choices have none. `study` is what a study takes that does not name it; None where a study must.
+    where choices have none. `default` is what a configuration takes that does not name it, `study` what a study takes;
+    None where they must.
     """
 
     name: str
     title: str
     plugins: str = ""
     settings: str = ""
+    default: str | None = None
     study: str | None = None
 
     @property
@@ -36,7 +38,7 @@ class Axis:
 AXES = (
     Axis(name="adapter", title="adapter", plugins="adapters", settings="adapter_settings"),
     Axis(name="arch", title="network", plugins="archs", settings="arch_settings", study="resnet38"),
-    Axis(name="sharing", title="sharing", study="deep"),
+    Axis(name="sharing", title="sharing", default="deep", study="deep"),
 )
 """In the order in which a method is named. The first is what a method is called by when nothing else is needed."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from udbench.axes import AXES, Axis
 
 Pixels = Annotated[int, Field(ge=4, le=4096)]
 Size = Pixels | tuple[Pixels, Pixels]
@@ -51,7 +54,7 @@ class NormSettings(_Frozen):
     recalibrate: int = Field(0, ge=0, description="after training, take the moments anew over this many rounds")
 
 
-Which = Literal["all", "new"] | Annotated[str, Field(pattern=r"^\[(-?\d{1,4}|(-?\d{1,4})?:(-?\d{1,4})?)\]$")]
+_INDEX = re.compile(r"\[(-?\d{1,4}|(-?\d{1,4})?:(-?\d{1,4})?)\]")
 Trained = Literal["all", "private", "head"]
 _TRAINED = "what is trained: all; private, what each domain owns, on a frozen trunk; or head, the heads alone"
 
@@ -59,7 +62,7 @@ _TRAINED = "what is trained: all; private, what each domain owns, on a frozen tr
 class Phase(_Frozen):
     """A part of a recipe's training, in the order given: `[[phases]]` in a file."""
 
-    domains: Which | tuple[str, ...] = Field(
+    domains: str | tuple[str, ...] = Field(
         "new",
         description="names, or: all; new, those that the run of --from does not bring (else all); or an index or slice "
         "of the new ones as Python writes it, [0], [1:], [-1] or [:-1]",
@@ -67,6 +70,13 @@ class Phase(_Frozen):
     train: Trained = Field("all", description=_TRAINED)
     rounds: int | None = Field(None, ge=1, description="its rounds; as many as the recipe's if not set")
     sequential: bool = Field(False, description="one domain after another, each for so many rounds")
+
+    @field_validator("domains")
+    @classmethod
+    def _words(cls, domains: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(domains, str) and domains not in ("all", "new") and not _INDEX.fullmatch(domains):
+            raise ValueError('expected all, new, an index or slice such as "[0]" or "[1:]", or a list of names')
+        return domains
 
 
 class RecipeSettings(_Frozen):
@@ -250,7 +260,7 @@ class Origin(_Frozen):
     kept: bool
 
 
-class RunConfig(_Frozen):
+class _RunConfig(_Frozen):
     """Everything that shapes a run's numbers, and the few things that only shape its speed (group, compile,
     cuda_graphs, device)."""
 
@@ -284,7 +294,7 @@ class RunConfig(_Frozen):
         """A hash of all that shapes the numbers; without the seed, of what entries of a group have in common."""
         return hashlib.sha256(json.dumps(self._shaping(seed=seed), sort_keys=True).encode()).hexdigest()
 
-    def unlike(self, other: RunConfig, *, seed: bool = True) -> str:
+    def unlike(self, other: _RunConfig, *, seed: bool = True) -> str:
         """How this configuration differs from another in what shapes the numbers, in words ("settings.rounds is 2, not
         12"); empty where their identities are the same."""
         own, theirs = (dict(_flat(config._shaping(seed=seed))) for config in (self, other))
@@ -303,6 +313,24 @@ class RunConfig(_Frozen):
             "settings": {"checkpoint_rounds", "checkpoint_minutes", "eval_every"},
         }
         return self.model_dump(mode="json", exclude={key: what for key, what in apart.items() if what})
+
+
+def _axis_fields(axis: Axis) -> dict[str, Any]:
+    """The fields of a configuration for an axis: the name of the choice, and its settings where it has some."""
+    fields: dict[str, Any] = {axis.name: (str, ... if axis.default is None else axis.default)}
+    if axis.settings:
+        fields[axis.settings] = (dict[str, Any], Field(default_factory=dict))
+    return fields
+
+
+_LATER_AXES = {
+    name: field for axis in AXES for name, field in _axis_fields(axis).items() if name not in _RunConfig.model_fields
+}
+_WithAxes = create_model("_WithAxes", __base__=_RunConfig, **_LATER_AXES)
+
+
+class RunConfig(_WithAxes):
+    __doc__ = _RunConfig.__doc__
 
 
 _MOST_TOLD = 3

@@ -9,14 +9,14 @@ SUITES = {"ten": ("a", "b", "c", "d")}
 
 def test_a_part_says_what_it_is_of_and_what_it_lacks() -> None:
     part = part_of("ten/part-0123", ("c", "a"), SUITES)
-    assert part is not None and part.lacks == ("b", "d")
+    assert part is not None and part.missing == ("b", "d")
     assert part.sentence == "Part of ten: 2 of its 4 domains. It lacks b, d."
     assert title_of("ten/part-0123", ("c", "a")) == "ten: c, a"
 
 
 def test_of_a_suite_that_is_not_installed_nobody_knows_what_it_lacks() -> None:
     part = part_of("gone/part-0123", ("c",), SUITES)
-    assert part is not None and part.lacks is None and "gone, which is not installed here" in part.sentence
+    assert part is not None and part.missing is None and "gone, which is not installed here" in part.sentence
 
 
 def test_whole_suites_sets_of_ones_own_and_empty_folders_are_no_parts() -> None:

@@ -59,19 +59,19 @@ def here(find: Find, scores: Mapping[str, Any] | None = None, suites: Suites = S
 
 def said(finding: Finding) -> str:
     """What is held against the entry, where nothing else is amiss."""
-    assert finding.mark is None and not finding.lacks and not finding.faults
+    assert finding.mark is None and not finding.missing and not finding.faults
     return "\n".join(finding.problems)
 
 
 def lacking(finding: Finding) -> str:
     """What could not be checked with the stores here, which is not held against the entry."""
     assert finding.mark is None and not finding.problems and not finding.faults
-    return "\n".join(finding.lacks)
+    return "\n".join(finding.missing)
 
 
 def faulty(finding: Finding) -> str:
     """What is damaged here, which is not held against the entry."""
-    assert finding.mark is None and not finding.problems and not finding.lacks
+    assert finding.mark is None and not finding.problems and not finding.missing
     return "\n".join(finding.faults)
 
 
@@ -98,7 +98,7 @@ def rehash(path: Path) -> None:
 
 def test_an_entry_whose_scores_follow_from_its_predictions_is_verified(entry: Path, bench: Bench) -> None:
     finding = verified(entry, *bench.stores)
-    assert (finding.problems, finding.lacks) == ((), ())
+    assert (finding.problems, finding.missing) == ((), ())
     mark = finding.mark
     assert mark is not None and mark.checked == ("predictions",)
     assert mark.record == hashlib.sha256(entry.read_bytes()).hexdigest()
@@ -322,10 +322,10 @@ def test_a_score_that_refuses_the_entrys_domains_is_the_entrys_and_one_that_fail
 
 def test_what_is_not_here_leaves_an_entry_reported(entry: Path, bench: Bench) -> None:
     finding = verified(entry, *bench.stores, missing="left")
-    assert (finding.problems, finding.lacks, finding.mark) == ((), ("no store of left",), None)
+    assert (finding.problems, finding.missing, finding.mark) == ((), ("no store of left",), None)
     entry.with_suffix(".npz").unlink()
     finding = verified(entry, *bench.stores)
-    assert (finding.problems, finding.lacks) == ((), ("its predictions are missing",))
+    assert (finding.problems, finding.missing) == ((), ("its predictions are missing",))
 
 
 def test_an_entry_in_another_suites_folder_or_of_other_domains_is_named(entry: Path, bench: Bench) -> None:
@@ -345,7 +345,7 @@ def test_an_entry_in_another_suites_folder_or_of_other_domains_is_named(entry: P
     finding = verify_entry(entry.parent.parent, entry, wider)
     assert "domain 'middle' of suite 'small' is missing" in said(finding)
     finding = verify_entry(entry.parent.parent, entry, here(find, scores={}))
-    assert finding.lacks == ("the score 'mean-error' is not installed here",)
+    assert finding.missing == ("the score 'mean-error' is not installed here",)
 
 
 def test_predictions_that_are_too_large_or_gone_are_refused(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:

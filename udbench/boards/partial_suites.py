@@ -12,21 +12,21 @@ MOST_NAMED, LONGEST = 6, 40
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """A board of some of a suite's domains. `lacks`: the suite's others, in its order; None where the suite is not
+    """A board of some of a suite's domains. `missing`: the suite's others, in its order; None where the suite is not
     installed, so that nobody knows."""
 
     suite: str
     domains: tuple[str, ...]
-    lacks: tuple[str, ...] | None
+    missing: tuple[str, ...] | None
 
     @property
     def sentence(self) -> str:
         """What the board is of and what it lacks."""
-        if self.lacks is None:
+        if self.missing is None:
             return f"Part of {self.suite}, which is not installed here, so what it lacks is not known."
-        number = len(self.domains) + len(self.lacks)
-        lacks = ", ".join(map(cut, self.lacks))
-        return f"Part of {self.suite}: {len(self.domains)} of its {number} domains. It lacks {lacks}."
+        number = len(self.domains) + len(self.missing)
+        missing = ", ".join(map(cut, self.missing))
+        return f"Part of {self.suite}: {len(self.domains)} of its {number} domains. It lacks {missing}."
 
 
 def part_of(board: str, domains: Sequence[str], suites: Mapping[str, Sequence[str]]) -> Part | None:
@@ -36,8 +36,8 @@ def part_of(board: str, domains: Sequence[str], suites: Mapping[str, Sequence[st
     if not suite or not folder.startswith("part-") or not domains:
         return None
     whole = suites.get(suite)
-    lacks = None if whole is None else tuple(name for name in whole if name not in domains)
-    return Part(suite=suite, domains=tuple(domains), lacks=lacks)
+    missing = None if whole is None else tuple(name for name in whole if name not in domains)
+    return Part(suite=suite, domains=tuple(domains), missing=missing)
 
 
 def title_of(board: str, domains: Sequence[str]) -> str:

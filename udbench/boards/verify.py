@@ -39,7 +39,7 @@ class VerifyContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What came of checking an entry. `problems`: what is not as the entry says, a sentence each. `lacks`: what could
+    """What came of checking an entry. `problems`: what is not as the entry says, a sentence each. `missing`: what could
     not be checked here. `faults`: stores of this machine that are damaged, which says nothing of the entry. `notes`:
     what else was seen. `mark`: what may be kept beside the entry, where all of it was checked and is right. `answers`:
     its predictions, where they could be read."""
@@ -47,7 +47,7 @@ class Finding:
     path: Path
     result: RunResult | None = None
     problems: tuple[str, ...] = ()
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     mark: Mark | None = None
@@ -67,35 +67,35 @@ def verify_entry(root: Path, path: Path, here: VerifyContext) -> Finding:
         return Finding(path=path, problems=(str(error),))
     problems = list(_of_record(root, path, result, here.suites))
     if not path.with_suffix(".npz").is_file():
-        return Finding(path=path, result=result, problems=tuple(problems), lacks=("its predictions are missing",))
+        return Finding(path=path, result=result, problems=tuple(problems), missing=("its predictions are missing",))
     try:
         content = read_capped(path.with_suffix(".npz"))
         answers = read_predictions(content, result, str(path.with_suffix(".npz")))
     except DataError as error:
         return Finding(path=path, result=result, problems=(*problems, str(error)))
-    lacks: list[str] = []
+    missing: list[str] = []
     faults: list[str] = []
     labels: dict[str, str] = {}
     for name in result.domains:
         store = here.find(result, name)
         if isinstance(store, str):
-            lacks.append(store)
+            missing.append(store)
         elif fault := store_problem(store):
             faults.append(fault)
         elif other := _other_store(result, name, store):
-            lacks.append(other)
+            missing.append(other)
         else:
             problems += _of_store(result, name, store) or _of_domain(result, name, store, answers[name])
         labels[name] = label_hash(answers[name])
     computed, lacking = _of_score(result, here.scores)
     problems += computed
-    lacks += lacking
-    if problems or lacks or faults:
+    missing += lacking
+    if problems or missing or faults:
         return Finding(
             path=path,
             result=result,
             problems=tuple(problems),
-            lacks=tuple(lacks),
+            missing=tuple(missing),
             faults=tuple(faults),
             answers=answers,
         )

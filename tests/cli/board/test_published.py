@@ -116,7 +116,7 @@ def test_a_part_of_the_papers_suite_says_what_it_lacks(cli: Call, tmp_path: Path
     assert said.startswith("Part of universal-ten: 2 of its 10 domains. It lacks caltech256, cifar10, daimler,")
     assert "universal-ten: the ten small domains of Bilen and Vedaldi 2017" in said
     (table,) = cli("board", "show", "universal-ten/part-0123", "--json").json
-    assert table["part_of"] == "universal-ten" and len(table["lacks"]) == 8 and "svhn" in table["lacks"]
+    assert table["part_of"] == "universal-ten" and len(table["missing"]) == 8 and "svhn" in table["missing"]
     assert "universal-ten/part-0123: mnist, awa" in cli("board", "show", "universal-ten").out
 
 

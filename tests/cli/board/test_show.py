@@ -133,7 +133,7 @@ def test_parts_and_sets_of_ones_own_have_boards_beside(cli: Call, board: Call) -
     said = cli("board", "show", "small").out
     assert "boards of other sets of domains" in said and f"  {names['p']}: left, right" in said
     table = cli("board", "show", names["p"], "--json").json[0]
-    assert (table["part_of"], table["lacks"]) == ("small", None)
+    assert (table["part_of"], table["missing"]) == ("small", None)
     assert "Part of small, which is not installed here" in cli("board", "show", names["p"]).out
     assert "ad_hoc/" in cli("board", "show", "ad_hoc").out and "no entries" not in cli("board", "show", "ad_hoc").out
 

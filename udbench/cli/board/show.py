@@ -181,7 +181,7 @@ def _document(table: Table, baseline: Baseline | None, part: Part | None) -> dic
         "suite_version": table.suite_version,
         "domains": list(table.domains),
         "part_of": part.suite if part else None,
-        "lacks": list(part.lacks) if part and part.lacks is not None else None,
+        "missing": list(part.missing) if part and part.missing is not None else None,
         "stores": dict(zip(table.domains, table.stores, strict=True)),
         "rows": [
             {

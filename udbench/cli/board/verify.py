@@ -219,11 +219,11 @@ def _show(findings: Sequence[Finding], marks: Sequence[Mark | None], problems: S
     for finding in findings:
         for line in dict.fromkeys(finding.notes):
             output.say(f"{finding.path.stem}: {line}")
-    lacks: dict[str, list[str]] = {}
+    missing: dict[str, list[str]] = {}
     for finding in findings:
-        for line in (*finding.faults, *finding.lacks):
-            lacks.setdefault(line, []).append(finding.path.stem)
-    for line, entries in lacks.items():
+        for line in (*finding.faults, *finding.missing):
+            missing.setdefault(line, []).append(finding.path.stem)
+    for line, entries in missing.items():
         output.say(f"not checked: {line} ({', '.join(entries)})")
     for finding in findings:
         for line in finding.problems:
@@ -247,7 +247,7 @@ def _document(finding: Finding, mark: Mark | None) -> dict[str, Any]:
         "standing": "verified" if mark is not None else "reported",
         "checked": [] if mark is None else list(mark.checked),
         "problems": list(finding.problems),
-        "lacks": list(finding.lacks),
+        "missing": list(finding.missing),
         "faults": list(finding.faults),
         "notes": list(finding.notes),
         "mark": None if mark is None else mark.model_dump(mode="json", by_alias=True),
