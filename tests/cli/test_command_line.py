@@ -66,7 +66,7 @@ def test_every_verb_has_help(cli: Call, words: list[str]) -> None:
         (["data", "stats"], "status"),
         (["show", "domain-nb"], "Did you mean 'domain-bn'?"),
         (["--no-plugin", "adaptrs", "list", "archs"], "no plugin 'adaptrs'"),
-        (["list", "archs", "--no-plugin"], "name the plugin to leave out"),
+        (["list", "archs", "--no-plugin"], "give the name of the plugin to disable"),
         (["data", "status", "--data", "nowhere"], "does not exist"),
         (["board", "show", "pockte"], "Did you mean 'pocket'?"),
         (["run", "--adapter", "domain-nb", "--arch", "resnet38"], "Did you mean 'domain-bn'?"),

@@ -16,7 +16,7 @@ from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
 RUN = ["run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "handwriting", "--device", "cpu"]
-BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--device", "cpu", "--only", "graphs"]
+BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--device", "cpu", "--variants", "graphs"]
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--devic
     [
         ([*RUN, "--cuda-graphs", "--dry-run"], "--cuda-graphs: needs a CUDA GPU, this is cpu; leave it out"),
         ([*RUN, "--cuda-graphs", "--processes", "2"], "--cuda-graphs with 2 processes: a graph holds one process's"),
-        (BENCH, "--only graphs: needs a CUDA GPU, this is cpu; leave it out"),
+        (BENCH, "--variants graphs: needs a CUDA GPU, this is cpu; leave it out"),
     ],
 )
 def test_it_is_refused_where_it_cannot_be(cli: Call, words: list[str], says: str) -> None:

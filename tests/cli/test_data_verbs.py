@@ -147,7 +147,7 @@ def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, she
     file = Path("shells") / "cone" / "003.png"
     ImageOps.invert(Image.open(file).convert("RGB")).save(file)
     said = cli("data", "verify", *sized)
-    assert said.code == 2 and f"shells changed since {store['path']} was made of them" in said.out
+    assert said.code == 2 and f"shells changed since {store['path']} was prepared" in said.out
     assert "udbench data prepare" in said.err and "damaged" not in said.err
     said = cli("data", "verify", *sized, "--source", "--workers", "1", "--json")
     (found,) = said.json
@@ -157,7 +157,7 @@ def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, she
     assert after["path"] != store["path"] and after["sha256"] != store["sha256"]
     assert cli("data", "verify", *sized).out == "folder-shells: whole\n"
     said = cli("data", "status", *sized)
-    assert "Older stores" in said.out and f"rm -r {store['path']}" in said.out.replace("\n", " ")
+    assert "Outdated stores" in said.out and f"rm -r {store['path']}" in said.out.replace("\n", " ")
     assert cli("data", "status", *sized, "--json").json[0]["older"] == [store["path"]]
 
 
@@ -203,11 +203,11 @@ def test_what_is_not_here_is_named_with_the_way_to_get_it(cli: Call, shells: str
     size = said.err[said.err.index("downloaded (") :].split(")")[0]
     assert size.endswith(" kB")
     assert f"shore: not here, and can be {size}): udbench data prepare --domains shore" in said.err
-    assert "--available" in said.err
+    assert "--skip-missing" in said.err
     for verb in ("prepare", "sheet"):
-        said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--available")
+        said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--skip-missing")
         assert said.code == 0 and "left out, images not here: reef, shore" in said.err
-    assert cli("data", "prepare", "--domains", "reef", *SMALL, "--available").code == 2
+    assert cli("data", "prepare", "--domains", "reef", *SMALL, "--skip-missing").code == 2
     assert not (large / "images").exists(), "nothing was downloaded"
 
 
@@ -218,7 +218,7 @@ def test_status_tells_all_that_has_to_be_done_at_80_columns(
     said = cli("data", "status", "coast")
     assert all(len(line) <= 80 or str(large) in line for line in said.out.splitlines())
     told = " ".join(said.out.split())
-    assert "To be got by hand: reef." in told and "name it with --data DIR or $UDBENCH_DATA" in told
+    assert "To be got by hand: reef." in told and "set it with --data DIR or $UDBENCH_DATA" in told
     assert "reef: Dive for it. Homepage: https://reef.example" in told
     assert "To be downloaded: shore," in told and f"in all, into {large / 'images'}" in told
     assert said.out.endswith("udbench data prepare coast --domains shore\n")
@@ -248,7 +248,7 @@ def test_downloads_go_into_the_data_folder_that_is_named(cli: Call, large: Path)
 def test_what_cannot_be_got_is_named_after_the_rest_was_downloaded(cli: Call, large: Path) -> None:
     said = cli("data", "prepare", "coast", *SMALL)
     assert said.code == 2 and "downloaded shore" in said.err and "error: no images of reef" in said.err
-    assert cli("data", "prepare", "coast", *SMALL, "--available").code == 0
+    assert cli("data", "prepare", "coast", *SMALL, "--skip-missing").code == 0
 
 
 @pytest.mark.usefixtures("large")
@@ -260,7 +260,7 @@ def test_without_a_network_it_fails_at_once_and_says_what_to_do(cli: Call, shell
     assert said.code == 2 and "Traceback" not in said.err and "error: could not download shore, cliff, dune" in lines
     assert sum("there is no network, or 127.0.0.1 does not answer" in line for line in lines) == 2
     assert any("dune: not tried, as no host answered" in line for line in lines)
-    assert any("Images got by hand go into a data folder" in line for line in lines)
+    assert any("Put them into a data folder" in line for line in lines)
     assert any("shore: Walk there." in line for line in lines) and any("reef: Dive for it." in line for line in lines)
     assert cli("data", "verify", "--domains", shells, *SMALL[2:4]).out == "folder-shells: whole\n"
 

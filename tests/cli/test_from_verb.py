@@ -74,7 +74,7 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
         kept = call("eval", "before", "--device", "cpu", "--json")
         assert kept.json == scored.json, "the store of its images is still there"
         lost = call(*add, "folder:stars")
-        assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was made" in lost.err
+        assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was trained" in lost.err
         assert "--domains folder:rings=PATH says where it is now" in lost.err
         where = f'folder:rings="{moved.name}"'
         again = call("eval", "before", "--device", "cpu", "--json", "--domains", where)
@@ -110,16 +110,16 @@ def test_another_adapter_leaves_its_domains_behind(before: str, place: Path, cal
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--from", "nowhere", "--domains", "folder:stars"), "there is no such folder with a result"),
-        (("--from", "before"), "say which domains are new, with --domains"),
-        (("--from", "before", "--domains", "folder:cones,folder:rings"), "name a domain that it never saw"),
+        (("--from", "nowhere", "--domains", "folder:stars"), "no such folder with a result"),
+        (("--from", "before"), "give the new domains with --domains"),
+        (("--from", "before", "--domains", "folder:cones,folder:rings"), "give another domain"),
         (("--from", "before", "--domains", "folder:stars", "--arch", "alexnet"), "its network is resnet38"),
         (("--from", "before", "--domains", "folder:stars", "--set", "arch.width=1"), "settings of its own"),
         (("--domains", "folder:stars", "--arch", "resnet38"), "--adapter is missing"),
         (("--domains", "folder:stars", "--adapter", "domain-bn"), "--arch is missing"),
         (
             ("--domains", "folder:stars", "--adapter", "domain-bn", "--arch", "resnet38", "--recipe", "add-domain"),
-            "say of which run: --from RUN",
+            "give its run with --from RUN",
         ),
         (
             ("--from", "before", "--domains", "folder:cones,folder:rings,folder:stars", "--set", "image_size=20"),
@@ -137,8 +137,8 @@ def test_what_cannot_go_on_is_refused(before: str, place: Path, call: Any, words
     ("words", "said"),
     [
         ((), "study 'pocket-frozen': its recipe .* is for a network that is trained already; .*--from RUN"),
-        (("--from", "nowhere"), "--from nowhere: there is no such folder with a result"),
-        (("--from", "nowhere", "--status"), "--from nowhere: there is no such folder with a result"),
+        (("--from", "nowhere"), "--from nowhere: no such folder with a result"),
+        (("--from", "nowhere", "--status"), "--from nowhere: no such folder with a result"),
     ],
 )
 def test_a_study_that_goes_on_from_no_run_is_refused_before_its_first(

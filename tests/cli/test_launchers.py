@@ -229,7 +229,7 @@ def test_a_failure_in_the_queue_is_forgotten_where_the_run_is_made_here(cli: Cal
     (runs / "domain-bn-0.py").write_text("sys.exit(130)")
     said = cli("sweep", "toys.toml", "--launcher", "local", "--json")
     assert said.code == 130 and states(said) == ["done", "missing"]
-    assert "own, seed 0: stopped; the same command goes on with it" in said.err
+    assert "own, seed 0: stopped; the same command resumes with it" in said.err
     assert states(cli("sweep", "toys.toml", "--status", "--json")) == ["done", "missing"]
 
 
@@ -282,7 +282,7 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     said = cli(*RUN, "--launcher", "later", "--out", "full")
     assert said.code == 2 and "full exists already" in said.err
     said = cli(*RUN, "--launcher", "later", "--resume")
-    assert said.code == 2 and "say which run goes on" in said.err and len(queue.tasks) == 2
+    assert said.code == 2 and "give the folder of the run to resume" in said.err and len(queue.tasks) == 2
 
 
 def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[TaskStatus]:
@@ -293,15 +293,18 @@ def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[Tas
 
 BROKEN = {
     "raises": (_raises, "launcher 'raises' (plugin mine): ZeroDivisionError: of "),
-    "forgets": (lambda tasks, folder, settings: [list(tasks)][:0], "never told how '"),
+    "forgets": (lambda tasks, folder, settings: [list(tasks)][:0], "did not report how '"),
     "invents": (
         lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name + "x", state="done")],
-        "none of its tasks",
+        "not the status of one of its tasks",
     ),
-    "babbles": (lambda tasks, folder, settings: [next(tasks) and 3], "reported 3, which is of none of its tasks"),
+    "babbles": (
+        lambda tasks, folder, settings: [next(tasks) and 3],
+        "reported 3, which is of not the status of one of its tasks",
+    ),
     "queues": (
         lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name, state="queued", job_id="1")],
-        "has no way to look at its queue",
+        "defines no `poll`",
     ),
     "silent": (lambda tasks, folder, settings: None, "TypeError"),
 }

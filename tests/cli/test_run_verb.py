@@ -104,7 +104,7 @@ def test_a_run_whose_entry_cannot_be_written_is_complete_and_says_how_it_is_adde
     )
     said = cli(*words, "--out", "my run")
     assert said.code == 1 and "the run in my run is complete, but its entry could not be added: x: the disk" in said.err
-    command = said.err.splitlines()[-1].partition("once that is mended: ")[2]
+    command = said.err.splitlines()[-1].partition("fix this, then run: ")[2]
     assert command == "udbench board add 'my run' --board leaderboards" and Path("my run/result.json").exists()
     monkeypatch.setattr(entry, "add_entry", add)
     assert cli(*shlex.split(command)[1:]).code == 0

@@ -124,11 +124,11 @@ def test_a_study_that_was_killed_and_stopped_in_the_middle_gives_the_same_table(
     said = _sweep_until("own", signal.SIGKILL, code=-signal.SIGKILL)
     assert "2 runs in broken, 1 of them done" in said and len(list(Path("broken").rglob("result.json"))) == 1
     said = _sweep_until("own", signal.SIGINT, code=130)
-    assert "the same command goes on" in said and not list(Path("broken").rglob("*failed*"))
+    assert "the same command resumes" in said and not list(Path("broken").rglob("*failed*"))
     (checkpoint,) = Path("broken").glob("own-*/seed-0/checkpoint.pt")
     assert not checkpoint.with_name("result.json").exists()
     code, table, said = _ended(_sweep())
-    assert code == 0 and "[1/1] own, seed 0" in said and "going on after round" in said, said
+    assert code == 0 and "[1/1] own, seed 0" in said and "resuming after round" in said, said
     assert table == cli("sweep", "toys.toml", "--out", "whole", "--status").out
     assert "own" in table and "trained for 6 rounds of 4 at 16x16 px" in table
 

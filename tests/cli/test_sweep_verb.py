@@ -119,21 +119,21 @@ def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Mad
 
 def test_runs_are_told_what_the_study_and_the_user_say(cli: Call, made: Made) -> None:
     cli(
-        "--no-plugin", "architectures", "sweep", study(), "--available", "--data", "d", "--board", "b",
+        "--no-plugin", "architectures", "sweep", study(), "--skip-missing", "--data", "d", "--board", "b",
         "--device", "cpu", "--precision", "fp32", "--workers", "3", "--out", "o",
     )  # fmt: skip
     assert made.calls == [], "without its plugin there is no such network"
     cli(
-        "--no-plugin", "missing-one", "sweep", study(), "--available",
+        "--no-plugin", "missing-one", "sweep", study(), "--skip-missing",
     )  # fmt: skip
     cli(
-        "sweep", study(), "--available", "--data", "d", "--board", "b", "--device", "cpu", "--precision", "fp32",
+        "sweep", study(), "--skip-missing", "--data", "d", "--board", "b", "--device", "cpu", "--precision", "fp32",
         "--workers", "3", "--out", "o",
     )  # fmt: skip
     (command, _) = made.commands
     assert command[:5] == [sys.executable, "-P", "-m", "udbench", "run"]
     words = " ".join(command)
-    assert "--available --data d --board b --device cpu --precision fp32 --workers 3" in words
+    assert "--skip-missing --data d --board b --device cpu --precision fp32 --workers 3" in words
     assert "--domains handwriting,walkers --recipe pocket --set rounds=4" in words
     assert re.search(r"--out o/universal-bn-[0-9a-f]{8}/seed-0 --resume$", words)
 
@@ -208,7 +208,7 @@ def test_a_result_that_cannot_be_read_is_left_as_it_is_and_told(cli: Call, made:
         (["none.toml"], "study none.toml: no such file"),
         (["./none"], "no such file"),
         (["pocket-all", "--set", "rounds"], "expected key=value"),
-        (["pocket-all", "--domains", " , "], "--domains: no domain is named"),
+        (["pocket-all", "--domains", " , "], "--domains: no domain given"),
         (["pocket-all", "--domains", "walkers,runners"], "no domain 'runners'"),
         (["pocket-all", "--domains", "walkers,mnist"], "'mnist' is not in suite 'pocket'"),
         (["pocket-all", "--domains", "walkers,walkers"], "'walkers' is named twice"),
@@ -295,7 +295,7 @@ def test_what_error_costs_in_parameters_is_printed_and_drawn(
     cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
-    said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg", "--no-board")
+    said = cli("sweep", study(WIDTHS), "--params", "--plot", "figures/error.svg", "--no-board")
     assert said.code == 0 and said.err.splitlines()[-1] == "figure: figures/error.svg"
     assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
     assert "the change of the mean error in points for each doubling" in " ".join(said.out.split())
@@ -305,11 +305,11 @@ def test_what_error_costs_in_parameters_is_printed_and_drawn(
     again = cli("sweep", "toys.toml", "--status", "--plot", "error.svg", "--json")
     assert Path("error.svg").read_text() == svg and len(made.calls) == 2
     assert again.json["rows"][1]["growth"] == {"than": "once", "times": 4.0, "per_doubling": -0.25}
-    markdown = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "markdown").out
+    markdown = cli("sweep", "toys.toml", "--status", "--params", "--format", "markdown").out
     assert "| twice | 1 | 420 | 60 | 480 | 1.10 | 14.5 | 4.00 | −0.25 |\n" in markdown
-    rows = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "csv").out
+    rows = cli("sweep", "toys.toml", "--status", "--params", "--format", "csv").out
     assert [row["than"] for row in csv.DictReader(io.StringIO(rows))] == ["", "once"]
-    assert "twice & 1 & 420" in cli("sweep", "toys.toml", "--status", "--capacity", "--format", "latex").out
+    assert "twice & 1 & 420" in cli("sweep", "toys.toml", "--status", "--params", "--format", "latex").out
 
 
 def test_a_figure_that_cannot_be_is_refused_before_anything_runs(
@@ -408,7 +408,7 @@ def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_n
     Path("mine.toml").unlink()
     said = cli("sweep", "toys.toml", "--status", "--no-board")
     assert said.code == 2 and "row 'own': --recipe ./mine.toml: no such file" in said.err
-    assert "what its row asks for cannot be looked up: --recipe ./mine.toml: no such file" in said.err
+    assert "its row cannot be resolved: --recipe ./mine.toml: no such file" in said.err
 
 
 def test_a_recipe_of_a_plugin_that_changed_counts_as_another(

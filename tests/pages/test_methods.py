@@ -81,7 +81,7 @@ def test_what_no_command_line_can_ask_for_says_why() -> None:
     assert later.command and "has version 1, and the entry's 0" in later.remarks[0]
     moved = {"run": "4f", "weights_sha256": "w", "domains": ["words"], "train": "none"}
     told = again(result(transfer=moved, domains=["faces"]), known)
-    assert told.command == "udbench transfer runs/4f faces --train none --shots 5 --draws 10 --seed 0"
+    assert told.command == "udbench transfer runs/4f faces --train none --shots 5 --num-draws 10 --seed 0"
 
 
 def test_methods_are_called_by_what_tells_them_apart() -> None:

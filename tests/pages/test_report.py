@@ -49,14 +49,14 @@ def test_a_report_has_curves_errors_times_and_mistakes(run: Path, entries: Path,
 
 def test_a_run_that_went_on_elsewhere_says_so_in_its_report(run: Path, entries: Path, read: Read) -> None:
     write_report(run, entries, Catalog(), "0")
-    assert "went on in another environment" not in read(run, "report.html")
+    assert "resumed in another environment" not in read(run, "report.html")
     result = read_result(run / "result.json")
     made = result.environment.model_dump()
     starts = (Start(**made, first=1, last=2), Start(**{**made, "torch": "3 <b>"}, first=3, last=3))
     (run / "result.json").write_text(result.model_copy(update={"starts": starts}).dumps())
     write_report(run, entries, Catalog(), "0")
     text = read(run, "report.html")
-    assert "went on in another environment" in text
+    assert "resumed in another environment" in text
     assert "rounds 1 to 2: torch 2" in text and "rounds 3 to 3: torch 3 &lt;b&gt;" in (run / "report.html").read_text()
 
 

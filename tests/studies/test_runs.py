@@ -215,7 +215,7 @@ def test_domains_that_were_not_published_are_said(tmp_path: Path) -> None:
 
 
 def test_runs_of_unequal_domains_are_compared_on_those_that_they_share_and_it_is_said(tmp_path: Path) -> None:
-    """A domain's images came, or went, between the runs (--available)."""
+    """A domain's images came, or went, between the runs (--skip-missing)."""
     made = plan()
     first, second, *others = runs_of(made, tmp_path)
     put(first, only(result(first, (10.0, 20.0)), "left"))

@@ -69,10 +69,10 @@ def _git(folder: Path, *words: str) -> str:
             ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise SettingError(f"--since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
+        raise SettingError(f"--changed-since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
     except OSError as error:
-        raise SettingError(f"--since: git cannot be run: {error.strerror or error}") from None
+        raise SettingError(f"--changed-since: git cannot be run: {error.strerror or error}") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SettingError(f"--since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
+        raise SettingError(f"--changed-since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
     return done.stdout.decode(errors="surrogateescape")

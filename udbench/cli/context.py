@@ -68,8 +68,8 @@ def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
 
     def tell(owner: Owner) -> None:
         output.note(
-            f"plugin '{owner}' has been loading for {SLOW:g} s and is waited for; to go on without it: Ctrl-C, and "
-            f"--no-plugin {owner.choice} or {DISABLE}={owner.choice}; what it waits for: udbench check {owner.choice}"
+            f"plugin '{owner}' has been loading for {SLOW:g} s. To run without it: Ctrl-C, then --no-plugin "
+            f"{owner.choice} or {DISABLE}={owner.choice}. To see why: udbench check {owner.choice}"
         )
 
     def settle() -> None:
@@ -154,7 +154,7 @@ def resolve_domains(
     members = tuple(_domain(reference, places or {}) for reference in references(domains))
     names = [member.spec.name for member in members]
     if not members:
-        raise SettingError("--domains: no domain is named; give names with commas between (udbench list domains)")
+        raise SettingError("--domains: no domain given; give names separated by commas (udbench list domains)")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingError(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
     if suite is None:
@@ -169,7 +169,7 @@ def resolve_domains(
     if strange := [name for name in names if name not in chosen.domains]:
         raise SettingError(
             f"--domains: '{strange[0]}' is not in suite '{chosen.name}', which has {', '.join(chosen.domains)}; "
-            "leave --suite away for a set of your own"
+            "leave --suite out for an ad-hoc set of domains"
         )
     ordered = tuple(sorted(members, key=lambda member: chosen.domains.index(member.spec.name)))
     return chosen, ordered, len(ordered) < len(chosen.domains)
@@ -198,8 +198,8 @@ def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
         return registry().get(Domain, name)
     if name not in places:
         raise DataError(
-            f"'{name}' is a folder of somebody's own, and nothing says where it is here; "
-            f"--domains folder:{short_name(name)}=PATH says it"
+            f"'{name}' is a user's folder whose path on this machine is unknown; "
+            f"give it with --domains folder:{short_name(name)}=PATH"
         )
     from udbench.data.folders import folder_domain
 
@@ -207,17 +207,17 @@ def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
         return folder_domain(Path(places[name]), name)
     except DataError as error:
         raise DataError(
-            f"'{name}' was in {places[name]} when the run was made: {error}\nWhere it has moved, "
-            f"--domains folder:{short_name(name)}=PATH says where it is now"
+            f"'{name}' was in {places[name]} when the run was trained: {error}\nIf the folder has moved, give its "
+            f"path with --domains folder:{short_name(name)}=PATH"
         ) from None
 
 
 def _named_twice(members: Sequence[Domain]) -> str:
     name, roots = members[0].spec.name, dict.fromkeys(member.root and member.root.resolve() for member in members)
     if len(roots) == 1:
-        return f"'{name}' is named twice; each domain of a run needs a name of its own"
+        return f"'{name}' is given twice; each domain of a run needs a unique name"
     listed = " and ".join(str(root) for root in roots)
-    return f"{listed} are two folders and would both be '{name}'; give one another name: folder:NAME=PATH"
+    return f"{listed} are two folders that would both be named '{name}'; rename one with folder:NAME=PATH"
 
 
 def load_recipe(
@@ -250,9 +250,7 @@ def load_recipe(
         found = registry().get(Recipe, word)
         name, base = word, found.settings
         if found.requires_checkpoint and before is None:
-            raise SettingError(
-                f"recipe '{word}' is for a network that is trained already; say of which run: --from RUN"
-            )
+            raise SettingError(f"recipe '{word}' requires a trained network; give its run with --from RUN")
         if found.requires_checkpoint and before is not None:
             base = merged(before[1], base)
     apart = settings_of_items(assignments)
@@ -262,7 +260,7 @@ def load_recipe(
     settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
     own = changed.get("domain")
     if strange := sorted(set(own if isinstance(own, Mapping) else ()) - set(domains)):
-        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
+        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run; its domains are {', '.join(domains)}")
     return name, settings, apart["adapter"], apart["arch"]
 
 
@@ -288,7 +286,7 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
 
     if model is None:
         if given:
-            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' away")
+            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' out")
         return None
     return validated(model, given, what, unsets=True)
 

@@ -12,11 +12,11 @@ from udbench.cli import context, output
 
 def doctor(
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Look at versions, devices, memory, disks, data and plugins, and say what to do about each trouble.
+    """Check versions, devices, memory, disks, data and plugins, and suggest a fix for each problem.
 
     Ends with 0 where runs can be made, and with 1 where something stops them.
     """

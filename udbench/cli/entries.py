@@ -1,4 +1,4 @@
-"""A run's entry on a board: that it can be written is tried before the run, and what was not written is said."""
+"""The entry of a run on its board: checked to be writable before the run, added after it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from udbench.cli import output
 from udbench.errors import RunError, UdbenchError
 
-BOARD = "choose another folder with --board DIR, or write to none with --no-board"
+BOARD = "choose another folder with --board DIR, or skip the board with --no-board"
 
 
 def check(board: Path, suite: str, domains: Sequence[str], *, part: bool, remedy: str = BOARD) -> None:
-    """Try at once whether the entry of a run of these domains can be written. Raises UdbenchError where it cannot."""
+    """Raise UdbenchError if the entry of a run of these domains cannot be written."""
     from udbench.boards.entry import folder_of
     from udbench.files import check_writable
 
@@ -21,20 +21,21 @@ def check(board: Path, suite: str, domains: Sequence[str], *, part: bool, remedy
 
 
 def check_id(board: Path, run: Path, suite: str, domains: Sequence[str], *, part: bool) -> None:
-    """Raises UdbenchError where the entry of a run that is still to be made in this folder would have the id of
-    another's."""
+    """Raise UdbenchError if the entry of a new run in this folder would have the id of an existing entry."""
     from udbench.boards.entry import folder_of
 
     if run.parent.name != "runs" or (run / "config.toml").exists():
         return
     path = folder_of(board, suite, domains, part=part) / f"{run.name}.json"
     if path.exists():
-        raise UdbenchError(f"{path} is another run's entry, and entries never change; give this run another folder")
+        raise UdbenchError(
+            f"{path} is the entry of another run, and entries are immutable; give this run another folder"
+        )
 
 
 def added(board: Path, run: Path) -> Path:
-    """Put a finished run on its board; return the entry's path. Raises RunError where that fails, which says that the
-    run is complete and how its entry is added."""
+    """Add a finished run to its board and return the path of the entry. Raises RunError with the command that adds the
+    entry later."""
     from udbench.boards.entry import add_entry
 
     try:
@@ -42,12 +43,12 @@ def added(board: Path, run: Path) -> Path:
     except UdbenchError as error:
         command = shlex.join(["udbench", "board", "add", str(run), "--board", str(board)])
         raise RunError(
-            f"the run in {run} is complete, but its entry could not be added: {error}\nonce that is mended: {command}"
+            f"the run in {run} is complete, but its entry could not be added: {error}\nfix this, then run: {command}"
         ) from error
 
 
 def add_missing(board: Path, runs: Iterable[Path]) -> int:
-    """Put those finished runs on their board that are not there; tell of them, and return how many could not be."""
+    """Add the finished runs that are missing on their board, report them, and return the number of failures."""
     from udbench.boards.entry import board_folder
     from udbench.results import read_result
 

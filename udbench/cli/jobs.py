@@ -129,20 +129,22 @@ def _method(
         if adapter is None or arch is None:
             missing, many = ("--adapter", "adapters") if adapter is None else ("--arch", "archs")
             raise SettingError(
-                f"{missing} is missing: choose one (udbench list {many}), or go on from a run (--from RUN)"
+                f"{missing} is required: choose one (udbench list {many}), or start from a run (--from RUN)"
             )
         return _Method(adapter, given["adapter"], arch, given["arch"], sharing or "deep", kept=False)
     config = before.config
     same = adapter in (None, config.adapter)
     if arch not in (None, config.arch):
-        raise SettingError(f"--from {before.folder}: its network is {config.arch}; leave --arch out, or choose that")
+        raise SettingError(
+            f"--from {before.folder}: its network is {config.arch}; leave --arch out, or choose that architecture"
+        )
     chosen = adapter or config.adapter
     item_settings = {**(config.adapter_settings if same else {}), **given["adapter"]}
     (_, checked), (_, checked_arch) = _items(
         chosen, item_settings, config.arch, {**config.arch_settings, **given["arch"]}
     )
     if _dumped(checked_arch) != config.arch_settings:
-        raise SettingError(f"--from {before.folder}: its network has settings of its own; leave --set arch.… out")
+        raise SettingError(f"--from {before.folder}: its network keeps its own settings; leave --set arch.… out")
     how = sharing or config.sharing
     return _Method(
         chosen,
@@ -168,8 +170,8 @@ def check(ask: Ask, processes: int = 1) -> None:
     if ask.sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
         raise SettingError(
-            "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
-            f"{listed}. Choose such domains with --domains, or --sharing deep"
+            "--sharing full shares the classifier, so all domains must have the same number of classes, but: "
+            f"{listed}. Choose domains with equal numbers of classes (--domains), or use --sharing deep"
         )
 
 
@@ -183,7 +185,7 @@ def remarks(ask: Ask) -> list[str]:
         rounds = min(short)
         found.append(
             f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(phases) > 1 else ''}: "
-            f"lr={settings.lr:g} is never reached, and all of them are trained at warmup_lr={settings.warmup_lr:g}"
+            f"lr={settings.lr:g} is never reached; all rounds use warmup_lr={settings.warmup_lr:g}"
         )
     if alone := [name for name in names if settings.batch_of(name) == 1]:
         found.append(
@@ -196,8 +198,8 @@ def remarks(ask: Ask) -> list[str]:
 def _check_alone(processes: int) -> None:
     if processes > 1:
         raise SettingError(
-            f"--cuda-graphs with {processes} processes: a graph holds one process's whole round, and several meet in "
-            "its middle; leave --processes or --cuda-graphs out"
+            f"--cuda-graphs with {processes} processes: CUDA graphs capture the round of a single process; leave "
+            "--processes or --cuda-graphs out"
         )
 
 

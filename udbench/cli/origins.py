@@ -47,11 +47,13 @@ def find(word: str) -> ParentRun:
 
     path = result_path(word)
     if path is None or not path.exists():
-        raise DataError(f"--from {word}: there is no such folder with a result, here or in ./runs")
+        raise DataError(f"--from {word}: no such folder with a result.json in the current directory or in ./runs")
     before = ParentRun(path.parent, read_result(path))
     config = before.config
     if config.transfer is not None and config.transfer.train == "none":
-        raise SettingError(f"--from {word}: that run trained nothing; give the run that it was taken from")
+        raise SettingError(
+            f"--from {word}: that run trained no weights (transfer --train none); give the run that it started from"
+        )
     return before
 
 
@@ -67,7 +69,7 @@ def domains(
 
     old = before.config.domains if kept else ()
     if named is None:
-        raise SettingError("--from: say which domains are new, with --domains (udbench list domains)")
+        raise SettingError("--from: give the new domains with --domains (udbench list domains)")
     if suite is None and before.config.suite in context.registry().names("suites"):
         _, given, _ = context.resolve_domains(None, named)
         whole, _, _ = context.resolve_domains(before.config.suite, None)
@@ -76,9 +78,7 @@ def domains(
     _, given, _ = context.resolve_domains(suite, named)
     names = [domain.spec.name for domain in given]
     if not set(names) - set(old):
-        raise SettingError(
-            f"--from {before.folder}: that run was trained on {', '.join(old)}; name a domain that it never saw"
-        )
+        raise SettingError(f"--from {before.folder}: that run was trained on {', '.join(old)}; give another domain")
     left = [name for name in old if name not in names]
     return context.resolve_domains(suite, [*left, *context.references(named)], read_folders(before.folder))
 
@@ -112,9 +112,9 @@ def check_images(before: ParentRun, stores: Sequence[Store], *, kept: bool) -> N
         if kept and known is not None and known.sha256 != store.sha256:
             raise SettingError(
                 f"--from {before.folder}: the images of '{store.name}' are not those that run was trained on: they "
-                "changed since (bring them back, or say where they are: --domains folder:NAME=PATH, or --data), were "
-                "split by an earlier udbench, or are prepared in another form (leave out the recipe and settings that "
-                "change their size)"
+                "changed (restore them, or give their folder with --domains folder:NAME=PATH or --data), were split "
+                "by another version of udbench, or are prepared in another form (leave out the recipe and settings "
+                "that change their size)"
             )
 
 
@@ -123,5 +123,8 @@ def told(before: ParentRun, domains: Sequence[str], *, kept: bool) -> str:
     old = before.config.domains
     where = f"run {before.result.id} ({', '.join(old)})"
     if kept:
-        return f"{where} goes on with {', '.join(name for name in domains if name not in old)}"
-    return f"{', '.join(domains)} on the trunk of {where}, which had {before.config.adapter}; its domains stay behind"
+        return f"{where} continues with {', '.join(name for name in domains if name not in old)}"
+    return (
+        f"{', '.join(domains)} start from the shared weights of {where}, trained with {before.config.adapter}; "
+        "its domains are dropped"
+    )

@@ -24,8 +24,8 @@ Moved = Annotated[
     str | None,
     typer.Option(
         "--domains",
-        help="Where folders of the run are now: folder:NAME=PATH, commas between.",
-        show_default="where they were",
+        help="Current paths of the run's own folders, separated by commas: folder:NAME=PATH.",
+        show_default="as recorded",
     ),
 ]
 
@@ -48,9 +48,11 @@ def available(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...
     here = are_here(domains, data)
     left = [domain.spec.name for domain in domains if domain not in here]
     if not here:
-        raise DataError(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
+        raise DataError(
+            f"no images available for any domain: {', '.join(left)}; udbench data status explains how to get them"
+        )
     if left:
-        output.note(f"left out, images not here: {', '.join(left)}")
+        output.note(f"skipped, images not available: {', '.join(left)}")
     return here
 
 
@@ -110,8 +112,8 @@ def moved_folders(result: RunResult, references: str | None) -> dict[str, str]:
     for domain in domains:
         if domain.root is None or domain.spec.name not in result.domains:
             raise SettingError(
-                f"--domains: '{domain.spec.name}' is no folder of run {result.id}, whose domains are "
-                f"{', '.join(result.domains)}; say where one of its folders is now: folder:NAME=PATH"
+                f"--domains: '{domain.spec.name}' is not a folder of run {result.id}, which has domains "
+                f"{', '.join(result.domains)}; give the current path of one of its folders: folder:NAME=PATH"
             )
         folders[domain.spec.name] = str(domain.root)
     return folders
@@ -145,10 +147,10 @@ def of_run(
 
 def _where_else(name: str, moved: Mapping[str, str]) -> str:
     if name in moved:
-        return "they changed since, or an earlier udbench split them in another way"
+        return "they changed, or another version of udbench split them differently"
     return (
-        "no store of those is left. They changed since, or an earlier udbench split them in another way; --data names "
-        "another folder of images"
+        "no store with the recorded images is left. They changed, or another version of udbench split them "
+        "differently; if they are in another folder, give it with --data"
     )
 
 
@@ -194,15 +196,15 @@ def _missing(missing: Sequence[Status], root: Path | None) -> str:
     from udbench.cli.fetching import bytes_text, instructions_text, prepare_command
 
     names = ", ".join(each.domain for each in missing)
-    where = f"in {root}" if root else "and no data folder is named (--data DIR or $UDBENCH_DATA)"
+    where = f"in {root}" if root else "and no data folder is set (--data DIR or $UDBENCH_DATA)"
     lines = [f"no images of {names} {where}"]
     for each in missing:
         if each.download is not None:
             size, command = bytes_text(each.download.size), prepare_command([each.domain])
-            lines.append(f"{each.domain}: not here, and can be downloaded ({size}): {command}")
+            lines.append(f"{each.domain}: can be downloaded ({size}): {command}")
         else:
             lines.append(f"{each.domain}: {instructions_text(each, root)}")
-    return "\n".join([*lines, "or leave them out: --available"])
+    return "\n".join([*lines, "or skip them: --skip-missing"])
 
 
 @contextmanager

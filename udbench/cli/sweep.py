@@ -1,4 +1,4 @@
-"""`udbench sweep`: run a study's grid, and print its table."""
+"""`udbench sweep`: run the grid of a study and print its table."""
 
 from __future__ import annotations
 
@@ -28,60 +28,68 @@ Format = Literal["text", "markdown", "csv", "latex"]
 
 @context.warned()
 def sweep(
-    study: Annotated[str, typer.Argument(metavar="STUDY|FILE", help="A study (udbench list studies), or a TOML file.")],
-    status: Annotated[bool, typer.Option("--status", help="Run nothing: print the table as it stands.")] = False,
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY|FILE", help="Study by name (udbench list studies), or a TOML file.")
+    ],
+    status: Annotated[
+        bool, typer.Option("--status", help="Start no runs; print the state of the runs and the table so far.")
+    ] = False,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds of each row, from 0 on.", show_default="the study's")
+        int | None, typer.Option(min=1, help="Number of seeds per row, from seed 0.", show_default="the study's")
     ] = None,
     settings: Annotated[
         context.Names | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of every run; many times."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting in every run; repeatable."),
     ] = None,
-    domains: Annotated[str | None, typer.Option(help="Only these of the study's domains; commas between.")] = None,
+    domains: Annotated[
+        str | None, typer.Option(help="Use only these domains of the study, separated by commas.")
+    ] = None,
     source: Annotated[
-        str | None, typer.Option("--from", metavar="RUN", help="Every run goes on from this finished one.")
+        str | None, typer.Option("--from", metavar="RUN", help="Start every run from this finished run.")
     ] = None,
     available: Annotated[
-        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+        bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder of its runs.", show_default="sweeps/STUDY")] = None,
-    board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = Path("leaderboards"),
-    no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="sweeps/STUDY")] = None,
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = Path("leaderboards"),
+    no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
     cuda_graphs: Annotated[
-        bool, typer.Option("--cuda-graphs", help="Record each run's round on a CUDA GPU once, then launch it whole.")
+        bool, typer.Option("--cuda-graphs", help="Capture the training rounds of each run as CUDA graphs.")
     ] = False,
     launcher: Annotated[
         str | None,
         typer.Option(
-            help="Start the runs by a launcher (udbench list launchers); --set launcher.KEY=VALUE for its settings.",
-            show_default="one after another, here",
+            help="Launcher that starts the runs (udbench list launchers); options by --set launcher.KEY=VALUE.",
+            show_default="one after another on this machine",
         ),
     ] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share each run; domains are dealt to them.")
+        int, typer.Option(min=1, help="Number of processes per run; the domains are distributed among them.")
     ] = 1,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
+        int | None,
+        typer.Option(min=1, help="Number of processes that prepare and decode images.", show_default="one per core"),
     ] = None,
-    capacity: Annotated[
-        bool, typer.Option("--capacity", help="Print parameters, and error for each doubling of them (JSON has both).")
+    params: Annotated[
+        bool,
+        typer.Option("--params", help="Print parameters, and the change of error per doubling of them, instead."),
     ] = False,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.svg", help="Draw error against parameters; needs matplotlib."),
+        typer.Option(metavar="FILE.svg", help="Plot error against parameters (needs matplotlib)."),
     ] = None,
-    format: Annotated[Format, typer.Option(help="How the table is printed.")] = "text",
+    format: Annotated[Format, typer.Option(help="Format of the printed table.")] = "text",
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> None:
-    """Run what a study lacks, one run after another, and print its table beside the published one.
+    """Run the missing runs of a study and print the results next to the published table.
 
-    A run that fails does not stop the others; called again, the study goes on where it was, and tries again what
-    failed. A run whose entry is on the board already is not run again. For example: udbench sweep pocket-all --seeds 1
+    A failed run does not stop the others. The same command continues the study and retries failed runs. A run whose
+    entry is already on the board is not repeated. For example: udbench sweep pocket-all --seeds 1
     """
     if plot is not None:
         _check_plot(plot)
@@ -97,7 +105,7 @@ def sweep(
     root = out or SWEEPS / plan.name
 
     def lookup() -> Lookup:
-        """What is found anew: a sweep prepares images."""
+        """A fresh lookup, since a sweep prepares images."""
         return _lookup(None if no_board else board, data, available, precision, workers, prepare=not status)
 
     stopped, unwritten = False, 0
@@ -108,7 +116,7 @@ def sweep(
         if not no_board:
             check_writable(board, entries.BOARD)
         common = [
-            *(["--available"] if available else []),
+            *(["--skip-missing"] if available else []),
             *(["--data", str(data)] if data else []),
             *(["--no-board"] if no_board else ["--board", str(board)]),
             *["--device", device, "--precision", precision],
@@ -128,7 +136,7 @@ def sweep(
     if json:
         output.emit_json(_document(table, runs))
     else:
-        _print(table, format, capacity)
+        _print(table, format, params)
     for run in runs if status else ():
         if run.state in ("queued", "running"):
             output.note(f"{run.state}: {sweeping.name_of(run)}" + (f": {run.reason}" if run.reason else ""))
@@ -146,13 +154,13 @@ def sweep(
 
 
 def _check_plot(path: Path) -> None:
-    """Refuse a figure that cannot be, before the hours of its runs."""
+    """Check that the plot can be written, before hours of runs."""
     from udbench.errors import SettingError
     from udbench.files import check_file_writable
     from udbench.plots import need_matplotlib
 
     if path.suffix != ".svg":
-        raise SettingError(f"--plot {path}: figures are written as SVG; give a name that ends with .svg")
+        raise SettingError(f"--plot {path}: give a file that ends in .svg")
     need_matplotlib()
     check_file_writable(path, "give another file with --plot")
 
@@ -162,7 +170,7 @@ def _draw(table: StudyTable, path: Path) -> None:
     from udbench.studies.figure import error_against_parameters
 
     atomic_write(path, error_against_parameters(table))
-    output.note(f"figure: {path}")
+    output.note(f"plot    {path}")
 
 
 def _plan(
@@ -183,7 +191,7 @@ def _plan(
         name, grid = found.name, found.grid
     only = None if domains is None else [str(each) for each in context.references(domains)]
     if only is not None and not only:
-        raise SettingError("--domains: no domain is named; give names with commas between")
+        raise SettingError("--domains: no domain given; give names separated by commas")
     plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
     plan = replace(plan, rows=tuple(_referring(row) for row in plan.rows))
     if domains is not None:
@@ -194,14 +202,14 @@ def _plan(
 
 
 def _referring(row: Planned) -> Planned:
-    """A row whose domains can stand with commas between."""
+    """The row with its domains as canonical references."""
     if row.domains is None:
         return row
     return replace(row, domains=tuple(str(each) for each in context.references(row.domains)))
 
 
 def _check_source(plan: Plan, source: str | None) -> None:
-    """Refuse a study before its first run where every run of it would be, for what --from says or does not."""
+    """Check --from before the first run: a recipe may require it, and its run must exist."""
     from udbench.cli import origins
     from udbench.errors import SettingError
     from udbench.plugin.contracts_run import Recipe
@@ -213,8 +221,8 @@ def _check_source(plan: Plan, source: str | None) -> None:
     for name in dict.fromkeys(row.recipe for row in plan.rows if row.recipe in known):
         if context.registry().get(Recipe, str(name)).requires_checkpoint:
             raise SettingError(
-                f"study '{plan.name}': its recipe '{name}' is for a network that is trained already; say of which "
-                "run: --from RUN" + (f". {plan.note}" if plan.note else "")
+                f"study '{plan.name}': its recipe '{name}' requires a trained network; give its run with --from RUN"
+                + (f". {plan.note}" if plan.note else "")
             )
 
 
@@ -239,10 +247,10 @@ def _published(plan: Plan) -> tuple[PublishedTable | None, str]:
 def _lookup(
     board: Path | None, data: Path | None, available: bool, precision: str, workers: int | None, *, prepare: bool
 ) -> Lookup:
-    """What finds a run's entry on a board, one of the very same configuration on whatever machine it was run, and says
-    how a result differs from what its row asks for now: in its configuration, or in images whose store is here.
+    """Functions that find the board entry of a run, by its configuration on any machine, and that compare a result
+    with what its row requires now: the configuration, and the images of the stores on this machine.
 
-    Images that changed since they were prepared are prepared anew, with `prepare`, and else said to have changed.
+    Images that changed since they were prepared are prepared again with `prepare`, and reported as changed without.
     """
     from udbench.boards.entry import Entry, read_board
     from udbench.cli import jobs
@@ -262,8 +270,10 @@ def _lookup(
     changed: dict[tuple[str, tuple[str, ...]], list[str]] = {}
 
     def images(ask: Ask, row: Planned, made: RunResult) -> str:
-        """How a result's images differ from those here. A name alone says little of a folder of one's own: until that
-        is prepared, entries of others are of other images."""
+        """How the images of a result differ from those on this machine, as text; empty if they are equal.
+
+        The name of a user's folder does not identify its images: until it is prepared, others' entries do not match.
+        """
         key = (row.label, tuple(domain.spec.name for domain in ask.domains))
         if key not in stores:
             found = preparing.statuses(ask.domains, data, ask.settings)
@@ -276,10 +286,10 @@ def _lookup(
         if changed[key]:
             return (
                 f"the images of {', '.join(changed[key])} changed since they were prepared; the next sweep prepares "
-                "them anew, and sees whether they are the same"
+                "them again and compares them"
             )
         others = [name for name, store in stores[key].items() if store and store.sha256 != made.stores[name].sha256]
-        return f"it has other images of {', '.join(others)} than those that are here" if others else ""
+        return f"its images of {', '.join(others)} differ from those on this machine" if others else ""
 
     def unprepared(ask: Ask, row: Planned) -> bool:
         here = stores[row.label, tuple(domain.spec.name for domain in ask.domains)]
@@ -293,7 +303,7 @@ def _lookup(
             return None
         try:
             ask = asked(row, seed)
-        except UdbenchError:  # told when it is run
+        except UdbenchError:  # reported when it is run
             return None
         suite = ask.suite.name
         if suite not in entries:
@@ -305,14 +315,14 @@ def _lookup(
                 continue
             try:
                 other = images(ask, row, entry.result)
-            except UdbenchError:  # of images that cannot be prepared, told when it is run
+            except UdbenchError:  # images that cannot be prepared are reported when it is run
                 return None
             if not other:
                 return None if unprepared(ask, row) else (entry.path, entry.result)
         return None
 
     def unlike(row: Planned, seed: int, result: RunResult) -> str:
-        """A run of fewer of the row's domains, whose images alone were here, is said beside the table."""
+        """How a result differs from its row, as text. Fewer domains (--skip-missing) are no difference."""
         made = result.config
         try:
             ask = ask_of(row, seed)
@@ -321,7 +331,7 @@ def _lookup(
                 ask = replace(ask, domains=here, part=made.part_of_suite)
             return made.unlike(configured(ask, made)) or images(ask, row, result)
         except UdbenchError as error:
-            return f"what its row asks for cannot be looked up: {str(error).splitlines()[0]}"
+            return f"its row cannot be resolved: {str(error).splitlines()[0]}"
 
     return Lookup(known=known, unlike=unlike)
 
@@ -331,10 +341,10 @@ def _of_available(ask: Ask, data: Path | None) -> Ask:
     return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
 
 
-def _print(table: StudyTable, format: Format, capacity: bool) -> None:
+def _print(table: StudyTable, format: Format, params: bool) -> None:
     from udbench.studies import render
 
-    sheet = render.capacity(table) if capacity else render.errors(table)
+    sheet = render.capacity(table) if params else render.errors(table)
     match format:
         case "markdown":
             return output.say(render.markdown(sheet).rstrip("\n"))

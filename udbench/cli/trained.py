@@ -39,20 +39,18 @@ def find(run: str, domain: str | None, data: Path | None) -> FinishedRun:
 
     path = result_path(run)
     if path is None:
-        raise DataError(f"no run '{run}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{run}': no such folder in the current directory or in ./runs")
     folder = path.parent
     _, config = read_config(folder)
     if not path.exists():
-        raise DataError(f"{folder}: this run has no result yet; udbench run … --resume goes on with it")
+        raise DataError(f"{folder}: this run has no result yet; resume it with udbench run … --resume")
     result = read_result(path)
     if config.transfer is not None and config.transfer.train == "none":
-        raise DataError(
-            f"{folder}: this run told classes by their images' mean features, so it has no classifier to use"
-        )
+        raise DataError(f"{folder}: this run used nearest class means (transfer --train none) and has no classifier")
     chosen = _domain(folder, config, domain)
     facts = read_domains(folder) if (folder / FILE).exists() else _of_stores(folder, result, data)
     if lost := [name for name in config.domains if name not in facts]:
-        raise DataError(f"{folder / FILE} says nothing of domain '{lost[0]}'")
+        raise DataError(f"{folder / FILE} has no entry for domain '{lost[0]}'")
     return FinishedRun(folder=folder, config=config, result=result, domain=chosen, facts=facts)
 
 
@@ -61,11 +59,11 @@ def _domain(folder: Path, config: RunConfig, asked: str | None) -> str:
     if asked is None and len(config.domains) == 1:
         (asked,) = config.domains
     if asked is None:
-        raise SettingError(f"--domain: say for which of this run's domains: {listed}")
+        raise SettingError(f"--domain is required: choose one of the run's domains: {listed}")
     if asked not in config.domains:
         near = nearest(asked, config.domains)
         hint = f" Did you mean '{near}'?" if near else ""
-        raise SettingError(f"--domain: the run in {folder} has no domain '{asked}'.{hint}\nit has: {listed}")
+        raise SettingError(f"--domain: the run in {folder} has no domain '{asked}'.{hint}\navailable: {listed}")
     return asked
 
 
@@ -75,6 +73,4 @@ def _of_stores(folder: Path, result: RunResult, data: Path | None) -> Mapping[st
     try:
         return facts_of(preparing.of_run(result, data, {}))
     except DataError as error:
-        raise DataError(
-            f"{folder} has no {FILE}, and the classes are not named by its images either: {error}"
-        ) from None
+        raise DataError(f"{folder} has no {FILE}, and its images cannot give the class names either: {error}") from None

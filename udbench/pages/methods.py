@@ -49,7 +49,7 @@ def again(result: RunResult, known: Catalog) -> Again:
     config = result.config
     if config.transfer is not None:
         moved = config.transfer
-        few = ["--shots", str(moved.shots), "--draws", str(moved.draws)] if moved.train == "none" else []
+        few = ["--shots", str(moved.shots), "--num-draws", str(moved.draws)] if moved.train == "none" else []
         words = ["transfer", f"runs/{moved.run}", *config.domains, "--train", moved.train, *few]
         remark = f"It needs run {moved.run}, whose weights have the sha256 {moved.weights_sha256}."
         return Again(command=_line([*words, "--seed", str(config.seed)]), remarks=(remark,))

@@ -151,7 +151,7 @@ def _left_out(run: Run, why: str, lookup: Lookup) -> Run:
 def _apart(result: RunResult, newest: RunResult) -> str:
     """How a result of a row differs from the newest in more than its seed, empty where it does not.
 
-    Domains whose images were not here (--available) are said beside the table, and are no other method.
+    Domains whose images were not here (--skip-missing) are said beside the table, and are no other method.
     """
     same = {"domains": newest.config.domains, "part_of_suite": newest.config.part_of_suite}
     if differing := result.config.model_copy(update=same).unlike(newest.config, seed=False):
