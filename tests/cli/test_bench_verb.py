@@ -72,7 +72,7 @@ def test_methods_are_timed_against_the_chosen_one_and_those_that_do_not_fit_are_
         (["domains", "--variants", "plain"], "--variants applies only to 'udbench bench step'"),
         (["--layouts", "2x1"], "--layouts applies only to 'udbench bench processes'"),
         (["processes", "--layouts", "2"], "'2' is not PROCESSESxTHREADS"),
-        (["--sharing", "none"], "one network after another"),
+        (["--sharing", "none"], "one network per domain"),
         (["--arch", "resnet39"], "no architecture 'resnet39'"),
     ],
 )

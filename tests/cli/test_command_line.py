@@ -85,7 +85,7 @@ def test_a_users_mistake_is_one_clear_message_and_ends_with_2(cli: Call, words: 
 
 def test_lines_below_the_first_are_set_in(cli: Call) -> None:
     lines = cli("list", "suits").err.splitlines()
-    assert lines[0].startswith("error: no kind of thing 'suits'.") and lines[1].startswith("       installed: adapters")
+    assert lines[0].startswith("error: no kind of item 'suits'.") and lines[1].startswith("       installed: adapters")
 
 
 def raising(error: BaseException) -> Callable[..., object]:

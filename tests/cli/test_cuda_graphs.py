@@ -23,7 +23,10 @@ BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--devic
     ("words", "says"),
     [
         ([*RUN, "--cuda-graphs", "--dry-run"], "--cuda-graphs: needs a CUDA GPU, this is cpu; leave it out"),
-        ([*RUN, "--cuda-graphs", "--processes", "2"], "--cuda-graphs with 2 processes: a graph holds one process's"),
+        (
+            [*RUN, "--cuda-graphs", "--processes", "2"],
+            "--cuda-graphs with 2 processes: CUDA graphs capture the round of a single process",
+        ),
         (BENCH, "--variants graphs: needs a CUDA GPU, this is cpu; leave it out"),
     ],
 )

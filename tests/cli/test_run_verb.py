@@ -79,7 +79,7 @@ def test_a_board_that_cannot_be_written_is_refused_before_anything_is_read_or_tr
     for board in ("taken", "taken/boards", "/proc/nope"):
         said = cli(*words, "--board", board)
         assert said.code == 2 and said.err.startswith(f"error: {board}/custom/") and "Traceback" not in said.err
-        assert said.err.endswith("; choose another folder with --board DIR, or write to none with --no-board\n")
+        assert said.err.endswith("; choose another folder with --board DIR, or skip the board with --no-board\n")
     Path("leaderboards").write_text("")
     assert "leaderboards/custom/" in cli(*words).err
     assert {path.name for path in Path().iterdir()} == {"cones", "rings", "taken", "leaderboards"}
@@ -90,7 +90,7 @@ def test_an_id_that_is_another_entrys_is_told_before_training(cli: Call, words: 
     folder.mkdir(parents=True)
     (folder / "one.json").write_text("{}")
     said = cli(*words, "--out", "runs/one")
-    assert said.code == 2 and f"{folder / 'one.json'} is another run's entry" in said.err
+    assert said.code == 2 and f"{folder / 'one.json'} is the entry of another run" in said.err
     assert not Path("runs").exists()
 
 

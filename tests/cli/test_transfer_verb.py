@@ -199,7 +199,10 @@ def test_a_domain_that_the_runs_own_source_saw_is_refused(cli: Call, made: Path)
 
 def test_an_unknown_run_and_one_that_is_not_finished_are_refused(cli: Call, made: Path) -> None:
     said = refused(cli, "yours", "folder:cubes")
-    assert said == "error: no finished run 'yours': no such folder with a result, here or in ./runs\n"
+    assert (
+        said
+        == "error: no finished run 'yours': no such folder with a result.json in the current directory or in ./runs\n"
+    )
     (Path("runs") / "half").mkdir()
     (Path("runs") / "half" / "config.toml").write_text("")
     assert "no finished run 'half'" in refused(cli, "half", "folder:cubes")
@@ -217,8 +220,8 @@ def test_a_run_whose_domains_shared_no_trunk_is_refused(cli: Call, made: Path, s
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
-        ("folder:cubes,mnist", "DOMAIN 'folder:cubes,mnist': a transfer is to one domain"),
-        ("", "DOMAIN '': a transfer is to one domain"),
+        ("folder:cubes,mnist", "DOMAIN 'folder:cubes,mnist': give exactly one domain"),
+        ("", "DOMAIN '': give exactly one domain"),
         ("mnsit", "no domain 'mnsit'. Did you mean 'mnist'?"),
         ("folder:spheres", "folder:spheres: no such folder"),
         ("mnist", "no images of mnist"),
@@ -230,7 +233,7 @@ def test_a_domain_that_cannot_be_taken_is_refused(cli: Call, made: Path, domain:
 
 def test_a_name_that_no_board_can_have_is_refused_before_it_trains(cli: Call, made: Path) -> None:
     write_class_folders(Path("c" * 57), {"small": 3, "large": 3})
-    assert "is too long a name for the board transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 57}")
+    assert "is too long for the board name transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 57}")
 
 
 @pytest.mark.parametrize(
@@ -252,8 +255,8 @@ def test_an_option_out_of_its_range_is_refused(cli: Call, made: Path, words: lis
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--shots", "5"], "--shots is of --train none alone; --train head takes all training images"),
-        (["--train", "all", "--num-draws", "2"], "--num-draws is of --train none alone"),
+        (["--shots", "5"], "--shots applies only to --train none; --train head uses all training images"),
+        (["--train", "all", "--num-draws", "2"], "--num-draws applies only to --train none"),
         (["--set", "roundz=2"], "transfer: no setting 'roundz'. Did you mean 'rounds'?"),
         (["--set", "rounds=0"], "transfer: rounds = 0: "),
         (["--set", "arch.width=2"], "transfer: no setting 'arch'"),

@@ -39,7 +39,7 @@ def changes_since(board: Path, revision: str) -> Changes:
     words = listed.split("\0")
     changed = [*zip(words[::2], words[1::2], strict=False), *(("A", name) for name in new.split("\0") if name)]
     if not changed and not board.is_dir():
-        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: no such folder of leaderboards; choose another one with --board")
     entries: set[Path] = set()
     problems: list[str] = []
     for state, name in changed:

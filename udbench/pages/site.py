@@ -77,7 +77,7 @@ def build(asked: Asked, out: Path) -> Built:
     UdbenchError where `out` is something else than a site.
     """
     if not asked.root.is_dir():
-        raise DataError(f"{asked.root}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{asked.root}: no such folder of leaderboards; choose another one with --board")
     check_place(Path(out).resolve())
     found = [*boards(asked.root, asked.known, asked.published)]
     with whole_folder(out) as folder:

@@ -73,7 +73,7 @@ def test_all_methods_are_compared_without_their_names(cli: Call, board: Path, mo
     said = cli("board", "compare", "--all", "--suite", "small", "--plot", "figure.svg")
     told = " ".join(said.out.split())
     assert said.code == 0 and said.err == "" and "plot figure.svg" in told
-    for words in ("[red]odd", "bad minus [red]odd", "p after Bonferroni", "[red]odd has the lowest mean error, 4.58 %"):
+    for words in ("[red]odd", "bad minus [red]odd", "p (Bonferroni)", "[red]odd has the lowest mean error, 4.58 %"):
         assert words in told, words
     figure = Path("figure.svg").read_text()
     assert figure.count("<svg ") == 3 and figure.count("[red]odd: 4.6 % (") == 2 and "3 methods" in figure
