@@ -3,8 +3,10 @@ tests may run in the background; no time limits that a busy machine would miss; 
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,7 @@ import torch
 
 from support.runs import stores_in
 from udbench.data.store import Store
+from udbench.plugin import loader
 from udbench.plugin.loader import load
 from udbench.plugin.registry import Registry
 
@@ -33,3 +36,13 @@ def registry() -> Registry:
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Store]:
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
     return stores_in(tmp_path)
+
+
+@pytest.fixture
+def with_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Add plugins that are not installed."""
+
+    def add(**extra: object) -> None:
+        monkeypatch.setattr(loader, "load", functools.partial(loader.load, extra=extra))
+
+    return add

@@ -28,13 +28,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from udbench.boards.entry import add_entry
-from udbench.cli import context, jobs, output, preparing
+from udbench.cli import context, output
+from udbench.cli.preparing import Bars
 from udbench.cli.progress import Callbacks, LogFile, Screen
 from udbench.data.store import Store
 from udbench.errors import UdbenchError
 from udbench.files import atomic_write
 from udbench.plugin.contracts_run import Study
 from udbench.plugin.published import read_published
+from udbench.resolve.job import make_job
+from udbench.resolve.request import RunRequest, resolve
+from udbench.resolve.stores import cores, prepared
 from udbench.results import RunResult, read_result
 from udbench.runs.execute import execute
 from udbench.runs.folder import id_for, write_config, writing_to
@@ -137,19 +141,23 @@ def _rows(given: argparse.Namespace, plan: Plan) -> tuple[list[Row], list[Store]
     """The study's rows as jobs, and the domains' images, which are prepared if they are not yet."""
     common = [f"rounds={given.rounds}", *given.set]
     asked = [
-        jobs.ask(
+        resolve(context.session(), RunRequest(
             adapter=row.adapter, arch=row.arch, sharing=row.sharing, domains=given.domains, recipe=RECIPE,
             settings=[*common, *(f"{key}={value}" for key, value in row.settings.items())],
             seed=SEED, device=given.device, cuda_graphs=given.cuda_graphs, data=given.data,
-        )
+        ))
         for row in plan.rows
     ]  # fmt: skip
-    for ask in asked:
-        jobs.check(ask)
-    stores = preparing.prepared(asked[0].domains, given.data, asked[0].settings, workers=None, skip_damaged=False)
+    stores = prepared(
+        asked[0].domains, given.data, asked[0].settings, workers=None, skip_damaged=False, progress=Bars()
+    )
     rows = [
-        Row(row, jobs.make(ask), given.out / "rows" / "-".join([row.adapter, *map(str, row.settings.values())]))
-        for row, ask in zip(plan.rows, asked, strict=True)
+        Row(
+            row,
+            make_job(context.session(), run),
+            given.out / "rows" / "-".join([row.adapter, *map(str, row.settings.values())]),
+        )
+        for row, run in zip(plan.rows, asked, strict=True)
     ]
     return rows, stores
 
@@ -183,7 +191,7 @@ def _train(job: Job, stores: Sequence[Store], folder: Path) -> RunResult:
     screen = Screen(output.notes())
     try:
         listener = Callbacks([screen, LogFile(folder)])
-        return execute(job, stores, folder, listener, resume=True, workers=preparing.cores(None))
+        return execute(job, stores, folder, listener, resume=True, workers=cores(None))
     finally:
         screen.close()
 
@@ -199,7 +207,7 @@ def _score(row: Row, stores: Sequence[Store], weights: dict[str, Tensor], traine
         model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}))
         model.load_state_dict({name: weights[name] for name in model.state_dict()})
         save_weights(folder / "weights.safetensors", model)
-        found = predict_again(job, stores, folder, preparing.cores(None)).predictions
+        found = predict_again(job, stores, folder, cores(None)).predictions
         atomic_write(folder / "predictions.npz", predictions_file(found))
         images = round(trained.images_per_second * trained.seconds)
         end = Progress(round=trained.rounds, seconds=trained.seconds, images=images)

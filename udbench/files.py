@@ -18,6 +18,10 @@ from typing import Any, cast
 
 from udbench.errors import DataError, NotWritten, RunError
 
+RUNS = Path("runs")
+BOARDS = Path("leaderboards")
+"""Where runs and boards are written, in the current folder, unless another folder is named."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

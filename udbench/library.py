@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udbench.files import RUNS
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from udbench.plugin.contracts_run import Callback
+    from udbench.plugin.session import Session
     from udbench.results import RunResult
 
 
@@ -38,6 +41,7 @@ def run(
     workers: int | None = None,
     skip_damaged: bool = False,
     callback: Callback | None = None,
+    session: Session | None = None,
 ) -> RunResult:
     """Train one network on many domains in this process, score it on each, and return the record of the result.
 
@@ -53,16 +57,23 @@ def run(
     runs/ if not given; it then holds result.json, weights and predictions. `board` is a folder of boards to write the
     result to; none if not given. `source` is the run that this one goes on from (--from); without it, `adapter` and
     `arch` are needed. `callback` is told how it goes (udbench.Callback); progress of preparing images, and warnings,
-    go to standard error.
+    go to standard error. `session` holds the plugins, if some are to be left out; all that are installed if not given.
 
     Errors are in percent. Raises UdbenchError, whose text is what the command line would say: UnknownNameError,
     SettingError, DataError where images are not here, RunError for a loss that is not finite.
     On Ctrl-C what is there is saved, and the same call with `out` and `resume=True` goes on.
     """
-    from udbench.cli import entries, jobs, origins, output, preparing
+    from udbench.boards import submit
+    from udbench.plugin.session import Session
+    from udbench.resolve import origin
+    from udbench.resolve.job import make_job
+    from udbench.resolve.progress import Progress
+    from udbench.resolve.request import RunRequest, resolve
+    from udbench.resolve.stores import cores, prepared
 
     place = None if data is None else Path(data)
-    ask = jobs.ask(
+    session = session or Session(log=_note)
+    request = RunRequest(
         suite=suite,
         domains=domains,
         adapter=adapter,
@@ -80,30 +91,36 @@ def run(
         data=place,
         source=None if source is None else str(source),
     )
-    jobs.check(ask)
-    on_board = None if board is None or ask.settings.eval_on != "test" else Path(board)
+    resolved = resolve(session, request, _note)
+    on_board = None if board is None or resolved.settings.eval_on != "test" else Path(board)
     if on_board is not None:
-        names = [domain.spec.name for domain in ask.domains]
-        entries.check(on_board, ask.suite.name, names, part=ask.part, remedy="give another folder as `board`, or none")
-    for remark in jobs.remarks(ask):
-        output.note(f"warning: {remark}")
-    stores = preparing.prepared(ask.domains, place, ask.settings, workers=workers, skip_damaged=skip_damaged)
-    if ask.before is not None:
-        origins.check_images(ask.before, stores, kept=ask.kept)
-    job = jobs.make(ask)
+        remedy = "give another folder as `board`, or none"
+        submit.check(on_board, resolved.suite.name, resolved.names, part=resolved.part, remedy=remedy)
+    for remark in resolved.remarks:
+        _note(f"warning: {remark}")
+    stores = prepared(
+        resolved.domains,
+        place,
+        resolved.settings,
+        workers=workers,
+        skip_damaged=skip_damaged,
+        progress=Progress(_note),
+    )
+    if resolved.parent is not None:
+        origin.check_images(resolved.parent, stores, kept=resolved.kept)
+    job = make_job(session, resolved)
     # torch is imported only now
     from udbench.plugin.contracts_run import NullCallback
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
-    runs = Path("runs")
-    folder = Path(out) if out is not None else (find_run(runs, job.config) if resume else None) or new_folder(runs)
+    folder = Path(out) if out is not None else (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS)
     told = callback or NullCallback()
     if on_board is not None:
-        entries.check_id(on_board, folder, job.config.suite, job.config.domains, part=ask.part)
-    result = execute(job, stores, folder, told, resume=resume, workers=preparing.cores(workers))
+        submit.check_id(on_board, folder, job.config.suite, job.config.domains, part=resolved.part)
+    result = execute(job, stores, folder, told, resume=resume, workers=cores(workers))
     if on_board is not None:
-        entries.added(on_board, folder)
+        submit.submit(on_board, folder)
     return result
 
 
@@ -118,21 +135,25 @@ class TrainedRun:
     """
 
     def __init__(self, run: str | Path, *, device: str = "auto", data: str | Path | None = None) -> None:
-        from udbench.cli import jobs, trained
-        from udbench.cli.show import result_path
+        from udbench.plugin.session import Session
+        from udbench.resolve.finished import find_classifier, result_path
+        from udbench.resolve.job import job_of_config
+        from udbench.resolve.progress import Progress
         from udbench.runs.folder import read_config
         from udbench.runs.inference import load
         from udbench.train.precision import choose_device, multiplies_bf16
 
         path = result_path(str(run))
         domain = None if path is None else read_config(path.parent)[1].domains[0]
-        found = trained.find(str(run), domain, None if data is None else Path(data))
+        session = Session(log=_note)
+        found = find_classifier(session, str(run), domain, None if data is None else Path(data), Progress(_note))
         place = choose_device(device)
         precision = found.config.precision
         if precision == "bf16" and not multiplies_bf16(place):
             precision = "fp32"
         self._facts = found.facts
-        self._job = jobs.of_config(found.config.model_copy(update={"device": str(place), "precision": precision}))
+        config = found.config.model_copy(update={"device": str(place), "precision": precision})
+        self._job = job_of_config(session, config)
         self._model = load(self._job, found.folder, found.facts, found.result)
         self.result = found.result
 
@@ -172,6 +193,21 @@ class TrainedRun:
                 yield seen(image, self._job.config.settings, domain, self._facts[domain].channels)
             except DamagedImage as error:
                 raise DataError(f"'{domain}': {name}: {error}") from None
+
+
+def _note(text: str) -> None:
+    """Write a sentence to standard error, from the first of several processes alone."""
+    import sys
+
+    from udbench.machine import world
+    from udbench.text import clean
+
+    try:
+        first = world().rank == 0
+    except ValueError:  # which is said where the run begins
+        first = True
+    if first:
+        sys.stderr.write(clean(text) + "\n")
 
 
 def _batches(images: Iterable[NDArray[np.uint8]], size: int) -> Iterator[list[NDArray[np.uint8]]]:

@@ -66,3 +66,12 @@ def seconds_text(seconds: float) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """A number and what it counts: 1 entry, 3 entries."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def bytes_text(number: int) -> str:
+    """A number of bytes as people say it."""
+    for unit, least in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if number >= least:
+            value = number / least
+            return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
+    return f"{number} bytes"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from udbench.cli import main
-from udbench.plugin import loader
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +42,3 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         return Said(code or 0, out, err)
 
     return call
-
-
-@pytest.fixture
-def with_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Add plugins that are not installed."""
-
-    def add(**extra: object) -> None:
-        monkeypatch.setattr(loader, "load", functools.partial(loader.load, extra=extra))
-
-    return add

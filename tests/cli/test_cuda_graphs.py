@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import udbench
-from udbench.cli import jobs
+from udbench.plugin.session import Session
+from udbench.resolve.job import job_of_config, make_config
+from udbench.resolve.request import RunRequest, resolve
 from udbench.testing import toys
 from udbench.testing.trees import write_class_folders
 
@@ -55,8 +57,9 @@ def test_a_network_that_drops_out_is_refused_before_it_is_trained(
 
 
 def test_whether_rounds_are_graphs_is_asked_anew_and_shapes_no_number() -> None:
-    ask = jobs.ask(adapter="domain-bn", arch="resnet38", domains="handwriting", cuda_graphs=True)
-    config = jobs.configuration(ask, "cuda:0", "fp32")
-    assert config.cuda_graphs and not jobs.of_config(config).config.cuda_graphs
-    assert jobs.of_config(config, cuda_graphs=True).config == config
-    assert jobs.of_config(config).config.identity() == config.identity()
+    session = Session()
+    run = resolve(session, RunRequest(adapter="domain-bn", arch="resnet38", domains="handwriting", cuda_graphs=True))
+    config = make_config(run, "cuda:0", "fp32")
+    assert config.cuda_graphs and not job_of_config(session, config).config.cuda_graphs
+    assert job_of_config(session, config, cuda_graphs=True).config == config
+    assert job_of_config(session, config).config.identity() == config.identity()

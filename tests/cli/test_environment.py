@@ -109,7 +109,8 @@ def test_colours_may_be_forced_and_the_cursor_is_left_alone(
     for number in (1, 2):
         screen.on_round(RoundStatus(round=number, rounds=2, lr=0.1, losses={"a": 1.0}, images=number, seconds=1.0))
     screen.close()
-    with preparing.progress(1) as tell:
+    with preparing.Bars().images(1) as tell:
+        assert tell is not None
         tell(Progress(domain="x", done=3, total=3))
     said = capsys.readouterr().err
     assert "round 2/2" in said and "prepared x: 3 images" in said

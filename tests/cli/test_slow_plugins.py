@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from udbench.cli import context
+from udbench.plugin import session
 from udbench.plugin.registry import Owner, Registry
 
 
@@ -40,10 +40,8 @@ def loading(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
             return Registry()
 
         monkeypatch.setattr("udbench.plugin.loader.load", load)
-        monkeypatch.setattr(context, "_loaded", {})
-        monkeypatch.setattr(context, "SLOW", 0.5)
-        monkeypatch.setattr(context.output, "note", note)
-        context.registry()
+        monkeypatch.setattr(session, "SLOW", 0.5)
+        assert session.Session(log=note).registry
         return said
 
     return load_all

@@ -92,10 +92,10 @@ def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) 
 
 
 def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Made) -> None:
-    from udbench.cli import jobs
+    from udbench.resolve.job import make_config
 
     plan = verb._plan(study(), 2, None, None, None)
-    config = jobs.configuration(sweeping.ask_of(plan.rows[1], 1), "cpu", "fp32")
+    config = make_config(sweeping.resolved(plan.rows[1], 1), "cpu", "fp32")
     document = json.loads(made_result("f00", (30.0, 20.0), adapter="domain-bn", seed=1).dumps().replace(
         '"left"', '"handwriting"').replace('"right"', '"walkers"'))  # fmt: skip
     document.update(

@@ -10,6 +10,7 @@ import pytest
 
 from udbench.cli import context
 from udbench.errors import SettingError
+from udbench.plugin.session import Session
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="Windows has no SIGUSR1")
@@ -26,10 +27,10 @@ def test_sigusr1_ends_nothing_and_what_was_there_comes_back() -> None:
 def test_a_verb_that_is_warned_while_it_gets_ready_goes_on(
     cli: Any, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
-    def warned_and_then() -> None:
+    def warned_and_then(_: Session) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
         raise SettingError("it went on to this")
 
-    monkeypatch.setattr(context, "registry", warned_and_then)
+    monkeypatch.setattr(Session, "registry", property(warned_and_then))
     said = cli(*words)
     assert said.code == 2 and "it went on to this" in said.err

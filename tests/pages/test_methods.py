@@ -7,18 +7,19 @@ import pytest
 
 from support.records import made_result
 from udbench.boards.ranking import rank
-from udbench.cli import context
 from udbench.cli.board.installed import known as installed
 from udbench.config import RecipeSettings, RunConfig
 from udbench.overrides import validated
 from udbench.pages.methods import Catalog, again, changes, names
+from udbench.plugin.session import Session
+from udbench.resolve.method import parse_overrides
+from udbench.resolve.names import load_recipe, resolve_domains
 from udbench.results import RunResult
 
 
 def result(**changed: Any) -> RunResult:
     """A result of domains, a recipe and a suite that are installed."""
-    context.begin(())
-    recipe = context.registry().item("recipes", "pocket").value
+    recipe = Session().registry.item("recipes", "pocket").value
     config = {
         "suite": "pocket", "suite_version": "1", "score": "mean-error", "domains": ["words", "faces"],
         "part_of_suite": True, "arch": "resnet38", "arch_settings": {"width": 1.0}, "adapter": "domain-bn",
@@ -37,13 +38,14 @@ def reread(command: str) -> RunConfig:
     for name, value in zip(words[2::2], words[3::2], strict=True):
         given.setdefault(name, []).append(value)
     one = {name: values[0] for name, values in given.items()}
-    suite, members, part = context.resolve_domains(one.get("--suite"), one.get("--domains"))
+    suite, members, part = resolve_domains(Session(), one.get("--suite"), one.get("--domains"))
     domains = [member.spec.name for member in members]
-    recipe, settings, adapter, arch = context.load_recipe(one["--recipe"], suite, domains, given.get("--set", []))
+    changed = parse_overrides(given.get("--set", []))
+    recipe, settings = load_recipe(Session(), one["--recipe"], suite, domains, changed.recipe)
     return RunConfig(
         suite=suite.name, suite_version=suite.version, score=suite.score, part_of_suite=part, domains=tuple(domains),
-        arch=one["--arch"], arch_settings={"width": 1.0, **arch}, adapter=one["--adapter"],
-        adapter_settings=dict(adapter), sharing=one["--sharing"], recipe=recipe, settings=settings,
+        arch=one["--arch"], arch_settings={"width": 1.0, **changed.arch}, adapter=one["--adapter"],
+        adapter_settings=dict(changed.adapter), sharing=one["--sharing"], recipe=recipe, settings=settings,
         seed=int(one["--seed"]), precision=one["--precision"],  # type: ignore[arg-type]
     )  # fmt: skip
 

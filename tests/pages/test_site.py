@@ -234,7 +234,7 @@ def test_a_site_is_replaced_as_a_whole_and_nothing_else_is(
         with pytest.raises(UdbenchError, match="no site that udbench made"):
             site(out=place)
     assert [path.name for path in mine.iterdir()] == ["notes.txt"]
-    with pytest.raises(DataError, match="no such folder of boards"):
+    with pytest.raises(DataError, match="no such folder of leaderboards"):
         building.build(building.Asked(root=tmp_path / "none", known=Catalog(), version="0"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

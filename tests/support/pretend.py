@@ -41,14 +41,16 @@ print("this is the answer")
 
 def asked_for(words: Sequence[str]) -> RunConfig:
     """The configuration that a `udbench run` with these words has, on a CPU in fp32."""
-    from udbench.cli import jobs
+    from udbench.plugin.session import Session
+    from udbench.resolve.job import make_config
+    from udbench.resolve.request import RunRequest, resolve
 
     given: dict[str, list[str]] = {}
     for flag, word in itertools.pairwise(words):
         if flag.startswith("--"):
             given.setdefault(flag, []).append(word)
     named = {flag: values[-1] for flag, values in given.items()}
-    ask = jobs.ask(
+    request = RunRequest(
         adapter=named.get("--adapter"),
         arch=named.get("--arch"),
         suite=named.get("--suite"),
@@ -58,7 +60,7 @@ def asked_for(words: Sequence[str]) -> RunConfig:
         settings=[word for word in given.get("--set", []) if not word.startswith("launcher.")],
         seed=int(named.get("--seed", 0)),
     )
-    return jobs.configuration(ask, "cpu", "fp32")
+    return make_config(resolve(Session(), request), "cpu", "fp32")
 
 
 def write_result(

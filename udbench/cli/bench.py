@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from udbench.cli import bench_methods, output, preparing
+from udbench.cli import bench_methods, context, output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,9 +98,10 @@ def bench(
 
     For example: udbench bench --set image_size=64 --set batch_size=16
     """
-    from udbench.cli import jobs
     from udbench.errors import SettingError
     from udbench.files import check_file_writable
+    from udbench.resolve.job import make_job
+    from udbench.resolve.request import RunRequest, resolve
 
     wanted = _variants(variants) if what == "step" else ()
     _check(what, variants, profile, plot, workers, layouts, compare)
@@ -116,7 +117,11 @@ def bench(
         check_file_writable(profile, "give another file with --profile")
     if what == "adapters":
         bench_methods.adapters(compare)
-    ask = jobs.ask(
+    if sharing == "none":
+        raise SettingError(
+            "--sharing none trains one network per domain, so there is no shared step; choose one domain with --domains"
+        )
+    request = RunRequest(
         suite=suite,
         domains=domains,
         adapter=adapter,
@@ -129,15 +134,11 @@ def bench(
         group=group,
         compile=wanted is None or any(name.startswith("compiled") for name in wanted),
     )
-    if sharing == "none":
-        raise SettingError(
-            "--sharing none trains one network per domain, so there is no shared step; choose one domain with --domains"
-        )
-    jobs.check(ask)
-    job = jobs.make(ask)
-    specs = {member.spec.name: member.spec for member in ask.domains}
+    resolved = resolve(context.session(), request)
+    job = make_job(context.session(), resolved)
+    specs = {member.spec.name: member.spec for member in resolved.domains}
     if what == "domains":
-        return _growth(job, ask.domains[0].spec, turns, plot, json=json)
+        return _growth(job, resolved.domains[0].spec, turns, plot, json=json)
     if what == "processes":
         return _processes(job, specs, layouts, turns, rounds, json=json)
     if what == "adapters":
@@ -299,8 +300,9 @@ def _startup(turns: int, *, json: bool) -> None:
 
 def _images(turns: int, workers: int | None, *, json: bool) -> None:
     from udbench.perf.images import measure
+    from udbench.resolve.stores import cores
 
-    found = measure(turns=turns, workers=preparing.cores(workers), told=output.note)
+    found = measure(turns=turns, workers=cores(workers), told=output.note)
     if json:
         return output.emit_json(found.document())
     table = output.table(

@@ -1,46 +1,45 @@
-"""From the words of a command line to objects: what several verbs need alike."""
+"""What several verbs need alike: the plugins of this command, and the verbs that they bring."""
 
 from __future__ import annotations
 
 import builtins
 import importlib
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udbench.cli import output
-from udbench.errors import SettingError, UdbenchError, shown
+from udbench.errors import UdbenchError
 
 if TYPE_CHECKING:
-    from udbench.config import RecipeSettings
-    from udbench.data.reference import Reference
-    from udbench.plugin.contracts_data import Domain, Suite
-    from udbench.plugin.registry import Owner, Registry
+    from udbench.plugin.registry import Registry
+    from udbench.plugin.session import Session
 
 Names = builtins.list[str]
-
-DEFAULT_SUITE = "pocket"
-CUSTOM_SUITE, CUSTOM_RECIPE = "custom", "short"
-
-SLOW = 5.0
-"""Seconds of loading after which a plugin is named."""
 
 words: Sequence[str] = ()
 """The words of the command, as they were given."""
 
 _disabled: tuple[str, ...] = ()
-_loaded: dict[tuple[str, ...], Registry] = {}
+_session: Session | None = None
 
 
 def begin(disabled: Sequence[str]) -> None:
     """Start of a command: which plugins to leave out."""
-    global _disabled
-    _disabled = tuple(disabled)
-    _loaded.clear()
+    global _disabled, _session
+    _disabled, _session = tuple(disabled), None
+
+
+def session() -> Session:
+    """The installed plugins, as this command uses them. It is handed to whoever looks up a name."""
+    global _session
+    if _session is None:
+        from udbench.plugin.session import Session
+
+        _session = Session(_disabled, log=output.note)
+    return _session
 
 
 def disabled() -> tuple[str, ...]:
@@ -50,44 +49,7 @@ def disabled() -> tuple[str, ...]:
 
 def registry() -> Registry:
     """What the installed plugins bring, loaded once a command."""
-    from udbench.plugin.loader import load
-
-    if _disabled not in _loaded:
-        with _slow_plugins_named() as loading:
-            _loaded[_disabled] = load(_disabled, loading=loading)
-    return _loaded[_disabled]
-
-
-@contextmanager
-def _slow_plugins_named() -> Iterator[Callable[[Owner], None]]:
-    """Within, each plugin that is long in loading is named while it is waited for, so that it can be left out. Nothing
-    is said behind it."""
-    from udbench.plugin.loader import DISABLE
-
-    timers: builtins.list[threading.Timer] = []
-
-    def tell(owner: Owner) -> None:
-        output.note(
-            f"plugin '{owner}' has been loading for {SLOW:g} s. To run without it: Ctrl-C, then --no-plugin "
-            f"{owner.choice} or {DISABLE}={owner.choice}. To see why: udbench check {owner.choice}"
-        )
-
-    def settle() -> None:
-        for timer in timers:
-            timer.cancel()
-            timer.join()  # it may just be telling
-        timers.clear()
-
-    def loading(owner: Owner) -> None:
-        settle()
-        timers.append(threading.Timer(SLOW, tell, [owner]))
-        timers[0].daemon = True
-        timers[0].start()
-
-    try:
-        yield loading
-    finally:
-        settle()
+    return session().registry
 
 
 def plugin_verbs(group: str = "") -> dict[str, str]:
@@ -134,161 +96,6 @@ def command(name: str, target: str, summary: str | None = None) -> Any:
         verb, found = found, typer.Typer(add_completion=False)
         found.command(name, help=summary)(verb)
     return typer.main.get_command(found)
-
-
-def resolve_domains(
-    suite: str | None, domains: str | Sequence[str | Reference] | None, places: Mapping[str, str] | None = None
-) -> tuple[Suite, tuple[Domain, ...], bool]:
-    """The suite, its domains in order, and whether they are only a part of it.
-
-    `domains` without a suite makes the ad-hoc suite "custom"; with one, they are a part of it. They are references
-    with commas between, or a list of them. `places` are the folders of domains that are no plugin's and are
-    referred to by their names alone.
-    """
-    from udbench.plugin.contracts_data import Domain, Suite
-
-    known = registry()
-    if domains is None:
-        chosen = known.get(Suite, suite or DEFAULT_SUITE)
-        return chosen, tuple(known.get(Domain, name) for name in chosen.domains), False
-    members = tuple(_domain(reference, places or {}) for reference in references(domains))
-    names = [member.spec.name for member in members]
-    if not members:
-        raise SettingError("--domains: no domain given; give names separated by commas (udbench list domains)")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingError(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
-    if suite is None:
-        made = Suite(
-            name=CUSTOM_SUITE,
-            domains=tuple(names),
-            recipe=CUSTOM_RECIPE,
-            summary="one domain of your choice" if len(names) == 1 else f"{len(names)} domains of your choice",
-        )
-        return made, members, False
-    chosen = known.get(Suite, suite)
-    if strange := [name for name in names if name not in chosen.domains]:
-        raise SettingError(
-            f"--domains: '{strange[0]}' is not in suite '{chosen.name}', which has {', '.join(chosen.domains)}; "
-            "leave --suite out for an ad-hoc set of domains"
-        )
-    ordered = tuple(sorted(members, key=lambda member: chosen.domains.index(member.spec.name)))
-    return chosen, ordered, len(ordered) < len(chosen.domains)
-
-
-def references(domains: str | Sequence[str | Reference]) -> builtins.list[Reference]:
-    """References as a command line has them, with commas between, or as Python has them, in a list."""
-    from udbench.data.reference import Reference, parse_reference, parse_references
-
-    if isinstance(domains, str):
-        return parse_references(domains)
-    return [each if isinstance(each, Reference) else parse_reference(each) for each in domains]
-
-
-def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
-    from udbench.data.reference import short_name
-    from udbench.errors import DataError
-    from udbench.plugin.contracts_data import OF_FOLDERS, Domain
-
-    name = reference.name
-    if reference.scheme:
-        from udbench.data.folders import folder_domain
-
-        return folder_domain(Path(reference.place), name)
-    if not name.startswith(OF_FOLDERS) or name in registry().names("domains"):
-        return registry().get(Domain, name)
-    if name not in places:
-        raise DataError(
-            f"'{name}' is a user's folder whose path on this machine is unknown; "
-            f"give it with --domains folder:{short_name(name)}=PATH"
-        )
-    from udbench.data.folders import folder_domain
-
-    try:
-        return folder_domain(Path(places[name]), name)
-    except DataError as error:
-        raise DataError(
-            f"'{name}' was in {places[name]} when the run was trained: {error}\nIf the folder has moved, give its "
-            f"path with --domains folder:{short_name(name)}=PATH"
-        ) from None
-
-
-def _named_twice(members: Sequence[Domain]) -> str:
-    name, roots = members[0].spec.name, dict.fromkeys(member.root and member.root.resolve() for member in members)
-    if len(roots) == 1:
-        return f"'{name}' is given twice; each domain of a run needs a unique name"
-    listed = " and ".join(str(root) for root in roots)
-    return f"{listed} are two folders that would both be named '{name}'; rename one with folder:NAME=PATH"
-
-
-def load_recipe(
-    recipe: str | None,
-    suite: Suite,
-    domains: Sequence[str],
-    assignments: Sequence[str] | Mapping[str, Any],
-    before: tuple[str, Mapping[str, Any]] | None = None,
-) -> tuple[str, RecipeSettings, Mapping[str, Any], Mapping[str, Any]]:
-    """A recipe's name and settings with `--set` laid over, and what `--set` says to adapter and architecture.
-
-    What is laid over is given as words ("rounds=200") or, from Python, as the nested mapping that they stand for.
-    `before` are the recipe and settings of the run that this one goes on from: they hold where no recipe is named, or
-    one that continues.
-    """
-    from udbench.config import RecipeSettings
-    from udbench.overrides import merged, parse_assignments, read_recipe_file, validated
-    from udbench.plugin.contracts_run import Recipe
-
-    word = recipe or (suite.recipe if before is None else "")
-    if not word:
-        assert before is not None
-        name, base = before
-    elif word.endswith(".toml") or os.sep in word:
-        path = Path(word)
-        if not path.is_file():
-            raise SettingError(f"--recipe {word}: no such file")
-        name, base = path.stem, read_recipe_file(path)
-    else:
-        found = registry().get(Recipe, word)
-        name, base = word, found.settings
-        if found.requires_checkpoint and before is None:
-            raise SettingError(f"recipe '{word}' requires a trained network; give its run with --from RUN")
-        if found.requires_checkpoint and before is not None:
-            base = merged(before[1], base)
-    apart = settings_of_items(assignments)
-    changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
-    for key in apart:
-        changed.pop(key, None)
-    settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
-    own = changed.get("domain")
-    if strange := sorted(set(own if isinstance(own, Mapping) else ()) - set(domains)):
-        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run; its domains are {', '.join(domains)}")
-    return name, settings, apart["adapter"], apart["arch"]
-
-
-def settings_of_items(assignments: Sequence[str] | Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What `--set` says to the adapter and the architecture."""
-    from udbench.overrides import merged, parse_assignments
-
-    changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
-    found: dict[str, Mapping[str, Any]] = {}
-    for key in ("adapter", "arch"):
-        given = changed.get(key, {})
-        if not isinstance(given, dict):
-            raise SettingError(
-                f"--set {key}={shown(given)}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
-            )
-        found[key] = given
-    return found
-
-
-def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
-    """The checked settings of an adapter or architecture, or None where it takes none."""
-    from udbench.overrides import validated
-
-    if model is None:
-        if given:
-            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' out")
-        return None
-    return validated(model, given, what, unsets=True)
 
 
 @contextmanager

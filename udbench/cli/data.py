@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from udbench.cli import context, fetching, output, preparing
+from udbench.cli import context, output
+from udbench.cli.preparing import Bars
+from udbench.resolve import fetching
+from udbench.resolve import stores as image_stores
+from udbench.resolve.method import parse_overrides
+from udbench.resolve.names import DEFAULT_SUITE, load_recipe, resolve_domains
+from udbench.text import bytes_text
 
 if TYPE_CHECKING:
     from udbench.config import RecipeSettings
@@ -80,14 +86,14 @@ def status(
 ) -> None:
     """Show the state of each domain: prepared, ready, downloadable, or manual with instructions."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    found = preparing.statuses(members, data, recipe_settings)
+    found = image_stores.statuses(members, data, recipe_settings)
     if json:
         return output.emit_json([_status_facts(each, data) for each in found])
     table = output.table("domain", ">classes", "state", "")
     for domain, each in zip(members, found, strict=True):
         table.add_row(*output.cells(each.domain, domain.spec.num_classes, each.state, _detail(domain, each)))
     output.answers().print(table)
-    _say_what_to_do(found, suite if suite or domains else context.DEFAULT_SUITE, data)
+    _say_what_to_do(found, suite if suite or domains else DEFAULT_SUITE, data)
     _say_older(found)
     return None
 
@@ -111,9 +117,16 @@ def prepare(
     """Download and prepare domains: read each image once, resize it, and store it for fast training."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     if available:
-        members = preparing.available(members, data)
-    stores = preparing.prepared(
-        members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, download=True, census=False
+        members = image_stores.available(members, data, output.note)
+    stores = image_stores.prepared(
+        members,
+        data,
+        recipe_settings,
+        workers=workers,
+        skip_damaged=skip_damaged,
+        progress=Bars(),
+        download=True,
+        census=False,
     )
     if json:
         return output.emit_json([_store_facts(store) for store in stores])
@@ -163,7 +176,7 @@ def verify(
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     # a store without damaged images is accepted too
-    found = preparing.statuses(members, data, recipe_settings, skip_damaged=True)
+    found = image_stores.statuses(members, data, recipe_settings, skip_damaged=True)
     stores: dict[str, tuple[Store, StoreRequest]] = {}
     changed: dict[str, str] = {}
     for each in found:
@@ -175,7 +188,8 @@ def verify(
             stores[each.domain] = former[0], each.wanted
             changed[each.domain] = _changed_text(*stores[each.domain])
     damage = {name: verify_store(store) for name, (store, _) in stores.items()}
-    other = preparing.compared([pair for name, pair in stores.items() if not damage[name]], workers) if source else {}
+    sound = [pair for name, pair in stores.items() if not damage[name]]
+    other = image_stores.compared(sound, workers, Bars()) if source else {}
     problems = {
         name: [*wrong, *([changed[name]] if name in changed else []), *other.get(name, [])]
         for name, wrong in damage.items()
@@ -246,17 +260,19 @@ def sheet(
     members, recipe_settings = _members(suite, domains, recipe, settings)
     check_writable(out, "give another folder with --out")
     if available:
-        members = preparing.available(members, data)
-    for store in preparing.prepared(members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged):
+        members = image_stores.available(members, data, output.note)
+    for store in image_stores.prepared(
+        members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, progress=Bars()
+    ):
         output.say(str(contact_sheet(store, out / f"{store.name}.png", classes=classes, seed=seed)))
 
 
 def _members(
     suite: str | None, domains: str | None, recipe: str | None, settings: list[str] | None
 ) -> tuple[tuple[Domain, ...], RecipeSettings]:
-    chosen, members, _ = context.resolve_domains(suite, domains)
+    chosen, members, _ = resolve_domains(context.session(), suite, domains)
     names = [member.spec.name for member in members]
-    return members, context.load_recipe(recipe, chosen, names, settings or [])[1]
+    return members, load_recipe(context.session(), recipe, chosen, names, parse_overrides(settings or []).recipe)[1]
 
 
 def _detail(domain: Domain, status: Status) -> str:
@@ -269,7 +285,7 @@ def _detail(domain: Domain, status: Status) -> str:
             return "generated on first use" if domain.embedded else f"will be prepared from {status.path}"
         case "downloadable":
             assert status.download is not None
-            return f"{fetching.bytes_text(status.download.size)} from {status.download.origin}"
+            return f"{bytes_text(status.download.size)} from {status.download.origin}"
         case "manual":
             return "see below"
 
@@ -287,7 +303,7 @@ def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | Non
             output.say()
             output.paragraph(f"{each.domain}: {fetching.instructions_text(each, root)}")
     if loads := [each for each in found if each.download is not None]:
-        size = fetching.bytes_text(sum(each.download.size for each in loads if each.download))
+        size = bytes_text(sum(each.download.size for each in loads if each.download))
         names = [each.domain for each in loads]
         output.say()
         output.paragraph(f"To be downloaded: {', '.join(names)}, {size} in all, into {images_root(root)}:")
@@ -298,7 +314,7 @@ def _say_older(found: Sequence[Status]) -> None:
     """Print the outdated stores, whose images or reading code changed, and how to remove them."""
     if not (older := [store for each in found for store in _older(each)]):
         return
-    size = fetching.bytes_text(sum(sum(store.facts["sizes"].values()) for store in older))
+    size = bytes_text(sum(sum(store.facts["sizes"].values()) for store in older))
     output.say()
     output.paragraph(
         f"Outdated stores, whose images or code changed, take {size}. Only finished runs still use them "

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from udbench.cli import output, preparing
+from udbench.cli import context, output, preparing
 
 
 def eval_(
@@ -33,27 +33,19 @@ def eval_(
 
     Images whose sha256 differs from the recorded one are refused. For example: udbench eval 4f1c0a9b --eval-on val
     """
-    from udbench.cli import jobs
-    from udbench.cli.show import result_path
     from udbench.config import RecipeSettings
-    from udbench.errors import DataError
     from udbench.overrides import validated
-    from udbench.results import read_result
+    from udbench.resolve.finished import check_classifier, find
+    from udbench.resolve.job import job_of_config
+    from udbench.resolve.stores import cores, moved_folders, of_run
     from udbench.runs.folder import read_folders
     from udbench.runs.inference import rescore
     from udbench.runs.initialize import check_weights
     from udbench.train.precision import choose_device
 
-    path = result_path(run)
-    if path is None:
-        raise DataError(f"no run '{run}': no such folder in the current directory or in ./runs")
-    folder = path.parent
-    if not path.exists():
-        raise DataError(f"{folder}: this run has no result yet; resume it with udbench run … --resume")
-    result = read_result(path)
-    config = result.config
-    if config.transfer is not None and config.transfer.train == "none":
-        raise DataError(f"{folder}: this run used nearest class means (transfer --train none) and has no classifier")
+    finished = find(run)
+    check_classifier(finished)
+    folder, result, config = finished.folder, finished.result, finished.config
     check_weights(folder, result.weights_sha256)
     changed = {"eval_on": eval_on, "eval_order": eval_order}
     settings = validated(
@@ -62,8 +54,10 @@ def eval_(
         "eval",
     )
     config = config.model_copy(update={"settings": settings, "device": str(choose_device(device))})
-    stores = preparing.of_run(result, data, read_folders(folder), preparing.moved_folders(result, domains))
-    scores = rescore(jobs.of_config(config), stores, folder, preparing.cores(None))
+    session = context.session()
+    moved = moved_folders(session, result, domains)
+    stores = of_run(session, result, data, read_folders(folder), moved, progress=preparing.Bars())
+    scores = rescore(job_of_config(session, config), stores, folder, cores(None))
     if json:
         return output.emit_json([score.model_dump(mode="json") for score in scores])
     table = output.table("domain", ">images", ">error %", ">95 % interval", ">chance")

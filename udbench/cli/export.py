@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from udbench.cli import output
+from udbench.cli import context, output
 
 
 def export(
@@ -34,14 +34,16 @@ def export(
     The network takes decoded images (0 to 255), normalizes them itself and returns logits. export.json describes the
     resizing of images and the class names. For example: udbench export 4f1c0a9b --domain mnist
     """
-    from udbench.cli import jobs, trained
+    from udbench.cli.preparing import Bars
     from udbench.export.export import check_export
     from udbench.export.export import export as write
+    from udbench.resolve.finished import find_classifier
+    from udbench.resolve.job import job_of_config
     from udbench.runs.inference import load
 
-    found = trained.find(run, domain, data)
+    found = find_classifier(context.session(), run, domain, data, Bars())
     precision = "fp64" if found.config.precision == "fp64" else "fp32"
-    job = jobs.of_config(found.config.model_copy(update={"device": "cpu", "precision": precision}))
+    job = job_of_config(context.session(), found.config.model_copy(update={"device": "cpu", "precision": precision}))
     folder = out or found.folder / f"export-{found.domain}"
     check_export(job, folder, format)
     model = load(job, found.folder, found.facts, found.result)

@@ -14,13 +14,13 @@ import typer
 
 from udbench.cli import context, output
 from udbench.errors import PluginError, SettingError, UdbenchError
+from udbench.files import RUNS
 
 if TYPE_CHECKING:
     from udbench.plugin.contracts_run import Launcher, Task, TaskStatus
     from udbench.plugin.registry import Item
 
 KEY = "launcher."
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,17 +44,18 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
 
     Raises UnknownNameError, and SettingError for settings that it does not take.
     """
-    from udbench.overrides import parse_assignments
-
     own = [word for word in assignments if word.strip().startswith(KEY)]
     rest = [word for word in assignments if word not in own]
     if name is None:
         if own:
             raise SettingError(f"--set {own[0]}: no launcher chosen; choose one with --launcher")
         return None, rest
+    from udbench.overrides import parse_assignments
+    from udbench.resolve.method import item_settings
+
     item = context.registry().item("launchers", name)
     given = parse_assignments(own).get(KEY.rstrip("."), {})
-    return Chosen(item=item, settings=context.item_settings(item.value.settings, given, f"launcher '{name}'")), rest
+    return Chosen(item=item, settings=item_settings(item.value.settings, given, f"launcher '{name}'")), rest
 
 
 def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[TaskStatus, None, None]:

@@ -81,10 +81,11 @@ def plan(
     For example: udbench plan --adapter domain-bn --arch resnet38 --processes 1,2,4
     """
     numbers = _numbers(processes)
-    from udbench.cli import jobs
     from udbench.errors import SettingError
+    from udbench.resolve.job import job_of_config, make_config, make_job
+    from udbench.resolve.request import RunRequest, resolve
 
-    ask = jobs.ask(
+    request = RunRequest(
         suite=suite,
         domains=domains,
         adapter=adapter,
@@ -96,10 +97,11 @@ def plan(
         precision=precision,
         group=group,
     )
-    jobs.check(ask)
+    session = context.session()
+    resolved = resolve(session, request)
     given = None
     if machine is None:
-        job = jobs.make(ask)
+        job = make_job(session, resolved)
     else:
         from udbench.perf.rates import read_machine
 
@@ -114,10 +116,10 @@ def plan(
                     f"leave {option} out"
                 )
         given = read_machine(machine)
-        job = jobs.of_config(jobs.configuration(ask, "cpu", given.precision))
+        job = job_of_config(session, make_config(resolved, "cpu", given.precision))
     from udbench.perf.plan import plan as predicted
 
-    specs = {member.spec.name: member.spec for member in ask.domains}
+    specs = {member.spec.name: member.spec for member in resolved.domains}
     found = predicted(
         job, specs, numbers, machine=given, remake=remaking(job.config), anew=recalibrate, told=output.note
     )
@@ -135,10 +137,10 @@ def remaking(config: RunConfig) -> functools.partial[Job]:
 
 
 def _remade(config: RunConfig, disabled: Sequence[str]) -> Job:
-    from udbench.cli import jobs
+    from udbench.plugin.session import Session
+    from udbench.resolve.job import job_of_config
 
-    context.begin(disabled)
-    return jobs.of_config(config)
+    return job_of_config(Session(disabled), config)
 
 
 def _numbers(text: str) -> list[int]:

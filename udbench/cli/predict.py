@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from udbench.cli import output
+from udbench.cli import context, output
 
 
 def predict(
@@ -41,11 +41,13 @@ def predict(
     """
     import numpy as np
 
-    from udbench.cli import jobs, trained
+    from udbench.cli.preparing import Bars
+    from udbench.resolve.finished import find_classifier
+    from udbench.resolve.job import job_of_config
     from udbench.runs.inference import image_files, load, predict_files
     from udbench.train.precision import choose_device, multiplies_bf16
 
-    found = trained.find(run, domain, data)
+    found = find_classifier(context.session(), run, domain, data, Bars())
     facts, config = found.facts[found.domain], found.config
     paths = image_files(images, sys.stdin.buffer)
     place = choose_device(device)
@@ -53,7 +55,7 @@ def predict(
     if precision == "bf16" and not multiplies_bf16(place):
         output.note(f"predicting in fp32: this {place.type} device has no native bf16, in which the run was evaluated")
         precision = "fp32"
-    job = jobs.of_config(config.model_copy(update={"device": str(place), "precision": precision}))
+    job = job_of_config(context.session(), config.model_copy(update={"device": str(place), "precision": precision}))
     if job.adapter.eval_stats == "batch" and len(paths) > 1:
         output.note(f"{job.adapter.name} normalizes with the statistics of these {len(paths)} images as one batch")
     model = load(job, found.folder, found.facts, found.result)

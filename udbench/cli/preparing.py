@@ -1,24 +1,18 @@
-"""The images that a verb works on: where they stand on this machine, and how they are made ready, with progress."""
+"""The progress of images on a terminal, and the option that says where a run's folders are now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import context, output
-from udbench.errors import DataError, SettingError
-from udbench.machine import usable_cores
+from udbench.cli import output
+from udbench.resolve.progress import Bytes, Download, Progress
 
 if TYPE_CHECKING:
-    from udbench.config import RecipeSettings
-    from udbench.data.status import Status
-    from udbench.data.store import Store, StoreRequest
-    from udbench.plugin.contracts_data import Domain
-    from udbench.results import RunResult
+    from udbench.data.prepare import Progress as Step
 
 Moved = Annotated[
     str | None,
@@ -30,195 +24,23 @@ Moved = Annotated[
 ]
 
 
-def statuses(
-    domains: Sequence[Domain], data: Path | None, settings: RecipeSettings, *, skip_damaged: bool = False
-) -> list[Status]:
-    """Where each domain stands on this machine, its images in the form that the recipe asks for."""
-    from udbench.data.form import form_of
-    from udbench.data.locations import data_root
-    from udbench.data.state import SourceStates
-    from udbench.data.status import status
+class Bars(Progress):
+    """Bars on a terminal, lines elsewhere."""
 
-    root, states = data_root(data), SourceStates()
-    return [status(d, root, form_of(settings, d.spec.name), skip_damaged=skip_damaged, states=states) for d in domains]
+    def __init__(self) -> None:
+        super().__init__(output.note)
 
-
-def available(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
-    """The domains whose images are here. Raises DataError when there are none."""
-    here = are_here(domains, data)
-    left = [domain.spec.name for domain in domains if domain not in here]
-    if not here:
-        raise DataError(
-            f"no images available for any domain: {', '.join(left)}; udbench data status explains how to get them"
-        )
-    if left:
-        output.note(f"skipped, images not available: {', '.join(left)}")
-    return here
-
-
-def are_here(domains: Sequence[Domain], data: Path | None) -> tuple[Domain, ...]:
-    """The domains whose images are here, or are made; no folder is gone through."""
-    from udbench.data.locations import data_root, domain_root
-
-    root = data_root(data)
-    return tuple(domain for domain in domains if domain_root(domain, root) is not None)
-
-
-def prepared(
-    domains: Sequence[Domain],
-    data: Path | None,
-    settings: RecipeSettings,
-    *,
-    workers: int | None,
-    skip_damaged: bool,
-    download: bool = False,
-    census: bool = True,
-) -> list[Store]:
-    """The domains' stores; those that are not there are made, with progress, `download` images being fetched before.
-
-    `census` prints a line for each that is made. Raises DataError naming all domains whose images are not here.
-    """
-    from udbench.cli.fetching import fetch_missing
-    from udbench.data.locations import data_root
-    from udbench.data.prepare import prepare
-
-    root = data_root(data)
-    found = statuses(domains, data, settings, skip_damaged=skip_damaged)
-    if download and any(each.state == "downloadable" for each in found):
-        fetch_missing(domains, found, root)
-        found = statuses(domains, data, settings, skip_damaged=skip_damaged)
-    if missing := [each for each in found if not each.here]:
-        raise DataError(_missing(missing, root))
-    wanted = [each.wanted for each in found if each.wanted is not None]
-    assert len(wanted) == len(domains)
-    made = {each.domain for each in found if each.state != "prepared"}
-    with progress(len(made)) as told:
-        stores = prepare(wanted, workers=cores(workers), progress=told)
-    for store in stores:
-        if census and store.name in made:
-            output.note(store.census.line(store.name))
-    return stores
-
-
-def moved_folders(result: RunResult, references: str | None) -> dict[str, str]:
-    """Where folders of a run's own domains are now, by references with commas between.
-
-    Raises SettingError for a reference to what is no folder of the run's.
-    """
-    if references is None:
-        return {}
-    _, domains, _ = context.resolve_domains(None, references)
-    folders: dict[str, str] = {}
-    for domain in domains:
-        if domain.root is None or domain.spec.name not in result.domains:
-            raise SettingError(
-                f"--domains: '{domain.spec.name}' is not a folder of run {result.id}, which has domains "
-                f"{', '.join(result.domains)}; give the current path of one of its folders: folder:NAME=PATH"
-            )
-        folders[domain.spec.name] = str(domain.root)
-    return folders
-
-
-def of_run(
-    result: RunResult, data: Path | None, folders: Mapping[str, str], moved: Mapping[str, str] | None = None
-) -> list[Store]:
-    """The stores of a finished run's domains, in its order, which hold the very images that its record names.
-
-    Those that are still there are taken, whatever the images' folders hold by now; others are prepared again, and so
-    are those of `moved` folders. `folders` are where the run's record says that folders were. Damaged images are left
-    out where the run left some out. Raises DataError where images are not here, or are others.
-    """
-    moved = moved or {}
-    kept = {name: kept_store(result, name) for name in result.domains if name not in moved}
-    here = {name: store for name, store in kept.items() if store is not None}
-    if missing := [name for name in result.domains if name not in here]:
-        _, domains, _ = context.resolve_domains(None, missing, {**folders, **moved})
-        damaged = any(store.damaged for store in result.stores.values())
-        stores = prepared(domains, data, result.config.settings, workers=None, skip_damaged=damaged)
-        for store in stores:
-            if store.sha256 != (recorded := result.stores[store.name].sha256):
-                raise DataError(
-                    f"the images of '{store.name}' here, {store.path}, are not those of run {result.id} (sha256 "
-                    f"{store.sha256[:12]}…, its record says {recorded[:12]}…); {_where_else(store.name, moved)}"
-                )
-        here |= {store.name: store for store in stores}
-    return [here[name] for name in result.domains]
-
-
-def _where_else(name: str, moved: Mapping[str, str]) -> str:
-    if name in moved:
-        return "they changed, or another version of udbench split them differently"
-    return (
-        "no store with the recorded images is left. They changed, or another version of udbench split them "
-        "differently; if they are in another folder, give it with --data"
-    )
-
-
-def kept_store(result: RunResult, name: str) -> Store | None:
-    """The store of the images that a run's record names for a domain, whatever its folder holds by now; None where
-    it is not here any more."""
-    from udbench.data.form import form_of
-    from udbench.data.store import stores_of
-
-    record, shape = result.stores[name], form_of(result.config.settings, name).shape()
-    facts = record.version, record.num_train, record.num_test, record.damaged
-    for store in stores_of(record.sha256, name):
-        found = store.spec.version, store.num_train, store.num_test, len(store.damaged)
-        if store.form.shape() == shape and found == facts:
-            return store
-    return None
-
-
-def compared(found: Sequence[tuple[Store, StoreRequest]], workers: int | None) -> dict[str, list[str]]:
-    """How each store differs from the images in its domain's folder, which are all read again, with progress."""
-    from udbench.data.compare import compare_with_source
-    from udbench.data.prepare import Progress
-    from udbench.processes.pool import in_processes
-
-    differing: dict[str, list[str]] = {}
-    with progress(len(found), "comparing", "compared") as told, in_processes(cores(workers)) as processes:
-        for store, wanted in found:
-            name = store.name
-
-            def done(images: int, total: int, name: str = name) -> None:
-                told(Progress(domain=name, done=images, total=total))
-
-            differing[name] = compare_with_source(store, wanted, processes, done)
-    return differing
-
-
-def cores(workers: int | None) -> int:
-    """How many processes read images: as asked for, else one for each core that this process may use, at most 16."""
-    return workers or min(16, usable_cores())
-
-
-def _missing(missing: Sequence[Status], root: Path | None) -> str:
-    from udbench.cli.fetching import bytes_text, instructions_text, prepare_command
-
-    names = ", ".join(each.domain for each in missing)
-    where = f"in {root}" if root else "and no data folder is set (--data DIR or $UDBENCH_DATA)"
-    lines = [f"no images of {names} {where}"]
-    for each in missing:
-        if each.download is not None:
-            size, command = bytes_text(each.download.size), prepare_command([each.domain])
-            lines.append(f"{each.domain}: can be downloaded ({size}): {command}")
-        else:
-            lines.append(f"{each.domain}: {instructions_text(each, root)}")
-    return "\n".join([*lines, "or skip them: --skip-missing"])
-
-
-@contextmanager
-def progress(number: int, doing: str = "preparing", did: str = "prepared") -> Iterator[Any]:
-    """Progress of a preparation, or of what else is done to many images: bars on a terminal, a line for each domain
-    elsewhere."""
-    from udbench.data.prepare import Progress
-
-    console = output.notes()
-    if not number:
-        yield None
-    elif output.is_live(console):
+    @contextmanager
+    def images(
+        self, number: int, doing: str = "preparing", did: str = "prepared"
+    ) -> Iterator[Callable[[Step], None] | None]:
+        console = output.notes()
+        if not number or not output.is_live(console):
+            with super().images(number, doing, did) as step:
+                yield step
+            return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
+        from rich.progress import Progress as Rich
 
         columns = (
             TextColumn(f"{doing} {{task.description}}"),
@@ -228,33 +50,38 @@ def progress(number: int, doing: str = "preparing", did: str = "prepared") -> It
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=console) as bars:
+        with Rich(*columns, console=console) as bars:
             tasks: dict[str, Any] = {}
 
-            def show(step: Progress) -> None:
+            def show(step: Step) -> None:
                 if step.domain not in tasks:
                     tasks[step.domain] = bars.add_task(step.domain, total=step.total)
                 bars.update(tasks[step.domain], completed=step.done)
 
             yield show
-    else:
-        import time
 
-        began: dict[str, float] = {}
-        ended: list[str] = []
+    @contextmanager
+    def downloads(self) -> Iterator[Download]:
+        console = output.notes()
+        if not output.is_live(console):
+            with super().downloads() as begin:
+                yield begin
+            return
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import Progress as Rich
 
-        def say() -> None:
-            while ended:
-                output.note(ended.pop())
+        columns = (
+            TextColumn("downloading {task.description}"),
+            BarColumn(bar_width=20),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Rich(*columns, console=console) as bars:
 
-        def tell(step: Progress) -> None:
-            if step.domain not in began:
-                say()
-            start = began.setdefault(step.domain, time.monotonic())
-            if step.done == step.total:
-                took = time.monotonic() - start
-                ended[:] = [f"{did} {step.domain}: {step.total:,} images in {took:.1f} s"]
+            @contextmanager
+            def begin_bar(name: str, size: int, _origin: str) -> Iterator[Bytes]:
+                task = bars.add_task(name, total=size)
+                yield lambda done, total: bars.update(task, completed=done, total=total)
 
-        yield tell
-        # not where an error ended it: all images read is not yet a store
-        say()
+            yield begin_bar

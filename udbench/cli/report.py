@@ -8,25 +8,24 @@ from typing import Annotated
 import typer
 
 from udbench.cli import output
+from udbench.files import BOARDS
 
 
 def report(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run, or its id in ./runs.")],
     board: Annotated[
         Path, typer.Option("--board", help="Folder of the leaderboards, for a comparison with the best method.")
-    ] = Path("leaderboards"),
+    ] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write report.html into a run's folder: learning curves, errors, timing and misclassified images.
 
     Each run writes its report when it ends; this command updates it from the current board.
     """
-    from udbench.cli.show import result_path
     from udbench.errors import DataError
+    from udbench.resolve.finished import run_path
 
-    path = result_path(run)
-    if path is None:
-        raise DataError(f"no run '{run}': no such folder in the current directory or in ./runs")
+    path = run_path(run)
     if path.name != "result.json" or not path.is_file():
         what = "not the result.json of a run" if path.is_file() else "this run has no result yet"
         raise DataError(f"{path if path.is_file() else path.parent}: {what}; give the folder of a finished run")

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from udbench.cli import context, origins, output, preparing
+from udbench.cli import context, output
 from udbench.errors import SettingError
+from udbench.files import BOARDS, RUNS
 
 if TYPE_CHECKING:
-    from udbench.cli.jobs import Ask
     from udbench.data.store import Store
     from udbench.plugin.contracts_run import CallbackFactory
+    from udbench.resolve.request import ResolvedRun
     from udbench.results import RunResult
     from udbench.runs.job import Job
     from udbench.train.parallel.comm import Comm
-
-RUNS = Path("runs")
 
 
 @context.warned()
@@ -82,7 +81,7 @@ def run(
         bool, typer.Option("--resume", help="Resume from the last checkpoint; start a new run if there is none.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimated cost of the run and exit.")] = False,
-    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = BOARDS,
     no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
@@ -126,11 +125,15 @@ def run(
 
     For example: udbench run --adapter domain-bn --arch resnet38
     """
-    from udbench.cli import entries, jobs, launching
+    from udbench.boards import submit
+    from udbench.cli import launching
     from udbench.plugin.contracts_run import CallbackFactory
+    from udbench.resolve.request import RunRequest, resolve
 
     place, settings = launching.choose(launcher, settings or [])
-    ask = jobs.ask(
+    callbacks = [context.registry().get(CallbackFactory, name) for name in callback or []]
+    started = _started()
+    request = RunRequest(
         suite=suite,
         domains=domains,
         adapter=adapter,
@@ -147,13 +150,12 @@ def run(
         available=available,
         data=data,
         source=source,
+        processes=max(processes, started),
     )
-    callbacks = [context.registry().get(CallbackFactory, name) for name in callback or []]
-    started = _started()
-    jobs.check(ask, max(processes, started))
-    on_board = not no_board and ask.settings.eval_on == "test"
+    resolved = resolve(context.session(), request, output.note)
+    on_board = not no_board and resolved.settings.eval_on == "test"
     if on_board and not dry_run:
-        entries.check(board, ask.suite.name, [domain.spec.name for domain in ask.domains], part=ask.part)
+        submit.check(board, resolved.suite.name, resolved.names, part=resolved.part)
     if max(processes, started) > 1 or place:
         if dry_run:
             leave = "--launcher" if launcher else "--processes"
@@ -167,22 +169,30 @@ def run(
                 f"--launcher: this process was started by torchrun (WORLD_SIZE={started} is set); leave --launcher out "
                 "or unset WORLD_SIZE"
             )
-    if about := _about(ask):
+    if about := _about(resolved):
         output.note(about)
-    for remark in jobs.remarks(ask):
+    for remark in resolved.remarks:
         output.note(f"warning: {remark}")
+    from udbench.cli.preparing import Bars
+    from udbench.resolve.job import make_job
+    from udbench.resolve.stores import cores, prepared
+
     if dry_run:
         from udbench.cli.estimate import show
 
-        return show(jobs.make(ask), ask.domains, json=json)
-    stores = preparing.prepared(ask.domains, data, ask.settings, workers=workers, skip_damaged=skip_damaged)
+        return show(make_job(context.session(), resolved), resolved.domains, json=json)
+    stores = prepared(
+        resolved.domains, data, resolved.settings, workers=workers, skip_damaged=skip_damaged, progress=Bars()
+    )
     for store in stores:
         if store.missing:
             output.note(f"warning: '{store.name}' is incomplete: {store.missing}")
-    if ask.before is not None:
-        origins.check_images(ask.before, stores, kept=ask.kept)
-        output.note(origins.told(ask.before, [domain.spec.name for domain in ask.domains], kept=ask.kept))
-    job = jobs.make(ask)
+    if resolved.parent is not None:
+        from udbench.resolve import origin
+
+        origin.check_images(resolved.parent, stores, kept=resolved.kept)
+        output.note(origin.describe(resolved.parent, resolved.names, kept=resolved.kept))
+    job = make_job(context.session(), resolved)
     import torch
 
     from udbench.train.parallel.comm import join
@@ -198,7 +208,7 @@ def run(
             resume,
             board,
             on_board,
-            workers,
+            cores(workers),
             json,
         )
         for each in range(seed, seed + seeds)
@@ -218,11 +228,12 @@ def _one(
     resume: bool,
     board: Path,
     on_board: bool,
-    workers: int | None,
+    workers: int,
     json: bool,
 ) -> RunResult:
     """Run one seed, print its errors and add the entry to its board."""
-    from udbench.cli import entries, report
+    from udbench.boards import submit
+    from udbench.cli import report
     from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.cli.show import scores_table
     from udbench.runs.execute import execute
@@ -231,13 +242,13 @@ def _one(
     folder = comm.broadcast_object(out or (find_run(RUNS, job.config) if resume else None) or new_folder(RUNS))
     if on_board:
         config = job.config
-        entries.check_id(board, folder, config.suite, config.domains, part=config.part_of_suite)
+        submit.check_id(board, folder, config.suite, config.domains, part=config.part_of_suite)
     screen = Screen(output.notes())
     watching = [screen, LogFile(folder)] if comm.first else []
     told = {callback.name: callback.open(folder) for callback in callbacks} if comm.first else {}
     callback = Callbacks(watching, told)
     try:
-        result = execute(job, stores, folder, callback, resume=resume, workers=preparing.cores(workers), comm=comm)
+        result = execute(job, stores, folder, callback, resume=resume, workers=workers, comm=comm)
     except KeyboardInterrupt:
         screen.close()
         if next(folder.rglob("checkpoint.pt"), None):
@@ -255,15 +266,15 @@ def _one(
     say(f"result  {folder / 'result.json'}" + (f"     report  {page}" if page else ""))
     if not on_board:
         return result
-    path = entries.added(board, folder)
+    path = submit.submit(board, folder)
     say(f"board   {path}   {_place(path, board)}")
     return result
 
 
-def _about(ask: Ask) -> str:
+def _about(run: ResolvedRun) -> str:
     """Summary of the suite, or the list of its domains that are trained on."""
-    suite, names = ask.suite, [domain.spec.name for domain in ask.domains]
-    if ask.part:
+    suite, names = run.suite, run.names
+    if run.part:
         return f"{suite.name}: {len(names)} of its {len(suite.domains)} domains: {', '.join(names)}"
     return f"{suite.name}: {suite.summary}" if suite.summary else ""
 

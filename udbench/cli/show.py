@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from udbench.plugin.registry import Item
     from udbench.results import RunResult
 
-RUNS = Path("runs")
-
 
 def show(
     name: Annotated[
@@ -33,14 +30,11 @@ def show(
     Also explains the measures of a board: mean-error, ud-score, parameters, ratio, bits, operations, training-time,
     throughput, spread, noise.
     """
+    from udbench.resolve.finished import read, result_path
+
     path = result_path(name)
     if path is not None:
-        from udbench.errors import DataError
-        from udbench.results import read_result
-
-        if not path.exists():
-            raise DataError(f"{path.parent}: this run has no result yet; resume it with udbench run … --resume")
-        result = read_result(path)
+        result = read(path).result
         return output.emit_json(result.document()) if json else show_result(result)
     registry = context.registry()
     found = registry.where(name)
@@ -59,16 +53,6 @@ def show(
         return output.emit_json([_facts(item) for item in found])
     for item in found:
         _show_item(item)
-    return None
-
-
-def result_path(name: str) -> Path | None:
-    """Path of the result file for a file, the folder of a run, or the id of a run in ./runs; None if there is none."""
-    for path in (Path(name), RUNS / name):
-        if path.is_dir() and ((path / "result.json").exists() or (path / "config.toml").exists()):
-            return path / "result.json"
-        if path.is_file() and path.suffix == ".json":
-            return path
     return None
 
 
@@ -176,7 +160,8 @@ def _show_item(item: Item) -> None:
         if key in ("kind", "name", "owner", *_SETTINGS) or value in ("", None):
             continue
         if key == "download":
-            from udbench.cli.fetching import bytes_text, prepare_command
+            from udbench.resolve.fetching import prepare_command
+            from udbench.text import bytes_text
 
             value = f"{bytes_text(value['size'])} from {value['origin']}: {prepare_command([item.name])}"
         if key == "grid" and isinstance(value, Mapping):

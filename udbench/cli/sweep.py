@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from udbench.cli import context, output, preparing
+from udbench.cli import context, output
+from udbench.files import BOARDS
 
 if TYPE_CHECKING:
-    from udbench.cli.jobs import Ask
     from udbench.config import RunConfig
     from udbench.data.store import Store
     from udbench.plugin.published import PublishedTable
+    from udbench.resolve.request import ResolvedRun
     from udbench.results import RunResult
     from udbench.studies.grid import Plan, Planned
     from udbench.studies.runs import Lookup, Run
@@ -54,7 +55,7 @@ def sweep(
         Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default="sweeps/STUDY")] = None,
-    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = BOARDS,
     no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
@@ -93,13 +94,16 @@ def sweep(
     """
     if plot is not None:
         _check_plot(plot)
-    from udbench.cli import entries, jobs, launching, queues, sweeping
+    from udbench.boards import submit
+    from udbench.cli import entries, launching, queues, sweeping
     from udbench.files import check_writable
     from udbench.studies.runs import runs_of, told_by
 
     chosen, settings = launching.choose(launcher, settings or [])
     if cuda_graphs and chosen is None:
-        jobs.check_graphs(device, processes)
+        from udbench.resolve.checks import check_graphs
+
+        check_graphs(device, processes)
     plan = _plan(study, seeds, settings, domains, source)
     published, citation = _published(plan)
     root = out or SWEEPS / plan.name
@@ -114,7 +118,7 @@ def sweep(
     else:
         check_writable(root, "give another folder with --out")
         if not no_board:
-            check_writable(board, entries.BOARD)
+            check_writable(board, submit.REMEDY)
         common = [
             *(["--skip-missing"] if available else []),
             *(["--data", str(data)] if data else []),
@@ -179,6 +183,7 @@ def _plan(
     from udbench.errors import SettingError
     from udbench.overrides import parse_assignments
     from udbench.plugin.contracts_run import Study
+    from udbench.resolve.names import references, resolve_domains
     from udbench.studies.grid import expand, read_study
 
     if study.endswith(".toml") or "/" in study:
@@ -189,14 +194,14 @@ def _plan(
     else:
         found = context.registry().get(Study, study)
         name, grid = found.name, found.grid
-    only = None if domains is None else [str(each) for each in context.references(domains)]
+    only = None if domains is None else [str(each) for each in references(domains)]
     if only is not None and not only:
         raise SettingError("--domains: no domain given; give names separated by commas")
     plan = expand(name, grid, seeds=seeds, settings=parse_assignments(settings or []), domains=only, source=source)
     plan = replace(plan, rows=tuple(_referring(row) for row in plan.rows))
     if domains is not None:
         for suite in dict.fromkeys(row.suite for row in plan.rows if row.suite):
-            context.resolve_domains(suite, domains)
+            resolve_domains(context.session(), suite, domains)
     _check_source(plan, source)
     return plan
 
@@ -205,17 +210,19 @@ def _referring(row: Planned) -> Planned:
     """The row with its domains as canonical references."""
     if row.domains is None:
         return row
-    return replace(row, domains=tuple(str(each) for each in context.references(row.domains)))
+    from udbench.resolve.names import references
+
+    return replace(row, domains=tuple(str(each) for each in references(row.domains)))
 
 
 def _check_source(plan: Plan, source: str | None) -> None:
     """Check --from before the first run: a recipe may require it, and its run must exist."""
-    from udbench.cli import origins
     from udbench.errors import SettingError
     from udbench.plugin.contracts_run import Recipe
+    from udbench.resolve.origin import find_parent
 
     if source is not None:
-        origins.find(source)
+        find_parent(source)
         return
     known = set(context.registry().names("recipes"))
     for name in dict.fromkeys(row.recipe for row in plan.rows if row.recipe in known):
@@ -253,35 +260,37 @@ def _lookup(
     Images that changed since they were prepared are prepared again with `prepare`, and reported as changed without.
     """
     from udbench.boards.entry import Entry, read_board
-    from udbench.cli import jobs
-    from udbench.cli.sweeping import ask_of
+    from udbench.cli.preparing import Bars
+    from udbench.cli.sweeping import resolved
     from udbench.data.store import former_stores
     from udbench.errors import UdbenchError
     from udbench.files import matching
+    from udbench.resolve.job import make_config
+    from udbench.resolve.stores import prepared, statuses
     from udbench.studies.runs import Lookup
 
     entries: dict[str, list[Entry]] = {}
 
-    def asked(row: Planned, seed: int) -> Ask:
-        ask = ask_of(row, seed)
-        return _of_available(ask, data) if available else ask
+    def asked(row: Planned, seed: int) -> ResolvedRun:
+        run = resolved(row, seed)
+        return _of_available(run, data) if available else run
 
     stores: dict[tuple[str, tuple[str, ...]], dict[str, Store | None]] = {}
     changed: dict[tuple[str, tuple[str, ...]], list[str]] = {}
 
-    def images(ask: Ask, row: Planned, made: RunResult) -> str:
+    def images(ask: ResolvedRun, row: Planned, made: RunResult) -> str:
         """How the images of a result differ from those on this machine, as text; empty if they are equal.
 
         The name of a user's folder does not identify its images: until it is prepared, others' entries do not match.
         """
         key = (row.label, tuple(domain.spec.name for domain in ask.domains))
         if key not in stores:
-            found = preparing.statuses(ask.domains, data, ask.settings)
+            found = statuses(ask.domains, data, ask.settings)
             stale = [each.domain for each in found if each.wanted and not each.store and former_stores(each.wanted)]
             if stale and prepare:
                 old = [domain for domain in ask.domains if domain.spec.name in stale]
-                preparing.prepared(old, data, ask.settings, workers=workers, skip_damaged=False)
-                found, stale = preparing.statuses(ask.domains, data, ask.settings), []
+                prepared(old, data, ask.settings, workers=workers, skip_damaged=False, progress=Bars())
+                found, stale = statuses(ask.domains, data, ask.settings), []
             stores[key], changed[key] = {each.domain: each.store for each in found}, stale
         if changed[key]:
             return (
@@ -291,12 +300,12 @@ def _lookup(
         others = [name for name, store in stores[key].items() if store and store.sha256 != made.stores[name].sha256]
         return f"its images of {', '.join(others)} differ from those on this machine" if others else ""
 
-    def unprepared(ask: Ask, row: Planned) -> bool:
+    def unprepared(ask: ResolvedRun, row: Planned) -> bool:
         here = stores[row.label, tuple(domain.spec.name for domain in ask.domains)]
         return any(domain.root is not None and here[domain.spec.name] is None for domain in ask.domains)
 
-    def configured(ask: Ask, made: RunConfig) -> RunConfig:
-        return jobs.configuration(ask, made.device, made.precision if precision == "auto" else precision)
+    def configured(ask: ResolvedRun, made: RunConfig) -> RunConfig:
+        return make_config(ask, made.device, made.precision if precision == "auto" else precision)
 
     def known(row: Planned, seed: int) -> tuple[Path, RunResult] | None:
         if board is None:
@@ -325,10 +334,10 @@ def _lookup(
         """How a result differs from its row, as text. Fewer domains (--skip-missing) are no difference."""
         made = result.config
         try:
-            ask = ask_of(row, seed)
+            ask = resolved(row, seed)
             here = tuple(domain for domain in ask.domains if domain.spec.name in made.domains)
             if here and len(here) < len(ask.domains):
-                ask = replace(ask, domains=here, part=made.part_of_suite)
+                ask = ask.of_domains(here, part=made.part_of_suite)
             return made.unlike(configured(ask, made)) or images(ask, row, result)
         except UdbenchError as error:
             return f"its row cannot be resolved: {str(error).splitlines()[0]}"
@@ -336,9 +345,11 @@ def _lookup(
     return Lookup(known=known, unlike=unlike)
 
 
-def _of_available(ask: Ask, data: Path | None) -> Ask:
-    here = preparing.are_here(ask.domains, data)
-    return replace(ask, domains=here, part=ask.part or len(here) < len(ask.domains)) if here else ask
+def _of_available(ask: ResolvedRun, data: Path | None) -> ResolvedRun:
+    from udbench.resolve.stores import are_here
+
+    here = are_here(ask.domains, data)
+    return ask.of_domains(here, part=ask.part or len(here) < len(ask.domains)) if here else ask
 
 
 def _print(table: StudyTable, format: Format, params: bool) -> None:

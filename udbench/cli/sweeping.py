@@ -22,8 +22,8 @@ from udbench.plugin.contracts_run import Task, TaskStatus
 from udbench.processes.parent import stopping_with_its_parent
 
 if TYPE_CHECKING:
-    from udbench.cli.jobs import Ask
     from udbench.cli.launching import Chosen
+    from udbench.resolve.request import ResolvedRun
     from udbench.studies.grid import Plan, Planned
     from udbench.studies.runs import Lookup, Run
 
@@ -137,7 +137,7 @@ def _is_to_run(run: Run, before: str, lookup: Lookup) -> bool:
         return False
     forget_failure(run.folder)
     try:
-        _check(run.row)
+        resolved(run.row, 0)
     except UdbenchError as error:
         output.note(f"error: {error}")
         note_failure(run.folder, str(error))
@@ -183,24 +183,18 @@ def refusals(runs: Sequence[Run]) -> list[str]:
     found: dict[str, None] = {}
     for row in {id(run.row): run.row for run in runs if run.state not in ("done", "queued", "running")}.values():
         try:
-            _check(row)
+            resolved(row, 0)
         except UdbenchError as error:
             found[f"row '{row.label}': {error}"] = None
     return [*found]
 
 
-def _check(row: Planned) -> None:
-    """Raise UdbenchError for unknown names and invalid settings, without starting a process."""
-    from udbench.cli import jobs
+def resolved(row: Planned, seed: int) -> ResolvedRun:
+    """The resolved run of a row and seed. Raises UdbenchError for unknown names and invalid settings."""
+    from udbench.cli import context
+    from udbench.resolve.request import RunRequest, resolve
 
-    jobs.check(ask_of(row, 0))
-
-
-def ask_of(row: Planned, seed: int) -> Ask:
-    """The request of a run, its names resolved. Raises UdbenchError for unknown names."""
-    from udbench.cli import jobs
-
-    return jobs.ask(
+    request = RunRequest(
         suite=row.suite,
         domains=row.domains or None,
         adapter=row.adapter,
@@ -211,6 +205,7 @@ def ask_of(row: Planned, seed: int) -> Ask:
         seed=seed,
         source=row.source,
     )
+    return resolve(context.session(), request)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from udbench.cli import context, output, preparing
+from udbench.cli import context, output
+from udbench.files import BOARDS, RUNS
 
 if TYPE_CHECKING:
     from udbench.config import RunConfig
@@ -53,7 +54,7 @@ def transfer(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume from the last checkpoint; start a new run if there is none.")
     ] = False,
-    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = BOARDS,
     no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
     device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[
@@ -68,20 +69,22 @@ def transfer(
     For example: udbench transfer runs/4f1c0a9b mnist --train head
     """
     source, job, member = _job(run, domain, train, _few(train, shots, num_draws), settings or [], seed, device)
-    from udbench.cli import entries
+    from udbench.boards import submit
+    from udbench.cli.preparing import Bars
     from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.cli.show import scores_table
+    from udbench.resolve.stores import cores, prepared
     from udbench.runs.execute import execute
     from udbench.runs.folder import find_run, new_folder
 
     config = job.config
     on_board = not no_board and config.settings.eval_on == "test"
     if on_board:
-        entries.check(board, config.suite, config.domains, part=False)
-    stores = preparing.prepared((member,), data, config.settings, workers=workers, skip_damaged=skip_damaged)
-    folder = out or (find_run(Path("runs"), config) if resume else None) or new_folder(Path("runs"))
+        submit.check(board, config.suite, config.domains, part=False)
+    stores = prepared((member,), data, config.settings, workers=workers, skip_damaged=skip_damaged, progress=Bars())
+    folder = out or (find_run(RUNS, config) if resume else None) or new_folder(RUNS)
     if on_board:
-        entries.check_id(board, folder, config.suite, config.domains, part=False)
+        submit.check_id(board, folder, config.suite, config.domains, part=False)
     screen = Screen(output.notes())
     try:
         result = execute(
@@ -90,7 +93,7 @@ def transfer(
             folder,
             Callbacks([screen, LogFile(folder)]),
             resume=resume,
-            workers=preparing.cores(workers),
+            workers=cores(workers),
         )
     finally:
         screen.close()
@@ -102,7 +105,7 @@ def transfer(
     say = output.note if json else output.say
     say(f"result  {folder / 'result.json'}")
     if on_board:
-        path = entries.added(board, folder)
+        path = submit.submit(board, folder)
         say(f"board   {path}   (udbench board show {path.parent.relative_to(board)})")
 
 
@@ -126,17 +129,11 @@ def _job(
     seed: int,
     device: str,
 ) -> tuple[RunResult, Job, Domain]:
-    from udbench.cli import jobs
-    from udbench.cli.show import result_path
-    from udbench.errors import DataError
-    from udbench.results import read_result
+    from udbench.resolve.finished import find
+    from udbench.resolve.job import folders_of, job_of_config
 
-    path = result_path(run)
-    if path is None or not path.exists():
-        raise DataError(
-            f"no finished run '{run}': no such folder with a result.json in the current directory or in ./runs"
-        )
-    source = read_result(path)
+    finished = find(run)
+    source = finished.result
     member = _member(domain)
     name = member.spec.name
     _check(source, name)
@@ -145,18 +142,19 @@ def _job(
     from udbench.runs.initialize import check_weights
     from udbench.train.precision import choose_device
 
-    check_weights(path.parent, source.weights_sha256)
+    check_weights(finished.folder, source.weights_sha256)
     config = config.model_copy(update={"device": str(choose_device(device))})
-    job = replace(jobs.of_config(config), source=path.parent, folders=jobs.folders_of([member]))
+    job = replace(job_of_config(context.session(), config), source=finished.folder, folders=folders_of([member]))
     return source, job, member
 
 
 def _member(domain: str) -> Domain:
     from udbench.errors import SettingError
+    from udbench.resolve.names import references, resolve_domains
 
-    if len(context.references(domain)) != 1:
+    if len(references(domain)) != 1:
         raise SettingError(f"DOMAIN '{domain}': give exactly one domain (udbench list domains, or folder:PATH)")
-    _, (member,), _ = context.resolve_domains(None, domain)
+    _, (member,), _ = resolve_domains(context.session(), None, domain)
     return member
 
 

@@ -16,7 +16,7 @@ import tomli_w
 
 from udbench.config import RunConfig
 from udbench.errors import DataError, RunError
-from udbench.files import FULL, atomic_write, explained
+from udbench.files import FULL, RUNS, atomic_write, explained
 from udbench.overrides import validated
 
 LOCK = ".lock"
@@ -161,7 +161,7 @@ def id_for(folder: Path, config: RunConfig) -> str:
                 "with it, or another folder with --out"
             )
         return id
-    return folder.name if folder.parent.name == "runs" else secrets.token_hex(4)
+    return folder.name if folder.parent.name == RUNS.name else secrets.token_hex(4)
 
 
 def write_config(folder: Path, id: str, config: RunConfig) -> None:

@@ -36,7 +36,7 @@ def test_a_site_is_written_with_what_others_published(cli: Call, board: Path) ->
     said = cli("board", "build", "--out", "leaderboards")
     assert said.code == 2 and "no site that udbench made" in said.err and (board / "0a.json").is_file()
     assert cli("board", "build", "--runs", "gone").code == 2
-    assert "no such folder of boards" in cli("board", "build", "--board", "gone").err
+    assert "no such folder of leaderboards" in cli("board", "build", "--board", "gone").err
 
 
 def test_a_plugin_whose_settings_cannot_be_told_breaks_no_site(

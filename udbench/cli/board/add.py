@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from udbench.cli import context, output
+from udbench.files import BOARDS
 
 if TYPE_CHECKING:
     from udbench.boards.imports import Suites
@@ -26,7 +27,7 @@ def add(
             help="Import entries of others instead: a record ID.json next to its ID.npz, or a folder of such pairs.",
         ),
     ] = None,
-    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Add the result of a run to its board, or import entries of others (--from) after checking them."""
@@ -65,13 +66,9 @@ def suites() -> Suites:
 
 def _of_run(board: Path, run: str) -> Path:
     from udbench.boards.entry import add_entry
-    from udbench.cli.show import result_path
-    from udbench.errors import DataError
+    from udbench.resolve.finished import run_path
 
-    path = result_path(run)
-    if path is None:
-        raise DataError(f"no run '{run}': no such folder in the current directory or in ./runs")
-    return add_entry(board, path.parent)
+    return add_entry(board, run_path(run).parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,21 @@ from typing import Annotated
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import output
+from udbench.files import BOARDS
+from udbench.resolve.names import DEFAULT_SUITE
 
 
 def baseline(
     suite: Annotated[
         str, typer.Argument(help="Suite whose leaderboard to use, or the folder of a partial one.")
-    ] = context.DEFAULT_SUITE,
+    ] = DEFAULT_SUITE,
     arch: Annotated[str | None, typer.Option(help="Architecture, if the board has several without sharing.")] = None,
     recipe: Annotated[str | None, typer.Option(help="Recipe, if the board has several without sharing.")] = None,
     entry: Annotated[
         str | None, typer.Option(metavar="ID", help="Entry of the method, if the names are ambiguous.")
     ] = None,
-    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Create a version of the baseline of the ud-score, from the board's entries with --sharing none."""

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from udbench.cli import context, output
-
-RUNS = Path("runs")
+from udbench.files import BOARDS, RUNS
 
 
 def build(
     out: Annotated[Path, typer.Option(help="Folder of the site; an earlier site there is replaced.")] = Path("site"),
-    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     images: Annotated[
         bool,
         typer.Option("--images", help="Show test images on the pages of entries, if their stores are on this machine."),

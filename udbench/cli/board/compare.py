@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udbench.cli import context, output
+from udbench.cli import output
 from udbench.cli.board import sizes
+from udbench.files import BOARDS
+from udbench.resolve.names import DEFAULT_SUITE
 
 if TYPE_CHECKING:
     from udbench.boards.compare import Comparison, Pair
@@ -39,8 +41,8 @@ def compare(
     ] = False,
     suite: Annotated[
         str, typer.Option(help="Suite whose leaderboard to use, or the folder of a partial one.")
-    ] = context.DEFAULT_SUITE,
-    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = Path("leaderboards"),
+    ] = DEFAULT_SUITE,
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     plot: Annotated[
         Path | None,
         typer.Option(help="Plot error against parameters and against bits to this .svg file.", show_default=False),

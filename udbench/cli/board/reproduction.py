@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import output, preparing
+from udbench.cli import context, output
+from udbench.cli.preparing import Bars
 from udbench.errors import DataError, SettingError
+from udbench.files import RUNS
+from udbench.resolve import finished, stores
 
 if TYPE_CHECKING:
     from udbench.boards.verify import Finding
@@ -27,13 +30,8 @@ class Run:
 
 def run_folder(name: str) -> Run:
     """The run with this folder or id. Raises DataError if there is none or it is not finished."""
-    from udbench.cli.show import result_path
-    from udbench.results import read_result
-
-    path = result_path(name)
-    if path is None:
-        raise DataError(f"no run '{name}': no such folder in the current directory or in ./runs")
-    return Run(path.parent, read_result(path).id)
+    found = finished.find(name)
+    return Run(found.folder, found.result.id)
 
 
 def make_ready(
@@ -64,8 +62,11 @@ def make_ready(
             f"{path}: it started from run {origin.run}, whose weights the training needs; use udbench run --from on "
             "that run and compare"
         )
-    recorded, now = {} if run is None else read_folders(run.folder), preparing.moved_folders(result, moved)
-    preparing.of_run(result, data, recorded, now)
+    recorded, now = (
+        {} if run is None else read_folders(run.folder),
+        stores.moved_folders(context.session(), result, moved),
+    )
+    stores.of_run(context.session(), result, data, recorded, now, progress=Bars())
     return {**recorded, **now}
 
 
@@ -86,12 +87,12 @@ def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[
         raise DataError(f"{path}: no such file")
     if (found := hash_file(path)) != result.weights_sha256:
         raise DataError(f"{path} are not the weights of entry {result.id}: their sha256 differs from the recorded one")
-    job, stores = _prepared(result, data, places, device)
-    again = predict_again(job, stores, run.folder, preparing.cores(None))
+    job, images = _prepared(result, data, places, device)
+    again = predict_again(job, images, run.folder, stores.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
     problems = weights_problems(result, otherwise, again.shared, again.private)
-    images = sum(score.n for score in result.scores)
-    note = f"weights evaluated again: {sum(otherwise.values())} of {images} predictions differ from the recorded ones"
+    total = sum(score.n for score in result.scores)
+    note = f"weights evaluated again: {sum(otherwise.values())} of {total} predictions differ from the recorded ones"
     made = Weights(sha256=found, device=job.config.device, otherwise=otherwise)
     mark = None if finding.mark is None else finding.mark.model_copy(update={"weights": made})
     return replace(_with(replace(finding, mark=mark), problems), notes=(*finding.notes, note))
@@ -110,12 +111,12 @@ def with_training(
     if result is None or finding.problems:
         output.note("it was not trained again, because other checks failed")
         return finding
-    job, stores = _prepared(result, data, places, device)
-    folder = out or new_folder(Path("runs"))
+    job, images = _prepared(result, data, places, device)
+    folder = out or new_folder(RUNS)
     screen = Screen(output.notes())
     try:
         callback = Callbacks([screen, LogFile(folder)])
-        new = execute(job, stores, folder, callback, resume=True, workers=preparing.cores(None))
+        new = execute(job, images, folder, callback, resume=True, workers=stores.cores(None))
     finally:
         screen.close()
     made = retrained(result, new, _means_of_seeds(finding.path, result))
@@ -133,17 +134,17 @@ def _prepared(
     result: RunResult, data: Path | None, places: Mapping[str, str], device: str
 ) -> tuple[Job, Sequence[Store]]:
     """Job and stores of an entry's network on this machine, with the images recorded for it."""
-    from udbench.cli import jobs
     from udbench.data.store import verify_store
+    from udbench.resolve.job import job_of_config
     from udbench.train.precision import choose_device
 
     config = result.config.model_copy(update={"device": str(choose_device(device))})
-    stores = preparing.of_run(result, data, places)
-    for store in stores:
+    images = stores.of_run(context.session(), result, data, places, progress=Bars())
+    for store in images:
         if damage := verify_store(store):
             raise DataError(f"{damage[0]}; delete the folder {store.path} to have it prepared again")
     folders = {name: Path(places[name]) for name in result.domains if name in places}
-    return replace(jobs.of_config(config), folders=folders), stores
+    return replace(job_of_config(context.session(), config), folders=folders), images
 
 
 def _means_of_seeds(path: Path, result: RunResult) -> list[float]:

@@ -11,6 +11,8 @@ import typer
 from udbench.cli import context, output
 from udbench.cli.board import sizes
 from udbench.cli.board.installed import published
+from udbench.files import BOARDS
+from udbench.resolve.names import CUSTOM_SUITE, DEFAULT_SUITE
 
 if TYPE_CHECKING:
     from udbench.boards.baseline import Baseline
@@ -25,8 +27,8 @@ Board = Annotated[Path, typer.Option("--board", help="Folder of the leaderboards
 def show(
     suite: Annotated[
         str, typer.Argument(help="Suite whose board to show, or the folder of a partial one: pocket/part-…, custom/….")
-    ] = context.DEFAULT_SUITE,
-    board: Board = Path("leaderboards"),
+    ] = DEFAULT_SUITE,
+    board: Board = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the entries of a board, ranked by mean error."""
@@ -42,7 +44,7 @@ def show(
     there = {folder.relative_to(board).as_posix() for folder in found if folder.name not in RESERVED}
     every = published()
     installed = {item.name: item.value for item in context.registry().items("suites")}
-    suites = {*installed, context.CUSTOM_SUITE}
+    suites = {*installed, CUSTOM_SUITE}
     known = {*there, *suites, *(table.suite for _, table in every)}
     if suite not in known:
         raise UnknownNameError("board", suite, known)
@@ -64,8 +66,8 @@ def show(
             if table is not tables[0]:
                 output.say(f"not comparable with the first table: {apart(tables[0], table)}")
         parts = sorted(name for name in there if name.startswith(f"{suite}/"))
-        if not tables and not (parts and suite == context.CUSTOM_SUITE):
-            asked = "--domains a,b" if suite == context.CUSTOM_SUITE else f"--suite {suite}"
+        if not tables and not (parts and suite == CUSTOM_SUITE):
+            asked = "--domains a,b" if suite == CUSTOM_SUITE else f"--suite {suite}"
             how = f"udbench run {asked} --adapter … --arch … creates the first"
             output.say(f"no entries in {folder}; {how if suite in suites else 'this suite is not installed'}")
         for citation, table in theirs:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from udbench.cli import context, output, preparing
+from udbench.files import BOARDS
+from udbench.resolve import stores
+from udbench.resolve.names import resolve_domains
 
 if TYPE_CHECKING:
     from udbench.boards.marks import Mark
@@ -50,7 +53,7 @@ def verify(
     device: Annotated[
         str, typer.Option(help="Device for --weights and --reproduce: auto, cpu, cuda, cuda:1, …")
     ] = "auto",
-    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = Path("leaderboards"),
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Recompute the scores of entries from their predictions and the labels on this machine, and mark them verified.
@@ -157,12 +160,12 @@ def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult
         damaged = result.stores[name].damaged > 0
         settings = result.config.settings
         key = (name, form_of(settings, name), result.stores[name])
-        if key not in opened and (kept := preparing.kept_store(result, name)) is not None:
+        if key not in opened and (kept := stores.kept_store(result, name)) is not None:
             opened[key] = kept
         if key not in opened:
             try:
-                _, (domain,), _ = context.resolve_domains(None, [name], places)
-                (found,) = preparing.statuses([domain], data, settings, skip_damaged=damaged)
+                _, (domain,), _ = resolve_domains(context.session(), None, [name], places)
+                (found,) = stores.statuses([domain], data, settings, skip_damaged=damaged)
             except UdbenchError as error:
                 opened[key] = f"'{name}' cannot be found here: {str(error).splitlines()[0]}"
             else:

@@ -9,8 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from udbench import Recipe, Suite, hookimpl
-from udbench.cli import context
+from udbench.config import RecipeSettings
 from udbench.errors import DataError, SettingError, UnknownNameError
+from udbench.plugin.session import Session
+from udbench.resolve.method import item_settings, parse_overrides
+from udbench.resolve.names import load_recipe, resolve_domains
+from udbench.resolve.request import RunRequest, resolve
 from udbench.testing.trees import write_class_folders
 
 TEN = Suite(name="few", domains=("mnist", "cifar10", "gtsrb"), recipe="tuned")
@@ -21,12 +25,15 @@ TUNED = Recipe(name="tuned", settings={"rounds": 9, "image_size": 32, "domain": 
 def plugin(with_plugins: Callable[..., None]) -> None:
     hooks = {"udbench_suites": lambda: [TEN], "udbench_recipes": lambda: [TUNED]}
     with_plugins(few=SimpleNamespace(**{name: hookimpl(hook) for name, hook in hooks.items()}))
-    context.begin([])
 
 
 def chosen(suite: str | None, domains: str | None) -> tuple[str, list[str], bool]:
-    made, members, part = context.resolve_domains(suite, domains)
+    made, members, part = resolve_domains(Session(), suite, domains)
     return made.name, [member.spec.name for member in members], part
+
+
+def recipe(word: str | None, settings: list[str]) -> tuple[str, RecipeSettings]:
+    return load_recipe(Session(), word, TEN, TEN.domains, parse_overrides(settings).recipe)
 
 
 def test_without_a_word_it_is_the_default_suite() -> None:
@@ -44,7 +51,7 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
     write_class_folders(tmp_path / "My Shells", {"cone": 3, "spiral": 2})
     name, members, part = chosen(None, f"svhn,folder:{tmp_path / 'My Shells'},mnist")
     assert (name, members, part) == ("custom", ["svhn", "folder-my-shells", "mnist"], False)
-    assert context.resolve_domains(None, "mnist")[0].recipe == "short"
+    assert resolve_domains(Session(), None, "mnist")[0].recipe == "short"
 
 
 @pytest.mark.parametrize(
@@ -83,25 +90,26 @@ def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
 
 def test_a_recipe_is_the_suites_own_with_the_settings_laid_over() -> None:
     words = ["rounds=20", "domain.mnist.pad=3", "adapter.rank=8", "arch.width=0.5", "adapter.deep.x=[1, 2]"]
-    name, settings, adapter, arch = context.load_recipe(None, TEN, TEN.domains, words)
+    name, settings = recipe(None, words)
+    given = parse_overrides(words)
     assert (name, settings.rounds, settings.size_of("gtsrb")) == ("tuned", 20, (32, 32))
     assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.pad_of("gtsrb")) == (3, False, 4)
-    assert (adapter, arch) == ({"rank": 8, "deep": {"x": [1, 2]}}, {"width": 0.5})
+    assert (given.adapter, given.arch) == ({"rank": 8, "deep": {"x": [1, 2]}}, {"width": 0.5})
     assert TUNED.settings["rounds"] == 9
 
 
 def test_a_recipe_may_be_another_by_name_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert context.load_recipe("short", TEN, TEN.domains, [])[0] == "short"
+    assert recipe("short", [])[0] == "short"
     monkeypatch.chdir(tmp_path)
     Path("mine.toml").write_text("rounds = 7\nimage_size = [16, 24]\n[domain.gtsrb]\nflip = false\n")
     for word in ("mine.toml", "./mine.toml"):
-        name, settings, _, _ = context.load_recipe(word, TEN, TEN.domains, ["lr=0.5"])
+        name, settings = recipe(word, ["lr=0.5"])
         assert (name, settings.rounds, settings.lr) == ("mine", 7, 0.5)
         assert settings.size_of("mnist") == (16, 24) and not settings.flip_of("gtsrb", True)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words", "message"),
+    ("named", "words", "message"),
     [
         ("tunde", [], "no recipe 'tunde'. Did you mean 'tuned'?"),
         ("gone.toml", [], "gone.toml: no such file"),
@@ -124,19 +132,18 @@ def test_a_recipe_may_be_another_by_name_or_a_file(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_settings_that_will_not_do(
-    recipe: str | None, words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    named: str | None, words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.toml").write_text("rounds = = 3")
     with pytest.raises((SettingError, UnknownNameError)) as caught:
-        context.load_recipe(recipe, TEN, TEN.domains, words)
+        recipe(named, words)
     assert message in str(caught.value)
 
 
 def asked(*words: str) -> list[str]:
-    from udbench.cli import jobs
-
-    return jobs.remarks(jobs.ask(suite="few", adapter="domain-bn", arch="resnet38", settings=words))
+    request = RunRequest(suite="few", adapter="domain-bn", arch="resnet38", settings=words)
+    return resolve(Session(), request).remarks
 
 
 def test_a_rate_that_is_never_reached_and_a_batch_of_one_are_said() -> None:
@@ -151,19 +158,19 @@ def test_a_rate_that_is_never_reached_and_a_batch_of_one_are_said() -> None:
 
 
 def test_none_takes_back_what_a_recipe_says_of_all_domains_or_of_one() -> None:
-    settings = context.load_recipe(None, TEN, TEN.domains, ["domain.mnist.pad=none", "image_size=none"])[1]
+    settings = recipe(None, ["domain.mnist.pad=none", "image_size=none"])[1]
     assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.size_of("mnist")) == (
         8,
         False,
         (64, 64),
     )
-    assert context.load_recipe(None, TEN, TEN.domains, ["domain=none"])[1].domain == {}
+    assert recipe(None, ["domain=none"])[1].domain == {}
 
 
 def test_an_item_without_settings_takes_none() -> None:
-    assert context.item_settings(None, {}, "adapter 'x'") is None
+    assert item_settings(None, {}, "adapter 'x'") is None
     with pytest.raises(SettingError, match="adapter 'x' takes no settings; leave 'rank' out"):
-        context.item_settings(None, {"rank": 8}, "adapter 'x'")
+        item_settings(None, {"rank": 8}, "adapter 'x'")
 
 
 @pytest.mark.parametrize(
@@ -177,13 +184,12 @@ def test_an_item_without_settings_takes_none() -> None:
     ],
 )
 def test_no_rate_is_above_the_recipes_own(words: list[str], message: str) -> None:
-    from udbench.cli.jobs import _check_rates
-    from udbench.config import RecipeSettings
     from udbench.overrides import parse_assignments, validated
+    from udbench.resolve.checks import check_rates
 
     settings = validated(RecipeSettings, {"rounds": 1000, **parse_assignments(words)}, "recipe")
     if not message:
-        return _check_rates(settings)
+        return check_rates(settings)
     with pytest.raises(SettingError, match=message):
-        _check_rates(settings)
+        check_rates(settings)
     return None
