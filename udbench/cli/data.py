@@ -103,7 +103,7 @@ def prepare(
     suite: SuiteName = None,
     domains: DomainNames = None,
     data: DataFolder = None,
-    available: Annotated[
+    skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
     workers: Annotated[
@@ -116,7 +116,7 @@ def prepare(
 ) -> None:
     """Download and prepare domains: read each image once, resize it, and store it for fast training."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    if available:
+    if skip_missing:
         members = image_stores.available(members, data, output.note)
     stores = image_stores.prepared(
         members,
@@ -243,7 +243,7 @@ def sheet(
     out: Annotated[Path, typer.Option(help="Output folder.")] = Path("sheets"),
     classes: Annotated[int, typer.Option(min=1, help="Maximum number of images per sheet.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Random seed that selects the images.")] = 0,
-    available: Annotated[
+    skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
     workers: Annotated[
@@ -259,7 +259,7 @@ def sheet(
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     check_writable(out, "give another folder with --out")
-    if available:
+    if skip_missing:
         members = image_stores.available(members, data, output.note)
     for store in image_stores.prepared(
         members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, progress=Bars()

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import launching, output, queues
+from udbench.cli import launching, output, study_queues
 from udbench.errors import UdbenchError
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
 from udbench.plugin.contracts_run import Task, TaskStatus
@@ -58,7 +58,7 @@ def run_missing(
     from udbench.studies.runs import runs_of, told_by
 
     found = runs_of(plan, root, lookup)
-    queued = [each for each in queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
+    queued = [each for each in study_queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
     runs = told_by(queued, found, root)
     open_ = [run for run in runs if run.state not in ("done", "queued", "running")]
     in_the_way = [run for run in open_ if run.state == "failed" and (run.folder / "result.json").exists()]
@@ -71,7 +71,7 @@ def run_missing(
         output.note(f"error: {name_of(run)}: {run.reason}")
     if waiting := len(runs) - done - len(open_):
         output.note(f"{waiting} runs are already queued or running; --status shows their state")
-    queues.forget(root, todo)
+    study_queues.forget(root, todo)
     if chosen is None:
         _one_by_one(todo, verb, lookup)
         return queued, False
@@ -101,7 +101,7 @@ def _launch(
     queued: dict[str, TaskStatus] = {}
     stopped = False
     reports = launching.started(chosen, _tasks(todo, verb, lookup), root / chosen.item.name)
-    with _answer_kept(), queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
+    with _answer_kept(), study_queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
         for report in reports:
             folder = begun[report.task].folder
             if report.state == "queued":
