@@ -88,7 +88,7 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
             lost = call("eval", "before", "--device", "cpu")
             assert lost.code == 2 and "give its path with --domains folder:rings=PATH" in lost.err
         wrong = call("eval", "before", "--device", "cpu", "--domains", "folder:ring=stars")
-        assert wrong.code == 2 and "'folder-ring' is no folder of run" in wrong.err
+        assert wrong.code == 2 and "'folder-ring' is not a folder of run" in wrong.err
     finally:
         moved.rename(place / "rings")
     (place / "before" / "domains.json").write_text(json.dumps({**record, "folders": {}}))

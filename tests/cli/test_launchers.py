@@ -280,7 +280,7 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     said = cli(*RUN, "--launcher", "later", "--out", "full")
-    assert said.code == 2 and "full exists already" in said.err
+    assert said.code == 2 and "full already exists" in said.err
     said = cli(*RUN, "--launcher", "later", "--resume")
     assert said.code == 2 and "give the folder of the run to resume" in said.err and len(queue.tasks) == 2
 
