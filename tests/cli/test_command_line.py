@@ -99,20 +99,20 @@ def raising(error: BaseException) -> Callable[..., object]:
 def test_traceback_shows_where_and_leaves_the_exit_code(
     cli: Call, monkeypatch: pytest.MonkeyPatch, error: UdbenchError, code: int
 ) -> None:
-    monkeypatch.setattr(data.context, "resolve_domains", raising(error))
+    monkeypatch.setattr(data, "resolve_domains", raising(error))
     plain, shown = cli("data", "status"), cli("data", "status", "--traceback")
     assert (plain.code, plain.err) == (code, "error: so\n")
     assert shown.code == code and "Traceback" in shown.err and shown.err.endswith("error: so\n")
 
 
 def test_ctrl_c_says_so_and_ends_with_130(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.context, "resolve_domains", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(data, "resolve_domains", raising(KeyboardInterrupt()))
     said = cli("data", "status", "--json")
     assert (said.code, said.out, said.err) == (130, "", "interrupted\n")
 
 
 def test_a_bug_of_ours_is_not_hidden(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.context, "resolve_domains", raising(ZeroDivisionError("bug")))
+    monkeypatch.setattr(data, "resolve_domains", raising(ZeroDivisionError("bug")))
     with pytest.raises(ZeroDivisionError):
         cli("data", "status")
 

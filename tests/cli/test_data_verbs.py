@@ -202,7 +202,7 @@ def test_what_is_not_here_is_named_with_the_way_to_get_it(cli: Call, shells: str
     assert "$UDBENCH_DATA" in said.err and "reef: Dive for it." in said.err
     size = said.err[said.err.index("downloaded (") :].split(")")[0]
     assert size.endswith(" kB")
-    assert f"shore: not here, and can be {size}): udbench data prepare --domains shore" in said.err
+    assert f"shore: can be {size}): udbench data prepare --domains shore" in said.err
     assert "--skip-missing" in said.err
     for verb in ("prepare", "sheet"):
         said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--skip-missing")

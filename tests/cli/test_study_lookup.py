@@ -71,8 +71,8 @@ def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_n
     assert [row["mean_error"] for row in said.json["rows"]] == [16.0, 16.0], "of the new runs alone"
     (own,) = Path("sweeps/toys").glob("own-*/seed-0")
     (line,) = [line for line in said.err.splitlines() if line.startswith("failed: own, seed 0: ")]
-    assert f"{own} holds a run that was not made as its row asks for now: {differing}" in line
-    assert "move that folder away, and the next sweep makes the run anew" in line
+    assert f"{own} holds a run whose configuration differs from its row: {differing}" in line
+    assert "move that folder away to have the run repeated by the next sweep" in line
     own.rename("away")
     assert cli("sweep", "toys.toml", "--seeds", "2", "--no-board").err.count("[1/1] own, seed 0") == 1
     assert (own / "result.json").exists()

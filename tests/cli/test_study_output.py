@@ -75,7 +75,7 @@ def test_what_error_costs_in_parameters_is_printed_and_drawn(
     said = cli("sweep", study(WIDTHS), "--params", "--plot", "figures/error.svg", "--no-board")
     assert said.code == 0 and said.err.splitlines()[-1] == "plot    figures/error.svg"
     assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
-    assert "the change of the mean error in points for each doubling" in " ".join(said.out.split())
+    assert "the change of the mean error in points per doubling" in " ".join(said.out.split())
     svg = Path("figures/error.svg").read_text()
     assert svg.startswith("<svg ") and "domain-bn, deep" in svg and ">resnet38-x2</text>" in svg
     assert [path.name for path in Path("figures").iterdir()] == ["error.svg"]

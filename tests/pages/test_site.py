@@ -231,7 +231,7 @@ def test_a_site_is_replaced_as_a_whole_and_nothing_else_is(
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
     for place in ("mine", "boards", "mine/notes.txt"):
-        with pytest.raises(UdbenchError, match="no site that udbench made"):
+        with pytest.raises(UdbenchError, match="not a site written by udbench"):
             site(out=place)
     assert [path.name for path in mine.iterdir()] == ["notes.txt"]
     with pytest.raises(DataError, match="no such folder of leaderboards"):

@@ -34,7 +34,7 @@ def test_a_site_is_written_with_what_others_published(cli: Call, board: Path) ->
     assert "Published: " in Path("site/boards/universal-ten.html").read_text()
     assert "site    site/index.html" in cli("board", "build").out
     said = cli("board", "build", "--out", "leaderboards")
-    assert said.code == 2 and "no site that udbench made" in said.err and (board / "0a.json").is_file()
+    assert said.code == 2 and "not a site written by udbench" in said.err and (board / "0a.json").is_file()
     assert cli("board", "build", "--runs", "gone").code == 2
     assert "no such folder of leaderboards" in cli("board", "build", "--board", "gone").err
 
