@@ -95,7 +95,7 @@ def test_no_list_is_empty_or_names_a_thing_twice(key: str, value: Any) -> None:
 
 
 def test_a_study_names_an_adapter() -> None:
-    with pytest.raises(SettingError, match="no adapter given"):
+    with pytest.raises(SettingError, match="no adapter is named"):
         expand("study", {"suite": "small"})
 
 

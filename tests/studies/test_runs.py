@@ -260,7 +260,7 @@ def test_other_budgets_are_told_with_the_rows_that_had_them(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("older", "said"),
     [
-        ({"store": "older"}, "it has other images of left, right"),
+        ({"store": "older"}, "it has different images of left, right"),
         ({"precision": "bf16"}, "precision is bf16, not fp32"),
         ({"weight_decay": 0.3}, "settings.weight_decay is 0.3, not 0.0001"),
     ],
@@ -301,4 +301,4 @@ def test_what_differs_from_what_a_row_asks_for_now_is_told(tmp_path: Path) -> No
     lookup = Lookup(unlike=lambda row, seed, _: "settings.rounds is 2, not 12" if row is made.rows[0] else "")
     runs = runs_of(made, tmp_path, lookup)
     assert states(runs) == ["failed", "done"] and str(own.folder) in runs[0].reason
-    assert "not made as its row asks for now: settings.rounds is 2, not 12." in runs[0].reason
+    assert "whose configuration differs from its row: settings.rounds is 2, not 12." in runs[0].reason
