@@ -95,7 +95,10 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
     try:
         monkeypatch.setenv("UDBENCH_CACHE", str(place / "another-cache"))
         lost = call("eval", "before", "--device", "cpu")
-        assert lost.code == 2 and "nothing says where it is here; --domains folder:cones=PATH says it" in lost.err
+        assert (
+            lost.code == 2
+            and "whose path on this machine is unknown; give it with --domains folder:cones=PATH" in lost.err
+        )
     finally:
         (place / "before" / "domains.json").write_text(json.dumps(record))
 

@@ -266,7 +266,7 @@ def test_two_sweeps_do_not_hand_over_at_once(cli: Call, queue: Queue) -> None:
     Path("sweeps/toys").mkdir(parents=True)
     with filelock.FileLock("sweeps/toys/.handed.lock"):
         said = cli("sweep", "toys.toml", "--launcher", "later")
-    assert said.code == 2 and "another sweep is handing runs of sweeps/toys over" in said.err and queue.tasks == []
+    assert said.code == 2 and "another sweep is queueing runs of sweeps/toys" in said.err and queue.tasks == []
 
 
 def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queue: Queue) -> None:

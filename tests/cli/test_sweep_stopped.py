@@ -122,7 +122,7 @@ def test_a_study_that_was_killed_and_stopped_in_the_middle_gives_the_same_table(
     shutil.copytree(done, Path("broken") / done.name)
 
     said = _sweep_until("own", signal.SIGKILL, code=-signal.SIGKILL)
-    assert "2 runs in broken, 1 of them done" in said and len(list(Path("broken").rglob("result.json"))) == 1
+    assert "2 runs in broken, 1 done" in said and len(list(Path("broken").rglob("result.json"))) == 1
     said = _sweep_until("own", signal.SIGINT, code=130)
     assert "the same command resumes" in said and not list(Path("broken").rglob("*failed*"))
     (checkpoint,) = Path("broken").glob("own-*/seed-0/checkpoint.pt")

@@ -287,7 +287,9 @@ def test_weights_are_evaluated_and_a_network_trained_again(
     assert made.code == 0, made.err
     id = read_result(Path("runs/mine/result.json")).id
     said = cli("board", "verify", "--weights", "runs/mine", "--device", "cpu")
-    assert said.code == 0 and "weights evaluated again: 0 of 8 images are told otherwise" in said.out, said
+    assert said.code == 0 and "weights evaluated again: 0 of 8 predictions differ from the recorded ones" in said.out, (
+        said
+    )
     shutil.rmtree(tmp_path / "cache")
     said = cli("board", "verify", id, "--reproduce", "--device", "cpu", "--out", "runs/again")
     assert said.code == 0 and "trained again: the same bytes of predictions" in said.out
