@@ -110,7 +110,7 @@ def test_a_run_is_loaded_by_folder_result_or_id_and_predicts_as_it_was_scored(tr
     for image, path in ((b.read_bytes(), b) for b in sorted(Path("rings/odd").iterdir())[:2]):
         assert (run.logits([image], domain) == run.logits([path], domain)).all()
 
-    board = udbench.load_board(next(Path("boards").glob("custom/*")).relative_to("boards").as_posix(), board="boards")
+    board = udbench.load_board(next(Path("boards").glob("ad_hoc/*")).relative_to("boards").as_posix(), board="boards")
     expected = run.result.to_frame()
     assert board.to_frame()[list(expected.columns)].equals(expected)
 

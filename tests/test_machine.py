@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from udbench import doctor, machine
+from udbench import machine
+from udbench.doctor.hardware import hardware
 from udbench.machine import Memory
 from udbench.train.memory import available_bytes
 
@@ -56,14 +57,14 @@ def test_where_nobody_tells_nothing_is_known(system: Path) -> None:
     (system / "meminfo").unlink()
     (system / "cgroup").write_text("nonsense\n")
     assert machine.memory() is None and available_bytes(torch.device("cpu")) is None
-    assert [line for line in doctor._machine() if line.what == "memory"] == []
+    assert [line for line in hardware() if line.name == "memory"] == []
 
 
 def test_a_run_and_the_doctor_see_the_same_memory(system: Path) -> None:
     limit(system / "groups/outer", str(1500 * MB), used=1490 * MB, cached=300 * MB)
     assert available_bytes(torch.device("cpu")) == 310 * MB
-    (line,) = [line for line in doctor._machine() if line.what == "memory"]
-    assert line.said == "310 MiB free of 1.5 GiB" and line.state == "trouble"
+    (line,) = [line for line in hardware() if line.name == "memory"]
+    assert line.detail == "310 MiB free of 1.5 GiB" and line.state == "warning"
 
 
 def test_here_it_is_told() -> None:

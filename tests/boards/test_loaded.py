@@ -115,11 +115,11 @@ def test_an_empty_board_has_all_columns_and_no_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["smal", "", ".", "..", "small/..", "verified", "small/verified", "custom"])
 def test_a_board_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, name: str) -> None:
     put(tmp_path, made_result("a"))
-    put(tmp_path, made_result("b", suite="custom/0123"))
+    put(tmp_path, made_result("b", suite="ad_hoc/0123"))
     (tmp_path / "verified").mkdir()
     (tmp_path / "small" / "verified").mkdir()
     (tmp_path / "small" / "verified" / "a.json").write_text("{}")
-    with pytest.raises(UnknownNameError, match=r"custom/0123, small") as error:
+    with pytest.raises(UnknownNameError, match=r"ad_hoc/0123, small") as error:
         load_board(name, board=tmp_path)
     assert "verified" not in (error.value.known or []) and str(tmp_path) in str(error.value)
     if name == "smal":

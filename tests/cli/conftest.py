@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from udbench.cli import main
+from support.studies import Made
+from udbench.cli import main, study_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,11 @@ def cli(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
         return Said(code or 0, out, err)
 
     return call
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Made-up runs in place of the child processes of a sweep."""
+    stand_in = Made()
+    monkeypatch.setattr(study_runs, "_child", stand_in)
+    return stand_in

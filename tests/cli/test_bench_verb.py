@@ -17,7 +17,7 @@ TWO = ["--domains", "handwriting,words", "--turns", "3"]
 
 @pytest.mark.slow
 def test_the_step_is_timed_beside_its_ceiling_and_the_ratios_are_those_of_one_turn(cli: Call) -> None:
-    said = cli("bench", *TWO, *SMALL, "--only", "one-by-one,plain,evaluation", "--profile", "trace.json", "--json")
+    said = cli("bench", *TWO, *SMALL, "--variants", "one-by-one,plain,evaluation", "--profile", "trace.json", "--json")
     figures = said.json
     assert figures["turns"] == 3 and figures["images_per_round"] == 4 and figures["threads"] >= 1
     seconds = figures["seconds"]
@@ -33,7 +33,7 @@ def test_the_step_is_timed_beside_its_ceiling_and_the_ratios_are_those_of_one_tu
     assert set(figures["parts"]) == {"feed", "forward", "backward", "reduce", "step"}
     assert figures["floor"]["compute_seconds"] > 0 and figures["floor"]["memory_seconds"] > 0
     assert json.loads(Path("trace.json").read_text())["traceEvents"]
-    assert "dearest operators" in said.err
+    assert "slowest operators" in said.err
     assert sorted(path.name for path in Path().iterdir()) == ["trace.json"], "no run, no board, no cache"
 
 
@@ -42,14 +42,14 @@ def test_growth_is_told_for_each_number_of_domains_and_drawn(cli: Call, monkeypa
     from udbench.cli import bench
 
     monkeypatch.setattr(bench, "DOMAINS", (1, 100))
-    said = cli("bench", "growth", "--turns", "1", *SMALL, "--plot", "growth.svg")
+    said = cli("bench", "domains", "--turns", "1", *SMALL, "--plot", "growth.svg")
     assert said.code == 0 and "200" in said.out and "100" in said.out
     assert Path("growth.svg").read_text().startswith("<svg ")
 
 
 def test_methods_are_timed_against_the_chosen_one_and_those_that_do_not_fit_are_left_out(cli: Call) -> None:
-    others = ["--against", "universal-bn,domain-bn,domain-scale", "--set", "arch.width=0.5"]
-    said = cli("bench", "methods", *others, "--domains", "handwriting,words", "--turns", "2", *SMALL, "--json")
+    others = ["--compare", "universal-bn,domain-bn,domain-scale", "--set", "arch.width=0.5"]
+    said = cli("bench", "adapters", *others, "--domains", "handwriting,words", "--turns", "2", *SMALL, "--json")
     assert said.code == 0, said.err
     figures = said.json
     assert set(figures["seconds"]) == {"domain-bn", "universal-bn"} and set(figures["ratios"]) == {"universal-bn"}
@@ -62,17 +62,17 @@ def test_methods_are_timed_against_the_chosen_one_and_those_that_do_not_fit_are_
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--against", "domain-bn"], "--against is for 'udbench bench methods'"),
-        (["methods", "--against", "domain-nb"], "no adapter 'domain-nb'. Did you mean 'domain-bn'?"),
-        (["methods", "--against", ","], "no adapter is named"),
-        (["--only", "plan"], "no contender 'plan'. Did you mean 'plain'?"),
-        (["--profile", "trace.txt"], "name a .json file"),
-        (["--plot", "x.svg"], "--plot is for 'udbench bench growth'"),
-        (["growth", "--plot", "x.png"], "name an .svg file"),
-        (["growth", "--only", "plain"], "--only is for 'udbench bench step'"),
-        (["--worlds", "2x1"], "--worlds is for 'udbench bench processes'"),
-        (["processes", "--worlds", "2"], "'2' is not PROCESSESxTHREADS"),
-        (["--sharing", "none"], "one network after another"),
+        (["--compare", "domain-bn"], "--compare applies only to 'udbench bench adapters'"),
+        (["adapters", "--compare", "domain-nb"], "no adapter 'domain-nb'. Did you mean 'domain-bn'?"),
+        (["adapters", "--compare", ","], "no adapter given"),
+        (["--variants", "plan"], "no variant 'plan'. Did you mean 'plain'?"),
+        (["--profile", "trace.txt"], "give a file that ends in .json"),
+        (["--plot", "x.svg"], "--plot applies only to 'udbench bench domains'"),
+        (["domains", "--plot", "x.png"], "give a file that ends in .svg"),
+        (["domains", "--variants", "plain"], "--variants applies only to 'udbench bench step'"),
+        (["--layouts", "2x1"], "--layouts applies only to 'udbench bench processes'"),
+        (["processes", "--layouts", "2"], "'2' is not PROCESSESxTHREADS"),
+        (["--sharing", "none"], "one network per domain"),
         (["--arch", "resnet39"], "no architecture 'resnet39'"),
     ],
 )

@@ -39,7 +39,7 @@ def test_what_fails_is_told_with_what_was_expected_what_came_and_how_to_mend_it(
     assert said.code == 1 and "\x1b" not in said.out
     lines = said.out.splitlines()
     at = lines.index("failed  plugin 'my-recipe': it loads, and brings items of the right kinds")
-    assert [line.split()[0] for line in lines[at + 1 : at + 3]] == ["expected", "came"] and "to mend" in lines[at + 3]
+    assert [line.split()[0] for line in lines[at + 1 : at + 3]] == ["expected", "actual"] and "fix" in lines[at + 3]
     assert "ImportError" in lines[at + 2] and "gone" in lines[at + 2]
     document = cli("check", "./my-recipe", "--json")
     assert document.code == 1 and document.json["failed"] == sum(

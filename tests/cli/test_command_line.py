@@ -66,7 +66,7 @@ def test_every_verb_has_help(cli: Call, words: list[str]) -> None:
         (["data", "stats"], "status"),
         (["show", "domain-nb"], "Did you mean 'domain-bn'?"),
         (["--no-plugin", "adaptrs", "list", "archs"], "no plugin 'adaptrs'"),
-        (["list", "archs", "--no-plugin"], "name the plugin to leave out"),
+        (["list", "archs", "--no-plugin"], "give the name of the plugin to disable"),
         (["data", "status", "--data", "nowhere"], "does not exist"),
         (["board", "show", "pockte"], "Did you mean 'pocket'?"),
         (["run", "--adapter", "domain-nb", "--arch", "resnet38"], "Did you mean 'domain-bn'?"),
@@ -85,7 +85,7 @@ def test_a_users_mistake_is_one_clear_message_and_ends_with_2(cli: Call, words: 
 
 def test_lines_below_the_first_are_set_in(cli: Call) -> None:
     lines = cli("list", "suits").err.splitlines()
-    assert lines[0].startswith("error: no kind of thing 'suits'.") and lines[1].startswith("       installed: adapters")
+    assert lines[0].startswith("error: no kind of item 'suits'.") and lines[1].startswith("       installed: adapters")
 
 
 def raising(error: BaseException) -> Callable[..., object]:

@@ -18,15 +18,18 @@ from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
 RUN = ["run", "--adapter", "domain-bn", "--arch", "resnet38", "--domains", "handwriting", "--device", "cpu"]
-BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--device", "cpu", "--only", "graphs"]
+BENCH = ["bench", "--domains", "handwriting", "--set", "image_size=16", "--device", "cpu", "--variants", "graphs"]
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ([*RUN, "--cuda-graphs", "--dry-run"], "--cuda-graphs: needs a CUDA GPU, this is cpu; leave it out"),
-        ([*RUN, "--cuda-graphs", "--processes", "2"], "--cuda-graphs with 2 processes: a graph holds one process's"),
-        (BENCH, "--only graphs: needs a CUDA GPU, this is cpu; leave it out"),
+        (
+            [*RUN, "--cuda-graphs", "--processes", "2"],
+            "--cuda-graphs with 2 processes: CUDA graphs capture the round of a single process",
+        ),
+        (BENCH, "--variants graphs: needs a CUDA GPU, this is cpu; leave it out"),
     ],
 )
 def test_it_is_refused_where_it_cannot_be(cli: Call, words: list[str], says: str) -> None:

@@ -129,7 +129,7 @@ def test_verify_names_what_is_not_as_it_was_made(cli: Call, shells: str) -> None
     verify = ("data", "verify", "--domains", shells, "--set", "image_size=16")
     assert cli(*verify).out == "folder-shells: not prepared\n"
     (store,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
-    assert cli(*verify).out == "folder-shells: whole\n"
+    assert cli(*verify).out == "folder-shells: ok\n"
     images = Path(store["path"]) / "images.npy"
     content = bytearray(images.read_bytes())
     content[-1] ^= 1
@@ -143,11 +143,11 @@ def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, she
     sized = ("--domains", shells, "--set", "image_size=16")
     (store,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
     said = cli("data", "verify", *sized, "--source", "--workers", "1")
-    assert (said.code, said.out) == (0, "folder-shells: whole\n") and "compared folder-shells: 20 images in" in said.err
+    assert (said.code, said.out) == (0, "folder-shells: ok\n") and "compared folder-shells: 20 images in" in said.err
     file = Path("shells") / "cone" / "003.png"
     ImageOps.invert(Image.open(file).convert("RGB")).save(file)
     said = cli("data", "verify", *sized)
-    assert said.code == 2 and f"shells changed since {store['path']} was made of them" in said.out
+    assert said.code == 2 and f"shells changed since {store['path']} was prepared" in said.out
     assert "udbench data prepare" in said.err and "damaged" not in said.err
     said = cli("data", "verify", *sized, "--source", "--workers", "1", "--json")
     (found,) = said.json
@@ -155,9 +155,9 @@ def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, she
     assert "1 image other than in the store: cone/003.png: other pixels" in found["problems"][1]
     (after,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
     assert after["path"] != store["path"] and after["sha256"] != store["sha256"]
-    assert cli("data", "verify", *sized).out == "folder-shells: whole\n"
+    assert cli("data", "verify", *sized).out == "folder-shells: ok\n"
     said = cli("data", "status", *sized)
-    assert "Older stores" in said.out and f"rm -r {store['path']}" in said.out.replace("\n", " ")
+    assert "Outdated stores" in said.out and f"rm -r {store['path']}" in said.out.replace("\n", " ")
     assert cli("data", "status", *sized, "--json").json[0]["older"] == [store["path"]]
 
 
@@ -170,7 +170,7 @@ def test_a_store_that_differs_from_images_that_did_not_change_is_found_by_readin
     facts["files_sha256"]["images.npy"] = hashlib.sha256(content).hexdigest()
     (folder / "store.json").write_text(json.dumps({**facts, "sha256": content_hash(facts["files_sha256"])}))
     verify = ("data", "verify", "--domains", shells, "--set", "image_size=16")
-    assert cli(*verify).out == "folder-shells: whole\n"
+    assert cli(*verify).out == "folder-shells: ok\n"
     said = cli(*verify, "--source", "--workers", "1")
     assert said.code == 2 and "1 image other than in the store" in said.out
     assert "stores that differ from their images: folder-shells; delete their folders" in said.err
@@ -198,16 +198,16 @@ def test_what_is_not_here_is_named_with_the_way_to_get_it(cli: Call, shells: str
     assert rows[1]["download"]["command"] == "udbench data prepare --domains shore" and rows[1]["download"]["size"] > 0
     assert rows[1]["download"]["origin"] == "a shelf" and rows[2]["instructions"] == ""
     said = cli("data", "sheet", "--domains", f"reef,shore,{shells}", *SMALL)
-    assert said.code == 2 and "no images of reef, shore and no data folder is named" in said.err
+    assert said.code == 2 and "no images of reef, shore and no data folder is set" in said.err
     assert "$UDBENCH_DATA" in said.err and "reef: Dive for it." in said.err
     size = said.err[said.err.index("downloaded (") :].split(")")[0]
     assert size.endswith(" kB")
-    assert f"shore: not here, and can be {size}): udbench data prepare --domains shore" in said.err
-    assert "--available" in said.err
+    assert f"shore: can be {size}): udbench data prepare --domains shore" in said.err
+    assert "--skip-missing" in said.err
     for verb in ("prepare", "sheet"):
-        said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--available")
-        assert said.code == 0 and "left out, images not here: reef, shore" in said.err
-    assert cli("data", "prepare", "--domains", "reef", *SMALL, "--available").code == 2
+        said = cli("data", verb, "--domains", f"reef,shore,{shells}", *SMALL, "--skip-missing")
+        assert said.code == 0 and "skipped, images not available: reef, shore" in said.err
+    assert cli("data", "prepare", "--domains", "reef", *SMALL, "--skip-missing").code == 2
     assert not (large / "images").exists(), "nothing was downloaded"
 
 
@@ -218,7 +218,7 @@ def test_status_tells_all_that_has_to_be_done_at_80_columns(
     said = cli("data", "status", "coast")
     assert all(len(line) <= 80 or str(large) in line for line in said.out.splitlines())
     told = " ".join(said.out.split())
-    assert "To be got by hand: reef." in told and "name it with --data DIR or $UDBENCH_DATA" in told
+    assert "To be obtained manually: reef." in told and "set it with --data DIR or $UDBENCH_DATA" in told
     assert "reef: Dive for it. Homepage: https://reef.example" in told
     assert "To be downloaded: shore," in told and f"in all, into {large / 'images'}" in told
     assert said.out.endswith("udbench data prepare coast --domains shore\n")
@@ -248,7 +248,7 @@ def test_downloads_go_into_the_data_folder_that_is_named(cli: Call, large: Path)
 def test_what_cannot_be_got_is_named_after_the_rest_was_downloaded(cli: Call, large: Path) -> None:
     said = cli("data", "prepare", "coast", *SMALL)
     assert said.code == 2 and "downloaded shore" in said.err and "error: no images of reef" in said.err
-    assert cli("data", "prepare", "coast", *SMALL, "--available").code == 0
+    assert cli("data", "prepare", "coast", *SMALL, "--skip-missing").code == 0
 
 
 @pytest.mark.usefixtures("large")
@@ -259,10 +259,10 @@ def test_without_a_network_it_fails_at_once_and_says_what_to_do(cli: Call, shell
     lines = said.err.splitlines()
     assert said.code == 2 and "Traceback" not in said.err and "error: could not download shore, cliff, dune" in lines
     assert sum("there is no network, or 127.0.0.1 does not answer" in line for line in lines) == 2
-    assert any("dune: not tried, as no host answered" in line for line in lines)
-    assert any("Images got by hand go into a data folder" in line for line in lines)
+    assert any("dune: not tried, since no host answered" in line for line in lines)
+    assert any("Put them into a data folder" in line for line in lines)
     assert any("shore: Walk there." in line for line in lines) and any("reef: Dive for it." in line for line in lines)
-    assert cli("data", "verify", "--domains", shells, *SMALL[2:4]).out == "folder-shells: whole\n"
+    assert cli("data", "verify", "--domains", shells, *SMALL[2:4]).out == "folder-shells: ok\n"
 
 
 @pytest.mark.usefixtures("large")

@@ -87,7 +87,7 @@ def test_export_and_predict_say_what_they_did_and_what_is_wrong(cli: Call, run: 
     for verb in (["export", "mine"], ["predict", "mine", images[0]]):
         wrong = cli(*verb, "--domain", "folder-cnoes")
         assert wrong.code == 2 and "Did you mean 'folder-cones'?" in wrong.err and "folder-rings" in wrong.err
-        assert cli(*verb).code == 2 and "say for which" in cli(*verb).err
+        assert cli(*verb).code == 2 and "--domain is required" in cli(*verb).err
     assert "no run 'yours'" in cli("export", "yours", "--domain", "x").err
     (run / "result.json").rename("result.json")
     assert "has no result yet" in cli("predict", "runs/mine", images[0], "--domain", "folder-cones").err

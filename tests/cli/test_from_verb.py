@@ -54,7 +54,7 @@ def test_what_is_not_said_is_as_it_was_there(before: str, place: Path, call: Any
     assert result["config"]["arch_settings"]["width"] == 0.5 and result["config"]["origin"]["kept"]
     earlier = json.loads((place / "before" / "result.json").read_text())
     assert result["scores"][:2] == earlier["scores"]
-    assert "folder-cones, folder-rings) goes on with folder-stars" in done.err
+    assert "folder-cones, folder-rings) continues with folder-stars" in done.err
 
 
 def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
@@ -74,8 +74,8 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
         kept = call("eval", "before", "--device", "cpu", "--json")
         assert kept.json == scored.json, "the store of its images is still there"
         lost = call(*add, "folder:stars")
-        assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was made" in lost.err
-        assert "--domains folder:rings=PATH says where it is now" in lost.err
+        assert lost.code == 2 and f"'folder-rings' was in {place / 'rings'} when the run was trained" in lost.err
+        assert "give its path with --domains folder:rings=PATH" in lost.err
         where = f'folder:rings="{moved.name}"'
         again = call("eval", "before", "--device", "cpu", "--json", "--domains", where)
         assert again.code == 0 and again.json == scored.json, again.err
@@ -86,16 +86,19 @@ def test_folders_are_found_by_the_runs_record_or_where_they_are_said_to_be(
         with monkeypatch.context() as empty:
             empty.setenv("UDBENCH_CACHE", str(place / "another-cache"))
             lost = call("eval", "before", "--device", "cpu")
-            assert lost.code == 2 and "--domains folder:rings=PATH says where it is now" in lost.err
+            assert lost.code == 2 and "give its path with --domains folder:rings=PATH" in lost.err
         wrong = call("eval", "before", "--device", "cpu", "--domains", "folder:ring=stars")
-        assert wrong.code == 2 and "'folder-ring' is no folder of run" in wrong.err
+        assert wrong.code == 2 and "'folder-ring' is not a folder of run" in wrong.err
     finally:
         moved.rename(place / "rings")
     (place / "before" / "domains.json").write_text(json.dumps({**record, "folders": {}}))
     try:
         monkeypatch.setenv("UDBENCH_CACHE", str(place / "another-cache"))
         lost = call("eval", "before", "--device", "cpu")
-        assert lost.code == 2 and "nothing says where it is here; --domains folder:cones=PATH says it" in lost.err
+        assert (
+            lost.code == 2
+            and "whose path on this machine is unknown; give it with --domains folder:cones=PATH" in lost.err
+        )
     finally:
         (place / "before" / "domains.json").write_text(json.dumps(record))
 
@@ -110,16 +113,16 @@ def test_another_adapter_leaves_its_domains_behind(before: str, place: Path, cal
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--from", "nowhere", "--domains", "folder:stars"), "there is no such folder with a result"),
-        (("--from", "before"), "say which domains are new, with --domains"),
-        (("--from", "before", "--domains", "folder:cones,folder:rings"), "name a domain that it never saw"),
+        (("--from", "nowhere", "--domains", "folder:stars"), "no such folder with a result"),
+        (("--from", "before"), "give the new domains with --domains"),
+        (("--from", "before", "--domains", "folder:cones,folder:rings"), "give another domain"),
         (("--from", "before", "--domains", "folder:stars", "--arch", "alexnet"), "its network is resnet38"),
-        (("--from", "before", "--domains", "folder:stars", "--set", "arch.width=1"), "settings of its own"),
-        (("--domains", "folder:stars", "--arch", "resnet38"), "--adapter is missing"),
-        (("--domains", "folder:stars", "--adapter", "domain-bn"), "--arch is missing"),
+        (("--from", "before", "--domains", "folder:stars", "--set", "arch.width=1"), "keeps its own settings"),
+        (("--domains", "folder:stars", "--arch", "resnet38"), "--adapter is required"),
+        (("--domains", "folder:stars", "--adapter", "domain-bn"), "--arch is required"),
         (
             ("--domains", "folder:stars", "--adapter", "domain-bn", "--arch", "resnet38", "--recipe", "add-domain"),
-            "say of which run: --from RUN",
+            "give its run with --from RUN",
         ),
         (
             ("--from", "before", "--domains", "folder:cones,folder:rings,folder:stars", "--set", "image_size=20"),
@@ -136,9 +139,9 @@ def test_what_cannot_go_on_is_refused(before: str, place: Path, call: Any, words
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "study 'pocket-frozen': its recipe .* is for a network that is trained already; .*--from RUN"),
-        (("--from", "nowhere"), "--from nowhere: there is no such folder with a result"),
-        (("--from", "nowhere", "--status"), "--from nowhere: there is no such folder with a result"),
+        ((), "study 'pocket-frozen': its recipe .* requires a trained network; .*--from RUN"),
+        (("--from", "nowhere"), "--from nowhere: no such folder with a result"),
+        (("--from", "nowhere", "--status"), "--from nowhere: no such folder with a result"),
     ],
 )
 def test_a_study_that_goes_on_from_no_run_is_refused_before_its_first(

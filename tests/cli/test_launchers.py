@@ -55,7 +55,7 @@ def test_launchers_are_listed_and_shown_with_their_settings(cli: Call) -> None:
         (["--launcher", "local", "--set", "launcher.core=2"], "no setting 'core'. Did you mean 'cores'?"),
         (["--launcher", "local", "--set", "launcher.cores=0"], "launcher 'local': cores = 0: "),
         (["--launcher", "torchrun", "--set", "launcher.cores=2"], "launcher 'torchrun' takes no settings"),
-        (["--set", "launcher.cores=2"], "--set launcher.cores=2: no launcher is chosen"),
+        (["--set", "launcher.cores=2"], "--set launcher.cores=2: no launcher chosen"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_runs(cli: Call, runs: Path, words: list[str], said: str) -> None:
@@ -71,7 +71,7 @@ def test_a_sweep_side_by_side_labels_what_is_said_and_answers_with_its_table_alo
     said = cli(*words)
     assert said.code == 1 and [run["state"] for run in said.json["runs"]] == ["done", "done", "failed", "done"]
     for line in (
-        "toys: 4 runs in sweeps/toys, 0 of them done",
+        "toys: 4 runs in sweeps/toys, 0 done",
         "shared, seed 1: started",
         "shared, seed 1: this is universal-bn-1 with 1 threads",
         "shared, seed 1: done",
@@ -83,7 +83,7 @@ def test_a_sweep_side_by_side_labels_what_is_said_and_answers_with_its_table_alo
     assert "this is the answer" not in said.out + said.err
     (runs / "domain-bn-0.py").unlink()
     again = cli(*words)
-    assert again.code == 0 and "4 runs in sweeps/toys, 3 of them done" in again.err
+    assert again.code == 0 and "4 runs in sweeps/toys, 3 done" in again.err
     assert len(re.findall("started", again.err)) == 1 and list(Path("sweeps").rglob("*failed*")) == []
 
 
@@ -104,8 +104,8 @@ def test_a_run_that_is_made_meanwhile_or_is_in_work_is_not_started(cli: Call, ru
     (busy / "result.json").unlink()
     with filelock.FileLock(busy / ".lock"):
         said = cli(*words)
-    assert "own, seed 1: done meanwhile" in said.err
-    assert "shared, seed 1: another process is at work on it, and it is left to that" in said.err
+    assert "own, seed 1: finished by another process" in said.err
+    assert "shared, seed 1: skipped, since another process is running it" in said.err
     assert [run["state"] for run in said.json["runs"]] == ["done", "missing", "done", "done"] and said.code == 0
 
 
@@ -187,7 +187,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     words = ["sweep", "toys.toml", "--launcher", "later", "--set", "launcher.partition=gpu", "--json"]
     said = cli(*words)
     assert said.code == 0 and states(said) == ["queued", "queued"] and queue.partitions == ["gpu", "gpu"]
-    assert "own, seed 0: queued as 42" in said.err and "2 runs are in the queue of later" in said.err
+    assert "own, seed 0: queued as 42" in said.err and "2 runs are queued by launcher later" in said.err
     assert queue.tasks[1].words[-3:] == ("--out", str(queue.tasks[1].folder), "--resume")
     file = json.loads(Path("sweeps/toys/handed.json").read_text())
     assert file["schema"] == 1 and {each["job_id"] for each in file["runs"].values()} == {"41", "42"}
@@ -195,7 +195,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     for verb in (words, ["sweep", "toys.toml", "--json"], ["sweep", "toys.toml", "--launcher", "local", "--json"]):
         said = cli(*verb)
         assert states(said) == ["queued", "queued"] and len(queue.tasks) == 2, "not by whatever launcher"
-        assert "2 of them are queued or running already; --status shows how they stand" in said.err
+        assert "2 runs are already queued or running; --status shows their state" in said.err
     queue.states["42"] = ("running", "on node 7")
     said = cli("sweep", "toys.toml", "--status")
     assert "own (1 running)" in said.out and "shared (1 queued)" in said.out
@@ -211,7 +211,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
         write_result(task.folder, task.words, ("handwriting", "walkers"), id=str(len(task.words)) + task.words[2])
     queue.states.clear()
     assert states(cli("sweep", "toys.toml", "--status", "--json")) == ["done", "done"]
-    assert "2 of them done" in cli(*words).err and len(queue.tasks) == 3
+    assert "2 done" in cli(*words).err and len(queue.tasks) == 3
 
 
 def test_what_a_queue_lost_or_somebody_stopped_is_handed_over_again(cli: Call, queue: Queue) -> None:
@@ -229,7 +229,7 @@ def test_a_failure_in_the_queue_is_forgotten_where_the_run_is_made_here(cli: Cal
     (runs / "domain-bn-0.py").write_text("sys.exit(130)")
     said = cli("sweep", "toys.toml", "--launcher", "local", "--json")
     assert said.code == 130 and states(said) == ["done", "missing"]
-    assert "own, seed 0: stopped; the same command goes on with it" in said.err
+    assert "own, seed 0: stopped; the same command resumes it" in said.err
     assert states(cli("sweep", "toys.toml", "--status", "--json")) == ["done", "missing"]
 
 
@@ -238,7 +238,7 @@ def test_a_queue_that_does_not_answer_is_told_and_nothing_is_started_twice(cli: 
     queue.broken = True
     said = cli("sweep", "toys.toml", "--status", "--json")
     assert said.code == 0 and states(said) == ["missing", "missing"]
-    assert said.err == ("warning: how 2 runs stand that 'later' queued is not known: the cluster does not answer\n")
+    assert said.err == ("warning: the state of 2 runs queued by 'later' is unknown: the cluster does not answer\n")
     said = cli("sweep", "toys.toml")
     assert said.code == 2 and said.err == "error: the cluster does not answer\n" and len(queue.tasks) == 2
 
@@ -266,13 +266,13 @@ def test_two_sweeps_do_not_hand_over_at_once(cli: Call, queue: Queue) -> None:
     Path("sweeps/toys").mkdir(parents=True)
     with filelock.FileLock("sweeps/toys/.handed.lock"):
         said = cli("sweep", "toys.toml", "--launcher", "later")
-    assert said.code == 2 and "another sweep is handing runs of sweeps/toys over" in said.err and queue.tasks == []
+    assert said.code == 2 and "another sweep is queueing runs of sweeps/toys" in said.err and queue.tasks == []
 
 
 def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queue: Queue) -> None:
     said = cli(*RUN, "--launcher", "later", "--processes", "2", "--set", "lr=0.2")
     (task,) = queue.tasks
-    assert said.code == 0 and said.out == f"queued  41 of later; its result will be in {task.folder}\n"
+    assert said.code == 0 and said.out == f"queued  41 of later; the result will be in {task.folder}\n"
     assert task.words == (*RUN, "--set", "lr=0.2", "--out", str(task.folder), "--resume") and task.processes == 2
     assert task.folder.parent == Path("runs")
     said = cli(*RUN, "--launcher", "later", "--out", "o", "--json")
@@ -280,9 +280,9 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     Path("full").mkdir()
     Path("full/notes.txt").touch()
     said = cli(*RUN, "--launcher", "later", "--out", "full")
-    assert said.code == 2 and "full exists already" in said.err
+    assert said.code == 2 and "full already exists" in said.err
     said = cli(*RUN, "--launcher", "later", "--resume")
-    assert said.code == 2 and "say which run goes on" in said.err and len(queue.tasks) == 2
+    assert said.code == 2 and "give the folder of the run to resume" in said.err and len(queue.tasks) == 2
 
 
 def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[TaskStatus]:
@@ -293,15 +293,18 @@ def _raises(tasks: Iterable[Task], folder: Path, settings: None) -> Iterable[Tas
 
 BROKEN = {
     "raises": (_raises, "launcher 'raises' (plugin mine): ZeroDivisionError: of "),
-    "forgets": (lambda tasks, folder, settings: [list(tasks)][:0], "never told how '"),
+    "forgets": (lambda tasks, folder, settings: [list(tasks)][:0], "did not report how '"),
     "invents": (
         lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name + "x", state="done")],
-        "none of its tasks",
+        "not the status of one of its tasks",
     ),
-    "babbles": (lambda tasks, folder, settings: [next(tasks) and 3], "reported 3, which is of none of its tasks"),
+    "babbles": (
+        lambda tasks, folder, settings: [next(tasks) and 3],
+        "reported 3, which is not the status of one of its tasks",
+    ),
     "queues": (
         lambda tasks, folder, settings: [TaskStatus(task=next(tasks).name, state="queued", job_id="1")],
-        "has no way to look at its queue",
+        "defines no `poll`",
     ),
     "silent": (lambda tasks, folder, settings: None, "TypeError"),
 }

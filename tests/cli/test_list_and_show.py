@@ -40,7 +40,7 @@ def test_every_kind_is_listed_with_name_owner_and_summary(cli: Call, kind: str) 
 
 def test_a_pattern_chooses_names(cli: Call) -> None:
     assert [each["name"] for each in cli("list", "adapters", "*-in", "--json").json] == ["domain-in", "universal-in"]
-    assert cli("list", "adapters", "nothing-*").out == "no adapters fit 'nothing-*'\n"
+    assert cli("list", "adapters", "nothing-*").out == "no adapters match 'nothing-*'\n"
 
 
 def test_a_family_of_networks_is_one_line_unless_its_members_are_asked_for(
@@ -202,7 +202,7 @@ def test_a_file_that_has_an_items_name_does_not_hide_it(cli: Call, tmp_path: Pat
 
 def test_help_tells_what_happens_where_an_option_is_left_away(cli: Call) -> None:
     helped = cli("run", "--help").out
-    assert all(f"({what})" in helped for what in ("pocket", "the suite's", "$UDBENCH_DATA", "the cores"))
+    assert all(f"({what})" in helped for what in ("pocket", "the suite's", "$UDBENCH_DATA", "one per core"))
 
 
 def test_show_lists_what_a_domain_can_ask_of_its_head(cli: Call, with_plugins: Callable[..., None]) -> None:

@@ -51,9 +51,9 @@ def test_a_described_machine_is_asked_for_each_number_of_processes(cli: Call, ma
 
 
 def test_the_tables_say_where_rates_come_from_and_who_does_what(cli: Call, machine: list[str]) -> None:
-    said = cli(*PLAN, *SMALL, *machine, "--processes", "1,3", "--deal")
+    said = cli(*PLAN, *SMALL, *machine, "--processes", "1,3", "--show-assignment")
     assert said.code == 0, said.err
-    assert "8 images a round; fp32 on made up" in said.out and "does not fit" in said.out
+    assert "8 images per round; fp32 on made up" in said.out and "does not fit" in said.out
     assert "1,000.0 G operations/s" in said.out and said.out.count("(given)") == 2
     assert "handwriting 0-1 of 4" in said.out or "words 0-1 of 4" in said.out
 
@@ -67,9 +67,18 @@ def test_the_tables_say_where_rates_come_from_and_who_does_what(cli: Call, machi
         (["--processes", "9", *SMALL, "--machine", "machine.toml"], "9 processes for 8 rows of 2 domains in a round"),
         (["--processes", "2", "--sharing", "none"], "which share no round"),
         (["--processes", "2", "--machine", "absent.toml"], "--machine absent.toml: cannot be read"),
-        (["--processes", "2", "--machine", "machine.toml", "--measure"], "--measure with --machine"),
-        (["--processes", "2", "--machine", "machine.toml", "--device", "cpu"], "--device with --machine"),
-        (["--processes", "2", "--machine", "machine.toml", "--precision", "bf16"], "--precision with --machine"),
+        (
+            ["--processes", "2", "--machine", "machine.toml", "--recalibrate"],
+            "--recalibrate cannot be combined with --machine",
+        ),
+        (
+            ["--processes", "2", "--machine", "machine.toml", "--device", "cpu"],
+            "--device cannot be combined with --machine",
+        ),
+        (
+            ["--processes", "2", "--machine", "machine.toml", "--precision", "bf16"],
+            "--precision cannot be combined with --machine",
+        ),
         (["--processes", "2", "--arch", "resnet39"], "no architecture 'resnet39'"),
     ],
 )

@@ -67,7 +67,10 @@ def test_what_is_wrong_is_told_by_the_process_that_met_it(call: Any) -> None:
 
 def test_what_several_processes_cannot_do_is_refused_before_they_start(call: Any) -> None:
     done = call(*RUN, "--processes", "2", "--dry-run")
-    assert done.returncode == 2 and "--dry-run says what one process would take; leave --processes out" in done.stderr
+    assert (
+        done.returncode == 2
+        and "--dry-run estimates the cost of a single process; leave --processes out" in done.stderr
+    )
 
 
 @pytest.mark.slow

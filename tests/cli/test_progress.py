@@ -54,7 +54,7 @@ def test_a_damaged_line_is_left_out_and_said_and_the_run_goes_on(
     (tmp_path / "log.jsonl").write_bytes(b"".join([*whole[:2], damage, whole[2], b'{"event": "step']))
     events = going_on(tmp_path, 2)
     assert [event["event"] for event in events] == ["started", "stepped", "stepped", "started"]
-    assert "log.jsonl: 1 damaged line left out" in " ".join(capsys.readouterr().err.split())
+    assert "log.jsonl: 1 damaged line skipped" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_line_that_was_not_written_to_its_end_is_no_damage(

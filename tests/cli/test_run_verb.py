@@ -79,7 +79,7 @@ def test_a_board_that_cannot_be_written_is_refused_before_anything_is_read_or_tr
     for board in ("taken", "taken/boards", "/proc/nope"):
         said = cli(*words, "--board", board)
         assert said.code == 2 and said.err.startswith(f"error: {board}/ad_hoc/") and "Traceback" not in said.err
-        assert said.err.endswith("; choose another folder with --board DIR, or write to none with --no-board\n")
+        assert said.err.endswith("; choose another folder with --board DIR, or skip the board with --no-board\n")
     Path("leaderboards").write_text("")
     assert "leaderboards/ad_hoc/" in cli(*words).err
     assert {path.name for path in Path().iterdir()} == {"cones", "rings", "taken", "leaderboards"}
@@ -90,7 +90,7 @@ def test_an_id_that_is_another_entrys_is_told_before_training(cli: Call, words: 
     folder.mkdir(parents=True)
     (folder / "one.json").write_text("{}")
     said = cli(*words, "--out", "runs/one")
-    assert said.code == 2 and f"{folder / 'one.json'} is another run's entry" in said.err
+    assert said.code == 2 and f"{folder / 'one.json'} is the entry of another run" in said.err
     assert not Path("runs").exists()
 
 
@@ -104,7 +104,7 @@ def test_a_run_whose_entry_cannot_be_written_is_complete_and_says_how_it_is_adde
     )
     said = cli(*words, "--out", "my run")
     assert said.code == 1 and "the run in my run is complete, but its entry could not be added: x: the disk" in said.err
-    command = said.err.splitlines()[-1].partition("once that is mended: ")[2]
+    command = said.err.splitlines()[-1].partition("fix this, then run: ")[2]
     assert command == "udbench board add 'my run' --board leaderboards" and Path("my run/result.json").exists()
     monkeypatch.setattr(entry, "add_entry", add)
     assert cli(*shlex.split(command)[1:]).code == 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from udbench.cli import sweeping
+from udbench.cli import study_runs
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
@@ -54,25 +54,25 @@ CHILDREN = {
 
 @pytest.mark.parametrize("code", CHILDREN)
 def test_why_a_process_failed(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweeping._child([sys.executable, "-c", code]) == CHILDREN[code]
+    assert study_runs._child([sys.executable, "-c", code]) == CHILDREN[code]
     assert "\x1b" not in capsys.readouterr().err
 
 
 def test_a_process_that_was_interrupted_stops_the_sweep() -> None:
     with pytest.raises(KeyboardInterrupt):
-        sweeping._child([sys.executable, "-c", "raise SystemExit(130)"])
+        study_runs._child([sys.executable, "-c", "raise SystemExit(130)"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_to_end_is_as_ctrl_c(number: signal.Signals) -> None:
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        with pytest.raises(KeyboardInterrupt), sweeping.stopped_by_signals():
+        with pytest.raises(KeyboardInterrupt), study_runs.stopped_by_signals():
             os.kill(os.getpid(), number)
             time.sleep(10)
         assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)  # nohup
-        with sweeping.stopped_by_signals():
+        with study_runs.stopped_by_signals():
             os.kill(os.getpid(), number)
     finally:
         signal.signal(number, before)
@@ -95,10 +95,10 @@ def test_ctrl_c_is_handed_on_once_and_what_the_run_saves_is_waited_for(tmp_path:
     presser = threading.Thread(target=press)
     presser.start()
     with contextlib.chdir(tmp_path), pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping.output, "note", lambda text: heard.set())
+        patch.setattr(study_runs.output, "note", lambda text: heard.set())
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            sweeping._child([sys.executable, "-c", code])
+            study_runs._child([sys.executable, "-c", code])
         finally:
             signal.signal(signal.SIGINT, before)
     presser.join()
@@ -115,20 +115,20 @@ def test_a_study_that_was_killed_and_stopped_in_the_middle_gives_the_same_table(
     folders = STUDY.replace("handwriting", "folder:cones").replace("walkers", "folder:rings")
     Path("toys.toml").write_text(folders.replace("rounds = 4", "rounds = 6"))
     with monkeypatch.context() as patch:
-        patch.setattr(sweeping, "_child", lambda command: "" if cli(*command[4:]).code == 0 else "it failed")
+        patch.setattr(study_runs, "_child", lambda command: "" if cli(*command[4:]).code == 0 else "it failed")
         whole = cli("sweep", "toys.toml", "--out", "whole", *ALIKE)
     assert whole.code == 0
     (done,) = Path("whole").glob("universal-bn-*")
     shutil.copytree(done, Path("broken") / done.name)
 
     said = _sweep_until("own", signal.SIGKILL, code=-signal.SIGKILL)
-    assert "2 runs in broken, 1 of them done" in said and len(list(Path("broken").rglob("result.json"))) == 1
+    assert "2 runs in broken, 1 done" in said and len(list(Path("broken").rglob("result.json"))) == 1
     said = _sweep_until("own", signal.SIGINT, code=130)
-    assert "the same command goes on" in said and not list(Path("broken").rglob("*failed*"))
+    assert "the same command resumes" in said and not list(Path("broken").rglob("*failed*"))
     (checkpoint,) = Path("broken").glob("own-*/seed-0/checkpoint.pt")
     assert not checkpoint.with_name("result.json").exists()
     code, table, said = _ended(_sweep())
-    assert code == 0 and "[1/1] own, seed 0" in said and "going on after round" in said, said
+    assert code == 0 and "[1/1] own, seed 0" in said and "resuming after round" in said, said
     assert table == cli("sweep", "toys.toml", "--out", "whole", "--status").out
     assert "own" in table and "trained for 6 rounds of 4 at 16x16 px" in table
 

@@ -1,77 +1,25 @@
-"""`udbench sweep`: what it runs, what it leaves, what it prints; most of it with runs that are made up."""
+"""`udbench sweep`: what it runs, refuses and reports, with made-up runs."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from support.pretend import write_result
-from support.records import made_result
-from udbench import Recipe, Study, hookimpl
-from udbench.cli import sweep as verb
-from udbench.cli import sweeping
+from support.studies import STUDY, Made, study
+from udbench import Study, hookimpl
 
 Call = Callable[..., Any]
-
-STUDY = """
-title = "Toys"
-domains = ["handwriting", "walkers"]
-recipe = "pocket"
-set = { rounds = 4, image_size = 16, batch_size = 4 }
-[[row]]
-adapter = "universal-bn"
-[[row]]
-label = "own"
-adapter = "domain-bn"
-"""
-
-
-class Made:
-    """Stands in for the processes that run: makes results up, or fails, and keeps what it was called with."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, str]] = []
-        self.commands: list[list[str]] = []
-        self.fail: Callable[[dict[str, str]], str] = lambda options: ""
-        self.domains = ("handwriting", "walkers")
-
-    def __call__(self, command: Sequence[str]) -> str:
-        self.commands.append(list(command))
-        words = command[command.index("run") + 1 :]
-        options = {flag: word for flag, word in itertools.pairwise(words) if flag.startswith("--")}
-        self.calls.append(options)
-        if reason := self.fail(options):
-            return reason
-        errors = (10.0 + 2 * int(options["--seed"]), 20.0)
-        write_result(Path(options["--out"]), words, self.domains, errors, f"{len(self.calls):08x}")
-        return ""
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Made:
-    stand_in = Made()
-    monkeypatch.setattr(sweeping, "_child", stand_in)
-    return stand_in
-
-
-def study(text: str = STUDY, name: str = "toys") -> str:
-    Path(f"{name}.toml").write_text(text)
-    return f"{name}.toml"
 
 
 def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) -> None:
     said = cli("sweep", study(), "--seeds", "2", "--json")
-    assert said.code == 0 and "toys: 4 runs in sweeps/toys, 0 of them done" in said.err
+    assert said.code == 0 and "toys: 4 runs in sweeps/toys, 0 done" in said.err
     assert "[3/4] own, seed 0" in said.err
     table = said.json
     assert set(table) == {"study", "title", "domains", "rows", "runs", "citation", "notes"}
@@ -90,49 +38,23 @@ def test_a_study_runs_what_it_lacks_and_prints_its_table(cli: Call, made: Made) 
     assert len(made.calls) == 6 and [row["n"] for row in more.json["rows"]] == [3, 3]
 
 
-def test_a_run_whose_entry_is_on_the_board_is_not_run_again(cli: Call, made: Made) -> None:
-    from udbench.resolve.job import make_config
-
-    plan = verb._plan(study(), 2, None, None, None)
-    config = make_config(sweeping.resolved(plan.rows[1], 1), "cpu", "fp32")
-    document = json.loads(made_result("f00", (30.0, 20.0), adapter="domain-bn", seed=1).dumps().replace(
-        '"left"', '"handwriting"').replace('"right"', '"walkers"'))  # fmt: skip
-    document.update(
-        suite=config.suite,
-        arch=config.arch,
-        sharing=config.sharing,
-        recipe=config.recipe,
-        config=json.loads(config.model_dump_json()),
-    )
-    folder = Path("leaderboards/ad_hoc/any")
-    folder.mkdir(parents=True)
-    (folder / "f00.json").write_text(json.dumps(document))
-    said = cli("sweep", study(), "--seeds", "2", "--json")
-    assert "4 runs in sweeps/toys, 1 of them done, 1 of those on the board" in said.err
-    assert len(made.calls) == 3 and said.json["rows"][1]["mean_error"] == (15.0 + 25.0) / 2
-    assert [run["entry"] for run in said.json["runs"]] == [None, None, None, "leaderboards/ad_hoc/any/f00.json"]
-    other = cli("sweep", study(), "--seeds", "2", "--set", "rounds=5", "--out", "o", "--json")
-    assert "0 of them done" in other.err, "another configuration is another run"
-    assert "0 of them done" in cli("sweep", study(), "--seeds", "2", "--no-board", "--out", "p").err
-
-
 def test_runs_are_told_what_the_study_and_the_user_say(cli: Call, made: Made) -> None:
     cli(
-        "--no-plugin", "architectures", "sweep", study(), "--available", "--data", "d", "--board", "b",
+        "--no-plugin", "architectures", "sweep", study(), "--skip-missing", "--data", "d", "--board", "b",
         "--device", "cpu", "--precision", "fp32", "--workers", "3", "--out", "o",
     )  # fmt: skip
     assert made.calls == [], "without its plugin there is no such network"
     cli(
-        "--no-plugin", "missing-one", "sweep", study(), "--available",
+        "--no-plugin", "missing-one", "sweep", study(), "--skip-missing",
     )  # fmt: skip
     cli(
-        "sweep", study(), "--available", "--data", "d", "--board", "b", "--device", "cpu", "--precision", "fp32",
+        "sweep", study(), "--skip-missing", "--data", "d", "--board", "b", "--device", "cpu", "--precision", "fp32",
         "--workers", "3", "--out", "o",
     )  # fmt: skip
     (command, _) = made.commands
     assert command[:5] == [sys.executable, "-P", "-m", "udbench", "run"]
     words = " ".join(command)
-    assert "--available --data d --board b --device cpu --precision fp32 --workers 3" in words
+    assert "--skip-missing --data d --board b --device cpu --precision fp32 --workers 3" in words
     assert "--domains handwriting,walkers --recipe pocket --set rounds=4" in words
     assert re.search(r"--out o/universal-bn-[0-9a-f]{8}/seed-0 --resume$", words)
 
@@ -181,7 +103,7 @@ def test_other_settings_are_other_runs(cli: Call, made: Made) -> None:
     cli("sweep", study())
     said = cli("sweep", study(), "--set", "rounds=5", "--json")
     assert len(made.calls) == 4 and len({call["--out"] for call in made.calls}) == 4
-    assert "sweeps/toys: 0" not in said.err and "0 of them done" in said.err
+    assert "sweeps/toys: 0" not in said.err and "0 done" in said.err
     cli("sweep", study())
     assert len(made.calls) == 4
     cli("sweep", study(), "--domains", "walkers")
@@ -207,10 +129,10 @@ def test_a_result_that_cannot_be_read_is_left_as_it_is_and_told(cli: Call, made:
         (["none.toml"], "study none.toml: no such file"),
         (["./none"], "no such file"),
         (["pocket-all", "--set", "rounds"], "expected key=value"),
-        (["pocket-all", "--domains", " , "], "--domains: no domain is named"),
+        (["pocket-all", "--domains", " , "], "--domains: no domain given"),
         (["pocket-all", "--domains", "walkers,runners"], "no domain 'runners'"),
         (["pocket-all", "--domains", "walkers,mnist"], "'mnist' is not in suite 'pocket'"),
-        (["pocket-all", "--domains", "walkers,walkers"], "'walkers' is named twice"),
+        (["pocket-all", "--domains", "walkers,walkers"], "'walkers' is given twice"),
         (["paper-table2", "--domains", "mnist,cifar100"], "--domains: 'cifar100' is not in study 'paper-table2'"),
         (["pocket-all", "--seeds", "0"], "--seeds"),
         (["pocket-all", "--format", "xml"], "--format"),
@@ -241,114 +163,6 @@ def test_published_tables_and_rows_must_be_there(cli: Call, made: Made) -> None:
     assert answer.code == 2 and "no row 'depe' in bilen2017:table2, which has none, deep, full" in answer.err
 
 
-def test_the_published_row_stands_beside_ours(cli: Call, made: Made) -> None:
-    said = cli("sweep", study(f'published = "bilen2017:table2"\n{STUDY}published = "deep"\n'), "--json")
-    assert said.json["rows"][0]["published"] is None
-    assert said.json["rows"][1]["published"]["errors"] == {"cifar10": 10.2, "mnist": 0.37, "svhn": 3.7}
-    assert "1701.07275" in said.json["citation"]
-    text = cli("sweep", "toys.toml", "--status").out
-    assert "published (approximately comparable)" in text and "1701.07275" in text
-    assert "not measured here: cifar10, mnist, svhn" in text
-
-
-def test_formats(cli: Call, made: Made) -> None:
-    cli("sweep", study())
-    markdown = cli("sweep", "toys.toml", "--status", "--format", "markdown").out
-    assert "| own | 1 | 10.0 | 20.0 | 15.0 | 1.10 |\n" in markdown and markdown.startswith("**Toys**\n")
-    said = cli("sweep", "toys.toml", "--status", "--format", "csv")
-    rows = list(csv.DictReader(io.StringIO(said.out)))
-    assert [(row["row"], row["domain"], float(row["error"])) for row in rows][-3:] == [
-        ("own", "handwriting", 10.0), ("own", "walkers", 20.0), ("own", "mean", 15.0)
-    ]  # fmt: skip
-    assert "trained for 3 rounds" in said.err, "CSV has no room for notes"
-    latex = cli("sweep", "toys.toml", "--status", "--format", "latex").out
-    assert "own & 1 & 10.0 & 20.0 & 15.0 & 1.10 \\\\\n" in latex
-
-
-WIDTHS = """
-title = "Toys"
-domains = ["handwriting", "walkers"]
-recipe = "pocket"
-adapter = "domain-bn"
-[[row]]
-label = "once"
-arch = "resnet38"
-[[row]]
-label = "twice"
-arch = "resnet38-x2"
-"""
-
-
-def widen(options: dict[str, str]) -> None:
-    """Give the made-up run of the wider network four times the parameters and half a point less error."""
-    if options["--arch"] == "resnet38-x2":
-        path = Path(options["--out"]) / "result.json"
-        document = json.loads(path.read_text())
-        document["params"].update(shared=420, private=60)
-        document["scores"][0].update(error=9.0, errors=90, low=8.0)
-        document["mean_error"] = 14.5
-        path.write_text(json.dumps(document))
-
-
-def test_what_error_costs_in_parameters_is_printed_and_drawn(
-    cli: Call, made: Made, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "_child", lambda command: made(command) or widen(made.calls[-1]) or "")
-    said = cli("sweep", study(WIDTHS), "--capacity", "--plot", "figures/error.svg", "--no-board")
-    assert said.code == 0 and said.err.splitlines()[-1] == "figure: figures/error.svg"
-    assert re.search(r"twice +1 +420 +60 +480 +1.10 +14.5 +4.00 +−0.25", said.out), said.out
-    assert "the change of the mean error in points for each doubling" in " ".join(said.out.split())
-    svg = Path("figures/error.svg").read_text()
-    assert svg.startswith("<svg ") and "domain-bn, deep" in svg and ">resnet38-x2</text>" in svg
-    assert [path.name for path in Path("figures").iterdir()] == ["error.svg"]
-    again = cli("sweep", "toys.toml", "--status", "--plot", "error.svg", "--json")
-    assert Path("error.svg").read_text() == svg and len(made.calls) == 2
-    assert again.json["rows"][1]["growth"] == {"than": "once", "times": 4.0, "per_doubling": -0.25}
-    markdown = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "markdown").out
-    assert "| twice | 1 | 420 | 60 | 480 | 1.10 | 14.5 | 4.00 | −0.25 |\n" in markdown
-    rows = cli("sweep", "toys.toml", "--status", "--capacity", "--format", "csv").out
-    assert [row["than"] for row in csv.DictReader(io.StringIO(rows))] == ["", "once"]
-    assert "twice & 1 & 420" in cli("sweep", "toys.toml", "--status", "--capacity", "--format", "latex").out
-
-
-def test_a_figure_that_cannot_be_is_refused_before_anything_runs(cli: Call, made: Made) -> None:
-    said = cli("sweep", study(), "--plot", "error.png")
-    assert said.code == 2 and said.err == (
-        "error: --plot error.png: figures are written as SVG; give a name that ends with .svg\n"
-    )
-    assert made.calls == [] and not Path("sweeps").exists()
-
-
-def test_there_is_no_figure_of_nothing(cli: Call, made: Made) -> None:
-    said = cli("sweep", study(), "--status", "--plot", "error.svg")
-    assert said.code == 2 and not Path("error.svg").exists()
-    assert said.err == "error: study 'toys': there is nothing to draw yet: none of its runs is done\n"
-    made.fail = lambda options: "reason"
-    said = cli("sweep", "toys.toml", "--plot", "error.svg")
-    assert said.code == 2 and "failed: own, seed 0: reason" in said.err and "nothing to draw yet" in said.err
-
-
-def test_a_figure_is_drawn_of_what_is_there_though_a_run_failed(cli: Call, made: Made) -> None:
-    made.fail = lambda options: "reason" if options["--adapter"] == "domain-bn" else ""
-    said = cli("sweep", study(), "--plot", "error.svg")
-    assert said.code == 1 and "1 of 2 runs are done" in Path("error.svg").read_text()
-
-
-def test_a_figure_where_nothing_can_be_written_is_told(cli: Call, made: Made) -> None:
-    Path("taken.svg").mkdir()
-    said = cli("sweep", study(), "--plot", "taken.svg")
-    assert said.code == 2 and "taken.svg: cannot be written" in said.err
-
-
-def test_hostile_words_reach_no_terminal(cli: Call, made: Made) -> None:
-    file = study(STUDY.replace('label = "own"', 'label = "\\u001b[31m\\u202e[b]own\\u0000 | x"'))
-    for format in ("text", "markdown", "csv", "latex"):
-        said = cli("sweep", file, "--format", format)
-        assert said.code == 0
-        assert not [c for c in said.out + said.err if c in "\x1b\u202e\0"], format
-    assert "�[31m�[b]own� | x" in cli("sweep", file, "--status").out
-
-
 def test_a_plugins_study_is_run_by_name(cli: Call, made: Made, with_plugins: Callable[..., None]) -> None:
     @hookimpl
     def udbench_studies() -> list[Study]:
@@ -364,66 +178,6 @@ def test_no_room_for_the_reason_is_told(cli: Call, made: Made) -> None:
     made.fail = lambda options: "reason"
     said = cli("sweep", study())
     assert said.code == 2 and "cannot be written" in said.err
-
-
-RECIPE = "rounds = {}\nimage_size = 16\nbatch_size = 4\nlr = 0.01\n"
-
-
-def with_recipe_file(rounds: int, more: str = "") -> str:
-    Path("mine.toml").write_text(RECIPE.format(rounds) + more)
-    return study(STUDY.replace('recipe = "pocket"', 'recipe = "./mine.toml"').replace("rounds = 4, ", ""))
-
-
-@pytest.mark.parametrize(
-    ("rounds", "more", "differing"),
-    [
-        (12, "", "settings.rounds is 2, not 12"),
-        (2, "weight_decay = 0.3\n", "settings.weight_decay is 0.0001, not 0.3"),
-        (2, "private_grad_scale = 'mean'\n", "settings.private_grad_scale is sum, not mean"),
-    ],
-)
-def test_runs_that_were_made_before_their_recipes_file_was_edited_are_told_and_not_averaged(
-    cli: Call, made: Made, rounds: int, more: str, differing: str
-) -> None:
-    """A run's folder is named by the recipe's name: 2 rounds and 12 were once "n=2, 58.3 ± 11.8"."""
-    assert cli("sweep", with_recipe_file(2), "--no-board").code == 0
-    said = cli("sweep", with_recipe_file(rounds, more), "--seeds", "2", "--no-board", "--json")
-    assert said.code == 1 and len(made.calls) == 4
-    assert [(row["n"], row["of"], row["state"]) for row in said.json["rows"]] == [(1, 2, "1 failed")] * 2
-    assert [row["mean_error"] for row in said.json["rows"]] == [16.0, 16.0], "of the new runs alone"
-    (own,) = Path("sweeps/toys").glob("own-*/seed-0")
-    (line,) = [line for line in said.err.splitlines() if line.startswith("failed: own, seed 0: ")]
-    assert f"{own} holds a run that was not made as its row asks for now: {differing}" in line
-    assert "move that folder away, and the next sweep makes the run anew" in line
-    own.rename("away")
-    assert cli("sweep", "toys.toml", "--seeds", "2", "--no-board").err.count("[1/1] own, seed 0") == 1
-    assert (own / "result.json").exists()
-    Path("mine.toml").unlink()
-    said = cli("sweep", "toys.toml", "--status", "--no-board")
-    assert said.code == 2 and "row 'own': --recipe ./mine.toml: no such file" in said.err
-    assert "what its row asks for cannot be looked up: --recipe ./mine.toml: no such file" in said.err
-
-
-def test_a_recipe_of_a_plugin_that_changed_counts_as_another(
-    cli: Call, made: Made, with_plugins: Callable[..., None]
-) -> None:
-    def installed(rounds: int) -> None:
-        recipe = Recipe(name="theirs", settings={"rounds": rounds, "image_size": 16, "batch_size": 4})
-        with_plugins(mine=SimpleNamespace(udbench_recipes=hookimpl(lambda: [recipe])))
-
-    file = study(STUDY.replace('recipe = "pocket"', 'recipe = "theirs"').replace("rounds = 4, ", ""))
-    installed(3)
-    assert cli("sweep", file, "--no-board").code == 0
-    installed(4)
-    said = cli("sweep", file, "--status", "--no-board")
-    assert said.code == 1 and said.err.count("settings.rounds is 3, not 4") == 2
-
-
-def test_precision_that_is_asked_for_is_part_of_what_a_row_asks(cli: Call, made: Made) -> None:
-    assert cli("sweep", study(), "--no-board").code == 0
-    assert cli("sweep", "toys.toml", "--status", "--no-board").code == 0, "auto takes either"
-    said = cli("sweep", "toys.toml", "--status", "--no-board", "--precision", "bf16")
-    assert said.code == 1 and "precision is fp32, not bf16" in said.err
 
 
 def test_a_board_that_cannot_be_written_is_refused_before_anything_runs(cli: Call, made: Made) -> None:
@@ -452,43 +206,3 @@ def test_an_entry_that_cannot_be_added_fails_the_sweep_and_says_how_it_is_added(
     assert said.code == 1 and f"the run in {own} is complete, but its entry could not be added" in said.err
     assert f"udbench board add {own} --board leaderboards" in said.err
     assert len(list(Path("leaderboards").rglob("*.json"))) == 1, "the others are added"
-
-
-def test_results_of_other_images_than_those_that_are_here_are_told_and_an_entry_of_them_is_no_run(
-    cli: Call, made: Made
-) -> None:
-    """A folder's name says little: images of one's own may be others by now, or on another machine."""
-    from udbench.testing.trees import write_class_folders
-
-    for name in ("cones", "rings"):
-        write_class_folders(Path(name), {"small": 5, "large": 5})
-    file = study(STUDY.replace('["handwriting", "walkers"]', '["folder:cones", "folder:rings"]'))
-    made.domains = ("folder-cones", "folder-rings")
-    assert cli("sweep", file, "--board", "b").code == 0 and len(made.calls) == 2
-    Path("sweeps").rename("before")
-    assert "0 of them done" in cli("sweep", file, "--board", "b", "--out", "new").err, "not prepared here"
-    assert cli("sweep", file, "--status", "--no-board", "--out", "new").code == 0
-    prepared = cli("data", "prepare", "--domains", "folder:cones", "--recipe", "pocket", "--set", "image_size=16",
-                   "--workers", "1")  # fmt: skip
-    assert prepared.code == 0
-    said = cli("sweep", file, "--status", "--no-board", "--out", "new")
-    assert said.code == 1 and said.err.count("it has other images of folder-cones than those that are here") == 2
-
-
-def test_images_that_changed_after_the_last_run_are_seen_by_the_next_call(cli: Call, made: Made) -> None:
-    """A sweep with nothing to run printed the old table; it prepares the changed images and looks at them."""
-    from udbench.testing.trees import write_class_folders
-
-    for name in ("cones", "rings"):
-        write_class_folders(Path(name), {"small": 5, "large": 5})
-    file = study(STUDY.replace('["handwriting", "walkers"]', '["folder:cones", "folder:rings"]'))
-    made.domains = ("folder-cones", "folder-rings")
-    prepare = ("data", "prepare", "--domains", "folder:cones,folder:rings", "--recipe", "pocket", "--set",
-               "image_size=16", "--workers", "1")  # fmt: skip
-    assert cli("sweep", file, "--no-board").code == 0 and cli(*prepare).code == 0
-    image = next(Path("cones/small").glob("*.png"))
-    image.write_bytes(image.read_bytes() + b" ")
-    said = cli("sweep", file, "--status", "--no-board")
-    assert said.code == 1 and "the images of folder-cones changed since they were prepared" in said.err
-    said = cli("sweep", file, "--no-board", "--workers", "1")
-    assert said.code == 1 and "it has other images of" in said.err and len(made.calls) == 2

@@ -126,9 +126,9 @@ def test_a_transfer_ends_on_its_board_and_json_is_all_that_is_answered(cli: Call
 @pytest.mark.parametrize(
     ("train", "told"),
     [
-        ("head", "the head trained on the frozen trunk"),
-        ("head+private", "the head and the domain's own parts of the trunk trained"),
-        ("all", "everything trained"),
+        ("head", "head trained, trunk frozen"),
+        ("head+private", "head and the domain's own modules trained, shared layers frozen"),
+        ("all", "all parameters trained"),
     ],
 )
 def test_a_transfer_says_what_it_did_goes_on_and_writes_over_nothing(
@@ -151,7 +151,7 @@ def test_a_transfer_says_what_it_did_goes_on_and_writes_over_nothing(
 
 @pytest.mark.slow
 def test_nothing_trained_takes_a_few_images_of_each_class_several_times(cli: Call, mine: Path) -> None:
-    said = cli("transfer", "mine", "folder:cubes", "--train", "none", "--shots", "2", "--draws", "3", *HERE)
+    said = cli("transfer", "mine", "folder:cubes", "--train", "none", "--shots", "2", "--num-draws", "3", *HERE)
     assert said.code == 0, said.err
     assert "no weights trained: nearest of the means of 2 images a class, 3 draws" in said.out
     usual = cli("transfer", "mine", "folder:cubes", "--train", "none", *HERE, "--json").json
@@ -188,7 +188,7 @@ def test_weights_that_are_gone_or_not_the_runs_own_are_refused(cli: Call, made: 
 def test_a_domain_that_was_trained_on_is_refused(cli: Call, made: Path, name: str, message: str) -> None:
     write_class_folders(Path(name), {"small": 10, "large": 10})
     said = refused(cli, "made", f"folder:{name}")
-    assert f"run made {message}; a transfer is to a domain that it never saw: " in said and "mnist" in said
+    assert f"run made {message}; choose a domain that it was not trained on: " in said and "mnist" in said
 
 
 def test_a_domain_that_the_runs_own_source_saw_is_refused(cli: Call, made: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_domain_that_the_runs_own_source_saw_is_refused(cli: Call, made: Path)
 
 def test_an_unknown_run_and_one_that_is_not_finished_are_refused(cli: Call, made: Path) -> None:
     said = refused(cli, "yours", "folder:cubes")
-    assert said == "error: no run 'yours': there is no such folder, here or in ./runs\n"
+    assert said == "error: no run 'yours': no such folder in the current directory or in ./runs\n"
     (Path("runs") / "half").mkdir()
     (Path("runs") / "half" / "config.toml").write_text("")
     assert "runs/half: this run has no result yet" in refused(cli, "half", "folder:cubes")
@@ -211,14 +211,14 @@ def test_an_unknown_run_and_one_that_is_not_finished_are_refused(cli: Call, made
 def test_a_run_whose_domains_shared_no_trunk_is_refused(cli: Call, made: Path, sharing: str) -> None:
     record("alone", sharing=sharing)
     said = refused(cli, "alone", "folder:cubes")
-    assert f"run alone was trained with --sharing {sharing}: a transfer needs a trunk" in said
+    assert f"run alone was trained with --sharing {sharing}: a transfer needs layers" in said
 
 
 @pytest.mark.parametrize(
     ("domain", "message"),
     [
-        ("folder:cubes,mnist", "DOMAIN 'folder:cubes,mnist': a transfer is to one domain"),
-        ("", "DOMAIN '': a transfer is to one domain"),
+        ("folder:cubes,mnist", "DOMAIN 'folder:cubes,mnist': give exactly one domain"),
+        ("", "DOMAIN '': give exactly one domain"),
         ("mnsit", "no domain 'mnsit'. Did you mean 'mnist'?"),
         ("folder:spheres", "folder:spheres: no such folder"),
         ("mnist", "no images of mnist"),
@@ -230,14 +230,14 @@ def test_a_domain_that_cannot_be_taken_is_refused(cli: Call, made: Path, domain:
 
 def test_a_name_that_no_board_can_have_is_refused_before_it_trains(cli: Call, made: Path) -> None:
     write_class_folders(Path("c" * 57), {"small": 3, "large": 3})
-    assert "is too long a name for the board transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 57}")
+    assert "is too long for the board name transfer/folder-ccc" in refused(cli, "made", f"folder:{'c' * 57}")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--train", "none", "--shots", "0"], "Invalid value for '--shots'"),
-        (["--train", "none", "--draws", "-1"], "Invalid value for '--draws'"),
+        (["--train", "none", "--num-draws", "-1"], "Invalid value for '--num-draws'"),
         (["--train", "none", "--shots", "few"], "Invalid value for '--shots'"),
         (["--train", "tail"], "Invalid value for '--train'"),
     ],
@@ -252,8 +252,8 @@ def test_an_option_out_of_its_range_is_refused(cli: Call, made: Path, words: lis
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--shots", "5"], "--shots is of --train none alone; --train head takes all training images"),
-        (["--train", "all", "--draws", "2"], "--draws is of --train none alone"),
+        (["--shots", "5"], "--shots applies only to --train none; --train head uses all training images"),
+        (["--train", "all", "--num-draws", "2"], "--num-draws applies only to --train none"),
         (["--set", "roundz=2"], "transfer: no setting 'roundz'. Did you mean 'rounds'?"),
         (["--set", "rounds=0"], "transfer: rounds = 0: "),
         (["--set", "arch.width=2"], "transfer: no setting 'arch'"),

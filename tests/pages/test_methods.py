@@ -74,16 +74,16 @@ def test_what_no_command_line_can_ask_for_says_why() -> None:
         ({"recipe": "gone"}, "the recipe 'gone' is not installed"),
         ({"suite": "gone"}, "the suite 'gone' is not installed"),
         ({"domains": ["words", "gone"]}, "the domain 'gone' is not installed"),
-        ({"adapter_settings": {"a.b": 1}}, "no words for adapter.a.b=1"),
-        ({"adapter_settings": {"a": None}}, "no words for adapter.a=none"),
+        ({"adapter_settings": {"a.b": 1}}, "cannot express adapter.a.b=1"),
+        ({"adapter_settings": {"a": None}}, "cannot express adapter.a=none"),
     ):
         told = again(result(**changed), known)
         assert told.command == "" and why in told.remarks[0]
     later = again(result(suite_version="0"), known)
-    assert later.command and "has version 1, and the entry's 0" in later.remarks[0]
+    assert later.command and "has version 1, the entry's suite version 0" in later.remarks[0]
     moved = {"run": "4f", "weights_sha256": "w", "domains": ["words"], "train": "none"}
     told = again(result(transfer=moved, domains=["faces"]), known)
-    assert told.command == "udbench transfer runs/4f faces --train none --shots 5 --draws 10 --seed 0"
+    assert told.command == "udbench transfer runs/4f faces --train none --shots 5 --num-draws 10 --seed 0"
 
 
 def test_methods_are_called_by_what_tells_them_apart() -> None:

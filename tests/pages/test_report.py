@@ -39,24 +39,24 @@ def test_a_report_has_curves_errors_times_and_mistakes(run: Path, entries: Path,
     path = write_report(run, entries, Catalog(), "0")
     text, html = read(run, "report.html"), path.read_text()
     assert "other on toy , seed 0" in text
-    assert "The board's best is domain-bn on toy , sharing deep : 20.2 % over 2 seeds" in text
+    assert "Best method on the board: domain-bn on toy , sharing deep : 20.2 % over 2 seeds" in text
     assert "this run is +27.3 points from it" in text and "cannot be told from chance with 20 images" in text
     assert html.count('<svg class="small"') == 4, "a loss, the errors, the learning rate, the speed"
-    assert "training 1.0 s" in text and "first tenth of the log 8 images a second; the others 8" in text
+    assert "training 1.0 s" in text and "first tenth of the log 8 images per second; the rest 8" in text
     assert html.count("<img ") == 12, "six of each domain at most"
     assert path.read_bytes() == write_report(run, entries, Catalog(), "0").read_bytes()
 
 
 def test_a_run_that_went_on_elsewhere_says_so_in_its_report(run: Path, entries: Path, read: Read) -> None:
     write_report(run, entries, Catalog(), "0")
-    assert "went on in another environment" not in read(run, "report.html")
+    assert "resumed in another environment" not in read(run, "report.html")
     result = read_result(run / "result.json")
     made = result.environment.model_dump()
     starts = (Start(**made, first=1, last=2), Start(**{**made, "torch": "3 <b>"}, first=3, last=3))
     (run / "result.json").write_text(result.model_copy(update={"starts": starts}).dumps())
     write_report(run, entries, Catalog(), "0")
     text = read(run, "report.html")
-    assert "went on in another environment" in text
+    assert "resumed in another environment" in text
     assert "rounds 1 to 2: torch 2" in text and "rounds 3 to 3: torch 3 &lt;b&gt;" in (run / "report.html").read_text()
 
 
@@ -73,11 +73,11 @@ def test_what_is_not_there_is_said(run: Path, entries: Path, bench: Any, tmp_pat
     shutil.rmtree(bench.stores[0].path)
     write_report(run, tmp_path / "no boards", Catalog(), "0")
     text = read(run, "report.html")
-    assert "no log.jsonl" in text and "no entry of the same images" in text
-    assert "Nothing to show of left (no store of these images is here)" in text
+    assert "no log.jsonl" in text and "no entry on the same images" in text
+    assert "No images for left (no store of these images is here)" in text
     (run / "predictions.npz").unlink()
     write_report(run, entries, Catalog(), "0")
-    assert "Not known: predictions.npz is missing" in read(run, "report.html")
+    assert "Not available: predictions.npz is missing" in read(run, "report.html")
     (run / "result.json").unlink()
     with pytest.raises(DataError, match="no such result"):
         write_report(run, entries, Catalog(), "0")
@@ -91,7 +91,7 @@ def test_the_boards_best_may_be_the_method_itself(run: Path, entries: Path, read
     (run / "result.json").write_text(alone.dumps())
     write_report(run, entries, Catalog(), "0")
     text = read(run, "report.html")
-    assert "Errors are of validation images" in text and "no entry of the same images" in text
+    assert "Errors are on validation images" in text and "no entry on the same images" in text
 
 
 def test_networks_that_share_nothing_have_times_of_their_own(run: Path, entries: Path, read: Read) -> None:
@@ -103,4 +103,4 @@ def test_networks_that_share_nothing_have_times_of_their_own(run: Path, entries:
         (own / "log.jsonl").write_text("".join(step % (n, name) for n in range(3)))
     (run / "log.jsonl").write_text('{"event": "finished"}\n')
     html = write_report(run, entries, Catalog(), "0").read_text()
-    assert "Of each network by itself" in html and html.count('<svg class="small"') == 2
+    assert "Each network separately" in html and html.count('<svg class="small"') == 2

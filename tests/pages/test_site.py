@@ -56,7 +56,7 @@ def test_an_entry_has_its_config_command_confusions_hashes_and_pictures(
     record = read_result(entries / "small" / "a0.json")
     assert "17.9 % mean error rank 1 of 3 reported" in plain and record.predictions_sha256 in plain
     assert "Confusions of its worst domain, right" in plain and "Rows: the true class" in plain
-    assert "built without them" in plain and "a record holds no curves" in plain and '"rounds": 3' in plain
+    assert "built without test images" in plain and "the record holds no curves" in plain and '"rounds": 3' in plain
     assert "udbench board verify a0 --reproduce" in plain and "domain 'left' is not installed" in plain
     out, _ = site(images=True, out="pictures")
     html = (out / "entries/small/a0.html").read_text()
@@ -65,7 +65,7 @@ def test_an_entry_has_its_config_command_confusions_hashes_and_pictures(
     out, _ = site(images=True, out="fewer")
     html = (out / "entries/small/a0.html").read_text()
     assert html.count("<img ") == 2
-    assert "no store of the images" in read(out, "domains/left.html")
+    assert "without a store of the images" in read(out, "domains/left.html")
 
 
 def test_a_domain_has_its_facts_licence_and_a_sheet(entries: Path, site: Site, read: Read) -> None:
@@ -96,11 +96,11 @@ def test_curves_are_those_of_the_very_run(entries: Path, site: Site, read: Read,
     out, _ = site(runs=[tmp_path / "runs"])
     html = (out / "entries/small/a0.html").read_text()
     assert html.count('<svg class="small"') == 3 and "loss, left" in html, "loss, learning rate, images a second"
-    assert "a record holds no curves" in read(out, "entries/small/a1.html")
+    assert "the record holds no curves" in read(out, "entries/small/a1.html")
     other = read_result(run / "result.json").model_copy(update={"seconds": 2.0})
     (run / "result.json").write_text(other.dumps())
     out, _ = site(runs=[tmp_path / "runs"], out="others")
-    assert "a record holds no curves" in read(out, "entries/small/a0.html"), "another run of the same id"
+    assert "the record holds no curves" in read(out, "entries/small/a0.html"), "another run of the same id"
 
 
 def test_names_that_would_do_harm_are_words_and_nothing_else(hostile: Path, site: Site, read: Read) -> None:
@@ -134,7 +134,7 @@ def test_what_is_no_entry_is_refused_by_name_and_the_rest_stands(entries: Path, 
     assert "broken.json: not JSON" in board and "newer.json: schema 99 is newer" in board and str(entries) not in board
     assert "2 files refused" in read(out, "index.html")
     assert "predictions are not those of the record" in board
-    assert "Not known: a0.npz is not the file of predictions" in read(out, "entries/small/a0.html")
+    assert "Not available: a0.npz is not the file of predictions" in read(out, "entries/small/a0.html")
 
 
 def test_tables_that_cannot_be_compared_are_apart_and_a_seed_twice_counts_once(
@@ -145,7 +145,7 @@ def test_tables_that_cannot_be_compared_are_apart_and_a_seed_twice_counts_once(
     for id, store in (("a", "s"), ("b", "other"), ("c", "s")):
         (folder / f"{id}.json").write_text(made_result(id, store=store).dumps())
     out, _ = site()
-    assert "Ranked apart Not compared with the first table: other images" in read(out, "boards/small.html")
+    assert "Ranked apart Not comparable with the first table: other images" in read(out, "boards/small.html")
     twice = [id for id in "abc" if "counts once" in read(out, f"entries/small/{id}.html")]
     assert twice == ["c"]
     assert "rank 1 of 1" in read(out, "entries/small/a.html")
@@ -164,7 +164,7 @@ def test_a_part_is_called_by_its_domains_and_says_what_it_lacks(tmp_path: Path, 
     assert "## small: left, right\n\nthree sets\n\nPart of small: 2 of its 3 domains. It lacks middle.\n" in twin_of
     (folder.parent / "broken.json").write_text("{")
     out, _ = site(Catalog(suites={"small": suite}), out="with-whole")
-    assert "No entries of all of its domains yet; there are some of parts of it" in read(out, "boards/small.html")
+    assert "No entries on all of its domains yet; entries on some of them" in read(out, "boards/small.html")
     assert "left, right (1 method)" in read(out, "boards/small.html")
 
 
@@ -231,10 +231,10 @@ def test_a_site_is_replaced_as_a_whole_and_nothing_else_is(
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")
     for place in ("mine", "boards", "mine/notes.txt"):
-        with pytest.raises(UdbenchError, match="no site that udbench made"):
+        with pytest.raises(UdbenchError, match="not a site written by udbench"):
             site(out=place)
     assert [path.name for path in mine.iterdir()] == ["notes.txt"]
-    with pytest.raises(DataError, match="no such folder of boards"):
+    with pytest.raises(DataError, match="no such folder of leaderboards"):
         building.build(building.Asked(root=tmp_path / "none", known=Catalog(), version="0"), tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

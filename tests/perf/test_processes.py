@@ -47,7 +47,7 @@ def test_worlds_are_timed_turn_by_turn_beside_what_is_predicted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UDBENCH_CACHE", str(tmp_path / "cache"))
-    words = ["bench", "processes", "--domains", "handwriting,words", *SMALL, "--turns", "1", "--worlds", "2x1,1x1"]
+    words = ["bench", "processes", "--domains", "handwriting,words", *SMALL, "--turns", "1", "--layouts", "2x1,1x1"]
     with pytest.raises(SystemExit) as left:
         main([*words, "--json"])
     assert not left.value.code
@@ -123,7 +123,7 @@ def test_a_process_times_its_own_part(registry: Registry) -> None:
 
 @pytest.mark.parametrize("word", ["2", "0x1", "2x0", "2x-1", "axb", "2x1x1", "99999x1"])
 def test_a_world_that_is_none_is_named(word: str) -> None:
-    with pytest.raises(SettingError, match=rf"--worlds: '{word}' is not PROCESSESxTHREADS"):
+    with pytest.raises(SettingError, match=rf"--layouts: '{word}' is not PROCESSESxTHREADS"):
         parse_worlds(["1x1", word])
 
 

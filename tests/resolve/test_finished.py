@@ -39,13 +39,13 @@ def test_a_folder_here_comes_before_a_run_of_that_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["yours", "empty", "runs", "mine/none.json"])
 def test_what_is_no_run_is_refused_by_its_name(word: str) -> None:
     assert result_path(word) is None
-    with pytest.raises(DataError, match=f"no run '{word}': there is no such folder, here or in ./runs"):
+    with pytest.raises(DataError, match=f"no run '{word}': no such folder in the current directory or in ./runs"):
         find(word)
 
 
 def test_an_unfinished_or_damaged_run_is_named() -> None:
     assert run_path("half") == Path("runs/half/result.json")
-    with pytest.raises(DataError, match="runs/half: this run has no result yet; udbench run … --resume"):
+    with pytest.raises(DataError, match="runs/half: this run has no result yet; resume it with udbench run … --resume"):
         find("half")
     Path("mine/result.json").write_text("{")
     with pytest.raises(DataError, match=r"mine/result\.json: not JSON"):

@@ -60,8 +60,8 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
         (None, "mnsit", UnknownNameError, "no domain 'mnsit'. Did you mean 'mnist'?"),
         ("fwe", None, UnknownNameError, "no suite 'fwe'. Did you mean 'few'?"),
         ("few", "mnist,svhn", SettingError, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
-        (None, "mnist,mnist", SettingError, "'mnist' is named twice"),
-        (None, " , ", SettingError, "no domain is named"),
+        (None, "mnist,mnist", SettingError, "'mnist' is given twice"),
+        (None, " , ", SettingError, "no domain given"),
         (None, "folder:", SettingError, "'folder:': no path stands behind it"),
         (None, "folder:nowhere", DataError, "no such folder"),
     ],
@@ -79,10 +79,10 @@ def test_domains_that_will_not_do(
 def test_two_folders_of_one_name_are_one_domain_twice(tmp_path: Path) -> None:
     for place in ("here", "there"):
         write_class_folders(tmp_path / place / "shells", {"cone": 2, "spiral": 2})
-    said = "here/shells and .*there/shells are two folders and would both be 'folder-shells'; .*folder:NAME=PATH"
+    said = "here/shells and .*there/shells are two folders that would both be named 'folder-shells'; .*folder:NAME=PATH"
     with pytest.raises(SettingError, match=said):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/there/shells")
-    with pytest.raises(SettingError, match="'folder-shells' is named twice"):
+    with pytest.raises(SettingError, match="'folder-shells' is given twice"):
         chosen(None, f"folder:{tmp_path}/here/shells,folder:{tmp_path}/here/../here/shells,mnist")
     _, names, _ = chosen(None, f"folder:{tmp_path}/here/shells,folder:theirs={tmp_path}/there/shells")
     assert names == ["folder-shells", "folder-theirs"]
@@ -118,7 +118,11 @@ def test_a_recipe_may_be_another_by_name_or_a_file(tmp_path: Path, monkeypatch: 
         (None, ["rouns=5"], "no setting 'rouns'. Did you mean 'rounds'?"),
         (None, ["norm.recalibrat=5"], "Did you mean 'recalibrate'?"),
         (None, ["domain.mnist.flp=true"], "Did you mean 'flip'?"),
-        (None, ["domain.svhn.flip=true"], "domain.svhn: not a domain of this run, which has mnist, cifar10, gtsrb"),
+        (
+            None,
+            ["domain.svhn.flip=true"],
+            "domain.svhn: not a domain of this run; its domains are mnist, cifar10, gtsrb",
+        ),
         (None, ["domain=3"], "domain = 3"),
         (None, ["rounds.x=3"], "rounds = {x = 3}"),
         (None, ["lr=inf"], "lr = inf"),
@@ -165,7 +169,7 @@ def test_none_takes_back_what_a_recipe_says_of_all_domains_or_of_one() -> None:
 
 def test_an_item_without_settings_takes_none() -> None:
     assert item_settings(None, {}, "adapter 'x'") is None
-    with pytest.raises(SettingError, match="adapter 'x' takes no settings; leave 'rank' away"):
+    with pytest.raises(SettingError, match="adapter 'x' takes no settings; leave 'rank' out"):
         item_settings(None, {"rank": 8}, "adapter 'x'")
 
 

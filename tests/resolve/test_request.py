@@ -134,8 +134,8 @@ def test_words_and_the_mapping_that_they_stand_for_are_one_run() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"adapter": None}, "--adapter is missing: choose one"),
-        ({"arch": None}, "--arch is missing: choose one"),
+        ({"adapter": None}, "--adapter is required: choose one"),
+        ({"arch": None}, "--arch is required: choose one"),
         ({"settings": ["arch.width=wide"]}, "architecture 'resnet38': width"),
         ({"settings": ["lr=0.0001"]}, "below the warm-up's rate"),
         ({"cuda_graphs": True, "processes": 2}, "--cuda-graphs with 2 processes"),

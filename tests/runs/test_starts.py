@@ -59,7 +59,7 @@ def test_every_start_is_recorded_with_its_rounds_and_what_differs_is_shown(
     assert remarks(row_of([Entry(path=run, result=whole, standing="reported")])) == []
     show_result(result)
     shown = capsys.readouterr().out
-    assert all(line in shown for line in told) and "went on in another environment:" in shown
+    assert all(line in shown for line in told) and "resumed in another environment:" in shown
 
 
 def test_a_start_that_only_scores_and_one_that_left_no_round(
@@ -163,7 +163,7 @@ def test_a_folder_that_is_removed_in_mid_training_is_made_again_from_memory(
     events = _events(run)
     assert (events[0]["event"], events[0]["round"]) == ("scored", 2)
     assert events[-1]["event"] == "finished"
-    assert capsys.readouterr().err.count("was removed while the run is at work") == 1
+    assert capsys.readouterr().err.count("was removed during the run") == 1
 
 
 def test_a_run_stopped_behind_that_goes_on(registry: Registry, stores: list[Store], tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_host_that_dies_and_comes_back_costs_no_byte(hosts: dict[str, str], tm
         assert (tmp_path / out / "result.json").exists(), logs
     weights = [(tmp_path / out / "weights.safetensors").read_bytes() for out in ("preserve_state", "disturbed")]
     assert weights[0] == weights[1]
-    assert "going on after round" in (tmp_path / "disturbed-a.log").read_text()
+    assert "resuming after round" in (tmp_path / "disturbed-a.log").read_text()
 
 
 def _until(there: object, folder: Path) -> None:

@@ -162,7 +162,7 @@ def test_published_means_are_over_the_domains_that_ours_were_measured_on(tmp_pat
     made = table(plan(), tmp_path, wider)
     assert made.rows[1].point is not None and made.rows[1].point.error == 15.0
     assert made.rows[2].point is None, "only a mean over other domains was printed"
-    assert any(note.startswith("published means here are over") for note in render.capacity(made).notes)
+    assert any(note.startswith("published means are over") for note in render.capacity(made).notes)
 
 
 def test_the_table_of_capacity(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_domains_that_were_not_published_are_said(tmp_path: Path) -> None:
 
 
 def test_runs_of_unequal_domains_are_compared_on_those_that_they_share_and_it_is_said(tmp_path: Path) -> None:
-    """A domain's images came, or went, between the runs (--available)."""
+    """A domain's images came, or went, between the runs (--skip-missing)."""
     made = plan()
     first, second, *others = runs_of(made, tmp_path)
     put(first, only(result(first, (10.0, 20.0)), "left"))
@@ -260,7 +260,7 @@ def test_other_budgets_are_told_with_the_rows_that_had_them(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("older", "said"),
     [
-        ({"store": "older"}, "it has other images of left, right"),
+        ({"store": "older"}, "it has different images of left, right"),
         ({"precision": "bf16"}, "precision is bf16, not fp32"),
         ({"weight_decay": 0.3}, "settings.weight_decay is 0.3, not 0.0001"),
     ],
@@ -301,4 +301,4 @@ def test_what_differs_from_what_a_row_asks_for_now_is_told(tmp_path: Path) -> No
     lookup = Lookup(unlike=lambda row, seed, _: "settings.rounds is 2, not 12" if row is made.rows[0] else "")
     runs = runs_of(made, tmp_path, lookup)
     assert states(runs) == ["failed", "done"] and str(own.folder) in runs[0].reason
-    assert "not made as its row asks for now: settings.rounds is 2, not 12." in runs[0].reason
+    assert "whose configuration differs from its row: settings.rounds is 2, not 12." in runs[0].reason

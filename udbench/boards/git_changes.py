@@ -39,7 +39,7 @@ def changes_since(board: Path, revision: str) -> Changes:
     words = listed.split("\0")
     changed = [*zip(words[::2], words[1::2], strict=False), *(("A", name) for name in new.split("\0") if name)]
     if not changed and not board.is_dir():
-        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: no such folder of leaderboards; choose another one with --board")
     entries: set[Path] = set()
     problems: list[str] = []
     for state, name in changed:
@@ -69,10 +69,10 @@ def _git(folder: Path, *words: str) -> str:
             ["git", "--literal-pathspecs", "-C", str(folder), *words], capture_output=True, check=False, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise SettingError(f"--since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
+        raise SettingError(f"--changed-since: git {words[0]} in {folder} did not answer for {SECONDS} s") from None
     except OSError as error:
-        raise SettingError(f"--since: git cannot be run: {error.strerror or error}") from None
+        raise SettingError(f"--changed-since: git cannot be run: {error.strerror or error}") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        raise SettingError(f"--since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
+        raise SettingError(f"--changed-since: git {words[0]} in {folder}: {said[0] if said else 'failed'}")
     return done.stdout.decode(errors="surrogateescape")

@@ -58,7 +58,7 @@ def load_board(suite: str, *, board: str | Path | None = None) -> Board:
         board.to_frame().groupby("domain")["error"].min()
         board.compare("domain-bn", "my-adapter")
 
-    `suite` is a suite's name, or the folder of another set of domains ("my-suite/part-…", "custom/…") as `udbench
+    `suite` is a suite's name, or the folder of another set of domains ("my-suite/part-…", "ad_hoc/…") as `udbench
     board show` lists them; `board` is the folder of boards, ./leaderboards if not given. A file that is no entry
     is left out with a warning that names it, and is listed in `Board.refused`. Raises UnknownNameError where there is
     no such board, DataError for a folder that cannot be read.

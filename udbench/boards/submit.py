@@ -10,7 +10,7 @@ from udbench.boards.entry import add_entry, folder_of
 from udbench.errors import RunError, UdbenchError
 from udbench.files import RUNS, check_writable
 
-REMEDY = "choose another folder with --board DIR, or write to none with --no-board"
+REMEDY = "choose another folder with --board DIR, or skip the board with --no-board"
 
 
 def check(board: Path, suite: str, domains: Sequence[str], *, part: bool, remedy: str = REMEDY) -> None:
@@ -19,22 +19,23 @@ def check(board: Path, suite: str, domains: Sequence[str], *, part: bool, remedy
 
 
 def check_id(board: Path, run: Path, suite: str, domains: Sequence[str], *, part: bool) -> None:
-    """Raises UdbenchError where the entry of a run that is still to be made in this folder would have the id of
-    another's."""
+    """Raise UdbenchError if the entry of a new run in this folder would have the id of an existing entry."""
     if run.parent.name != RUNS.name or (run / "config.toml").exists():
         return
     path = folder_of(board, suite, domains, part=part) / f"{run.name}.json"
     if path.exists():
-        raise UdbenchError(f"{path} is another run's entry, and entries never change; give this run another folder")
+        raise UdbenchError(
+            f"{path} is the entry of another run, and entries are immutable; give this run another folder"
+        )
 
 
 def submit(board: Path, run: Path) -> Path:
-    """Put a finished run on its board; return the entry's path. Raises RunError where that fails, which says that the
-    run is complete and how its entry is added."""
+    """Add a finished run to its board and return the path of the entry. Raises RunError with the command that adds the
+    entry later."""
     try:
         return add_entry(board, run)
     except UdbenchError as error:
         command = shlex.join(["udbench", "board", "add", str(run), "--board", str(board)])
         raise RunError(
-            f"the run in {run} is complete, but its entry could not be added: {error}\nonce that is mended: {command}"
+            f"the run in {run} is complete, but its entry could not be added: {error}\nfix this, then run: {command}"
         ) from error

@@ -1,4 +1,4 @@
-"""The command line: one module per verb. These are the only rooms that print (callbacks aside)."""
+"""The command line: one module per verb. Only these modules print (besides callbacks)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from udbench.errors import UdbenchError
 from udbench.machine import leave_world
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG, errno.EIO, errno.ESTALE)
-"""What a system refuses of files and folders, wherever it does: no bug of ours, and told in one sentence."""
+"""Errors of the file system that are reported in one sentence, without a traceback."""
 
 BROKEN_PIPE = 141
-"""As of a command that the signal for it ends."""
+"""Exit code of a command that SIGPIPE ends."""
 
 
 class LazyCommands(Mapping[str, Any]):
-    """The commands of the core's verbs, each of which is imported and made when it is asked for."""
+    """The commands of the core's verbs, each imported on first access."""
 
     def __getitem__(self, name: str) -> Any:
         return context.command(name, VERBS[name][0])
@@ -39,7 +39,7 @@ class LazyCommands(Mapping[str, Any]):
 
 
 class LazyOption(TyperOption):
-    """An option that costs nothing where it is left away: Typer would import pydantic to see that nothing is there."""
+    """An option that skips Typer's processing (and its import of pydantic) when it is not given."""
 
     def process_value(self, ctx: Any, value: Any) -> Any:
         if value is not None or self.required:
@@ -48,9 +48,9 @@ class LazyOption(TyperOption):
 
 
 class Verbs(TyperGroup):
-    """The verbs of the core, and those that plugins bring: all of them loaded only when called.
+    """The verbs of the core and of plugins, each loaded only when called.
 
-    The help lists those of the core by their summaries, so it imports none of them, and no plugin.
+    The help lists the summaries of the core's verbs only, so it imports no verb and no plugin.
     """
 
     def __init__(self, **about: Any) -> None:
@@ -87,7 +87,7 @@ class Verbs(TyperGroup):
 
 
 def _begin(names: context.Names | None) -> None:
-    """Runs before the verb is looked up: a plugin that is left out brings no verb either."""
+    """Runs before the verb is looked up, since a disabled plugin provides no verbs."""
     context.begin(names or [])
 
 
@@ -97,8 +97,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train one network on many visual domains, score it on each, and compare methods on a leaderboard.",
-    epilog="Begin with: udbench run --adapter domain-bn --arch resnet38",
+    help="Train one network on many visual domains, evaluate it on each, and compare methods on a leaderboard.",
+    epilog="Get started: udbench run --adapter domain-bn --arch resnet38",
 )
 
 
@@ -109,25 +109,24 @@ def begin(
         typer.Option(
             "--no-plugin",
             metavar="NAME",
-            help="Leave a plugin out, by its name, its distribution's, or DISTRIBUTION:NAME; may be given many times, "
-            "anywhere.",
+            help="Disable a plugin, given as NAME, DISTRIBUTION or DISTRIBUTION:NAME; repeatable, at any position.",
             is_eager=True,
             callback=_begin,
         ),
     ] = None,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Show where in the code an error arose; may be given anywhere.")
+        bool, typer.Option("--traceback", help="Print the traceback of an error; at any position.")
     ] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=output.version)
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=output.version)
     ] = False,
 ) -> None:
-    """What stands before the verb is read and done by its callbacks, and by `main`."""
+    """Global options, handled by their callbacks and by `main`."""
 
 
 def _leave_quickly() -> None:
-    """On its way out Python looks through all objects for cycles, a seventh of a short verb's time. Libraries of
-    compiled code want it to, and count what is left."""
+    """Skip the garbage collection at exit, a seventh of the time of a short verb. Not with torch, whose libraries
+    rely on it."""
     if "torch" not in sys.modules:
         gc.freeze()
 
@@ -135,8 +134,7 @@ def _leave_quickly() -> None:
 def main(arguments: context.Names | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 done, 1 the run failed or its answer could not be written, 2 the user's mistake, 130 Ctrl-C, 141 whoever read
-    standard output has gone.
+    0 success, 1 the run failed or its output could not be written, 2 user error, 130 Ctrl-C, 141 broken pipe.
     """
     words = sys.argv[1:] if arguments is None else arguments
     context.words = tuple(words)
@@ -162,7 +160,7 @@ def main(arguments: context.Names | None = None) -> None:
             import traceback
 
             traceback.print_exc()
-        output.error(f"{error.filename}: {error.strerror}; see who may read and write there (ls -ld), or name another")
+        output.error(f"{error.filename}: {error.strerror}; check its permissions (ls -ld), or choose another path")
         code = UdbenchError.exit_code
     except SystemExit as left:
         code = left.code
@@ -173,7 +171,7 @@ def main(arguments: context.Names | None = None) -> None:
 
 
 def _takes_part(words: context.Names) -> bool:
-    """Whether a command may be one process of several: `run`, and a plugin's verb that torchrun itself started."""
+    """Whether a command may be one of several processes: `run`, or a plugin's verb that torchrun started."""
     verb = _verb_of(words)
     return verb == "run" or (verb not in VERBS and "TORCHELASTIC_RUN_ID" in os.environ)
 
@@ -189,17 +187,17 @@ def _verb_of(words: context.Names) -> str:
 
 
 def _tell_lost(error: OSError) -> int:
-    """Say that an answer could not be written, and the exit code for it. A reader that has gone wants no more."""
+    """Report that the output could not be written; the exit code. A broken pipe is not reported."""
     if isinstance(error, BrokenPipeError):
         return BROKEN_PIPE
     closed = error.errno == errno.EBADF
     why = "is closed" if closed else f"cannot be written: {error.strerror or error}"
-    output.error(f"standard output {why}, so the answer is lost; what was asked for is done")
+    output.error(f"standard output {why}: the command succeeded, but its output is lost")
     return 1
 
 
 def global_options_first(words: context.Names) -> context.Names:
-    """The words with those options first that may stand anywhere."""
+    """The arguments with the global options moved to the front."""
     first: context.Names = []
     rest: context.Names = []
     pending = iter(words)
@@ -209,7 +207,7 @@ def global_options_first(words: context.Names) -> context.Names:
         elif word == "--no-plugin":
             name = next(pending, "-")
             if name.startswith("-"):
-                raise UdbenchError("--no-plugin: name the plugin to leave out (udbench list plugins)")
+                raise UdbenchError("--no-plugin: give the name of the plugin to disable (udbench list plugins)")
             first += [word, name]
         elif word.startswith("--no-plugin=") or word == "--traceback":
             first.append(word)

@@ -1,4 +1,4 @@
-"""`udbench bench`: how fast a network trains here, against what the machine could do."""
+"""`udbench bench`: training speed on this machine, against an upper bound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from udbench.runs.job import Job
 
 
-Part = Literal["step", "methods", "growth", "images", "startup", "processes"]
+Part = Literal["step", "adapters", "domains", "images", "startup", "processes"]
 DOMAINS = (1, 2, 10, 50, 100, 200)
 MB = 1e6
 
@@ -28,62 +28,73 @@ def bench(
     what: Annotated[
         Part,
         typer.Argument(
-            metavar="[step|methods|growth|images|startup|processes]",
-            help="step: a round beside its ceiling. methods: other adapters beside --adapter. growth: 200 images of "
-            "1 to 200 domains. images: preparing and feeding beside decoding alone. startup: how soon the command "
-            "line answers. processes: several processes beside one, and beside what plan predicts.",
+            metavar="[step|adapters|domains|images|startup|processes]",
+            help="step: a round against an upper bound. adapters: other adapters against --adapter. domains: rounds "
+            "of 200 images from 1 to 200 domains. images: preparing and feeding against decoding alone. startup: the "
+            "start-up time of commands. processes: several processes against one and against the prediction of plan.",
             show_default=True,
         ),
     ] = "step",
-    adapter: Annotated[str, typer.Option(help="The adapter (udbench list adapters).")] = "domain-bn",
-    arch: Annotated[str, typer.Option(help="The network (udbench list archs).")] = "resnet38",
+    adapter: Annotated[str, typer.Option(help="Adapter (udbench list adapters).")] = "domain-bn",
+    arch: Annotated[str, typer.Option(help="Architecture (udbench list archs).")] = "resnet38",
     suite: Annotated[
-        str | None, typer.Option(help="Whose domains: their number, classes and channels.", show_default="pocket")
+        str | None,
+        typer.Option(
+            help="Suite; only the number, classes and channels of its domains are used.", show_default="pocket"
+        ),
     ] = None,
-    domains: Annotated[str | None, typer.Option(help="Domains by name; commas between.")] = None,
-    sharing: Annotated[str, typer.Option(help="none, deep, full, or partial:A-B.")] = "deep",
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file.", show_default="the suite's")] = None,
+    domains: Annotated[str | None, typer.Option(help="Domains by name, separated by commas.")] = None,
+    sharing: Annotated[
+        str, typer.Option(help="Layers shared by all domains: deep, full, or partial:A-B for those stages.")
+    ] = "deep",
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe by name, or a TOML file.", show_default="the suite's")
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; many times.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable.")
     ] = None,
-    turns: Annotated[int, typer.Option(min=1, help="How often each is timed, one after another.")] = 7,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each turn.")] = 1,
-    only: Annotated[
+    turns: Annotated[int, typer.Option(min=1, help="Number of interleaved measurements of each variant.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds per measurement.")] = 1,
+    variants: Annotated[
         str | None,
         typer.Option(
-            help="What to time beside udbench and its ceiling: one-by-one, plain, compiled, evaluation, and on a CUDA "
-            "GPU graphs and compiled-graphs.",
-            show_default="all that can be",
+            help="step: variants to time besides udbench and the upper bound: one-by-one, plain, compiled, evaluation, "
+            "and on a CUDA GPU graphs and compiled-graphs.",
+            show_default="all supported here",
         ),
     ] = None,
-    against: Annotated[
+    compare: Annotated[
         str | None,
         typer.Option(
-            help="For methods: adapters to hold against --adapter; commas between.", show_default="all there are"
+            help="adapters: adapters to compare with --adapter, separated by commas.", show_default="all installed"
         ),
     ] = None,
-    worlds: Annotated[
+    layouts: Annotated[
         str | None,
         typer.Option(
-            metavar="PxT[,PxT…]", help="For processes: how many, and threads of each.", show_default="2x1,1x2,1x1"
+            metavar="PxT[,PxT…]",
+            help="processes: numbers of processes and of threads per process.",
+            show_default="2x1,1x2,1x1",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
     group: Annotated[
-        int | None, typer.Option(min=1, help="Most domains that share a forward.", show_default="all")
+        int | None, typer.Option(min=1, help="Maximum number of domains per forward pass.", show_default="all")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare and decode, for images.", show_default="the cores")
+        int | None,
+        typer.Option(min=1, help="images: processes that prepare and decode images.", show_default="one per core"),
     ] = None,
     profile: Annotated[
-        Path | None, typer.Option(help="Write a trace of some rounds to this file (.json), and name the dearest parts.")
+        Path | None,
+        typer.Option(help="step: write a trace of some rounds to this .json file and list the slowest operators."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw growth into this file (.svg).")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="domains: plot the time per image to this .svg file.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled,
-    itself as CUDA graphs, and plain PyTorch, turn by turn in one run. Reads no data, writes to no board.
+    """Benchmark the training step on synthetic images against an upper bound, its own variants (ungrouped, compiled,
+    CUDA graphs) and plain PyTorch, interleaved in one process. Reads no data and writes to no board.
 
     For example: udbench bench --set image_size=64 --set batch_size=16
     """
@@ -92,21 +103,23 @@ def bench(
     from udbench.resolve.job import make_job
     from udbench.resolve.request import RunRequest, resolve
 
-    wanted = _contenders(only) if what == "step" else ()
-    _check(what, only, profile, plot, workers, worlds, against)
+    wanted = _variants(variants) if what == "step" else ()
+    _check(what, variants, profile, plot, workers, layouts, compare)
     if what == "startup":
         return _startup(turns, json=json)
     if what == "images":
         return _images(turns, workers, json=json)
     if profile is not None:
         if profile.suffix != ".json":
-            raise SettingError(f"--profile {profile}: name a .json file, which a browser shows at chrome://tracing")
+            raise SettingError(
+                f"--profile {profile}: give a file that ends in .json (a browser opens it at chrome://tracing)"
+            )
         check_file_writable(profile, "give another file with --profile")
-    if what == "methods":
-        bench_methods.adapters(against)
+    if what == "adapters":
+        bench_methods.adapters(compare)
     if sharing == "none":
         raise SettingError(
-            "--sharing none trains one network after another, which share no step; name one of --domains"
+            "--sharing none trains one network per domain, so there is no shared step; choose one domain with --domains"
         )
     request = RunRequest(
         suite=suite,
@@ -124,12 +137,12 @@ def bench(
     resolved = resolve(context.session(), request)
     job = make_job(context.session(), resolved)
     specs = {member.spec.name: member.spec for member in resolved.domains}
-    if what == "growth":
+    if what == "domains":
         return _growth(job, resolved.domains[0].spec, turns, plot, json=json)
     if what == "processes":
-        return _processes(job, specs, worlds, turns, rounds, json=json)
-    if what == "methods":
-        found = bench_methods.show(job, bench_methods.adapters(against), specs, turns, rounds, json=json)
+        return _processes(job, specs, layouts, turns, rounds, json=json)
+    if what == "adapters":
+        found = bench_methods.show(job, bench_methods.adapters(compare), specs, turns, rounds, json=json)
         return None if json else _say_where(found.about, turns)
     from udbench.perf.step import bench as measure
 
@@ -145,31 +158,31 @@ def bench(
 
 def _check(
     what: Part,
-    only: str | None,
+    variants: str | None,
     profile: Path | None,
     plot: Path | None,
     workers: int | None,
-    worlds: str | None,
-    against: str | None,
+    layouts: str | None,
+    compare: str | None,
 ) -> None:
-    """Refuse options that the part would not heed, and figures that cannot be drawn, before anything is timed."""
+    """Refuse options of another benchmark and plots that cannot be written, before anything is timed."""
     from udbench.errors import SettingError
 
     for name, value, part in (
-        ("--only", only, "step"),
+        ("--variants", variants, "step"),
         ("--profile", profile, "step"),
-        ("--plot", plot, "growth"),
+        ("--plot", plot, "domains"),
         ("--workers", workers, "images"),
-        ("--worlds", worlds, "processes"),
-        ("--against", against, "methods"),
+        ("--layouts", layouts, "processes"),
+        ("--compare", compare, "adapters"),
     ):
         if value is not None and what != part:
-            raise SettingError(f"{name} is for 'udbench bench {part}'; leave it out")
+            raise SettingError(f"{name} applies only to 'udbench bench {part}'; leave it out")
     if plot is not None:
         from udbench.files import check_file_writable
 
         if plot.suffix != ".svg":
-            raise SettingError(f"--plot {plot}: name an .svg file")
+            raise SettingError(f"--plot {plot}: give a file that ends in .svg")
         check_file_writable(plot, "give another file with --plot")
 
 
@@ -180,7 +193,7 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
     if json:
         output.emit_json(found.document())
     else:
-        table = output.table(">domains", ">rows of each", ">images/s", ">slowest … fastest", ">against 1", ">quartiles")
+        table = output.table(">domains", ">samples each", ">images/s", ">slowest … fastest", ">vs. 1", ">quartiles")
         for number, sample in found.samples.items():
             slow, fast = sample.rates
             ratio = found.ratios[number]
@@ -204,24 +217,24 @@ def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: 
     points = tuple(Point(x=float(n), y=1000 / sample.rate) for n, sample in found.samples.items())
     figure = lines(
         [Series(name=f"{found.about['adapter']} on {found.about['arch']}", points=points)],
-        title="Time of an image by the number of domains",
-        x=Axis(label="domains in a round of 200 images", log=True),
-        y=Axis(label="ms an image"),
-        caption=[f"{found.about['precision']} on {found.about['hardware']}, medians of {turns} turns"],
+        title="Time per image by number of domains",
+        x=Axis(label="domains per round of 200 images", log=True),
+        y=Axis(label="ms per image"),
+        caption=[f"{found.about['precision']} on {found.about['hardware']}, medians of {turns} measurements"],
     )
     atomic_write(plot, figure)
     output.note(f"figure  {plot}")
 
 
 def _processes(
-    job: Job, specs: Mapping[str, DomainSpec], worlds: str | None, turns: int, rounds: int, *, json: bool
+    job: Job, specs: Mapping[str, DomainSpec], layouts: str | None, turns: int, rounds: int, *, json: bool
 ) -> None:
     from udbench.cli.plan import remaking
     from udbench.launching.torchrun import check_processes
     from udbench.perf.names import WORLDS
     from udbench.perf.processes import measure, parse_worlds
 
-    words = WORLDS if worlds is None else [word.strip() for word in worlds.split(",") if word.strip()]
+    words = WORLDS if layouts is None else [word.strip() for word in layouts.split(",") if word.strip()]
     named = parse_worlds(words)
     check_processes(max(processes for processes, _ in named.values()), job.config.device)
     found = measure(job, specs, named, turns=turns, rounds=rounds, remake=remaking(job.config), told=output.note)
@@ -229,8 +242,8 @@ def _processes(
         return output.emit_json(found.document())
     _say_where(found.about, turns, threads=False)
     table = output.table(
-        "world", ">images/s", ">slowest … fastest", ">predicted", ">reduce, %", ">predicted", ">idle, mean, %",
-        ">predicted", ">idle, worst, %", ">predicted", title="Processes x threads of each; quartiles in brackets",
+        "layout", ">images/s", ">slowest … fastest", ">predicted", ">all-reduce, %", ">predicted", ">mean idle, %",
+        ">predicted", ">max. idle, %", ">predicted", title="Processes x threads per process; quartiles in parentheses",
     )  # fmt: skip
     for name, world in found.worlds.items():
         slow, fast = world.samples.rates
@@ -252,12 +265,12 @@ def _processes(
     output.answers().print(table)
     _show_ratios(found.ratios)
     table = output.table(
-        "world", ">most, MB", ">predicted", ">measured / predicted",
-        title="Memory of the process that takes most, beyond Python and torch",
+        "layout", ">peak, MB", ">predicted", ">measured / predicted",
+        title="Peak memory of the largest process, without Python and torch",
     )  # fmt: skip
     for name, world in found.worlds.items():
         most, predicted = world.most_memory, max(world.predicted_memory)
-        measured = ("not told", "") if most is None else (f"{most / MB:,.0f}", f"{most / predicted:.2f}")
+        measured = ("unknown", "") if most is None else (f"{most / MB:,.0f}", f"{most / predicted:.2f}")
         table.add_row(*output.cells(name, measured[0], f"{predicted / MB:,.0f}", measured[1]))
     output.answers().print(table)
     return None
@@ -274,7 +287,7 @@ def _startup(turns: int, *, json: bool) -> None:
     if json:
         return output.emit_json(found.document())
     document = found.document()
-    table = output.table("command", ">CPU seconds", ">quartiles", title=f"{turns} turns each")
+    table = output.table("command", ">CPU seconds", ">quartiles", title=f"{turns} measurements each")
     for name, words in document["commands"].items():
         low, high = document["cpu_second_quartiles"][name]
         table.add_row(*output.cells(words, f"{document['cpu_seconds'][name]:.3f}", f"{low:.3f} … {high:.3f}"))
@@ -290,13 +303,17 @@ def _images(turns: int, workers: int | None, *, json: bool) -> None:
     found = measure(turns=turns, workers=cores(workers), told=output.note)
     if json:
         return output.emit_json(found.document())
-    table = output.table("", ">images/s", ">slowest … fastest", title=f"{turns} turns, {found.workers} processes")
+    table = output.table(
+        "", ">images/s", ">slowest … fastest", title=f"{turns} measurements, {found.workers} processes"
+    )
     for name, sample in found.samples.items():
         slow, fast = sample.rates
         table.add_row(*output.cells(name, f"{sample.rate:.0f}", f"{slow:.0f} … {fast:.0f}"))
     output.answers().print(table)
     _show_ratios({**found.ratios, **{f"{name}, core time": each for name, each in found.core_ratios.items()}})
-    table = output.table("feed", ">of images", ">µs an image", ">first batch, s", title="one process, as images grow")
+    table = output.table(
+        "feed", ">images stored", ">µs per image", ">first batch, s", title="one process, by the size of the store"
+    )
     for each in found.growth:
         table.add_row(
             *output.cells(each.kind, f"{each.images:,}", f"{1e6 / each.samples.rate:.1f}", f"{each.first:.2f}")
@@ -306,7 +323,7 @@ def _images(turns: int, workers: int | None, *, json: bool) -> None:
 
 
 def _show_ratios(ratios: Mapping[str, Ratio]) -> None:
-    table = output.table("ratio", ">median", ">quartiles", title="within a turn")
+    table = output.table("ratio", ">median", ">quartiles", title="within a measurement")
     for name, ratio in ratios.items():
         table.add_row(*output.cells(name, f"{ratio.value:.3f}", f"{ratio.low:.3f} … {ratio.high:.3f}"))
     output.answers().print(table)
@@ -317,19 +334,19 @@ def _say_where(about: Mapping[str, Any], turns: int, *, threads: bool = True) ->
     output.say(
         f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}; {about['precision']} on "
         f"{about['hardware']}, {own}torch {about['versions']['torch']}; "
-        f"{turns} turns"
+        f"{turns} measurements"
     )
 
 
-def _contenders(only: str | None) -> tuple[str, ...] | None:
+def _variants(names: str | None) -> tuple[str, ...] | None:
     from udbench.errors import UnknownNameError
     from udbench.perf.names import CONTENDERS
 
-    if only is None:
+    if names is None:
         return None
-    named = tuple(word.strip() for word in only.split(",") if word.strip())
+    named = tuple(word.strip() for word in names.split(",") if word.strip())
     if strange := [name for name in named if name not in CONTENDERS]:
-        raise UnknownNameError("contender", strange[0], CONTENDERS)
+        raise UnknownNameError("variant", strange[0], CONTENDERS)
     return named
 
 
@@ -337,10 +354,12 @@ def _show(report: Report) -> None:
     about = report.about
     output.say(
         f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}: {len(about['domains'])} domains, "
-        f"{report.images_per_round} images a round; {about['precision']} on {about['hardware']}, "
+        f"{report.images_per_round} images per round; {about['precision']} on {about['hardware']}, "
         f"{about['threads']} threads, torch {about['versions']['torch']}"
     )
-    table = output.table("", ">images/s", ">slowest … fastest", ">first turn, s", title=f"{report.turns} turns each")
+    table = output.table(
+        "", ">images/s", ">slowest … fastest", ">first measurement, s", title=f"{report.turns} measurements each"
+    )
     for name, sample in report.samples.items():
         slow, fast = sample.rates
         start = report.starting[name]
@@ -354,20 +373,20 @@ def _show(report: Report) -> None:
     output.answers().print(table)
     floor = report.floor
     output.say(
-        f"no round can take less than {1000 * floor.compute_seconds:.0f} ms for its {floor.operations / 1e9:.0f} G "
-        f"operations at {floor.operations_per_second / 1e9:.0f} G/s (a large matrix product), nor, if every layer "
-        f"reads and writes memory, than {1000 * floor.memory_seconds:.0f} ms for its {floor.bytes / 1e9:.2f} GB at "
-        f"{floor.bytes_per_second / 1e9:.1f} GB/s (a large copy)"
+        f"roofline: a round takes at least {1000 * floor.compute_seconds:.0f} ms for {floor.operations / 1e9:.0f} G "
+        f"operations at {floor.operations_per_second / 1e9:.0f} G/s (measured on a large matrix product), and at least "
+        f"{1000 * floor.memory_seconds:.0f} ms if every layer reads and writes memory, {floor.bytes / 1e9:.2f} GB at "
+        f"{floor.bytes_per_second / 1e9:.1f} GB/s (measured on a large copy)"
     )
     if report.peak_memory is not None:
-        output.say(f"most memory while a round ran: {report.peak_memory / MB:,.0f} MB")
+        output.say(f"peak memory during a round: {report.peak_memory / MB:,.0f} MB")
 
 
 def _profile(job: Job, specs: object, path: Path) -> None:
     from udbench.perf.breakdown import profile
 
     dearest = profile(job, specs, path)  # pyright: ignore[reportArgumentType]
-    table = output.table("operator", ">calls", ">ms", ">%", title=f"the {len(dearest)} dearest operators")
+    table = output.table("operator", ">calls", ">ms", ">%", title=f"the {len(dearest)} slowest operators")
     for each in dearest:
         table.add_row(*output.cells(each.name, each.calls, f"{each.milliseconds:.1f}", f"{each.percent:.1f}"))
     output.notes().print(table)

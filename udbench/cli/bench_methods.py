@@ -1,4 +1,4 @@
-"""`udbench bench methods`: what adapters cost against one another."""
+"""`udbench bench adapters`: the cost of adapters relative to one another."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from udbench.runs.job import Job
 
 
-def adapters(against: str | None) -> dict[str, Adapter]:
-    """The adapters that these words name, or all installed ones. Raises UnknownNameError, SettingError."""
+def adapters(compare: str | None) -> dict[str, Adapter]:
+    """The adapters with these comma-separated names, or all installed ones. Raises UnknownNameError, SettingError."""
     from udbench.errors import SettingError
     from udbench.plugin.contracts_model import Adapter
 
     known = context.registry()
-    if against is None:
+    if compare is None:
         return {name: known.get(Adapter, name) for name in known.names("adapters")}
-    names = [word.strip() for word in against.split(",") if word.strip()]
+    names = [word.strip() for word in compare.split(",") if word.strip()]
     if not names:
-        raise SettingError("--against: no adapter is named; give names with commas between (udbench list adapters)")
+        raise SettingError("--compare: no adapter given; give names separated by commas (udbench list adapters)")
     return {name: known.get(Adapter, name) for name in names}
 
 
 def show(
     job: Job, others: Mapping[str, Adapter], specs: Mapping[str, DomainSpec], turns: int, rounds: int, *, json: bool
 ) -> Methods:
-    """Time them and print what came of it; what was measured."""
+    """Benchmark the adapters, print the table, and return the measurements."""
     from udbench.perf.methods import methods
 
     found = methods(job, others, specs, turns=turns, rounds=rounds, told=output.note)
@@ -40,7 +40,7 @@ def show(
         return found
     base = job.config.adapter
     table = output.table(
-        "adapter", ">images/s", ">slowest … fastest", f">against {base}", ">quartiles", ">private parameters"
+        "adapter", ">images/s", ">slowest … fastest", f">vs. {base}", ">quartiles", ">private parameters"
     )
     for name, sample in sorted(found.samples.items(), key=lambda item: -item[1].rate):
         slow, fast = sample.rates
@@ -57,5 +57,5 @@ def show(
         )
     output.answers().print(table)
     for name, reason in found.refused.items():
-        output.say(f"left out: {name}: {reason}")
+        output.say(f"skipped: {name}: {reason}")
     return found

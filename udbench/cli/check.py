@@ -1,4 +1,4 @@
-"""`udbench check`: whether a plugin keeps the contract, and what to mend."""
+"""`udbench check`: conformance of a plugin to its contract and the laws."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def check(
     plugin: Annotated[
         str,
         typer.Argument(
-            metavar="PLUGIN", help="An installed plugin's distribution or name (udbench list plugins), or a folder."
+            metavar="PLUGIN", help="Name or distribution of an installed plugin (udbench list plugins), or a folder."
         ),
     ],
-    limit: Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")] = LIMIT,
+    limit: Annotated[float, typer.Option(min=1, help="Time limit per check, in seconds.")] = LIMIT,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Check a plugin: that it keeps the contract, runs, and obeys the laws. Says what to mend.
+    """Check that a plugin follows its contract, runs and passes the laws; suggest a fix for each failure.
 
-    The plugin is loaded and tried in a process of its own. Ends with 0 when all that applies holds, else with 1.
+    The plugin is loaded and tested in a child process. The exit code is 0 if all applicable checks pass, otherwise 1.
     For example: udbench check udbench-adapters, or for a package that is not installed: udbench check ./my-plugin
     """
     from udbench.testing.conformance.kit import examined
@@ -68,5 +68,5 @@ def _say(finding: Finding) -> None:
     if finding.outcome == "skipped":
         output.say(f"        {finding.came}")
     elif finding.outcome == "failed":
-        for word, text in (("expected", finding.expected), ("came", finding.came), ("to mend", finding.mend)):
+        for word, text in (("expected", finding.expected), ("actual", finding.came), ("fix", finding.mend)):
             output.say(f"        {word:<10}{text}")

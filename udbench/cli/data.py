@@ -1,4 +1,4 @@
-"""`udbench data`: what is there of the images, and making it ready."""
+"""`udbench data`: download, prepare and check the images of domains."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Verbs(TyperGroup):
-    """The verbs of the core, and those that plugins bring below `data`: listed here, loaded only when called."""
+    """The verbs of the core, and those that plugins add to `data`, which are loaded only when called."""
 
     def list_commands(self, ctx: Any) -> context.Names:
         ours = super().list_commands(ctx)
@@ -51,25 +51,27 @@ app = typer.Typer(
     cls=Verbs,
     add_completion=False,
     no_args_is_help=True,
-    help="See what images are there, and make them ready.",
+    help="Download, prepare and check the images of domains.",
 )
 
 SuiteName = Annotated[
-    str | None, typer.Argument(metavar="[SUITE]", help="A suite (udbench list suites).", show_default="pocket")
+    str | None, typer.Argument(metavar="[SUITE]", help="Suite (udbench list suites).", show_default="pocket")
 ]
 DomainNames = Annotated[
-    str | None, typer.Option("--domains", help="Domains by name, folder:PATH or folder:NAME=PATH; commas between.")
+    str | None, typer.Option("--domains", help="Domains, separated by commas: names, folder:PATH or folder:NAME=PATH.")
 ]
 DataFolder = Annotated[
-    Path | None, typer.Option("--data", help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+    Path | None,
+    typer.Option("--data", help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA"),
 ]
 RecipeName = Annotated[
-    str | None, typer.Option("--recipe", help="The recipe whose image sizes count.", show_default="the suite's")
+    str | None, typer.Option("--recipe", help="Recipe that determines the image sizes.", show_default="the suite's")
 ]
 Assignments = Annotated[
-    context.Names | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as image_size=32.")
+    context.Names | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, such as image_size=32; repeatable."),
 ]
-SkipDamaged = Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")]
+SkipDamaged = Annotated[bool, typer.Option("--skip-damaged", help="Skip images that cannot be read.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -82,7 +84,7 @@ def status(
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Tell for each domain: prepared, ready, downloadable, or to be got by hand and how."""
+    """Show the state of each domain: prepared, ready, downloadable, or manual with instructions."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
     found = image_stores.statuses(members, data, recipe_settings)
     if json:
@@ -101,18 +103,20 @@ def prepare(
     suite: SuiteName = None,
     domains: DomainNames = None,
     data: DataFolder = None,
-    available: Annotated[
-        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes.", show_default="one per core")
+    ] = None,
     skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Download what can be, read every image once, resize it, and keep it where training reads it fast."""
+    """Download and prepare domains: read each image once, resize it, and store it for fast training."""
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    if available:
+    if skip_missing:
         members = image_stores.available(members, data, output.note)
     stores = image_stores.prepared(
         members,
@@ -138,7 +142,7 @@ def prepare(
                 "; ".join(
                     [
                         *([f"incomplete: {store.missing}"] if store.missing else []),
-                        *([f"{len(store.damaged)} damaged left out"] if store.damaged else []),
+                        *([f"{len(store.damaged)} damaged images skipped"] if store.damaged else []),
                     ]
                 ),
             )
@@ -155,21 +159,23 @@ def verify(
     domains: DomainNames = None,
     data: DataFolder = None,
     source: Annotated[
-        bool, typer.Option("--source", help="Read the images again, and compare them with what the stores hold.")
+        bool, typer.Option("--source", help="Also read the source images again and compare them with the stores.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes.", show_default="one per core")
+    ] = None,
     recipe: RecipeName = None,
     settings: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Compute the hashes, counts and moments of prepared domains anew, and name what does not fit.
+    """Recompute the hashes, counts, means and standard deviations of prepared domains, and report differences.
 
-    A domain whose images changed since it was prepared is named as well; --source says which images did.
+    Domains whose images changed since they were prepared are reported as well; --source lists the changed images.
     """
     from udbench.data.store import former_stores, verify_store
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
-    # a store that leaves damaged images out serves as well
+    # a store without damaged images is accepted too
     found = image_stores.statuses(members, data, recipe_settings, skip_damaged=True)
     stores: dict[str, tuple[Store, StoreRequest]] = {}
     changed: dict[str, str] = {}
@@ -193,10 +199,10 @@ def verify(
     else:
         for each in found:
             wrong = problems.get(each.domain)
-            output.say(f"{each.domain}: {'not prepared' if wrong is None else '; '.join(wrong) or 'whole'}")
+            output.say(f"{each.domain}: {'not prepared' if wrong is None else '; '.join(wrong) or 'ok'}")
     _refuse(
         {
-            "stores that are not as they were made": [name for name, wrong in damage.items() if wrong],
+            "damaged stores": [name for name, wrong in damage.items() if wrong],
             "stores that differ from their images": [n for n, wrong in other.items() if wrong and n not in changed],
         },
         list(changed),
@@ -204,25 +210,27 @@ def verify(
 
 
 def _changed_text(store: Store, wanted: StoreRequest) -> str:
-    """How the source of a store is no longer what the store was made of."""
+    """How the source of a store changed, as text."""
     from udbench.data.store import made_of
 
     if store.facts["made_of"]["files"] == made_of(wanted)["files"]:
-        return f"the code that reads '{store.name}' changed since {store.path} was made"
-    return f"files in {wanted.root} changed since {store.path} was made of them"
+        return f"the code that reads '{store.name}' changed since {store.path} was prepared"
+    return f"files in {wanted.root} changed since {store.path} was prepared"
 
 
 def _refuse(bad: Mapping[str, Sequence[str]], changed: Sequence[str]) -> None:
-    """Raises DataError where stores are bad in some way, or made of what has changed since."""
+    """Raise DataError if stores are damaged, differ from their images, or are out of date."""
     from udbench.errors import DataError
 
     parts = [
-        f"{what}: {', '.join(names)}; delete their folders, they will be made anew"
+        f"{what}: {', '.join(names)}; delete their folders to have them prepared again"
         for what, names in bad.items()
         if names
     ]
     if changed:
-        parts.append(f"changed since they were prepared: {', '.join(changed)}; udbench data prepare prepares them anew")
+        parts.append(
+            f"changed since they were prepared: {', '.join(changed)}; prepare them again with udbench data prepare"
+        )
     if parts:
         raise DataError(". ".join(parts))
 
@@ -232,24 +240,26 @@ def sheet(
     suite: SuiteName = None,
     domains: DomainNames = None,
     data: DataFolder = None,
-    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("sheets"),
-    classes: Annotated[int, typer.Option(min=1, help="Most pictures of a sheet.")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed shows other images.")] = 0,
-    available: Annotated[
-        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+    out: Annotated[Path, typer.Option(help="Output folder.")] = Path("sheets"),
+    classes: Annotated[int, typer.Option(min=1, help="Maximum number of images per sheet.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed that selects the images.")] = 0,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="the cores")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes.", show_default="one per core")
+    ] = None,
     skip_damaged: SkipDamaged = False,
     recipe: RecipeName = None,
     settings: Assignments = None,
 ) -> None:
-    """Draw a contact sheet of each domain, class names under the pictures."""
+    """Write a contact sheet of each domain: example images with their class names."""
     from udbench.data.sheet import contact_sheet
     from udbench.files import check_writable
 
     members, recipe_settings = _members(suite, domains, recipe, settings)
     check_writable(out, "give another folder with --out")
-    if available:
+    if skip_missing:
         members = image_stores.available(members, data, output.note)
     for store in image_stores.prepared(
         members, data, recipe_settings, workers=workers, skip_damaged=skip_damaged, progress=Bars()
@@ -272,7 +282,7 @@ def _detail(domain: Domain, status: Status) -> str:
             lacks = f"; incomplete: {status.store.missing}" if status.store.missing else ""
             return f"{status.store.num_train:,} training, {status.store.num_test:,} test images{lacks}"
         case "ready":
-            return "made here when first used" if domain.embedded else f"to be prepared from {status.path}"
+            return "generated on first use" if domain.embedded else f"will be prepared from {status.path}"
         case "downloadable":
             assert status.download is not None
             return f"{bytes_text(status.download.size)} from {status.download.origin}"
@@ -281,13 +291,13 @@ def _detail(domain: Domain, status: Status) -> str:
 
 
 def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | None) -> None:
-    """Below the table: how to get what is not here."""
+    """Print how to get the missing images, below the table."""
     from udbench.data.locations import data_root, images_root
 
     root = data_root(data)
     if manual := [each for each in found if each.state == "manual"]:
         output.paragraph(
-            f"To be got by hand: {', '.join(each.domain for each in manual)}. {fetching.places_text(root)}"
+            f"To be obtained manually: {', '.join(each.domain for each in manual)}. {fetching.places_text(root)}"
         )
         for each in manual:
             output.say()
@@ -301,13 +311,13 @@ def _say_what_to_do(found: Sequence[Status], suite: str | None, data: Path | Non
 
 
 def _say_older(found: Sequence[Status]) -> None:
-    """Below that: stores that were made before images or the code that reads them changed, which take room."""
+    """Print the outdated stores, whose images or reading code changed, and how to remove them."""
     if not (older := [store for each in found for store in _older(each)]):
         return
     size = bytes_text(sum(sum(store.facts["sizes"].values()) for store in older))
     output.say()
     output.paragraph(
-        f"Older stores, of images or code that changed since, take {size}. Only finished runs on them still use them "
+        f"Outdated stores, whose images or code changed, take {size}. Only finished runs still use them "
         "(eval, predict, export, board verify). To remove them:"
     )
     output.say(shlex.join(["rm", "-r", *(str(store.path) for store in older)]))

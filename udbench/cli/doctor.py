@@ -1,4 +1,4 @@
-"""`udbench doctor`: what this machine and installation can do, and what to do about each trouble."""
+"""`udbench doctor`: checks of this machine and installation."""
 
 from __future__ import annotations
 
@@ -8,41 +8,44 @@ from typing import Annotated
 import typer
 
 from udbench.cli import context, output
+from udbench.text import counted
+
+_MARKS = {"ok": "  ", "warning": "! ", "error": "X "}
 
 
 def doctor(
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at versions, devices, memory, disks, data and plugins, and say what to do about each trouble.
+    """Check versions, devices, memory, disks, data and plugins, and suggest a fix for each problem.
 
-    Ends with 0 where runs can be made, and with 1 where something stops them.
+    The exit code is 0 if runs can work, and 1 if an error prevents them.
     """
     from dataclasses import asdict
 
-    from udbench.doctor import look
+    from udbench.doctor import run_checks
 
-    lines = []
+    checks = []
     topic = ""
-    for line in look(data, context.disabled()):
-        lines.append(line)
+    for check in run_checks(data, context.disabled()):
+        checks.append(check)
         if json:
             continue
-        if line.topic != topic:
-            topic = line.topic
+        if check.topic != topic:
+            topic = check.topic
             output.say(topic)
-        mark = {"good": "  ", "trouble": "! ", "stops": "X "}[line.state]
-        output.say(f"{mark}{line.what}: {line.said}")
-        if line.mend:
-            output.say(f"    {line.mend}")
-    counted = {state: sum(line.state == state for line in lines) for state in ("trouble", "stops")}
+        output.say(f"{_MARKS[check.state]}{check.name}: {check.detail}")
+        if check.fix:
+            output.say(f"    {check.fix}")
+    errors, warnings = (sum(check.state == state for check in checks) for state in ("error", "warning"))
     if json:
-        output.emit_json({"usable": not counted["stops"], **counted, "lines": [asdict(line) for line in lines]})
-    elif counted["stops"]:
-        output.say(f"{counted['stops']} things stop runs (X), {counted['trouble']} are troubles (!)")
+        document = {"usable": not errors, "errors": errors, "warnings": warnings}
+        output.emit_json({**document, "checks": [asdict(check) for check in checks]})
+    elif errors:
+        output.say(f"runs cannot work: {counted(errors, 'error')} (X), {counted(warnings, 'warning')} (!)")
     else:
-        output.say("runs can be made" + (f"; {counted['trouble']} troubles (!)" if counted["trouble"] else ""))
-    if counted["stops"]:
+        output.say("runs can work" + (f"; {counted(warnings, 'warning')} (!)" if warnings else ""))
+    if errors:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ from udbench.errors import UdbenchError
 
 
 def add_missing(board: Path, runs: Iterable[Path]) -> int:
-    """Put those finished runs on their board that are not there; tell of them, and return how many could not be."""
+    """Add the finished runs that are missing on their board, report them, and return the number of failures."""
     from udbench.boards.entry import board_folder
     from udbench.boards.submit import submit
     from udbench.results import read_result

@@ -1,4 +1,4 @@
-"""`udbench run --dry-run`: what a run would take."""
+"""`udbench run --dry-run`: estimated cost of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
-    """Print what a run of these domains would take; nothing is read or written."""
+    """Print the estimated cost of a run of these domains. Reads no images and writes nothing."""
     from udbench.cli.progress import clock
     from udbench.runs.estimate import plan
 
@@ -38,16 +38,16 @@ def show(job: Job, domains: Sequence[Domain], *, json: bool) -> None:
         )
     output.answers().print(table)
     output.say(f"{figures.shared:,} shared and {sum(figures.private.values()):,} private parameters")
-    output.say(f"{figures.flops / 1e6:.1f} M operations for the forward of an image")
+    output.say(f"{figures.flops / 1e6:.1f} M operations per image (forward)")
     output.say(
         f"memory: {figures.model_bytes / 2**20:.0f} MB for parameters, gradients and optimizer, "
-        f"{figures.store_bytes / 2**20:.0f} MB for the images; activations come on top"
+        f"{figures.store_bytes / 2**20:.0f} MB for the images; activations not included"
     )
-    output.say(f"{figures.rounds} rounds of {figures.images_per_round} images in {figures.forwards} forwards")
+    output.say(f"{figures.rounds} rounds of {figures.images_per_round} images in {figures.forwards} forward passes")
     output.say(
         f"about {clock(figures.seconds)} of training at {figures.images_per_second:.0f} images/s "
         f"({job.config.precision} on {job.config.device}; median of {figures.timed_rounds} timed rounds)"
     )
     if encoded := [name for name in specs if settings.storage_of(name) != "pixels"]:
-        output.say(f"images of {', '.join(encoded)} are decoded while it trains, which is not in this estimate")
+        output.say(f"images of {', '.join(encoded)} are decoded during training, which this estimate does not include")
     return None

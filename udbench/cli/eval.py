@@ -1,4 +1,4 @@
-"""`udbench eval`: score the weights of a run again."""
+"""`udbench eval`: evaluate the weights of a finished run again."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from udbench.cli import context, output, preparing
 
 
 def eval_(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its id in ./runs.")],
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
     eval_on: Annotated[
-        Literal["test", "val"] | None, typer.Option(help="Which images to score.", show_default="as the run")
+        Literal["test", "val"] | None, typer.Option(help="Images to evaluate on.", show_default="as the run")
     ] = None,
     eval_order: Annotated[
         Literal["shuffled", "class"] | None,
         typer.Option(
-            help="How test images are put into batches, for adapters that look at them.", show_default="as the run"
+            help="Order of the images in batches, for adapters that normalize with batch statistics.",
+            show_default="as the run",
         ),
     ] = None,
     domains: preparing.Moved = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score a run's weights again, on the same images or on those kept for validation. Writes nothing.
+    """Evaluate the weights of a finished run again, on its test or validation images. Writes nothing.
 
-    Images that are not the run's, by their sha256, are refused. For example: udbench eval 4f1c0a9b --eval-on val
+    Images whose sha256 differs from the recorded one are refused. For example: udbench eval 4f1c0a9b --eval-on val
     """
     from udbench.config import RecipeSettings
     from udbench.overrides import validated

@@ -1,4 +1,4 @@
-"""`udbench export`: a run's network for one domain, for use without udbench."""
+"""`udbench export`: the network of one domain, for use without udbench."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from udbench.cli import context, output
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its id in ./runs.")],
     domain: Annotated[
-        str | None, typer.Option(help="Whose network it is to be.", show_default="the run's, if it has one only")
+        str | None, typer.Option(help="Domain whose network to export.", show_default="the only domain of the run")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The folder to write.", show_default="RUN/export-DOMAIN")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder.", show_default="RUN/export-DOMAIN")] = None,
     format: Annotated[
-        Literal["torch", "onnx", "both"], typer.Option(help="model.pt2 of torch.export, model.onnx, or both.")
+        Literal["torch", "onnx", "both"],
+        typer.Option(help="torch (model.pt2, torch.export), onnx (model.onnx), or both."),
     ] = "torch",
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of images, for runs that kept no class names.", show_default="$UDBENCH_DATA"),
+        typer.Option(
+            help="Data folder; only needed for runs that stored no class names.", show_default="$UDBENCH_DATA"
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print what export.json says.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the content of export.json.")] = False,
 ) -> None:
-    """Write one domain's network with its norms folded into its convolutions, to be used without udbench.
+    """Export the network of one domain, its norms folded into the convolutions, for use without udbench.
 
-    It takes images as they are decoded, 0 to 255, whitens them itself, and gives logits. export.json says how images
-    are to be resized and what the classes are called. For example: udbench export 4f1c0a9b --domain mnist
+    The network takes decoded images (0 to 255), normalizes them itself and returns logits. export.json describes the
+    resizing of images and the class names. For example: udbench export 4f1c0a9b --domain mnist
     """
     from udbench.cli.preparing import Bars
     from udbench.export.export import check_export
@@ -52,7 +55,9 @@ def export(
     scales = f", {norms['scales_folded']} scales" if norms["scales_folded"] else ""
     output.say(f"norms    {norms['folded']} folded{scales}, {len(norms['kept'])} kept" + _why(norms["kept"]))
     worst = max(check["log_probabilities_differ_by"].values())
-    output.say(f"check    log-probabilities of {check['images']} images differ by at most {worst:.1g} from the run's")
+    output.say(
+        f"check    log-probabilities of {check['images']} images differ by at most {worst:.1g} from those of the run"
+    )
     for name in sorted([*document["files_sha256"], "export.json"]):
         output.say(f"file     {folder / name}")
     return None

@@ -1,4 +1,4 @@
-"""From `--launcher NAME` to what its tasks report."""
+"""Start tasks with a launcher (`--launcher NAME`) and follow their status."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Chosen:
 
 
 def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None, context.Names]:
-    """The launcher of that name with the settings that --set gives it, and what --set gives to others.
+    """The launcher of that name with its settings from --set, and the remaining assignments.
 
     Raises UnknownNameError, and SettingError for settings that it does not take.
     """
@@ -48,7 +48,7 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
     rest = [word for word in assignments if word not in own]
     if name is None:
         if own:
-            raise SettingError(f"--set {own[0]}: no launcher is chosen; choose one with --launcher")
+            raise SettingError(f"--set {own[0]}: no launcher chosen; choose one with --launcher")
         return None, rest
     from udbench.overrides import parse_assignments
     from udbench.resolve.method import item_settings
@@ -59,7 +59,7 @@ def choose(name: str | None, assignments: Sequence[str]) -> tuple[Chosen | None,
 
 
 def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[TaskStatus, None, None]:
-    """What a launcher reports of the tasks that it starts; to be closed by who stops listening.
+    """Start tasks with a launcher and yield their status. The caller must close the generator.
 
     Raises PluginError where the launcher fails, or breaks its contract.
     """
@@ -79,18 +79,18 @@ def started(chosen: Chosen, tasks: Iterable[Task], folder: Path) -> Generator[Ta
     lost = [name for name, state in open_.items() if state in ("not begun", "running")]
     if lost and chosen.waits:
         raise PluginError(
-            f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) never told how '{lost[0]}' ended"
+            f"launcher '{chosen.item.name}' (plugin {chosen.item.owner}) did not report how '{lost[0]}' ended"
         )
 
 
 def _wrong(chosen: Chosen, report: object, names: Collection[str]) -> str:
-    """What is wrong with what a launcher reports, empty where nothing is."""
+    """How a status of a launcher breaks the contract, "" if it does not."""
     from udbench.plugin.contracts_run import TaskStatus
 
     if not isinstance(report, TaskStatus) or report.task not in names:
-        return f"reported {report!r:.200}, which is of none of its tasks"
+        return f"reported {report!r:.200}, which is not the status of one of its tasks"
     if report.state == "queued" and chosen.waits:
-        return f"queued '{report.task}', and has no way to look at its queue"
+        return f"queued '{report.task}' but defines no `poll`"
     if report.state == "queued" and not report.job_id:
         return f"queued '{report.task}' without a job_id"
     return ""
@@ -98,7 +98,7 @@ def _wrong(chosen: Chosen, report: object, names: Collection[str]) -> str:
 
 @contextmanager
 def _closed(reports: Iterable[TaskStatus]) -> Iterator[Iterator[TaskStatus]]:
-    """On leaving, a launcher that is in the middle of its tasks hears that nobody waits for them any more."""
+    """On leaving, close the launcher's generator so that it can clean up its tasks."""
     stream = iter(reports)
     try:
         yield stream
@@ -108,17 +108,17 @@ def _closed(reports: Iterable[TaskStatus]) -> Iterator[Iterator[TaskStatus]]:
 
 
 def looked(name: str, job_ids: Mapping[str, str], folder: Path) -> list[TaskStatus]:
-    """How tasks stand that a launcher handed over to a queue."""
+    """Status of tasks in the queue of a launcher."""
     item = context.registry().item("launchers", name)
     if item.value.poll is None:
-        raise PluginError(f"launcher '{name}' (plugin {item.owner}) waits for its tasks, and keeps no queue to look at")
+        raise PluginError(f"launcher '{name}' (plugin {item.owner}) waits for its tasks and has no queue to poll")
     with blamed(item):
         return list(item.value.poll(job_ids, folder))
 
 
 @contextmanager
 def blamed(item: Item) -> Iterator[None]:
-    """Within, what a launcher raises is told as the launcher's; what is meant for the user passes."""
+    """Within, an exception of a launcher becomes a PluginError that names it; UdbenchErrors pass."""
     try:
         yield
     except UdbenchError:
@@ -128,7 +128,7 @@ def blamed(item: Item) -> Iterator[None]:
 
 
 def without_launching(words: Sequence[str]) -> tuple[str, ...]:
-    """The words of a command without those that say where and in how many processes it is started."""
+    """The arguments of a command without --launcher, --processes and the launcher's settings."""
     kept: context.Names = []
     rest = iter(words)
     for word in rest:
@@ -144,7 +144,7 @@ def without_launching(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resume: bool, json: bool) -> None:
-    """This command again, by a launcher; ends with its exit code, or at once where it is handed over to a queue."""
+    """Run this command with a launcher; exit with its exit code, or at once if it is queued."""
     from udbench.launching import torchrun
     from udbench.plugin.contracts_run import Task
 
@@ -171,7 +171,7 @@ def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resu
                 if json:
                     output.emit_json(where)
                 else:
-                    output.say(f"queued  {report.job_id} of {place.item.name}; its result will be in {folder}")
+                    output.say(f"queued  {report.job_id} of {place.item.name}; the result will be in {folder}")
             elif report.state != "done":
                 if report.reason and report.reason.splitlines()[-1] not in said:
                     output.error(report.reason)
@@ -180,12 +180,14 @@ def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resu
 
 
 def _folder_for_later(out: Path | None, launcher: str, resume: bool) -> Path:
-    """The folder of a run that is handed over: what stands in its way is told now, and not hours later."""
+    """The folder of a queued run; raises at once if the run could not use it."""
     from udbench.errors import DataError
     from udbench.runs.folder import new_folder
 
     if out is None and resume:
-        raise SettingError(f"--resume with --launcher {launcher}: say which run goes on, by --out FOLDER")
+        raise SettingError(
+            f"--resume with --launcher {launcher}: give the folder of the run to resume with --out FOLDER"
+        )
     if out is not None and not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out} exists already; go on with it by --resume, or give another folder with --out")
+        raise DataError(f"{out} already exists; resume it with --resume, or choose another folder with --out")
     return out or new_folder(RUNS)

@@ -1,4 +1,4 @@
-"""`udbench list`: what there is, and whose it is."""
+"""`udbench list`: installed items and the plugins that provide them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def list_(
             "commands or plugins.",
         ),
     ],
-    pattern: Annotated[str, typer.Argument(help="Only names that fit, such as '*-bn'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Only names that match this pattern, such as '*-bn'.")] = "*",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what is installed: name, owner and summary."""
+    """List installed items of a kind with name, plugin and summary."""
     from udbench.errors import UnknownNameError
     from udbench.plugin.registry import KINDS
 
@@ -32,7 +32,7 @@ def list_(
     if kind == "plugins":
         return _plugins(registry, pattern, json=json)
     if kind not in KINDS:
-        raise UnknownNameError("kind of thing", kind, [*KINDS, "plugins"])
+        raise UnknownNameError("kind of item", kind, [*KINDS, "plugins"])
     items = registry.items(kind, pattern)
     for line in (*registry.notes(), *registry.clashes()):
         output.note(line)
@@ -46,7 +46,7 @@ def list_(
     if items:
         output.answers().print(table)
     else:
-        output.say(f"no {kind}" + (f" fit '{pattern}'" if pattern != "*" else " are installed"))
+        output.say(f"no {kind}" + (f" match '{pattern}'" if pattern != "*" else " installed"))
     return None
 
 
@@ -69,7 +69,7 @@ def _plugins(registry: Registry, pattern: str, *, json: bool) -> None:
             )
     if json:
         return output.emit_json(rows)
-    table = output.table("plugin", "distribution", "version", "brings")
+    table = output.table("plugin", "distribution", "version", "provides")
     for row in rows:
         table.add_row(*output.cells(row["name"], row["owner"], row["version"], row["summary"] or "nothing"))
     output.answers().print(table)

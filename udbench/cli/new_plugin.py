@@ -1,4 +1,4 @@
-"""`udbench new-plugin`: a package to begin with."""
+"""`udbench new-plugin`: a template package for a plugin."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Kind = Literal[
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The package's name, such as my-textures.")],
-    kind: Annotated[Kind, typer.Option(help="What it brings.")],
-    out: Annotated[Path, typer.Option(help="The folder to put the package's folder into.")] = Path(),
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the package, such as my-textures.")],
+    kind: Annotated[Kind, typer.Option(help="Kind of item that the plugin provides.")],
+    out: Annotated[Path, typer.Option(help="Parent folder of the package's folder.")] = Path(),
 ) -> None:
-    """Write a new plugin's package that works at once: pyproject.toml, module, test and README.
+    """Create a working plugin package: pyproject.toml, module, test and README.
 
     For example: udbench new-plugin my-textures --kind domain
     """

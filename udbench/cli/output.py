@@ -1,4 +1,4 @@
-"""What the command line says, and where: answers on standard output, notes and progress on standard error."""
+"""Output of the command line: answers on standard output, notes and progress on standard error."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ LINE_WIDTH = 80
 
 
 def answers() -> Console:
-    """Where answers go."""
+    """The console for answers (standard output)."""
     return _console(stderr=False)
 
 
 def notes() -> Console:
-    """Where notes and progress go."""
+    """The console for notes and progress (standard error)."""
     return _console(stderr=True)
 
 
 def process() -> int:
-    """The number of this process among those that torchrun started for one run; only the first one, 0, speaks."""
+    """Rank of this process among those that torchrun started; only rank 0 prints."""
     try:
         return world().rank
-    except ValueError:  # which is told where the run begins
+    except ValueError:  # reported where the run starts
         return 0
 
 
 def is_live(console: Console) -> bool:
-    """Whether a console is a terminal whose cursor can be moved. $FORCE_COLOR asks for colours, not for that."""
+    """Whether a console is a terminal with cursor control; $FORCE_COLOR alone does not make it one."""
     return console.file.isatty() and not console.is_dumb_terminal
 
 
 def note(text: str) -> None:
-    """Tell the user something beside the answer."""
+    """Print a note to standard error."""
     notes().print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def say(text: str = "") -> None:
-    """A line of an answer."""
+    """Print a line of the answer to standard output."""
     answers().print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def paragraph(text: str) -> None:
-    """A longer passage of an answer, in lines that fit a terminal, the later ones set in."""
+    """Print a paragraph of the answer, wrapped to the terminal with a hanging indent."""
     import textwrap
 
     width = min(answers().width, LINE_WIDTH)
@@ -60,7 +60,7 @@ def paragraph(text: str) -> None:
 
 
 def error(text: str) -> None:
-    """Tell the user what went wrong: the first line after the word, the others below it."""
+    """Print an error to standard error; further lines are indented."""
     lines = clean(text).splitlines() or [""]
     if process():
         lines[0] = f"process {process()}: {lines[0]}"
@@ -68,7 +68,7 @@ def error(text: str) -> None:
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """An empty table; a column whose name begins with > is set to the right. Fill it with `cells`."""
+    """An empty table; a column whose name starts with > is right-aligned. Fill it with `cells`."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -80,14 +80,14 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def cells(*values: object) -> list[Any]:
-    """A row's cells: text that is never read as markup, rid of characters that move the cursor."""
+    """Cells of a row: text that is not interpreted as markup, without control characters."""
     from rich.text import Text
 
     return [Text(clean(str(value))) for value in values]
 
 
 def emit_json(document: object) -> None:
-    """The one JSON document of an answer. What JSON has no form for (a path, a plugin's own object) is its text."""
+    """Print the answer as one JSON document. Values that JSON cannot represent are converted with str."""
     if process():
         return
     from udbench.files import json_text
@@ -96,12 +96,12 @@ def emit_json(document: object) -> None:
 
 
 def clean(text: str) -> str:
-    """Text without control characters (escape sequences) or marks that turn the direction of writing."""
+    """Text with control characters (escape sequences) and bidirectional marks replaced."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "�" for c in text)
 
 
 def version(wanted: bool) -> None:
-    """Print the version and stop."""
+    """Print the version and exit."""
     if wanted:
         from udbench.version import __version__
 

@@ -1,4 +1,4 @@
-"""`udbench plan`: what a run's rounds would take on several processes, here or on a machine that is described."""
+"""`udbench plan`: predicted speed and memory of a run on several processes, here or on a described machine."""
 
 from __future__ import annotations
 
@@ -22,48 +22,62 @@ MB = 1e6
 
 def plan(
     adapter: Annotated[
-        str, typer.Option(help="Which parts of the network are each domain's own (udbench list adapters).")
+        str,
+        typer.Option(
+            help="Adapter: which parts of the network each domain has its own copy of (udbench list adapters)."
+        ),
     ],
-    arch: Annotated[str, typer.Option(help="The network (udbench list archs).")],
+    arch: Annotated[str, typer.Option(help="Architecture of the network (udbench list archs).")],
     processes: Annotated[
-        str, typer.Option(metavar="N[,N…]", help="Numbers of processes, a row for each; commas between.")
+        str, typer.Option(metavar="N[,N…]", help="Numbers of processes to predict, separated by commas.")
     ],
     suite: Annotated[
-        str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
+        str | None, typer.Option(help="Suite of domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
         str | None,
         typer.Option(
-            help="Domains by name, folder:PATH or folder:NAME=PATH for class folders of your own; commas between."
+            help="Domains, separated by commas: names, or folder:PATH or folder:NAME=PATH for your own images."
         ),
     ] = None,
-    sharing: Annotated[str, typer.Option(help="deep, full, or partial:A-B for the stages to share.")] = "deep",
+    sharing: Annotated[
+        str,
+        typer.Option(
+            help="Layers shared by all domains: deep (all but the heads), full, or partial:A-B for those stages."
+        ),
+    ] = "deep",
     recipe: Annotated[
-        str | None, typer.Option(help="How to train: a recipe's name or a TOML file.", show_default="the suite's")
+        str | None,
+        typer.Option(help="Training recipe: a name (udbench list recipes) or a TOML file.", show_default="the suite's"),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting (udbench show RECIPE); many times."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting (udbench show RECIPE); repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option(help="Whose rates: auto, cpu, cuda, cuda:1 …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    device: Annotated[str, typer.Option(help="Device whose rates are used: auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
     group: Annotated[
-        int | None, typer.Option(min=1, help="Most domains that share a forward.", show_default="all")
+        int | None, typer.Option(min=1, help="Maximum number of domains per forward pass.", show_default="all")
     ] = None,
     machine: Annotated[
         Path | None,
         typer.Option(
-            help="A TOML file with the rates of another machine: name, precision, rate (operations a second), "
-            "overhead (seconds a forward), memory_rate, bandwidth (bytes a second), latency (seconds); memory (bytes)."
+            help="TOML file with the rates of another machine: name, precision, rate (operations per second), overhead "
+            "(seconds per forward pass), memory_rate and bandwidth (bytes per second), latency (seconds), memory "
+            "(bytes)."
         ),
     ] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's rates anew.")] = False,
-    deal: Annotated[bool, typer.Option("--deal", help="Say which process does what.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    recalibrate: Annotated[
+        bool, typer.Option("--recalibrate", help="Measure the rates of this machine again.")
+    ] = False,
+    show_assignment: Annotated[
+        bool, typer.Option("--show-assignment", help="Print which process trains which domains.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict what rounds take on several processes, from counted operations and a machine's rates. Reads no data.
+    """Predict speed and memory on several processes from operation counts and hardware rates. Reads no data.
 
-    Rates of this machine are measured once for a network and kept in the cache.
+    The rates of this machine are measured once per network and kept in the cache.
     For example: udbench plan --adapter domain-bn --arch resnet38 --processes 1,2,4
     """
     numbers = _numbers(processes)
@@ -92,13 +106,13 @@ def plan(
         from udbench.perf.rates import read_machine
 
         for option, changed in (
-            ("--measure", measure),
+            ("--recalibrate", recalibrate),
             ("--device", device != "auto"),
             ("--precision", precision != "auto"),
         ):
             if changed:
                 raise SettingError(
-                    f"{option} with --machine: the file says how fast its machine is, and in which number format; "
+                    f"{option} cannot be combined with --machine, whose file gives the rates and the precision; "
                     f"leave {option} out"
                 )
         given = read_machine(machine)
@@ -106,17 +120,19 @@ def plan(
     from udbench.perf.plan import plan as predicted
 
     specs = {member.spec.name: member.spec for member in resolved.domains}
-    found = predicted(job, specs, numbers, machine=given, remake=remaking(job.config), anew=measure, told=output.note)
+    found = predicted(
+        job, specs, numbers, machine=given, remake=remaking(job.config), anew=recalibrate, told=output.note
+    )
     if json:
         return output.emit_json(found.document())
     _show(found)
-    if deal:
-        _show_deal(found)
+    if show_assignment:
+        _show_assignment(found)
     return None
 
 
 def remaking(config: RunConfig) -> functools.partial[Job]:
-    """What makes a configuration's job anew in another process."""
+    """A picklable function that creates the job of a configuration in another process."""
     return functools.partial(_remade, config, context.disabled())
 
 
@@ -141,11 +157,11 @@ def _show(found: ScalePlan) -> None:
     where = about["hardware"] if found.machine else f"{about['device']} ({about['hardware']})"
     output.say(
         f"{about['adapter']} on {about['arch']}, sharing {about['sharing']}: {len(about['domains'])} domains, "
-        f"{about['images_per_round']:,} images a round; {about['precision']} on {where}"
+        f"{about['images_per_round']:,} images per round; {about['precision']} on {where}"
     )
     table = output.table(
-        ">processes", ">ms a round", ">images/s", ">speed-up", ">idle, mean", ">worst", ">reduce, ms", ">shared, MB",
-        ">private", ">norms", title="Predicted rounds, and what is reduced in each",
+        ">processes", ">ms per round", ">images/s", ">speed-up", ">mean idle", ">max. idle", ">all-reduce, ms",
+        ">shared, MB", ">private, MB", ">norms, MB", title="Predicted rounds, and the bytes reduced in each",
     )  # fmt: skip
     for row in found.rows:
         each = row.prediction
@@ -165,8 +181,8 @@ def _show(found: ScalePlan) -> None:
         )
     output.answers().print(table)
     table = output.table(
-        ">processes", ">parameters", ">gradients", ">optimizer", ">images", ">activations", ">together, MB",
-        title="Memory of the process that needs most",
+        ">processes", ">parameters", ">gradients", ">optimizer", ">images", ">activations", ">total, MB",
+        title="Memory of the largest process",
     )  # fmt: skip
     for row in found.rows:
         memory = row.prediction.memory
@@ -187,24 +203,24 @@ def _rates_line(row: Row) -> str:
     compute, link, told = row.rates.compute, row.rates.link, row.rates.told
     seats = ""
     if row.threads is not None:
-        seats = f"{row.threads} thread{'s' if row.threads > 1 else ''} a process"
-        seats += f", {row.rates.at_once} at once: " if row.rates.at_once else ": "
+        seats = f"{row.threads} thread{'s' if row.threads > 1 else ''} per process"
+        seats += f", {row.rates.at_once} processes at once: " if row.rates.at_once else ": "
     line = (
-        f"rates: {seats}{compute.rate / 1e9:,.1f} G operations/s, {1000 * compute.overhead:.1f} ms a forward besides, "
-        f"{compute.memory_rate / 1e9:.1f} GB/s of updates ({told['compute']})"
+        f"rates: {seats}{compute.rate / 1e9:,.1f} G operations/s, {1000 * compute.overhead:.1f} ms overhead per "
+        f"forward pass, {compute.memory_rate / 1e9:.1f} GB/s for optimizer updates ({told['compute']})"
     )
     if link is None:
         return line
-    return line + (f"; link {link.bandwidth / 1e9:.2f} GB/s, {1e6 * link.latency:.0f} µs a message ({told['link']})")
+    return line + (f"; link {link.bandwidth / 1e9:.2f} GB/s, {1e6 * link.latency:.0f} µs per message ({told['link']})")
 
 
-def _show_deal(found: ScalePlan) -> None:
+def _show_assignment(found: ScalePlan) -> None:
     batch = found.about["batch_size"]
     for row in found.rows:
         each = row.prediction
         table = output.table(
-            ">process", "domains, rows", ">G operations", ">ms at work", ">ms waiting",
-            title=f"Who does what of {each.processes}",
+            ">process", "domains, samples", ">G operations", ">ms busy", ">ms waiting",
+            title=f"Assignment to {each.processes} processes",
         )  # fmt: skip
         for rank, part in enumerate(each.parts):
             table.add_row(

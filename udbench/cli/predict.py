@@ -1,4 +1,4 @@
-"""`udbench predict`: name the classes of image files."""
+"""`udbench predict`: classify image files."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from udbench.cli import context, output
 
 
 def predict(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or its id in ./runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or its id in ./runs.")],
     images: Annotated[
         list[str],
         typer.Argument(
             metavar="IMAGE…",
-            help="Image files; folders, of which all images below are taken; - for paths on standard input.",
+            help="Image files, folders (searched recursively), or - to read paths from standard input.",
             show_default=False,
         ),
     ],
     domain: Annotated[
-        str | None, typer.Option(help="Whose classes to name.", show_default="the run's, if it has one only")
+        str | None, typer.Option(help="Domain to classify into.", show_default="the only domain of the run")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes to name for each image.")] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to print per image.")] = 5,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of images, for runs that kept no class names.", show_default="$UDBENCH_DATA"),
+        typer.Option(
+            help="Data folder; only needed for runs that stored no class names.", show_default="$UDBENCH_DATA"
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Name the classes of image files, the most probable first, by a run's network for one of its domains.
+    """Classify image files with the network of a finished run, and print the most probable classes.
 
-    A folder's images are taken in the order of their paths. Paths on standard input stand one a line, or with a zero
-    byte behind each (find -print0). For example: udbench predict 4f1c0a9b photo.png --domain mnist
+    Images of a folder are sorted by path. Paths on standard input are separated by newlines or by zero bytes
+    (find -print0). For example: udbench predict 4f1c0a9b photo.png --domain mnist
     """
     import numpy as np
 
@@ -51,11 +53,11 @@ def predict(
     place = choose_device(device)
     precision = config.precision
     if precision == "bf16" and not multiplies_bf16(place):
-        output.note(f"in fp32, since this {place.type} does not multiply bf16, in which the run was scored")
+        output.note(f"predicting in fp32: this {place.type} device has no native bf16, in which the run was evaluated")
         precision = "fp32"
     job = job_of_config(context.session(), config.model_copy(update={"device": str(place), "precision": precision}))
     if job.adapter.eval_stats == "batch" and len(paths) > 1:
-        output.note(f"{job.adapter.name} normalises with the moments of these {len(paths)} images as one batch")
+        output.note(f"{job.adapter.name} normalizes with the statistics of these {len(paths)} images as one batch")
     model = load(job, found.folder, found.facts, found.result)
     probabilities = np.concatenate(list(predict_files(job, model, found.domain, facts, paths)))
     best = (-probabilities).argsort(axis=1, kind="stable")[:, :top]
@@ -79,7 +81,7 @@ def predict(
     for path, row, first in zip(paths, probabilities, best, strict=True):
         for rank, i in enumerate(first.tolist()):
             name = facts.named(i)
-            name = f"(class {i}, of which training had no images)" if name is None else name
+            name = f"(class {i}, without training images)" if name is None else name
             table.add_row(*output.cells("" if rank else path, name, f"{100 * row[i]:.1f} %"))
     output.answers().print(table)
     return None

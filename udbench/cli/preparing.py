@@ -18,8 +18,8 @@ Moved = Annotated[
     str | None,
     typer.Option(
         "--domains",
-        help="Where folders of the run are now: folder:NAME=PATH, commas between.",
-        show_default="where they were",
+        help="Current paths of the run's own folders, separated by commas: folder:NAME=PATH.",
+        show_default="as recorded",
     ),
 ]
 

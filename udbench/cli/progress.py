@@ -1,4 +1,4 @@
-"""How a run shows itself while it trains: a live bar on a terminal, plain lines elsewhere, and a log file."""
+"""Progress of a run: a live bar on a terminal, plain lines elsewhere, and a log file."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PLAIN_SECONDS = 10.0
 class Callbacks:
     """Several callbacks as one.
 
-    A plugin's callback that raises is named once and not called again, so that no run is lost with it. What one of our
-    own raises is raised.
+    A plugin's callback that raises is reported once and not called again; the run continues. Exceptions of our own
+    callbacks propagate.
     """
 
     def __init__(self, own: Sequence[Callback], plugins: Mapping[str, Callback] | None = None) -> None:
@@ -57,13 +57,13 @@ class Callbacks:
             except Exception as error:
                 del self._plugins[name]
                 output.note(
-                    f"callback '{name}' failed in {event} and is not called again; the run goes on: "
+                    f"callback '{name}' failed in {event} and is disabled; the run continues: "
                     f"{type(error).__name__}: {error}"
                 )
 
 
 class LogFile:
-    """log.jsonl: an event a line, of each network in its own folder. A run that goes on drops what lies beyond its
+    """Writes log.jsonl, one event per line, into the folder of each network. A resumed run drops the events after its
     checkpoint."""
 
     def __init__(self, folder: Path) -> None:
@@ -102,8 +102,8 @@ class LogFile:
                 file.write("".join(self._waiting))
         except FileNotFoundError:  # the folder was removed; the next checkpoint makes it again
             if len(self._waiting) == 1:
-                output.note(f"{self._path.parent} was removed while the run is at work; the next checkpoint makes it "
-                            "again, and its log goes on from here")  # fmt: skip
+                output.note(f"{self._path.parent} was removed during the run; the next checkpoint creates it again, "
+                            "and the log continues from here")  # fmt: skip
             return
         except OSError as error:
             raise explained(error, self._path) from error
@@ -111,23 +111,22 @@ class LogFile:
 
 
 def _kept(path: Path, start: int) -> list[str]:
-    """The lines of a log up to a round. Those that are damaged are left out, and that is said: no run is lost with
-    its log."""
+    """The lines of a log up to a round. Damaged lines are skipped and reported; the run continues."""
     if not path.exists():
         return []
     try:
         text = path.read_bytes().decode(errors="replace")
     except OSError as error:
         raise UdbenchError(f"{path}: cannot be read: {error.strerror or error}") from None
-    *lines, _ = text.split("\n")  # what stands behind the last end of a line was not written whole
+    *lines, _ = text.split("\n")  # the text after the last newline was not written completely
     rounds = [(line, _round(line)) for line in lines]
     if damaged := sum(round is None for _, round in rounds):
-        output.note(f"{path}: {damaged} damaged line{'s' if damaged > 1 else ''} left out")
+        output.note(f"{path}: {damaged} damaged line{'s' if damaged > 1 else ''} skipped")
     return [f"{line}\n" for line, round in rounds if round is not None and round <= start]
 
 
 def _round(line: str) -> int | None:
-    """The round of a line, 0 where it is of none; None where the line is damaged."""
+    """The round of a line, 0 if it has none; None if the line is damaged."""
     try:
         event = json.loads(line)
         return int(event.get("round", 0))
@@ -136,7 +135,7 @@ def _round(line: str) -> int | None:
 
 
 class Screen:
-    """What a person watches: round, rate, time left, learning rate and each domain's loss."""
+    """Shows round, images/s, time left, learning rate and the loss of each domain."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -152,7 +151,7 @@ class Screen:
         self._said = 0.0
 
     def on_start(self, about: Mapping[str, Any]) -> None:
-        grouped = {None: "grouped", 1: "one by one"}.get(about["group"], f"groups of {about['group']}")
+        grouped = {None: "grouped", 1: "one domain at a time"}.get(about["group"], f"groups of {about['group']}")
         grouped += ", compiled" if about["compile"] else ""
         grouped += ", CUDA graphs" if about["cuda_graphs"] else ""
         several = f"{about['processes']} process{'es' if about['processes'] > 1 else ''}"
@@ -160,7 +159,7 @@ class Screen:
             f"{escape(about['adapter'])} on {escape(about['arch'])}, sharing {escape(about['sharing'])}: "
             f"{_millions(about['shared'])} shared, {_millions(about['private'])} private parameters. "
             f"{several}, {grouped}, {about['precision']}, {about['device']}, {about['threads']} threads"
-            + (", mixed batches, which the paper warns of" if about["batch"] == "mixed" else "")
+            + (", mixed batches (the paper advises against them)" if about["batch"] == "mixed" else "")
             + (f", seed {about['seed']}" if about["seed"] else ""),
             highlight=False,
         )
@@ -171,9 +170,9 @@ class Screen:
                 highlight=False,
             )
         if about["trouble"]:
-            self._console.print(f"{about['trouble']}; the one before is used", markup=False, highlight=False)
+            self._console.print(f"{about['trouble']}; using the previous checkpoint", markup=False, highlight=False)
         if about["start"]:
-            self._console.print(f"going on after round {about['start']}")
+            self._console.print(f"resuming after round {about['start']}")
         self._bar.update(self._task, total=about["rounds"], completed=about["start"])
         self._first, self._said = None, time.monotonic()
         if output.is_live(self._console):
@@ -193,7 +192,7 @@ class Screen:
             )
         if step.round == step.rounds:
             self.close()
-            self._console.print("scoring …", highlight=False)
+            self._console.print("evaluating …", highlight=False)
 
     def on_scores(self, round: int, split: str, scores: Mapping[str, float]) -> None:
         mean = sum(scores.values()) / len(scores)
@@ -206,13 +205,13 @@ class Screen:
         self.close()
 
     def close(self) -> None:
-        """Leave the terminal as it was, at the end or when something goes wrong."""
+        """Restore the terminal, at the end or after an error."""
         if self._live is not None:
             self._live.stop()
             self._live = None
 
     def _note(self, step: RoundStatus) -> str:
-        """Rate and time left, by the rounds since the first report, so that warming up does not count."""
+        """Images/s and time left, measured since the first reported round to exclude warm-up."""
         first = self._first
         if first is not None and step.images > first.images and step.seconds > first.seconds:
             rate = (step.images - first.images) / (step.seconds - first.seconds)

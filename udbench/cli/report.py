@@ -1,4 +1,4 @@
-"""`udbench report`: a run as a page."""
+"""`udbench report`: a finished run as an HTML page."""
 
 from __future__ import annotations
 
@@ -12,25 +12,23 @@ from udbench.files import BOARDS
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run, or its id in ./runs.")],
     board: Annotated[
-        Path, typer.Option("--board", help="The folder of boards, whose best method the errors are held against.")
+        Path, typer.Option("--board", help="Folder of the leaderboards, for a comparison with the best method.")
     ] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.
+    """Write report.html into a run's folder: learning curves, errors, timing and misclassified images.
 
-    Each run writes one when it ends; this writes it again, with what the board has by now.
+    Each run writes its report when it ends; this command updates it from the current board.
     """
     from udbench.errors import DataError
     from udbench.resolve.finished import run_path
 
     path = run_path(run)
     if path.name != "result.json" or not path.is_file():
-        what = "is no run's result.json" if path.is_file() else "this run has no result yet"
-        raise DataError(
-            f"{path if path.is_file() else path.parent}: {what}; a report is made of a finished run's folder"
-        )
+        what = "not the result.json of a run" if path.is_file() else "this run has no result yet"
+        raise DataError(f"{path if path.is_file() else path.parent}: {what}; give the folder of a finished run")
     made = _written(path.parent, board)
     if json:
         output.emit_json({"report": str(made)})
@@ -39,11 +37,11 @@ def report(
 
 
 def written(run: Path, board: Path) -> Path | None:
-    """The report of a run that has just ended. Whatever is wrong with it is told, and fails no run."""
+    """Write the report of a run that has just ended. An error is reported and does not fail the run."""
     try:
         return _written(run, board)
     except Exception as error:
-        output.note(f"no report was written: {error}; udbench report {run} tries again")
+        output.note(f"warning: the report was not written: {error}; retry with udbench report {run}")
         return None
 
 

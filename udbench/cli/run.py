@@ -27,88 +27,98 @@ def run(
     adapter: Annotated[
         str | None,
         typer.Option(
-            help="Which parts of the network are each domain's own (udbench list adapters).",
-            show_default="needed, without --from",
+            help="Adapter: which parts of the network each domain has its own copy of (udbench list adapters).",
+            show_default="required without --from",
         ),
     ] = None,
     arch: Annotated[
-        str | None, typer.Option(help="The network (udbench list archs).", show_default="needed, without --from")
+        str | None,
+        typer.Option(help="Architecture of the network (udbench list archs).", show_default="required without --from"),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option(help="The domains to train on (udbench list suites).", show_default="pocket")
+        str | None, typer.Option(help="Suite of domains to train on (udbench list suites).", show_default="pocket")
     ] = None,
     domains: Annotated[
         str | None,
         typer.Option(
-            help="Domains by name, folder:PATH or folder:NAME=PATH for class folders of your own; commas between."
+            help="Domains, separated by commas: names, or folder:PATH or folder:NAME=PATH for your own images."
         ),
     ] = None,
     available: Annotated[
-        bool, typer.Option("--available", help="Leave out domains whose images are not here.")
+        bool, typer.Option("--skip-missing", help="Skip domains whose images are not available.")
     ] = False,
     sharing: Annotated[
         str | None,
-        typer.Option(help="none, deep, full, or partial:A-B for the stages to share.", show_default="deep"),
+        typer.Option(
+            help="Layers shared by all domains: none, deep (all but the heads), full, or partial:A-B for those stages.",
+            show_default="deep",
+        ),
     ] = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="RUN",
-            help="Go on from a finished run: domains are added to its network, or another --adapter begins with its "
-            "trunk. What is not said is as it was there.",
+            help="Start from a finished run: add domains to its network, or start another --adapter from its shared "
+            "weights. Options you omit are inherited from that run.",
         ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="How to train: a recipe's name or a TOML file.", show_default="the suite's")
+        str | None,
+        typer.Option(help="Training recipe: a name (udbench list recipes) or a TOML file.", show_default="the suite's"),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting (udbench show RECIPE); many times."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting (udbench show RECIPE); repeatable."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Where all randomness begins.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="Run this many seeds, from --seed on.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of runs, with consecutive seeds that start at --seed.")] = 1,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/ID")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a checkpoint is, else begin.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the run would take, and stop.")] = False,
-    board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = BOARDS,
-    no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/ID")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume from the last checkpoint; start a new run if there is none.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimated cost of the run and exit.")] = False,
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = BOARDS,
+    no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
+    precision: Annotated[str, typer.Option(help="Precision: auto, fp32 or bf16.")] = "auto",
     group: Annotated[
         int | None,
-        typer.Option(min=1, help="Most domains that share a forward; fewer need less memory.", show_default="all"),
+        typer.Option(
+            min=1, help="Maximum number of domains per forward pass; lower values use less memory.", show_default="all"
+        ),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that share the run; domains are dealt to them.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Number of processes; the domains are distributed among them.")
+    ] = 1,
     launcher: Annotated[
         str | None,
         typer.Option(
-            help="Start the run by a launcher (udbench list launchers); --set launcher.KEY=VALUE for its settings.",
+            help="Launcher that starts the run (udbench list launchers); set its options by --set launcher.KEY=VALUE.",
             show_default="torchrun with --processes",
         ),
     ] = None,
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the step: faster rounds after minutes of compiling.")
-    ] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Compile the training step with torch.compile.")] = False,
     cuda_graphs: Annotated[
         bool,
         typer.Option(
             "--cuda-graphs",
-            help="Record a round on a CUDA GPU once, then launch it in one piece: faster where the CPU is late.",
+            help="Capture each training round as a CUDA graph; faster when kernel launches are CPU-bound.",
         ),
     ] = False,
     callback: Annotated[
-        list[str] | None, typer.Option(help="Tell a callback too (udbench list callbacks); many times.")
+        list[str] | None, typer.Option(help="Callback to notify during training (udbench list callbacks); repeatable.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
+        int | None,
+        typer.Option(min=1, help="Number of processes that prepare and decode images.", show_default="one per core"),
     ] = None,
-    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
+    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Skip images that cannot be read.")] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, on standard output.")
+        bool, typer.Option("--json", help="Print the result as JSON to standard output, and nothing else.")
     ] = False,
 ) -> None:
     """Train one network on many domains, score it on each, and write the result to a board.
@@ -149,15 +159,15 @@ def run(
     if max(processes, started) > 1 or place:
         if dry_run:
             leave = "--launcher" if launcher else "--processes"
-            raise SettingError(f"--dry-run says what one process would take; leave {leave} out")
+            raise SettingError(f"--dry-run estimates the cost of a single process; leave {leave} out")
         if started == 1:
             place = place or launching.choose("torchrun", [])[0]
             assert place is not None
             return launching.launch(place, processes, device, out, resume=resume, json=json)
         if launcher:
             raise SettingError(
-                f"--launcher: torchrun has started this process already, by WORLD_SIZE={started} in the environment; "
-                "leave --launcher out, or unset WORLD_SIZE"
+                f"--launcher: this process was started by torchrun (WORLD_SIZE={started} is set); leave --launcher out "
+                "or unset WORLD_SIZE"
             )
     if about := _about(resolved):
         output.note(about)
@@ -176,7 +186,7 @@ def run(
     )
     for store in stores:
         if store.missing:
-            output.note(f"{store.name} is incomplete: {store.missing}")
+            output.note(f"warning: '{store.name}' is incomplete: {store.missing}")
     if resolved.parent is not None:
         from udbench.resolve import origin
 
@@ -221,7 +231,7 @@ def _one(
     workers: int,
     json: bool,
 ) -> RunResult:
-    """One seed: run it, show its errors, put it on its board."""
+    """Run one seed, print its errors and add the entry to its board."""
     from udbench.boards import submit
     from udbench.cli import report
     from udbench.cli.progress import Callbacks, LogFile, Screen
@@ -242,7 +252,7 @@ def _one(
     except KeyboardInterrupt:
         screen.close()
         if next(folder.rglob("checkpoint.pt"), None):
-            output.note(f"stopped; go on by the same command with --resume --out {folder}")
+            output.note(f"stopped; to continue, repeat the command with --resume --out {folder}")
         raise
     finally:
         screen.close()
@@ -262,7 +272,7 @@ def _one(
 
 
 def _about(run: ResolvedRun) -> str:
-    """What is trained on: the suite as it describes itself, or which part of it."""
+    """Summary of the suite, or the list of its domains that are trained on."""
     suite, names = run.suite, run.names
     if run.part:
         return f"{suite.name}: {len(names)} of its {len(suite.domains)} domains: {', '.join(names)}"
@@ -276,13 +286,13 @@ def _warn(result: RunResult) -> None:
     for score in result.scores:
         if verdict := against_chance(score, draws_of(result)):
             output.note(
-                f"warning: '{score.domain}': {verdict} (error {score.error:.1f} %, 95 % interval {score.low:.1f} to "
-                f"{score.high:.1f}; always answering one class has {score.chance:.1f} %)"
+                f"warning: '{score.domain}': {verdict} (error {score.error:.1f} %, 95 % CI {score.low:.1f} to "
+                f"{score.high:.1f}; predicting the most frequent class gives {score.chance:.1f} %)"
             )
 
 
 def _place(path: Path, board: Path) -> str:
-    """Where a new entry stands on its board, in words."""
+    """Rank of a new entry on its board, as text."""
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
 
@@ -291,11 +301,11 @@ def _place(path: Path, board: Path) -> str:
         for row in table.rows:
             if path in [entry.path for entry in row.entries]:
                 if len(table.rows) == 1:
-                    return "the only method there"
-                tied = ", within noise of the one above" if row.tied else ""
+                    return "the only method on this board"
+                tied = ", within noise of the rank above" if row.tied else ""
                 name = path.parent.relative_to(board).as_posix()
                 return f"{_ordinal(row.rank)} of {len(table.rows)}{tied} (udbench board show {name})"
-    return "the same method and seed is there already, and counts once"
+    return "this method and seed is already on the board and counts once"
 
 
 def _ordinal(number: int) -> str:
@@ -304,7 +314,7 @@ def _ordinal(number: int) -> str:
 
 
 def _started() -> int:
-    """How many processes were started for this run already."""
+    """Number of processes that torchrun started for this run (1 without torchrun)."""
     from udbench.machine import world
 
     try:

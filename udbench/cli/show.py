@@ -1,4 +1,4 @@
-"""`udbench show`: the facts of one thing, or of a run."""
+"""`udbench show`: the properties of an installed item, or the result of a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="Anything that is installed, a run's folder, its id, or a result.json.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of an installed item, folder or id of a run, or a result.json file.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a domain, suite, recipe, adapter … by name, or the result of a run.
+    """Show a domain, suite, recipe, adapter, … by name, or the result of a run.
 
-    Also what a figure of a board means: mean-error, ud-score, parameters, ratio, bits, operations, training-time,
+    Also explains the measures of a board: mean-error, ud-score, parameters, ratio, bits, operations, training-time,
     throughput, spread, noise.
     """
     from udbench.resolve.finished import read, result_path
@@ -55,7 +57,7 @@ def show(
 
 
 def show_result(result: RunResult) -> None:
-    """A run's result on the terminal: the errors with their intervals, against chance, and how they were made."""
+    """Print the result of a run: errors with intervals and chance level, configuration and environment."""
     scores_table(result)
     environment = result.environment
     output.say(
@@ -64,21 +66,21 @@ def show_result(result: RunResult) -> None:
     )
     output.say(
         f"{result.params.shared:,} shared and {result.params.private:,} private parameters, {result.params.ratio:.2f} "
-        f"times the networks of one domain with this adapter in them; {result.flops / 1e6:.1f} M operations an image"
+        f"times the networks of one domain with this adapter; {result.flops / 1e6:.1f} M operations per image"
     )
     output.say(
         f"{result.seconds:.0f} s of training, {result.images_per_second:.0f} images/s on {environment.hardware}, "
         f"{environment.device}, {result.config.precision}, {environment.threads} threads, torch {environment.torch}"
     )
     if result.environments:
-        output.say("it was stopped and went on in another environment:")
+        output.say("the run was resumed in another environment:")
         for line in result.environments:
             output.say(f"  {line}")
     output.say(f"finished {result.finished}, id {result.id}, suite {result.suite} version {result.suite_version}")
 
 
 def scores_table(result: RunResult) -> None:
-    """The table of errors, a row a domain and their mean below."""
+    """Print the table of errors: one row per domain, and the mean."""
     from udbench.boards.predictions import draws_of
     from udbench.boards.scoring import against_chance
 
@@ -108,7 +110,7 @@ def scores_table(result: RunResult) -> None:
 def _batches(result: RunResult) -> list[str]:
     sizes = {name: result.config.settings.batch_of(name) for name in result.domains}
     if len(set(sizes.values())) == 1:
-        return [f"{next(iter(sizes.values()))} images of each domain"]
+        return [f"{next(iter(sizes.values()))} images per domain"]
     return [f"{size} of {name}" for name, size in sizes.items()]
 
 
@@ -171,7 +173,7 @@ def _show_item(item: Item) -> None:
 
 
 def _show_grid(grid: Mapping[str, Any]) -> None:
-    """A study's own keys, and its rows as a table of what each says for itself."""
+    """Print the keys of a study, and its rows as a table."""
     rows = [row for row in grid.get("row", ()) if isinstance(row, Mapping)]
     for key, value in grid.items():
         if key != "row":
@@ -185,7 +187,7 @@ def _show_grid(grid: Mapping[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
-    """A fact as a person reads it: words as they are, settings as --set takes them."""
+    """A value as text: strings unchanged, settings as --set takes them."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
@@ -227,11 +229,11 @@ def _show_settings(item: Item, facts: Mapping[str, Any]) -> None:
             table.add_row(*output.cells(*cells))
     output.answers().print(table)
     if facts.get("requires_checkpoint"):
-        output.say("all else is as the run has it that --from names")
+        output.say("all other settings are inherited from the run given with --from")
 
 
 def _settings(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """The name, value and meaning of each setting, those of a table within by its dotted name."""
+    """Name, value and description of each setting, nested ones by their dotted names."""
     for name, about in model.model_fields.items():
         if name not in values:
             continue
@@ -255,7 +257,7 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else shown(value)
 
 
-# The fields of an item that hold settings, and what stands before their names in --set, by the item's kind.
+# Fields of an item that hold settings: their prefix in --set, by kind of item.
 _SETTINGS = {
     "settings": {"adapters": "adapter.", "archs": "arch.", "launchers": "launcher.", "recipes": ""},
     "head_settings": {"archs": "domain.NAME.head."},

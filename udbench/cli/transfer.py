@@ -1,4 +1,4 @@
-"""`udbench transfer`: a trained network on a domain that it never saw."""
+"""`udbench transfer`: a trained network on a new domain."""
 
 from __future__ import annotations
 
@@ -22,47 +22,53 @@ Train = Literal["none", "head", "head+private", "all"]
 
 @context.warned()
 def transfer(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a finished run, or its id in ./runs.")],
     domain: Annotated[
-        str, typer.Argument(help="A domain that the run was not trained on, folder:PATH or folder:NAME=PATH.")
+        str, typer.Argument(help="Domain that the run was not trained on: a name, folder:PATH or folder:NAME=PATH.")
     ],
     train: Annotated[
         Train,
         typer.Option(
-            help="What is trained: the head alone; head+private, the domain's own norms too; all; or none, where each "
-            "class is the mean of a few of its images."
+            help="What to train: head; head+private, the head and the domain's own modules; all; or none, "
+            "nearest-class-mean classification from a few images per class."
         ),
     ] = "head",
     shots: Annotated[
-        int | None, typer.Option(min=1, help="--train none: images of each class.", show_default="5")
+        int | None, typer.Option(min=1, help="Images per class, with --train none.", show_default="5")
     ] = None,
-    draws: Annotated[
-        int | None, typer.Option(min=1, help="--train none: how often they are drawn.", show_default="10")
+    num_draws: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of random draws of these images, with --train none.", show_default="10"),
     ] = None,
     settings: Annotated[
         context.Names | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the run's recipe, such as rounds=200."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a setting of the run's recipe, such as rounds=200; repeatable."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Where all randomness begins.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The new run's folder.", show_default="runs/ID")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a checkpoint is, else begin.")] = False,
-    board: Annotated[Path, typer.Option(help="The folder of boards to write to.")] = BOARDS,
-    no_board: Annotated[bool, typer.Option("--no-board", help="Write to no board.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of the new run.", show_default="runs/ID")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume from the last checkpoint; start a new run if there is none.")
+    ] = False,
+    board: Annotated[Path, typer.Option(help="Folder of the leaderboards to write to.")] = BOARDS,
+    no_board: Annotated[bool, typer.Option("--no-board", help="Do not write to a leaderboard.")] = False,
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1, …")] = "auto",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare and decode images.", show_default="the cores")
+        int | None,
+        typer.Option(min=1, help="Number of processes that prepare and decode images.", show_default="one per core"),
     ] = None,
-    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Leave out images that cannot be read.")] = False,
+    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="Skip images that cannot be read.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Take a trained network to a new domain, and write the result to the board transfer/DOMAIN.
+    """Transfer a trained network to a new domain, and write the result to the board transfer/DOMAIN.
 
     For example: udbench transfer runs/4f1c0a9b mnist --train head
     """
-    source, job, member = _job(run, domain, train, _few(train, shots, draws), settings or [], seed, device)
+    source, job, member = _job(run, domain, train, _few(train, shots, num_draws), settings or [], seed, device)
     from udbench.boards import submit
     from udbench.cli.preparing import Bars
     from udbench.cli.progress import Callbacks, LogFile, Screen
@@ -103,13 +109,14 @@ def transfer(
         say(f"board   {path}   (udbench board show {path.parent.relative_to(board)})")
 
 
-def _few(train: Train, shots: int | None, draws: int | None) -> dict[str, int]:
-    """What the nearest means ask for, as far as it was given: it would make no difference to other transfers."""
+def _few(train: Train, shots: int | None, num_draws: int | None) -> dict[str, int]:
+    """The settings of nearest-class-mean classification that were given; refused with other values of --train."""
     from udbench.errors import SettingError
 
-    given = {name: number for name, number in (("shots", shots), ("draws", draws)) if number is not None}
+    given = {name: number for name, number in (("shots", shots), ("draws", num_draws)) if number is not None}
     if given and train != "none":
-        raise SettingError(f"--{next(iter(given))} is of --train none alone; --train {train} takes all training images")
+        option = "--shots" if shots is not None else "--num-draws"
+        raise SettingError(f"{option} applies only to --train none; --train {train} uses all training images")
     return given
 
 
@@ -146,13 +153,13 @@ def _member(domain: str) -> Domain:
     from udbench.resolve.names import references, resolve_domains
 
     if len(references(domain)) != 1:
-        raise SettingError(f"DOMAIN '{domain}': a transfer is to one domain (udbench list domains, or folder:PATH)")
+        raise SettingError(f"DOMAIN '{domain}': give exactly one domain (udbench list domains, or folder:PATH)")
     _, (member,), _ = resolve_domains(context.session(), None, domain)
     return member
 
 
 def _check(source: RunResult, name: str) -> None:
-    """Raises SettingError for a domain of the run, for one that names no board, and for a run without a trunk."""
+    """Raise SettingError for a domain of the run, a name too long for a board, and a run without shared layers."""
     from pydantic import TypeAdapter, ValidationError
 
     from udbench.errors import SettingError
@@ -163,18 +170,18 @@ def _check(source: RunResult, name: str) -> None:
     if name in seen:
         others = ", ".join(sorted(set(context.registry().names("domains")) - seen))
         raise SettingError(
-            f"run {source.id} was trained on '{name}'; a transfer is to a domain that it never saw: {others}"
+            f"run {source.id} was trained on '{name}'; choose a domain that it was not trained on: {others}"
         )
     try:
         TypeAdapter(SuiteName).validate_python(f"transfer/{name}")
     except ValidationError:
         raise SettingError(
-            f"'{name}' is too long a name for the board transfer/{name}; give it a shorter one: folder:NAME=PATH"
+            f"'{name}' is too long for the board name transfer/{name}; give a shorter name with folder:NAME=PATH"
         ) from None
     if source.sharing not in ("deep", "full"):
         raise SettingError(
-            f"run {source.id} was trained with --sharing {source.sharing}: a transfer needs a trunk that all its "
-            "domains shared (--sharing deep or full)"
+            f"run {source.id} was trained with --sharing {source.sharing}: a transfer needs layers that all its "
+            "domains share (--sharing deep or full)"
         )
 
 
@@ -195,11 +202,11 @@ def _config(
     settings = validated(RecipeSettings, merged(given, parse_assignments(assignments)), "transfer", unsets=True)
     if settings.norm.recalibrate and train != "all":
         raise SettingError(
-            f"--set norm.recalibrate={settings.norm.recalibrate} takes all moments anew, and --train {train} keeps the "
-            "trunk's; leave it out, or use --train all"
+            f"--set norm.recalibrate={settings.norm.recalibrate} recomputes all running statistics, but --train "
+            f"{train} keeps those of the shared layers; leave it out, or use --train all"
         )
     if strange := sorted(set(settings.domain) - {name}):
-        raise SettingError(f"--set domain.{strange[0]}: not the domain of this transfer, which is {name}")
+        raise SettingError(f"--set domain.{strange[0]}: not the domain of this transfer ({name})")
     return validated(
         RunConfig,
         {
@@ -226,17 +233,17 @@ def _config(
 
 
 def _conclude(result: RunResult, source: RunResult) -> None:
-    """What was taken where, and how sure the figure is."""
+    """Print what was transferred and what was trained."""
     transfer = result.config.transfer
     assert transfer is not None
     (score,) = result.scores
     what = {
-        "none": f"no weights trained: nearest of the means of {transfer.shots} images a class, {transfer.draws} draws",
-        "head": "the head trained on the frozen trunk",
-        "head+private": "the head and the domain's own parts of the trunk trained",
-        "all": "everything trained",
+        "none": f"no weights trained: nearest class mean of {transfer.shots} images per class, {transfer.draws} draws",
+        "head": "head trained, trunk frozen",
+        "head+private": "head and the domain's own modules trained, shared layers frozen",
+        "all": "all parameters trained",
     }[transfer.train]
     output.say(
-        f"'{score.domain}' with {source.adapter} on {source.arch} of run {source.id}, which was trained on "
+        f"'{score.domain}' with {source.adapter} on {source.arch} of run {source.id}, trained on "
         f"{', '.join(source.domains)}: {what}"
     )

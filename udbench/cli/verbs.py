@@ -1,7 +1,7 @@
-"""The verbs of the core, in the form in which plugins bring theirs: {verb: ("module:function", summary)}.
+"""The verbs of the core, in the form that plugins use as well: {verb: ("module:function", summary)}.
 
-A summary is the first paragraph of its verb's help. It stands here so that the list of verbs imports none of them;
-tests/cli holds the two together.
+A summary equals the first paragraph of its verb's help (tests/cli checks it). It is repeated here so that listing the
+verbs imports none of them.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ VERBS: Mapping[str, tuple[str, str]] = {
     ),
     "eval": (
         "udbench.cli.eval:eval_",
-        "Score a run's weights again, on the same images or on those kept for validation. Writes nothing.",
+        "Evaluate the weights of a finished run again, on its test or validation images. Writes nothing.",
     ),
     "predict": (
         "udbench.cli.predict:predict",
-        "Name the classes of image files, the most probable first, by a run's network for one of its domains.",
+        "Classify image files with the network of a finished run, and print the most probable classes.",
     ),
     "export": (
         "udbench.cli.export:export",
-        "Write one domain's network with its norms folded into its convolutions, to be used without udbench.",
+        "Export the network of one domain, its norms folded into the convolutions, for use without udbench.",
     ),
     "sweep": (
         "udbench.cli.sweep:sweep",
-        "Run what a study lacks, one run after another, and print its table beside the published one.",
+        "Run the missing runs of a study and print the results next to the published table.",
     ),
     "bench": (
         "udbench.cli.bench:bench",
-        "Time the training step on made images beside its ceiling, itself one domain at a time, itself compiled, "
-        "itself as CUDA graphs, and plain PyTorch, turn by turn in one run. Reads no data, writes to no board.",
+        "Benchmark the training step on synthetic images against an upper bound, its own variants (ungrouped, "
+        "compiled, CUDA graphs) and plain PyTorch, interleaved in one process. Reads no data and writes to no board.",
     ),
     "plan": (
         "udbench.cli.plan:plan",
-        "Predict what rounds take on several processes, from counted operations and a machine's rates. Reads no data.",
+        "Predict speed and memory on several processes from operation counts and hardware rates. Reads no data.",
     ),
     "transfer": (
         "udbench.cli.transfer:transfer",
-        "Take a trained network to a new domain, and write the result to the board transfer/DOMAIN.",
+        "Transfer a trained network to a new domain, and write the result to the board transfer/DOMAIN.",
     ),
-    "list": ("udbench.cli.list:list_", "List what is installed: name, owner and summary."),
-    "show": ("udbench.cli.show:show", "Show a domain, suite, recipe, adapter … by name, or the result of a run."),
+    "list": ("udbench.cli.list:list_", "List installed items of a kind with name, plugin and summary."),
+    "show": ("udbench.cli.show:show", "Show a domain, suite, recipe, adapter, … by name, or the result of a run."),
     "doctor": (
         "udbench.cli.doctor:doctor",
-        "Look at versions, devices, memory, disks, data and plugins, and say what to do about each trouble.",
+        "Check versions, devices, memory, disks, data and plugins, and suggest a fix for each problem.",
     ),
     "check": (
         "udbench.cli.check:check",
-        "Check a plugin: that it keeps the contract, runs, and obeys the laws. Says what to mend.",
+        "Check that a plugin follows its contract, runs and passes the laws; suggest a fix for each failure.",
     ),
     "new-plugin": (
         "udbench.cli.new_plugin:new_plugin",
-        "Write a new plugin's package that works at once: pyproject.toml, module, test and README.",
+        "Create a working plugin package: pyproject.toml, module, test and README.",
     ),
     "report": (
         "udbench.cli.report:report",
-        "Write report.html in a run's folder: curves, errors, where time went, images that it got wrong.",
+        "Write report.html into a run's folder: learning curves, errors, timing and misclassified images.",
     ),
-    "data": ("udbench.cli.data:app", "See what images are there, and make them ready."),
+    "data": ("udbench.cli.data:app", "Download, prepare and check the images of domains."),
     "board": ("udbench.cli.board.app:app", "Compare results on a leaderboard."),
 }

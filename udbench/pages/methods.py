@@ -50,9 +50,9 @@ def again(result: RunResult, known: Catalog) -> Again:
     config = result.config
     if config.transfer is not None:
         moved = config.transfer
-        few = ["--shots", str(moved.shots), "--draws", str(moved.draws)] if moved.train == "none" else []
+        few = ["--shots", str(moved.shots), "--num-draws", str(moved.draws)] if moved.train == "none" else []
         words = ["transfer", f"runs/{moved.run}", *config.domains, "--train", moved.train, *few]
-        remark = f"It needs run {moved.run}, whose weights have the sha256 {moved.weights_sha256}."
+        remark = f"Requires run {moved.run}, whose weights have the sha256 {moved.weights_sha256}."
         return Again(command=_line([*words, "--seed", str(config.seed)]), remarks=(remark,))
     if config.origin is not None:
         before = config.origin
@@ -60,8 +60,8 @@ def again(result: RunResult, known: Catalog) -> Again:
         words = ["run", "--from", f"runs/{before.run}", "--domains", ",".join(new), "--recipe", config.recipe]
         words += [*_options(config, but="arch"), "--seed", str(config.seed)]
         remark = (
-            f"It needs run {before.run}, whose weights have the sha256 {before.weights_sha256}. Settings that are not "
-            "in the recipe are that run's; where this entry's are others, its configuration tells them."
+            f"Requires run {before.run}, whose weights have the sha256 {before.weights_sha256}. Settings that the "
+            "recipe omits are inherited from that run; the configuration lists those that differ."
         )
         return Again(command=_line(words), remarks=(remark,))
     try:
@@ -101,15 +101,15 @@ def names(rows: Sequence[Row], known: Catalog) -> list[str]:
 def _words(config: RunConfig, known: Catalog) -> list[str]:
     words = ["run"]
     if strange := [name for name in config.domains if name not in known.domains]:
-        raise _Untold(f"There is no command line to show here: the domain '{strange[0]}' is not installed.")
+        raise _Untold(f"No command can be shown: the domain '{strange[0]}' is not installed.")
     if config.suite in known.suites:
         words += ["--suite", config.suite]
     elif config.suite != AD_HOC:
-        raise _Untold(f"There is no command line to show here: the suite '{config.suite}' is not installed.")
+        raise _Untold(f"No command can be shown: the suite '{config.suite}' is not installed.")
     if config.part_of_suite or config.suite not in known.suites:
         words += ["--domains", ",".join(config.domains)]
     if config.recipe not in known.recipes:
-        raise _Untold(f"There is no command line to show here: the recipe '{config.recipe}' is not installed.")
+        raise _Untold(f"No command can be shown: the recipe '{config.recipe}' is not installed.")
     words += _options(config)
     words += ["--recipe", config.recipe, "--precision", config.precision, "--seed", str(config.seed)]
     for change in _changes(config, known):
@@ -127,7 +127,7 @@ def _remarks(config: RunConfig, known: Catalog) -> list[str]:
     suite = known.suites.get(config.suite)
     if suite is None or suite.version == config.suite_version:
         return []
-    return [f"The suite that is installed here has version {suite.version}, and the entry's {config.suite_version}."]
+    return [f"The installed suite has version {suite.version}, the entry's suite version {config.suite_version}."]
 
 
 def _changes(config: RunConfig, known: Catalog) -> list[str]:
@@ -154,15 +154,13 @@ def _plain(settings: RecipeSettings) -> dict[str, Any]:
 def _difference(ours: Mapping[str, Any], base: Mapping[str, Any], above: str) -> list[str]:
     found: list[str] = []
     if lost := [key for key in base if key not in ours]:
-        raise _Untold(
-            f"There is no command line to show: the recipe here sets {above}{lost[0]}, and the entry did not."
-        )
+        raise _Untold(f"No command can be shown: the installed recipe sets {above}{lost[0]}, but the entry does not.")
     for key, value in ours.items():
         before = base.get(key)
         if value == before and key in base:
             continue
         if not _KEY.fullmatch(key) or value is None:
-            raise _Untold(f"There is no command line to show: --set has no words for {above}{key}={shown(value)}.")
+            raise _Untold(f"No command can be shown: --set cannot express {above}{key}={shown(value)}.")
         if isinstance(value, Mapping):
             found += _difference(value, before if isinstance(before, Mapping) else {}, f"{above}{key}.")
         else:

@@ -1,4 +1,4 @@
-"""A run's report: one page in its folder, which opens from a file and asks nothing of a network."""
+"""The report of a run: a self-contained HTML page in its folder."""
 
 from __future__ import annotations
 
@@ -115,29 +115,29 @@ def _scores(result: RunResult, best: _Best | None) -> list[dict[str, Any]]:
 
 
 def _times(run: Path, result: RunResult, curves: Curves) -> list[tuple[str, str]]:
-    """Where time went, as far as the run's files tell."""
+    """Timing of a run, as far as its files show."""
     told = [
-        ("training", f"{seconds_text(result.seconds)}, by the clock of its rounds"),
+        ("training", f"{seconds_text(result.seconds)} (sum of the rounds)"),
         ("rounds", f"{result.rounds:,}, {1000 * result.seconds / max(1, result.rounds):,.0f} ms each"),
-        ("images", f"{result.images_per_second:,.0f} a second"),
+        ("images", f"{result.images_per_second:,.0f} per second"),
         (
             "operations",
-            f"{count_text(FORWARD_AND_BACKWARD * result.flops * result.images_per_second)} a second, a backward "
-            "counted as two forwards",
+            f"{count_text(FORWARD_AND_BACKWARD * result.flops * result.images_per_second)} per second "
+            "(a backward pass counted as two forward passes)",
         ),
     ]
     if len(curves.rate) >= 10:
         tenth = len(curves.rate) // 10
         first = sum(rate for _, rate in curves.rate[:tenth]) / tenth
         rest = sum(rate for _, rate in curves.rate[tenth:]) / (len(curves.rate) - tenth)
-        told.append(("first tenth of the log", f"{first:,.0f} images a second; the others {rest:,.0f}"))
+        told.append(("first tenth of the log", f"{first:,.0f} images per second; the rest {rest:,.0f}"))
     if len(curves.starts) > 1:
-        told.append(("gone on with", f"after round {', '.join(f'{start:,.0f}' for start in curves.starts[1:])}"))
+        told.append(("resumed", f"after round {', '.join(f'{start:,.0f}' for start in curves.starts[1:])}"))
     elif (whole := _whole(run)) is not None and whole >= result.seconds:
         told.append(
             (
-                "scoring, writing and the rest",
-                f"{seconds_text(whole - result.seconds)}: from config.toml to result.json, less training",
+                "evaluation, writing and other",
+                f"{seconds_text(whole - result.seconds)} (from config.toml to result.json, without training)",
             )
         )
     return told
@@ -151,7 +151,7 @@ def _whole(run: Path) -> float | None:
 
 
 def _networks(run: Path) -> list[tuple[str, RunResult]]:
-    """The runs of networks that share nothing, by domain."""
+    """The runs of independent networks, by domain."""
     found: list[tuple[str, RunResult]] = []
     for path in sorted(run.glob("domains/*/result.json")):
         try:
@@ -164,7 +164,7 @@ def _networks(run: Path) -> list[tuple[str, RunResult]]:
 def _wrong(
     result: RunResult, answers: Mapping[str, Answers] | None, stores: Stores
 ) -> Sequence[tuple[str, list[Picture], str]]:
-    """Of each domain some images that it got wrong, or why there are none to show."""
+    """Misclassified images of each domain, or why there are none."""
     if answers is None:
         return []
     each = max(1, min(EACH, MOST_PICTURES // len(result.domains)))

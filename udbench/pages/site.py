@@ -1,4 +1,4 @@
-"""The static site of a folder of boards: pages that open from a file, ask nothing of a network, and need no script."""
+"""The static site of a folder of boards; it works offline and without scripts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def build(asked: Asked, out: Path) -> Built:
     UdbenchError where `out` is something else than a site.
     """
     if not asked.root.is_dir():
-        raise DataError(f"{asked.root}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{asked.root}: no such folder of leaderboards; choose another one with --board")
     check_place(Path(out).resolve())
     found = [*boards(asked.root, asked.known, asked.published)]
     with whole_folder(out) as folder:
@@ -266,5 +266,5 @@ def curve_figures(curves: Curves) -> list[tuple[str, Markup]]:
         for split, line in curves.errors.items()
     ]
     made.append(("learning rate", figures.curve(curves.lr, title="Learning rate", form=".1e")))
-    made.append(("images a second", figures.curve(curves.rate, title="Training images a second", form=",.0f")))
+    made.append(("images per second", figures.curve(curves.rate, title="Training images per second", form=",.0f")))
     return [(name, figure) for name, figure in made if figure]

@@ -34,7 +34,7 @@ def check_place(out: Path) -> None:
         return
     if not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).is_file()):
         raise UdbenchError(
-            f"{out} is there already and is no site that udbench made, so it is left as it is; give a new folder "
+            f"{out} already exists and is not a site written by udbench, so it is not replaced; give a new folder "
             "with --out"
         )
 

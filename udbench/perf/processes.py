@@ -127,11 +127,11 @@ def parse_worlds(words: Sequence[str]) -> dict[str, tuple[int, int]]:
         match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", word)
         if match is None:
             raise SettingError(
-                f"--worlds: '{word}' is not PROCESSESxTHREADS; name worlds such as 2x1 (two processes of one thread)"
+                f"--layouts: '{word}' is not PROCESSESxTHREADS; name worlds such as 2x1 (two processes of one thread)"
             )
         worlds[word] = int(match[1]), int(match[2])
     if not worlds:
-        raise SettingError("--worlds: none is named; name worlds such as 2x1,1x2")
+        raise SettingError("--layouts: none is named; name worlds such as 2x1,1x2")
     return worlds
 
 

@@ -77,7 +77,7 @@ def bench(
     """
     for name in WITH_GRAPHS:
         if only is not None and name in only:
-            check_graphs(torch.device(job.config.device), f"--only {name}")
+            check_graphs(torch.device(job.config.device), f"--variants {name}")
     job = steady(job)
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     data = synthetic_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
@@ -112,7 +112,7 @@ def bench(
         tasks["forward"] = lambda: ceiling.forwards(tests)
     device = ours.device
     starting: dict[str, float] = {}
-    fewer = "time fewer things at a time (--only NAME), or choose --set batch_size=N or --set image_size=N"
+    fewer = "time fewer things at a time (--variants NAME), or choose --set batch_size=N or --set image_size=N"
     with told_when_full(device, f"with {', '.join(tasks)} beside each other", fewer):
         for name, task in list(tasks.items()):
             told(f"starting {name}")

@@ -50,8 +50,8 @@ def _slow_plugins_named(log: Callable[[str], None]) -> Iterator[Callable[[Owner]
 
     def warn(owner: Owner) -> None:
         log(
-            f"plugin '{owner}' has been loading for {SLOW:g} s and is waited for; to go on without it: Ctrl-C, and "
-            f"--no-plugin {owner.choice} or {DISABLE}={owner.choice}; what it waits for: udbench check {owner.choice}"
+            f"plugin '{owner}' has been loading for {SLOW:g} s. To run without it: Ctrl-C, then --no-plugin "
+            f"{owner.choice} or {DISABLE}={owner.choice}. To see why: udbench check {owner.choice}"
         )
 
     def settle() -> None:

@@ -29,8 +29,8 @@ def check_classifier(sharing: str, classes: Mapping[str, int]) -> None:
     if sharing == "full" and len(set(classes.values())) > 1:
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
         raise SettingError(
-            "--sharing full shares the classifier, so all domains must have the same number of classes; there are: "
-            f"{listed}. Choose such domains with --domains, or --sharing deep"
+            "--sharing full shares the classifier, so all domains must have the same number of classes, but: "
+            f"{listed}. Choose domains with equal numbers of classes (--domains), or use --sharing deep"
         )
 
 
@@ -52,8 +52,8 @@ def check_one_process(processes: int) -> None:
     """Raises SettingError for CUDA graphs of a run with several processes."""
     if processes > 1:
         raise SettingError(
-            f"--cuda-graphs with {processes} processes: a graph holds one process's whole round, and several meet in "
-            "its middle; leave --processes or --cuda-graphs out"
+            f"--cuda-graphs with {processes} processes: CUDA graphs capture the round of a single process; leave "
+            "--processes or --cuda-graphs out"
         )
 
 
@@ -65,7 +65,7 @@ def unlikely_settings(settings: RecipeSettings, domains: Sequence[str], phases: 
         rounds = min(short)
         remarks.append(
             f"warmup_rounds={settings.warmup(rounds)} for {rounds} rounds{' of a phase' if len(phases) > 1 else ''}: "
-            f"lr={settings.lr:g} is never reached, and all of them are trained at warmup_lr={settings.warmup_lr:g}"
+            f"lr={settings.lr:g} is never reached; all rounds use warmup_lr={settings.warmup_lr:g}"
         )
     if alone := [name for name in domains if settings.batch_of(name) == 1]:
         remarks.append(

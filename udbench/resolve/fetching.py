@@ -32,7 +32,7 @@ def fetch_missing(domains: Sequence[Domain], found: Sequence[Status], root: Path
         for domain in wanted:
             name = domain.spec.name
             if silent == SILENT_HOSTS:
-                failed[name] = "not tried, as no host answered"
+                failed[name] = "not tried, since no host answered"
                 continue
             assert domain.download is not None
             try:
@@ -59,10 +59,10 @@ def prepare_command(names: Sequence[str], suite: str | None = None, data: Path |
 def places_text(root: Path | None) -> str:
     """Where images that are got by hand belong."""
     if root is not None:
-        return f"Images got by hand go into the data folder {root}, a folder of its name for each domain."
+        return f"Put them into the data folder {root}, in one subfolder per domain, named like the domain."
     return (
-        "Images got by hand go into a data folder, a folder of its name for each domain. None is named: make one, and "
-        "name it with --data DIR or $UDBENCH_DATA."
+        "Put them into a data folder, in one subfolder per domain, named like the domain. No data folder is set: "
+        "create one and set it with --data DIR or $UDBENCH_DATA."
     )
 
 
@@ -77,6 +77,6 @@ def _failures(failed: dict[str, str], lacking: Sequence[Status], root: Path | No
     lines.append(places_text(root))
     lines += [f"{each.domain}: {instructions_text(each, root)}" for each in lacking if each.domain in failed]
     if others := [each for each in lacking if each.state == "manual"]:
-        lines.append(f"and there is no download of {', '.join(each.domain for each in others)}")
+        lines.append(f"no download available for {', '.join(each.domain for each in others)}")
         lines += [f"{each.domain}: {instructions_text(each, root)}" for each in others]
-    return "\n".join([*lines, "or leave them out: --available"])
+    return "\n".join([*lines, "or skip them: --skip-missing"])

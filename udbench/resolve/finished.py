@@ -59,7 +59,7 @@ def run_path(word: str) -> Path:
     """The result file of a run, finished or not. Raises DataError where there is no such run."""
     path = result_path(word)
     if path is None:
-        raise DataError(f"no run '{word}': there is no such folder, here or in ./runs")
+        raise DataError(f"no run '{word}': no such folder in the current directory or in ./runs")
     return path
 
 
@@ -73,7 +73,7 @@ def read(path: Path) -> FinishedRun:
     from udbench.results import read_result
 
     if not path.exists():
-        raise DataError(f"{path.parent}: this run has no result yet; udbench run … --resume goes on with it")
+        raise DataError(f"{path.parent}: this run has no result yet; resume it with udbench run … --resume")
     return FinishedRun(folder=path.parent, result=read_result(path))
 
 
@@ -82,7 +82,7 @@ def check_classifier(run: FinishedRun) -> None:
     transfer = run.config.transfer
     if transfer is not None and transfer.train == "none":
         raise DataError(
-            f"{run.folder}: this run told classes by their images' mean features, so it has no classifier to use"
+            f"{run.folder}: this run used nearest class means (transfer --train none) and has no classifier"
         )
 
 
@@ -105,7 +105,7 @@ def find_classifier(
     chosen = _domain(folder, config, domain)
     facts = read_domains(folder) if (folder / FILE).exists() else _facts_of_stores(session, run, data, progress)
     if lost := [name for name in config.domains if name not in facts]:
-        raise DataError(f"{folder / FILE} says nothing of domain '{lost[0]}'")
+        raise DataError(f"{folder / FILE} has no entry for domain '{lost[0]}'")
     return ClassifyingRun(folder=folder, config=config, result=run.result, domain=chosen, facts=facts)
 
 
@@ -114,11 +114,11 @@ def _domain(folder: Path, config: RunConfig, asked: str | None) -> str:
     if asked is None and len(config.domains) == 1:
         (asked,) = config.domains
     if asked is None:
-        raise SettingError(f"--domain: say for which of this run's domains: {listed}")
+        raise SettingError(f"--domain is required: choose one of the run's domains: {listed}")
     if asked not in config.domains:
         near = nearest(asked, config.domains)
         hint = f" Did you mean '{near}'?" if near else ""
-        raise SettingError(f"--domain: the run in {folder} has no domain '{asked}'.{hint}\nit has: {listed}")
+        raise SettingError(f"--domain: the run in {folder} has no domain '{asked}'.{hint}\navailable: {listed}")
     return asked
 
 
@@ -132,5 +132,5 @@ def _facts_of_stores(
         return facts_of(of_run(session, run.result, data, {}, progress=progress))
     except DataError as error:
         raise DataError(
-            f"{run.folder} has no {FILE}, and the classes are not named by its images either: {error}"
+            f"{run.folder} has no {FILE}, and its images cannot give the class names either: {error}"
         ) from None

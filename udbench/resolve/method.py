@@ -99,7 +99,7 @@ def item_settings(model: Any, given: Mapping[str, Any], what: str) -> Any:
 
     if model is None:
         if given:
-            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' away")
+            raise SettingError(f"{what} takes no settings; leave '{next(iter(given))}' out")
         return None
     return validated(model, given, what, unsets=True)
 

@@ -41,7 +41,7 @@ def resolve_domains(
     members = tuple(_domain(session, reference, places or {}) for reference in references(domains))
     names = [member.spec.name for member in members]
     if not members:
-        raise SettingError("--domains: no domain is named; give names with commas between (udbench list domains)")
+        raise SettingError("--domains: no domain given; give names separated by commas (udbench list domains)")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SettingError(f"--domains: {_named_twice([member for member in members if member.spec.name == twice[0]])}")
     if suite is None:
@@ -56,7 +56,7 @@ def resolve_domains(
     if strange := [name for name in names if name not in chosen.domains]:
         raise SettingError(
             f"--domains: '{strange[0]}' is not in suite '{chosen.name}', which has {', '.join(chosen.domains)}; "
-            "leave --suite away for a set of your own"
+            "leave --suite out for an ad-hoc set of domains"
         )
     ordered = tuple(sorted(members, key=lambda member: chosen.domains.index(member.spec.name)))
     return chosen, ordered, len(ordered) < len(chosen.domains)
@@ -85,8 +85,8 @@ def _domain(session: Session, reference: Reference, places: Mapping[str, str]) -
 
     if name not in places:
         raise DataError(
-            f"'{name}' is a folder of somebody's own, and nothing says where it is here; "
-            f"--domains folder:{short_name(name)}=PATH says it"
+            f"'{name}' is a user's folder whose path on this machine is unknown; "
+            f"give it with --domains folder:{short_name(name)}=PATH"
         )
     from udbench.data.folders import folder_domain
 
@@ -94,17 +94,17 @@ def _domain(session: Session, reference: Reference, places: Mapping[str, str]) -
         return folder_domain(Path(places[name]), name)
     except DataError as error:
         raise DataError(
-            f"'{name}' was in {places[name]} when the run was made: {error}\nWhere it has moved, "
-            f"--domains folder:{short_name(name)}=PATH says where it is now"
+            f"'{name}' was in {places[name]} when the run was trained: {error}\nIf the folder has moved, give its "
+            f"path with --domains folder:{short_name(name)}=PATH"
         ) from None
 
 
 def _named_twice(members: Sequence[Domain]) -> str:
     name, roots = members[0].spec.name, dict.fromkeys(member.root and member.root.resolve() for member in members)
     if len(roots) == 1:
-        return f"'{name}' is named twice; each domain of a run needs a name of its own"
+        return f"'{name}' is given twice; each domain of a run needs a unique name"
     listed = " and ".join(str(root) for root in roots)
-    return f"{listed} are two folders and would both be '{name}'; give one another name: folder:NAME=PATH"
+    return f"{listed} are two folders that would both be named '{name}'; rename one with folder:NAME=PATH"
 
 
 def load_recipe(
@@ -138,12 +138,10 @@ def load_recipe(
         name, base = word, named.settings
         if named.requires_checkpoint:
             if parent is None:
-                raise SettingError(
-                    f"recipe '{word}' is for a network that is trained already; say of which run: --from RUN"
-                )
+                raise SettingError(f"recipe '{word}' requires a trained network; give its run with --from RUN")
             base = merged(parent[1], base)
     settings = validated(RecipeSettings, merged(base, changed), f"recipe '{name}'", unsets=True)
     per_domain = changed.get("domain")
     if strange := sorted(set(per_domain if isinstance(per_domain, Mapping) else ()) - set(domains)):
-        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run, which has {', '.join(domains)}")
+        raise SettingError(f"--set domain.{strange[0]}: not a domain of this run; its domains are {', '.join(domains)}")
     return name, settings

@@ -23,10 +23,12 @@ def find_parent(word: str) -> FinishedRun:
 
     path = result_path(word)
     if path is None or not path.exists():
-        raise DataError(f"--from {word}: there is no such folder with a result, here or in ./runs")
+        raise DataError(f"--from {word}: no such folder with a result.json in the current directory or in ./runs")
     parent = read(path)
     if parent.config.transfer is not None and parent.config.transfer.train == "none":
-        raise SettingError(f"--from {word}: that run trained nothing; give the run that it was taken from")
+        raise SettingError(
+            f"--from {word}: that run trained no weights (transfer --train none); give the run that it started from"
+        )
     return parent
 
 
@@ -39,7 +41,9 @@ def inherited_method(
     """
     config = parent.config
     if arch not in (None, config.arch):
-        raise SettingError(f"--from {parent.folder}: its network is {config.arch}; leave --arch out, or choose that")
+        raise SettingError(
+            f"--from {parent.folder}: its network is {config.arch}; leave --arch out, or choose that architecture"
+        )
     same = adapter in (None, config.adapter)
     method = resolve_method(
         session,
@@ -50,7 +54,7 @@ def inherited_method(
         sharing or config.sharing,
     )
     if method.arch_document() != config.arch_settings:
-        raise SettingError(f"--from {parent.folder}: its network has settings of its own; leave --set arch.… out")
+        raise SettingError(f"--from {parent.folder}: its network keeps its own settings; leave --set arch.… out")
     same_method = (method.adapter.name, method.adapter_document(), method.sharing) == (
         config.adapter,
         config.adapter_settings,
@@ -80,7 +84,7 @@ def inherited_domains(
 
     old = parent.config.domains if kept else ()
     if named is None:
-        raise SettingError("--from: say which domains are new, with --domains (udbench list domains)")
+        raise SettingError("--from: give the new domains with --domains (udbench list domains)")
     if suite is None and parent.config.suite in session.registry.names("suites"):
         _, given, _ = resolve_domains(session, None, named)
         whole, _, _ = resolve_domains(session, parent.config.suite, None)
@@ -89,9 +93,7 @@ def inherited_domains(
     _, given, _ = resolve_domains(session, suite, named)
     names = [domain.spec.name for domain in given]
     if not set(names) - set(old):
-        raise SettingError(
-            f"--from {parent.folder}: that run was trained on {', '.join(old)}; name a domain that it never saw"
-        )
+        raise SettingError(f"--from {parent.folder}: that run was trained on {', '.join(old)}; give another domain")
     left = [name for name in old if name not in names]
     return resolve_domains(session, suite, [*left, *references(named)], read_folders(parent.folder))
 
@@ -115,9 +117,9 @@ def check_images(parent: FinishedRun, stores: Sequence[Store], *, kept: bool) ->
         if kept and known is not None and known.sha256 != store.sha256:
             raise SettingError(
                 f"--from {parent.folder}: the images of '{store.name}' are not those that run was trained on: they "
-                "changed since (bring them back, or say where they are: --domains folder:NAME=PATH, or --data), were "
-                "split by an earlier udbench, or are prepared in another form (leave out the recipe and settings that "
-                "change their size)"
+                "changed (restore them, or give their folder with --domains folder:NAME=PATH or --data), were split "
+                "by another version of udbench, or are prepared in another form (leave out the recipe and settings "
+                "that change their size)"
             )
 
 
@@ -126,5 +128,8 @@ def describe(parent: FinishedRun, domains: Sequence[str], *, kept: bool) -> str:
     old = parent.config.domains
     where = f"run {parent.result.id} ({', '.join(old)})"
     if kept:
-        return f"{where} goes on with {', '.join(name for name in domains if name not in old)}"
-    return f"{', '.join(domains)} on the trunk of {where}, which had {parent.config.adapter}; its domains stay behind"
+        return f"{where} continues with {', '.join(name for name in domains if name not in old)}"
+    return (
+        f"{', '.join(domains)} start from the shared weights of {where}, trained with {parent.config.adapter}; "
+        "its domains are dropped"
+    )

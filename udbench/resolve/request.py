@@ -198,7 +198,7 @@ def resolve_config(
 def _needed(request: RunRequest) -> tuple[str, str]:
     if request.adapter is None or request.arch is None:
         missing, many = ("--adapter", "adapters") if request.adapter is None else ("--arch", "archs")
-        raise SettingError(f"{missing} is missing: choose one (udbench list {many}), or go on from a run (--from RUN)")
+        raise SettingError(f"{missing} is required: choose one (udbench list {many}), or start from a run (--from RUN)")
     return request.adapter, request.arch
 
 

@@ -38,9 +38,11 @@ def available(domains: Sequence[Domain], data: Path | None, log: Callable[[str],
     here = are_here(domains, data)
     left = [domain.spec.name for domain in domains if domain not in here]
     if not here:
-        raise DataError(f"no domain's images are here: {', '.join(left)}; udbench data status tells how to get them")
+        raise DataError(
+            f"no images available for any domain: {', '.join(left)}; udbench data status explains how to get them"
+        )
     if left:
-        log(f"left out, images not here: {', '.join(left)}")
+        log(f"skipped, images not available: {', '.join(left)}")
     return here
 
 
@@ -103,8 +105,8 @@ def moved_folders(session: Session, result: RunResult, references: str | None) -
     for domain in domains:
         if domain.root is None or domain.spec.name not in result.domains:
             raise SettingError(
-                f"--domains: '{domain.spec.name}' is no folder of run {result.id}, whose domains are "
-                f"{', '.join(result.domains)}; say where one of its folders is now: folder:NAME=PATH"
+                f"--domains: '{domain.spec.name}' is not a folder of run {result.id}, which has domains "
+                f"{', '.join(result.domains)}; give the current path of one of its folders: folder:NAME=PATH"
             )
         folders[domain.spec.name] = str(domain.root)
     return folders
@@ -147,10 +149,10 @@ def of_run(
 
 def _where_else(name: str, moved: Mapping[str, str]) -> str:
     if name in moved:
-        return "they changed since, or an earlier udbench split them in another way"
+        return "they changed, or another version of udbench split them differently"
     return (
-        "no store of those is left. They changed since, or an earlier udbench split them in another way; --data names "
-        "another folder of images"
+        "no store with the recorded images is left. They changed, or another version of udbench split them "
+        "differently; if they are in another folder, give it with --data"
     )
 
 
@@ -200,12 +202,12 @@ def _missing(missing: Sequence[Status], root: Path | None) -> str:
     from udbench.text import bytes_text
 
     names = ", ".join(each.domain for each in missing)
-    where = f"in {root}" if root else "and no data folder is named (--data DIR or $UDBENCH_DATA)"
+    where = f"in {root}" if root else "and no data folder is set (--data DIR or $UDBENCH_DATA)"
     lines = [f"no images of {names} {where}"]
     for each in missing:
         if each.download is not None:
             size, command = bytes_text(each.download.size), prepare_command([each.domain])
-            lines.append(f"{each.domain}: not here, and can be downloaded ({size}): {command}")
+            lines.append(f"{each.domain}: can be downloaded ({size}): {command}")
         else:
             lines.append(f"{each.domain}: {instructions_text(each, root)}")
-    return "\n".join([*lines, "or leave them out: --available"])
+    return "\n".join([*lines, "or skip them: --skip-missing"])

@@ -13,14 +13,13 @@ from udbench.studies.table import StudyTable, TableRow
 
 PUBLISHED = "published"
 ABOUT_CAPACITY = (
-    "params: all parameters against the mean of the networks that one domain alone would need, with what an adapter "
-    "adds in them too",
-    "growth, per doubling: against the next smaller network of the same adapter, sharing and settings on the same "
-    "domains, how many times its parameters, and the change of the mean error in points for each doubling of them",
+    "params: all parameters, relative to the mean of the single-domain networks with the same adapter",
+    "growth, per doubling: relative to the next smaller network with the same adapter, sharing, settings and domains: "
+    "the factor of parameters, and the change of the mean error in points per doubling of parameters",
 )
 ABOUT_POINTS = (
-    "published means here are over the domains that ours were measured on; where the publication prints no "
-    "parameters, its networks have those that ours have"
+    "published means are over the domains that were measured here; if the publication gives no parameters, those of "
+    "our networks are used"
 )
 
 

@@ -79,7 +79,7 @@ def run_of(row: Planned, seed: int, folder: Path, lookup: Lookup | None = None) 
             reason = f"{folder / 'result.json'}: of another run, with {strange}. {_REMOVE}"
             return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason)
         if differing := lookup.unlike(row, seed, result):
-            reason = f"{folder} holds a run that was not made as its row asks for now: {differing}. {_MOVE}"
+            reason = f"{folder} holds a run whose configuration differs from its row: {differing}. {_MOVE}"
             return Run(row=row, seed=seed, folder=folder, state="failed", reason=reason)
         return Run(row=row, seed=seed, folder=folder, state="done", result=result)
     if found := lookup.known(row, seed):
@@ -122,8 +122,8 @@ _REMOVE = "Remove this file, and the next sweep makes it anew"
 
 
 _MOVE = (
-    "It is left out of the table; move that folder away, and the next sweep makes the run anew, or bring back what was "
-    "changed (a recipe's file, a study's --out, a plugin)"
+    "It is omitted from the table; move that folder away to have the run repeated by the next sweep, or restore what "
+    "changed (a recipe file, the --out of a study, a plugin)"
 )
 
 
@@ -152,14 +152,14 @@ def _left_out(run: Run, why: str, lookup: Lookup) -> Run:
 def _apart(result: RunResult, newest: RunResult) -> str:
     """How a result of a row differs from the newest in more than its seed, empty where it does not.
 
-    Domains whose images were not here (--available) are said beside the table, and are no other method.
+    Domains whose images were not here (--skip-missing) are said beside the table, and are no other method.
     """
     same = {"domains": newest.config.domains, "part_of_suite": newest.config.part_of_suite}
     if differing := result.config.model_copy(update=same).unlike(newest.config, seed=False):
         return differing
     both = [name for name in result.domains if name in newest.stores]
     images = [name for name in both if result.stores[name].sha256 != newest.stores[name].sha256]
-    return f"it has other images of {', '.join(images)}" if images else ""
+    return f"it has different images of {', '.join(images)}" if images else ""
 
 
 def _not_its(result: RunResult, row: Planned, seed: int) -> str:
@@ -210,8 +210,8 @@ def tickets_of(root: Path) -> dict[str, Ticket]:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(
-            f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}. It says which runs wait in a queue; "
-            "remove it once none does, or they are run twice"
+            f"{path} is damaged: {where + ': ' if where else ''}{first['msg']}. It lists the runs in a queue; "
+            "remove it only if none does, or they are run twice"
         ) from None
 
 
@@ -232,7 +232,7 @@ def handing(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise UdbenchError(f"another sweep is handing runs of {root} over to a queue; wait for it") from None
+        raise UdbenchError(f"another sweep is queueing runs of {root}; wait for it to end") from None
     except OSError as error:
         raise explained(error, root) from error
     try:

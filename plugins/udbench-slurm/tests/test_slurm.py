@@ -348,5 +348,5 @@ def test_a_job_that_is_warned_saves_and_goes_on_when_it_comes_again(cli: Call, s
         assert states(cli("sweep", "toys.toml", "--status", *common, "--out", root)) == ["done"]
         (weights,) = Path(root).rglob("weights.safetensors")
         results[root] = weights.read_bytes()
-    assert "going on after round" in next(place("disturbed").glob("*.log")).read_text()
+    assert "resuming after round" in next(place("disturbed").glob("*.log")).read_text()
     assert results["preserve_state"] == results["disturbed"]

@@ -83,7 +83,7 @@ def test_json_is_all_that_is_answered_whatever_is_wrong_on_the_board(cli: Call) 
     put("a")
     (BOARD / "bad.json").write_text("{")
     said = cli("board", "baseline", "small", "--json")
-    assert said.code == 0 and said.json["entries"] == ["a"] and "left out: " in said.err and "bad.json" in said.err
+    assert said.code == 0 and said.json["entries"] == ["a"] and "skipped: " in said.err and "bad.json" in said.err
 
 
 def test_another_folder_of_boards_is_asked_for_by_name(cli: Call) -> None:
@@ -98,7 +98,7 @@ def test_a_baseline_that_is_there_already_is_not_written_again_and_never_changes
     assert "already" not in cli("board", "baseline", "small").out
     before = files()
     again = cli("board", "baseline", "small")
-    assert again.code == 0 and "baseline 1 of small: toy, recipe short, 1 seed, which was there already" in again.out
+    assert again.code == 0 and "baseline 1 of small: toy, recipe short, 1 seed (unchanged)" in again.out
     assert files() == before
     put("b", 12.0, 24.0, seed=1)
     second = cli("board", "baseline", "small")
@@ -143,7 +143,7 @@ def test_what_is_asked_for_and_not_there_is_told_with_what_is(cli: Call) -> None
 
 def test_no_board_and_a_board_where_all_share_are_refused(cli: Call) -> None:
     said = refused(cli)
-    assert "leaderboards/pocket: no such board; udbench run --sharing none" in said
+    assert "leaderboards/pocket: no such board; create it with udbench run --sharing none" in said
     put("c", sharing="deep")
     assert "leaderboards/small: no entries with --sharing none" in refused(cli, "small")
     assert "no entries with --sharing none" in refused(cli, "small", "--arch", "toy")

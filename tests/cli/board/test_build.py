@@ -30,13 +30,13 @@ def board(tmp_path: Path) -> Path:
 def test_a_site_is_written_with_what_others_published(cli: Call, board: Path) -> None:
     said = cli("board", "build", "--json")
     assert said.json["entries"] == 1 and said.json["site"] == "site/index.html" and said.json["boards"] > 1
-    assert "left out of small: broken�.json: not JSON" in said.err
+    assert "skipped in small: broken�.json: not JSON" in said.err
     assert "Published: " in Path("site/boards/universal-ten.html").read_text()
     assert "site    site/index.html" in cli("board", "build").out
     said = cli("board", "build", "--out", "leaderboards")
-    assert said.code == 2 and "no site that udbench made" in said.err and (board / "0a.json").is_file()
+    assert said.code == 2 and "not a site written by udbench" in said.err and (board / "0a.json").is_file()
     assert cli("board", "build", "--runs", "gone").code == 2
-    assert "no such folder of boards" in cli("board", "build", "--board", "gone").err
+    assert "no such folder of leaderboards" in cli("board", "build", "--board", "gone").err
 
 
 def test_a_plugin_whose_settings_cannot_be_told_breaks_no_site(
@@ -45,13 +45,13 @@ def test_a_plugin_whose_settings_cannot_be_told_breaks_no_site(
     odd = udbench.Adapter(name="odd", attach=print, settings=int)  # type: ignore[arg-type]
     with_plugins(odd=SimpleNamespace(udbench_adapters=udbench.hookimpl(lambda: [odd])))
     said = cli("board", "build")
-    assert said.code == 0 and "'odd' of plugin 'odd': its settings cannot be told" in said.err
+    assert said.code == 0 and "'odd' of plugin 'odd': its settings cannot be read" in said.err
 
 
 def test_the_markdown_twin_is_checked(cli: Call, board: Path) -> None:
     path = Path("leaderboards/README.md")
     said = cli("board", "build", "--markdown", "--check")
-    assert said.code == 1 and "board build --markdown writes it anew" in said.err and not path.exists()
+    assert said.code == 1 and "update it with udbench board build --markdown" in said.err and not path.exists()
     assert cli("board", "build", "--markdown").out == f"wrote {path}\n" and not Path("site").exists()
     assert cli("board", "build", "--markdown", "--check").out == f"{path} is up to date\n"
     assert "[0](small/0a.json)" in path.read_text()
@@ -74,7 +74,7 @@ def test_a_report_is_of_a_finished_run(cli: Call, tmp_path: Path) -> None:
     assert "predictions.npz is damaged" in (run / "report.html").read_text()
     assert cli("report", "runs/0a", "--json").json == {"report": "runs/0a/report.html"}
     (tmp_path / "other.json").write_text(made.dumps())
-    assert "is no run's result.json" in cli("report", "other.json").err
+    assert "not the result.json of a run" in cli("report", "other.json").err
 
 
 def test_a_report_that_fails_is_a_note(
@@ -85,7 +85,7 @@ def test_a_report_that_fails_is_a_note(
 
     monkeypatch.setattr(report, "_written", fails)
     assert report.written(tmp_path, tmp_path) is None
-    assert "no report was written: by nought; udbench report" in capsys.readouterr().err
+    assert "the report was not written: by nought; retry with udbench report" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_two_methods_are_told_with_intervals_and_a_sentence(cli: Call, board: Pa
         "good 5.83 0.0 … 21.7 0.00 M 1.09 0.0 M 1.09 parameters, bits", "left 7.5 67.5",
         "mean 5.83 35.83", "left -60.0", "better", "good: 1 win, 1 tie, 0 losses",
         "good is better than bad: the mean error over 2 domains is 30.00 points lower (95 % interval",
-        "2 seeds, sd", "4 of 4 entries are not verified",
+        "2 seeds, std", "4 of 4 entries are not verified",
     ):  # fmt: skip
         assert words in told, words
     document = cli("board", "compare", "good", "bad", "--suite", "small", "--json").json
@@ -62,7 +62,10 @@ def test_what_there_is_to_choose_from_is_told_with_intervals_and_fronts(cli: Cal
     assert odd["parameters_ratio"] == odd["bits_ratio"] == pytest.approx(120 / 110)
     assert (document["best"], document["correction"]) == (None, "Holm")
     said = cli("board", "compare", "good", "[red]odd", "--suite", "small").out
-    assert "one seed, so the interval is of the test images alone" in said and "udbench show parameters-ratio" in said
+    assert (
+        "one seed; the interval covers the sampling of test images only" in said
+        and "udbench show parameters-ratio" in said
+    )
 
 
 def test_all_methods_are_compared_without_their_names(cli: Call, board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +73,7 @@ def test_all_methods_are_compared_without_their_names(cli: Call, board: Path, mo
     said = cli("board", "compare", "--all", "--suite", "small", "--plot", "figure.svg")
     told = " ".join(said.out.split())
     assert said.code == 0 and said.err == "" and "plot figure.svg" in told
-    for words in ("[red]odd", "bad less [red]odd", "p after Bonferroni", "[red]odd has the lowest mean error, 4.58 %"):
+    for words in ("[red]odd", "bad minus [red]odd", "p (Bonferroni)", "[red]odd has the lowest mean error, 4.58 %"):
         assert words in told, words
     figure = Path("figure.svg").read_text()
     assert figure.count("<svg ") == 3 and figure.count("[red]odd: 4.6 % (") == 2 and "3 methods" in figure
@@ -101,7 +104,7 @@ def test_three_methods_are_ranked(cli: Call, board: Path) -> None:
         (["good", "bad", "--suite", "other"], "no such board"),
         ([], "--all takes every method that a word is of"),
         (["good", "--all"], "one method alone is 'good'"),
-        (["good", "bad", "--plot", "figure.png"], "give a name that ends in .svg"),
+        (["good", "bad", "--plot", "figure.png"], "give a file that ends in .svg"),
     ],
     ids=range(7),
 )

@@ -81,7 +81,7 @@ def test_published_rows_stand_below_ours_and_have_no_rank(cli: Call, theirs: Pat
 
 def test_a_suite_that_nobody_installed_has_its_published_rows(cli: Call, theirs: Path) -> None:
     said = cli("board", "show", "theirs-alone")
-    assert said.code == 0 and "no such suite is installed" in said.out and "udbench run" not in said.out
+    assert said.code == 0 and "this suite is not installed" in said.out and "udbench run" not in said.out
     assert "published: elsewhere" in said.out
     assert cli("board", "show", "theirs-alon").code == 2
     assert "Did you mean 'theirs-alone'?" in cli("board", "show", "theirs-alon").err
@@ -94,7 +94,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_plugin_and_the_board_stand
     theirs.unlink() if content is None else theirs.write_text(content)
     said = cli("board", "show", "small")
     assert said.code == 0 and "domain-bn" in said.out and "their table" not in said.out
-    assert said.err.count(f"left out, of plugin 'theirs': {theirs}") == 1
+    assert said.err.count(f"skipped, from plugin 'theirs': {theirs}") == 1
     assert cli("board", "show", "theirs-alone").code == 2
 
 

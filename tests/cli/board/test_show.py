@@ -74,14 +74,14 @@ def test_ties_are_marked_and_explained(cli: Call, board: Call) -> None:
     board("a", (10.0, 20.0))
     board("b", (10.2, 20.0), adapter="other")
     said = cli("board", "show", "small").out
-    assert "= 2" in said and "within noise of the row above" in said
+    assert "= 2" in said and "no significant difference from the row above" in said
 
 
 def test_what_cannot_be_compared_is_told_apart_with_the_reason(cli: Call, board: Call) -> None:
     board("a")
     board("b", store="other", adapter="other")
     said = cli("board", "show", "small").out
-    assert "not compared with the first table: other images, or of another size, of left, right" in said
+    assert "not comparable with the first table: other images, or of another size, of left, right" in said
     assert len(cli("board", "show", "small", "--json").json) == 2
 
 
@@ -97,7 +97,7 @@ def test_what_is_wrong_on_a_board_is_named_and_the_rest_stands(cli: Call, board:
     del lost["stores"]["left"]
     (folder / "lost.json").write_text(json.dumps(lost))
     said = cli("board", "show", "small")
-    assert said.code == 0 and said.err.count("left out: ") == 3
+    assert said.code == 0 and said.err.count("skipped: ") == 3
     assert "schema 7 is newer than 3" in said.err and "bad.json: not JSON" in said.err and "lost.json" in said.err
     assert "predictions missing" in said.out
 

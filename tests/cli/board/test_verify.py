@@ -72,7 +72,7 @@ def test_what_is_not_as_it_says_is_named_and_loses_its_mark_and_the_rest_is_veri
     (BOARDS / "small" / "bad.json").write_text("{")
     assert cli("board", "verify", "--check").code == 1 and (BOARDS / "small" / "verified" / "a.json").exists()
     said = cli("board", "verify")
-    assert said.code == 1 and said.err == "error: 2 of 3 entries are not what they say\n"
+    assert said.code == 1 and said.err == "error: 2 of 3 entries failed verification\n"
     assert "wrong: leaderboards/small/a.json: 'left': chance is 60.0, recomputed 50.0" in said.out
     assert "wrong: leaderboards/small/bad.json: not JSON" in said.out
     assert [path.name for path in (BOARDS / "small" / "verified").iterdir()] == ["b.json"]
@@ -84,8 +84,8 @@ def test_without_stores_entries_stay_as_they_are_and_it_is_said(cli: Call, bench
     cli("board", "verify", "a")
     shutil.rmtree(tmp_path / "cache")
     said = cli("board", "verify")
-    assert said.code == 0 and "predictions on 20" in said.out and "not again" in said.out
-    lacking = "no store of 'left' is here in the form of this entry (udbench data prepare small --domains left"
+    assert said.code == 0 and "predictions on 20" in said.out and "not now" in said.out
+    lacking = "no store of 'left' in the form of this entry (udbench data prepare small --domains left"
     assert lacking in said.out and "(a, b)" in said.out and "reported" in said.out
     (BOARDS / "small" / "b.npz").unlink()
     assert "its predictions are missing (b)" in cli("board", "verify", "b").out
@@ -105,7 +105,7 @@ def test_a_damaged_store_takes_no_mark_away_and_is_told(cli: Call, bench: Bench)
     kept = [path.read_bytes() for path in marks]
     damage(bench, "left")
     said = cli("board", "verify")
-    assert said.code == 1 and said.err.startswith("error: a store of this machine cannot be checked with")
+    assert said.code == 1 and said.err.startswith("error: a store on this machine cannot be used for the check")
     assert "labels.npy was changed" in said.out and "(a, b)" in said.out and "wrong:" not in said.out
     assert sorted((BOARDS / "small" / "verified").iterdir()) == marks == [BOARDS / "small" / "verified" / "a.json"]
     assert [path.read_bytes() for path in marks] == kept
@@ -129,7 +129,7 @@ def test_other_images_than_the_entrys_leave_it_as_it_is(cli: Call, bench: Bench,
     shutil.rmtree(next(store.path for store in bench.stores if store.name == "left"))
     said = cli("board", "verify")
     assert said.code == 0 and "not checked: 'left': the store here" in said.out and "wrong:" not in said.out
-    assert (BOARDS / "small" / "verified" / "a.json").exists() and "not again" in said.out
+    assert (BOARDS / "small" / "verified" / "a.json").exists() and "not now" in said.out
 
 
 def test_an_entry_whose_score_cannot_be_computed_stops_no_other(cli: Call, bench: Bench) -> None:
@@ -141,10 +141,10 @@ def test_an_entry_whose_score_cannot_be_computed_stops_no_other(cli: Call, bench
 
 
 def test_domains_that_are_not_installed_cannot_be_checked(cli: Call, bench: Bench) -> None:
-    assert "cannot be looked up" not in cli("board", "verify", "--no-plugin", "bench").out, "the store is there"
+    assert "cannot be found here" not in cli("board", "verify", "--no-plugin", "bench").out, "the store is there"
     shutil.rmtree(next(store.path for store in bench.stores if store.name == "left"))
     said = cli("board", "verify", "--no-plugin", "bench")
-    assert said.code == 0 and "'left' cannot be looked up here: no domain 'left'." in said.out
+    assert said.code == 0 and "'left' cannot be found here: no domain 'left'." in said.out
 
 
 def test_the_predictions_of_another_method_are_remarked(cli: Call, bench: Bench) -> None:
@@ -159,13 +159,13 @@ def test_the_predictions_of_another_method_are_remarked(cli: Call, bench: Bench)
     [
         (["nothing"], "no board or entry 'nothing'"),
         (["..", "--check"], "no board or entry '..'"),
-        (["--board", "elsewhere"], "elsewhere: there is no such folder of boards"),
-        (["--reproduce"], "are of one entry, and 2 are named"),
+        (["--board", "elsewhere"], "elsewhere: no such folder of leaderboards"),
+        (["--reproduce"], "take exactly one entry, not 2"),
         (["--weights", "gone"], "no run 'gone'"),
-        (["--out", "x"], "--out is where --reproduce trains"),
-        (["a", "--since", "HEAD"], "--since chooses the entries itself"),
-        (["--since", "HEAD"], "--since: git"),
-        (["--since", "HEAD", "--board", "elsewhere/boards"], "--since: git"),
+        (["--out", "x"], "--out requires --reproduce"),
+        (["a", "--changed-since", "HEAD"], "--changed-since selects the entries"),
+        (["--changed-since", "HEAD"], "--changed-since: git"),
+        (["--changed-since", "HEAD", "--board", "elsewhere/boards"], "--changed-since: git"),
     ],
     ids=range(9),
 )
@@ -186,13 +186,13 @@ def test_what_a_pull_request_adds_is_verified_and_what_it_may_not_do_is_named(cl
     git("init", "-b", "main")
     git("add", "leaderboards")
     git("commit", "-m", "two entries")
-    assert cli("board", "verify", "--since", "main", "--check").out == "no entries to verify\n"
+    assert cli("board", "verify", "--changed-since", "main", "--check").out == "no entries to verify\n"
     git("checkout", "-b", "more")
     write_entry(BOARDS, bench.stores, "c", {"left": [0]}, seed=2)
     git("add", "leaderboards")
     git("commit", "-m", "one more")
     write_entry(BOARDS, bench.stores, "d", {"left": [0]}, seed=3)
-    said = cli("board", "verify", "--since", "main", "--check", "--json")
+    said = cli("board", "verify", "--changed-since", "main", "--check", "--json")
     assert said.code == 0 and said.json["problems"] == []
     assert [(each["entry"], each["standing"]) for each in said.json["entries"]] == [
         ("c", "verified"),
@@ -204,8 +204,8 @@ def test_what_a_pull_request_adds_is_verified_and_what_it_may_not_do_is_named(cl
     (BOARDS / "small" / "script.sh").write_text("echo")
     baseline.write_text("[]")
     cli("board", "verify", "c")
-    said = cli("board", "verify", "--since", "main", "--check", "--json")
-    assert said.code == 1 and "1 of 3 entries are not what they say; 5 changes that may not be" in said.err
+    said = cli("board", "verify", "--changed-since", "main", "--check", "--json")
+    assert said.code == 1 and "1 of 3 entries failed verification; 5 forbidden changes" in said.err
     problems = "\n".join(said.json["problems"])
     for reason in (
         "a.npz: entries never change and never go, and this one was changed",
@@ -228,13 +228,13 @@ def test_a_board_that_was_removed_is_told_entry_by_entry_and_one_that_never_was_
     shutil.rmtree(BOARDS)
     Path("README").write_text("changed")
     Path("notes.json").write_text("{}")
-    said = cli("board", "verify", "--check", "--since", "main")
-    assert said.code == 1 and "0 of 0 entries are not what they say; 4 changes that may not be" in said.err
+    said = cli("board", "verify", "--check", "--changed-since", "main")
+    assert said.code == 1 and "0 of 0 entries failed verification; 4 forbidden changes" in said.err
     for name in ("a.json", "a.npz", "b.json", "b.npz"):
         assert f"{name}: entries never change and never go, and this one was removed" in said.out
     assert "README" not in said.out and "notes" not in said.out
-    said = cli("board", "verify", "--check", "--since", "main", "--board", "leaderbords")
-    assert said.code == 2 and "leaderbords: there is no such folder of boards" in said.err
+    said = cli("board", "verify", "--check", "--changed-since", "main", "--board", "leaderbords")
+    assert said.code == 2 and "leaderbords: no such folder of leaderboards" in said.err
 
 
 def test_a_board_below_a_folder_that_is_called_as_a_reserved_one_is_judged_by_what_is_below_it(
@@ -244,11 +244,11 @@ def test_a_board_below_a_folder_that_is_called_as_a_reserved_one_is_judged_by_wh
     git("init", "-b", "main")
     git("commit", "--allow-empty", "-m", "nothing")
     shutil.move(BOARDS, "verified/[boards]")
-    said = cli("board", "verify", "--check", "--since", "main", "--board", "verified/[boards]", "--json")
+    said = cli("board", "verify", "--check", "--changed-since", "main", "--board", "verified/[boards]", "--json")
     assert said.code == 0 and said.json["problems"] == []
     assert [each["entry"] for each in said.json["entries"]] == ["a", "b"]
     cli("board", "verify", "a", "--board", "verified/[boards]")
-    said = cli("board", "verify", "--check", "--since", "main", "--board", "verified/[boards]", "--json")
+    said = cli("board", "verify", "--check", "--changed-since", "main", "--board", "verified/[boards]", "--json")
     assert [line for line in said.json["problems"] if "marks of verification" in line and "a.json" in line]
 
 
@@ -287,7 +287,9 @@ def test_weights_are_evaluated_and_a_network_trained_again(
     assert made.code == 0, made.err
     id = read_result(Path("runs/mine/result.json")).id
     said = cli("board", "verify", "--weights", "runs/mine", "--device", "cpu")
-    assert said.code == 0 and "weights evaluated again: 0 of 8 images are told otherwise" in said.out, said
+    assert said.code == 0 and "weights evaluated again: 0 of 8 predictions differ from the recorded ones" in said.out, (
+        said
+    )
     shutil.rmtree(tmp_path / "cache")
     said = cli("board", "verify", id, "--reproduce", "--device", "cpu", "--out", "runs/again")
     assert said.code == 0 and "trained again: the same bytes of predictions" in said.out
@@ -297,5 +299,7 @@ def test_weights_are_evaluated_and_a_network_trained_again(
     weights = Path("runs/mine/weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
     said = cli("board", "verify", "--weights", "mine", "--device", "cpu")
-    assert said.code == 2 and f"are not the weights of entry {id}: its record names another sha256" in said.err
+    assert (
+        said.code == 2 and f"are not the weights of entry {id}: their sha256 differs from the recorded one" in said.err
+    )
     assert cli("board", "verify", id, "--json").json["entries"][0]["checked"] == each["checked"], "its mark stays"

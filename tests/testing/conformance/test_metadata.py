@@ -30,7 +30,7 @@ def test_a_suite_of_installed_domains_passes(tmp_path: Path) -> None:
         ({"recipe": "add-domain"}, "trains a network from the start | 'add-domain' goes on from a trained network"),
         ({"score": "decathlon"}, "its score takes its domains | 'decathlon' refuses them: score 'decathlon' knows no"),
         ({"version": 2}, "it has a version, as a string | it is 2"),
-        ({"name": "custom"}, "its name is free | 'custom' is what --domains makes"),
+        ({"name": "ad_hoc"}, "its name is free | 'ad_hoc' is what --domains makes"),
     ],
 )
 def test_a_suite_that_does_not_fit_is_named_with_what_to_mend(

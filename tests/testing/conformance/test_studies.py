@@ -63,7 +63,7 @@ def test_a_study_that_cannot_be_run_is_named_with_what_to_mend(broken: Study, wo
 
 
 ROW = {"key": "one", "method": "a method", "errors": {"glyphs": 12.5, "signs": 3.0}}
-TABLE = {"name": "main", "title": "t", "suite": "custom", "domains": ["glyphs", "signs"], "rows": [ROW]}
+TABLE = {"name": "main", "title": "t", "suite": "ad_hoc", "domains": ["glyphs", "signs"], "rows": [ROW]}
 
 
 def published(folder: Path, row: dict[str, Any] | None = None, **changed: Any) -> Path:

@@ -1,4 +1,4 @@
-"""`udbench board add`: a run, or others' entries, onto a board."""
+"""`udbench board add`: add a run, or entries of others, to a board."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def add(
-    run: Annotated[str | None, typer.Argument(help="A run's folder, or its id in ./runs.", show_default=False)] = None,
+    run: Annotated[str | None, typer.Argument(help="Folder of a run, or its id in ./runs.", show_default=False)] = None,
     source: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="URL|DIR|FILE",
-            help="Others' entries instead: a record ID.json with ID.npz beside it, or a folder of such pairs.",
+            help="Import entries of others instead: a record ID.json next to its ID.npz, or a folder of such pairs.",
         ),
     ] = None,
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Put a run's result on its board, or entries that others made (--from) once they are checked."""
+    """Add the result of a run to its board, or import entries of others (--from) after checking them."""
     from udbench.errors import SettingError, UdbenchError
 
     if (run is None) == (source is None):
-        raise SettingError("name a run to add, or --from URL|DIR|FILE for others' entries; one of the two")
+        raise SettingError("give either a run, or --from URL|DIR|FILE to import entries of others")
     added: list[Path] = []
     refused: list[str] = []
     if run is not None:
@@ -60,7 +60,7 @@ def add(
 
 
 def suites() -> Suites:
-    """The suites that are installed, as entries are checked against them."""
+    """Version and domains of each installed suite."""
     return {item.name: (item.value.version, item.value.domains) for item in context.registry().items("suites")}
 
 
@@ -73,7 +73,7 @@ def _of_run(board: Path, run: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """An entry that is offered at an address, that of its record."""
+    """An entry at a URL, which is that of its record."""
 
     place: str
 
@@ -98,7 +98,7 @@ class _Address:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """An entry that lies on this machine: the path of its record."""
+    """An entry on this machine, by the path of its record."""
 
     path: Path
 
@@ -124,10 +124,10 @@ def _offers(source: str) -> Iterator[_Address | _File]:
     try:
         parts = urllib.parse.urlsplit(source)
     except ValueError as error:
-        raise DataError(f"--from {source}: no web address: {error}") from None
+        raise DataError(f"--from {source}: not a valid URL: {error}") from None
     if parts.scheme in ("http", "https"):
         if not parts.path.endswith(".json"):
-            raise DataError(f"--from {source}: the address of an entry is that of its record, …/ID.json")
+            raise DataError(f"--from {source}: give the URL of the record, …/ID.json")
         yield _Address(source)
         return
     path = Path(urllib.parse.unquote(parts.path)) if parts.scheme == "file" else Path(source)
@@ -137,5 +137,5 @@ def _offers(source: str) -> Iterator[_Address | _File]:
     elif path.suffix == ".json":
         yield _File(path)
     else:
-        what = "is neither a folder nor a record, ID.json" if path.exists() else "there is no such file or folder"
+        what = "not a folder or a record (ID.json)" if path.exists() else "no such file or folder"
         raise DataError(f"--from {source}: {what}")

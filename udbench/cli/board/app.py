@@ -1,4 +1,4 @@
-"""`udbench board`: results side by side."""
+"""`udbench board`: leaderboards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`udbench board build`: boards as a static site, or as Markdown."""
+"""`udbench board build`: leaderboards as a static site or as Markdown."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from udbench.files import BOARDS, RUNS
 
 
 def build(
-    out: Annotated[Path, typer.Option(help="The site's folder, which is replaced as a whole.")] = Path("site"),
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
+    out: Annotated[Path, typer.Option(help="Folder of the site; an earlier site there is replaced.")] = Path("site"),
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     images: Annotated[
-        bool, typer.Option("--images", help="Show test images on the pages of entries, where stores are here.")
+        bool,
+        typer.Option("--images", help="Show test images on the pages of entries, if their stores are on this machine."),
     ] = False,
     runs: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder below which runs lie, for their curves; many times.", show_default="runs"),
+        typer.Option(help="Folder that contains runs, for their learning curves; repeatable.", show_default="runs"),
     ] = None,
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Write README.md in the folder of boards, and no site.")
+        bool, typer.Option("--markdown", help="Write README.md into the folder of the leaderboards instead of a site.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="With --markdown: write nothing, and fail where README.md is out of date.")
+        bool, typer.Option("--check", help="With --markdown: write nothing, and fail if README.md is out of date.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Write the boards as a static site that opens from a file, without a network; or as Markdown.
+    """Write the leaderboards as a static site that works offline, or as Markdown.
 
-    The folder is written whole or not at all, and nothing but an earlier site is replaced.
+    The folder is written completely or not at all. Only an earlier site is replaced.
     """
     import udbench
     from udbench.cli.board.installed import known, published
@@ -41,9 +42,9 @@ def build(
     from udbench.pages.site import build as built
 
     if check and not markdown:
-        raise SettingError("--check is of --markdown: udbench board build --markdown --check")
+        raise SettingError("--check requires --markdown: udbench board build --markdown --check")
     if missing := [folder for folder in runs or [] if not folder.is_dir()]:
-        raise SettingError(f"--runs {missing[0]}: there is no such folder")
+        raise SettingError(f"--runs {missing[0]}: no such folder")
     if markdown:
         return _markdown(board, check=check, json=json)
     check_writable(out.parent, "give another folder with --out")
@@ -59,7 +60,7 @@ def build(
     made = built(asked, out)
     for name, reasons in made.refused.items():
         for reason in reasons:
-            output.note(f"left out of {name}: {reason}")
+            output.note(f"skipped in {name}: {reason}")
     if json:
         return output.emit_json({
             "site": str(out / "index.html"),
@@ -79,7 +80,7 @@ def _markdown(board: Path, *, check: bool, json: bool) -> None:
     from udbench.pages.markdown import twin
 
     if not board.is_dir():
-        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: no such folder of leaderboards; choose another one with --board")
     path = board / "README.md"
     text = twin(board, known(), published())
     try:
@@ -87,7 +88,7 @@ def _markdown(board: Path, *, check: bool, json: bool) -> None:
     except (OSError, ValueError):
         same = False
     if check and not same:
-        raise RunError(f"{path} is not what the entries say; udbench board build --markdown writes it anew")
+        raise RunError(f"{path} is out of date; update it with udbench board build --markdown")
     if not same:
         atomic_write(path, text)
     if json:

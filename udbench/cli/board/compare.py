@@ -1,4 +1,4 @@
-"""`udbench board compare`: what can be said of the difference of methods."""
+"""`udbench board compare`: significance tests between methods."""
 
 from __future__ import annotations
 
@@ -28,32 +28,38 @@ def compare(
         list[str] | None,
         typer.Argument(
             metavar="METHOD…",
-            help=f"Methods by their {NAMES[0]}, or by more of {','.join(NAMES)},recipe with commas between; or entries "
-            "by id (ID,seeds for all seeds of that entry's method).",
+            help=f"Methods, each by its {NAMES[0]} or by several of {','.join(NAMES)},recipe; or entries by id "
+            "(ID,seeds for all seeds of that method).",
             show_default=False,
         ),
     ] = None,
     all_: Annotated[
         bool,
-        typer.Option("--all", help="Every method that a word is of, as of a recipe; without words, all of the board."),
+        typer.Option(
+            "--all",
+            help="Compare all methods that match the arguments, such as a recipe; without arguments, all of the board.",
+        ),
     ] = False,
-    suite: Annotated[str, typer.Option(help="A suite's board, or the folder of a part.")] = DEFAULT_SUITE,
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
+    suite: Annotated[
+        str, typer.Option(help="Suite whose leaderboard to use, or the folder of a partial one.")
+    ] = DEFAULT_SUITE,
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     plot: Annotated[
         Path | None,
-        typer.Option(help="Write error against parameters and against bits as an SVG file.", show_default=False),
+        typer.Option(help="Plot error against parameters and against bits to this .svg file.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Hold methods of one board against each other on the same test images, and say what can be concluded.
+    """Compare methods of one board on the same test images, with significance tests.
 
-    First what there is to choose from: mean errors, parameters, bits, and who is on the Pareto fronts of error against
-    each of these, where nobody is both as good and as small. `--all pocket-short` takes every method of that recipe.
+    The first table lists mean errors, parameters, bits, and the methods on the Pareto fronts of error against each of
+    these: no other method has both a lower error and fewer parameters. `--all pocket-short` compares every method of
+    that recipe.
 
-    Intervals are of 95 %. Of a domain: exact McNemar; of the mean error: a paired bootstrap of the images, domain by
-    domain, and of the seeds by Welch; p corrected by Holm. More than eight methods are held against the one with the
-    lowest mean error alone, and p corrected by Bonferroni. With three methods or more, their mean ranks with Nemenyi's
-    critical difference. docs/leaderboard.md explains each.
+    Intervals are 95 % confidence intervals. Tests: exact McNemar per domain; for the mean error a paired bootstrap over
+    the images of each domain, and Welch over seeds; p-values with Holm's correction. More than eight methods are only
+    compared with the one of lowest mean error, with Bonferroni's correction. Three or more methods: mean ranks with
+    Nemenyi's critical difference. docs/leaderboard.md explains each.
     """
     from udbench.boards.compare import compare as made_of
     from udbench.boards.entry import read_board
@@ -63,12 +69,12 @@ def compare(
     _check_plot(plot)
     folder = board / suite
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such board; udbench board show {suite} tells what there is")
+        raise DataError(f"{folder}: no such board; udbench board show {suite} lists what exists")
     entries, refused = read_board(folder)
     for bad in refused:
-        output.note(f"left out: {bad.reason}")
+        output.note(f"skipped: {bad.reason}")
     if not entries:
-        raise DataError(f"{folder}: no entries there to compare")
+        raise DataError(f"{folder}: no entries to compare")
     table, named = _named(rank(entries), methods or [], all_)
     whole = made_of(table, named)
     choices = _choices(whole)
@@ -93,7 +99,7 @@ def compare(
 
 
 def _named(tables: Sequence[Table], words: Sequence[str], every: bool) -> tuple[Table, dict[str, Sequence[Entry]]]:
-    """The methods to compare: under the words that they were asked for by, or of many what tells them apart."""
+    """Methods keyed by the user's selector, or by a unique label with --all."""
     from udbench.boards.compare import choose, choose_all
     from udbench.cli.board.installed import known
     from udbench.pages.methods import names
@@ -103,7 +109,7 @@ def _named(tables: Sequence[Table], words: Sequence[str], every: bool) -> tuple[
         return table, dict(zip(words, found, strict=True))
     table, rows, left = choose_all(tables, words)
     if left:
-        output.note(f"left out: {left} on other images or of another version; udbench board show tells which")
+        output.note(f"skipped: {left} on other images or of another version; udbench board show lists them")
     return table, {name: row.entries for name, row in zip(names(rows, known()), rows, strict=True)}
 
 
@@ -130,7 +136,7 @@ def _check_plot(plot: Path | None) -> None:
     if plot is None:
         return
     if plot.suffix != ".svg":
-        raise SettingError(f"--plot {plot}: figures are SVG files; give a name that ends in .svg")
+        raise SettingError(f"--plot {plot}: give a file that ends in .svg")
     check_file_writable(plot, "give another file with --plot")
 
 
@@ -144,7 +150,7 @@ def _write_plot(path: Path, whole: Comparison, choices: Sequence[Choice]) -> Non
 
 
 def _costs(whole: Comparison, choices: Sequence[Choice]) -> None:
-    """What there is to choose from: errors with their intervals, what each method holds, and the front."""
+    """Print errors with intervals, parameters and bits of each method, and the Pareto fronts."""
     from udbench.pages.tradeoff import fronts
 
     shown = output.table(
@@ -152,7 +158,7 @@ def _costs(whole: Comparison, choices: Sequence[Choice]) -> None:
         ">mean error %",
         ">95 % interval",
         *sizes.COLUMNS,
-        "on front of",
+        "Pareto front",
         title=f"{whole.suite}, same test images",
     )
     of_images = any(not method.interval.of_seeds for method in whole.methods)
@@ -164,14 +170,14 @@ def _costs(whole: Comparison, choices: Sequence[Choice]) -> None:
         fronted = ", ".join(cost for cost, of in on.items() if of[place])
         shown.add_row(*output.cells(method.name, mean, interval, *sizes.cells(method.size), fronted))
     output.answers().print(shown)
-    output.paragraph("on front of: no method here is both as good and as small in that")
+    output.paragraph("Pareto front: no other method has both a lower error and fewer parameters (or bits)")
     if of_images:
-        output.paragraph("*: one seed, so the interval is of the test images alone")
+        output.paragraph("*: one seed; the interval covers the sampling of test images only")
     output.paragraph(sizes.about(whole.networks))
 
 
 def _errors(whole: Comparison) -> None:
-    """Errors by domain: a column for each method, or of many methods a row."""
+    """Print errors per domain: one column per method, or one row per method if there are many."""
     if whole.best is not None:
         shown = output.table("error %", *(f">{name}" for name in whole.domains), "seeds")
         for method in whole.methods:
@@ -191,13 +197,13 @@ def _errors(whole: Comparison) -> None:
 def _seeds(mean: Seeds) -> str:
     if mean.spread is None:
         return "1 seed"
-    return f"{mean.n} seeds, sd {mean.spread:.2f}, {mean.low:.1f} … {mean.high:.1f}"
+    return f"{mean.n} seeds, std {mean.spread:.2f}, {mean.low:.1f} … {mean.high:.1f}"
 
 
 def _pair(pair: Pair) -> None:
     from udbench.boards.compare import p_text
 
-    shown = output.table(f"{pair.first} less {pair.second}", ">points", ">95 % interval", ">p", ">p after Holm", "")
+    shown = output.table(f"{pair.first} minus {pair.second}", ">points", ">95 % interval", ">p", ">p (Holm)", "")
     for name, of in pair.domains.items():
         said = "better" if name in pair.wins else "worse" if name in pair.losses else ""
         p, corrected = p_text(of.p), p_text(pair.corrected[name])
@@ -215,10 +221,10 @@ def _pair(pair: Pair) -> None:
 def _pairs(whole: Comparison) -> None:
     from udbench.boards.compare import p_text
 
-    shown = output.table("mean error", ">points", ">95 % interval", f">p after {whole.correction}", "domains")
+    shown = output.table("mean error", ">points", ">95 % interval", f">p ({whole.correction})", "domains")
     for pair in whole.pairs:
         interval = f"{pair.mean.low:+.2f} … {pair.mean.high:+.2f}"
-        name = f"{pair.first} less {pair.second}"
+        name = f"{pair.first} minus {pair.second}"
         p = p_text(pair.mean_corrected)
         shown.add_row(*output.cells(name, f"{pair.mean.value:+.2f}", interval, p, _counts(pair)))
     output.answers().print(shown)
@@ -240,7 +246,7 @@ def _ranks(whole: Comparison) -> None:
         f"difference {ranks.critical:.2f}"
     )
     for group in ranks.alike:
-        output.paragraph(f"not told apart by their ranks: {', '.join(group)}")
+        output.paragraph(f"no significant difference of mean ranks: {', '.join(group)}")
 
 
 def _remarks(whole: Comparison) -> list[str]:
@@ -248,7 +254,7 @@ def _remarks(whole: Comparison) -> list[str]:
     reported = sum(entry.standing != "verified" for entry in entries)
     remarks = [f"{reported} of {len(entries)} entries are not verified (udbench board verify)"] if reported else []
     if any(not entry.result.complete for entry in entries):
-        remarks.append("some domains lack images: udbench show tells which")
+        remarks.append("some domains are incomplete: see udbench show")
     return remarks
 
 

@@ -1,4 +1,4 @@
-"""What installed plugins bring to boards."""
+"""What installed plugins provide to boards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def published() -> list[tuple[str, PublishedTable]]:
-    """What was published, with the citations. A file that cannot be read is told of, and left out."""
+    """Published tables with their citations. An unreadable file is reported and skipped."""
     from udbench.errors import UdbenchError
     from udbench.plugin.published import read_published
 
@@ -23,15 +23,15 @@ def published() -> list[tuple[str, PublishedTable]]:
         try:
             whole = read_published(item.value)
         except UdbenchError as error:
-            output.note(f"left out, of plugin '{item.owner}': {error}")
+            output.note(f"skipped, from plugin '{item.owner}': {error}")
             continue
         found += [(whole.citation, table) for table in whole.tables]
     return found
 
 
 def known() -> Catalog:
-    """What is installed, as far as pages tell of it. A recipe or an adapter that cannot be read is as if it were not
-    there: a page then shows no command line that would need it."""
+    """Installed items that the pages describe. Unreadable recipes and adapters are omitted, and pages then show no
+    command that needs them."""
     from udbench.config import RecipeSettings
     from udbench.errors import UdbenchError
     from udbench.overrides import validated
@@ -41,7 +41,7 @@ def known() -> Catalog:
     recipes: dict[str, RecipeSettings] = {}
     for item in registry.items("recipes"):
         if item.value.requires_checkpoint:
-            continue  # a run's settings are its base, and no page knows them
+            continue  # based on the settings of a run, which no page knows
         try:
             recipes[item.name] = validated(RecipeSettings, item.value.settings, f"recipe '{item.name}'")
         except UdbenchError as error:
@@ -57,9 +57,9 @@ def known() -> Catalog:
 
 
 def _defaults(item: Item) -> dict[str, Any]:
-    """What an adapter or a network is set to when nobody says otherwise; what must be set has no default.
+    """Default settings of an adapter or architecture; required settings have none.
 
-    The model of its settings is a plugin's: whatever is wrong with it is told, and breaks no page.
+    An error in a plugin's settings model is reported and breaks no page.
     """
     model: Any = item.value.settings
     if model is None:
@@ -70,5 +70,5 @@ def _defaults(item: Item) -> dict[str, Any]:
         dumped = model.model_construct(**values).model_dump(mode="json")
         return {name: dumped[name] for name in fields}
     except Exception as error:
-        output.note(f"'{item.name}' of plugin '{item.owner}': its settings cannot be told: {error}")
+        output.note(f"'{item.name}' of plugin '{item.owner}': its settings cannot be read: {error}")
         return {}

@@ -1,4 +1,4 @@
-"""`udbench board verify --weights` and `--reproduce`: an entry's network evaluated, or trained, once more."""
+"""`udbench board verify --weights` and `--reproduce`: evaluate or train the network of an entry again."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run whose weights are to be evaluated: its folder and its record's id."""
+    """A run whose weights are evaluated: its folder and its id."""
 
     folder: Path
     id: str
 
 
 def run_folder(name: str) -> Run:
-    """The run that a word means. Raises DataError: no such run, or not finished."""
+    """The run with this folder or id. Raises DataError if there is none or it is not finished."""
     found = finished.find(name)
     return Run(found.folder, found.result.id)
 
@@ -37,8 +37,8 @@ def run_folder(name: str) -> Run:
 def make_ready(
     path: Path, data: Path | None, run: Run | None, moved: str | None, *, reproduce: bool
 ) -> Mapping[str, str]:
-    """Prepare the images of an entry whose network is to be evaluated or trained, so that it is checked by them, too.
-    Where its folders are: as the run's record says, or as `moved` does.
+    """Prepare the images of an entry whose network is evaluated or trained again, and return the paths of its folders,
+    as recorded or as given by `moved`.
 
     Raises SettingError for an entry that cannot be trained again, DataError for images that are missing or differ.
     """
@@ -48,19 +48,19 @@ def make_ready(
     try:
         result = read_result(path)
     except DataError:
-        return {}  # which the check of the entry says
+        return {}  # reported by the check of the entry
     before, origin = result.config.transfer, result.config.origin
     if before is not None and reproduce:
         raise SettingError(
-            f"{path}: it was taken from run {before.run}, whose weights a training needs; use udbench transfer on that "
-            "run, and compare"
+            f"{path}: it was transferred from run {before.run}, whose weights the training needs; use udbench transfer "
+            "on that run and compare"
         )
     if before is not None and before.train == "none":
-        raise SettingError(f"{path}: this method has no classifier whose weights could be evaluated")
+        raise SettingError(f"{path}: this method has no classifier weights to evaluate")
     if origin is not None and reproduce:
         raise SettingError(
-            f"{path}: it went on from run {origin.run}, whose weights a training needs; use udbench run --from on that "
-            "run, and compare"
+            f"{path}: it started from run {origin.run}, whose weights the training needs; use udbench run --from on "
+            "that run and compare"
         )
     recorded, now = (
         {} if run is None else read_folders(run.folder),
@@ -71,8 +71,8 @@ def make_ready(
 
 
 def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[str, str], device: str) -> Finding:
-    """A finding, and what the weights of a run say of the entry's images. Raises DataError where they cannot be asked:
-    other weights than the entry's, or images that are damaged, which says nothing of the entry."""
+    """Add the evaluation of a run's weights to a finding. Raises DataError for weights other than the entry's and for
+    damaged images, neither of which is a fault of the entry."""
     from udbench.boards.marks import Weights
     from udbench.boards.reproduction import told_otherwise, weights_problems
     from udbench.data.store import hash_file
@@ -80,19 +80,19 @@ def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[
 
     result, answers = finding.result, finding.answers
     if result is None or answers is None or finding.problems:
-        output.note("the weights were not evaluated: what else was checked comes first")
+        output.note("the weights were not evaluated, because other checks failed")
         return finding
     path = run.folder / "weights.safetensors"
     if not path.is_file():
-        raise DataError(f"{path}: no such weights")
+        raise DataError(f"{path}: no such file")
     if (found := hash_file(path)) != result.weights_sha256:
-        raise DataError(f"{path} are not the weights of entry {result.id}: its record names another sha256")
+        raise DataError(f"{path} are not the weights of entry {result.id}: their sha256 differs from the recorded one")
     job, images = _prepared(result, data, places, device)
     again = predict_again(job, images, run.folder, stores.cores(None))
     otherwise = told_otherwise(answers, {name: each.predicted for name, each in again.predictions.items()})
     problems = weights_problems(result, otherwise, again.shared, again.private)
     total = sum(score.n for score in result.scores)
-    note = f"weights evaluated again: {sum(otherwise.values())} of {total} images are told otherwise"
+    note = f"weights evaluated again: {sum(otherwise.values())} of {total} predictions differ from the recorded ones"
     made = Weights(sha256=found, device=job.config.device, otherwise=otherwise)
     mark = None if finding.mark is None else finding.mark.model_copy(update={"weights": made})
     return replace(_with(replace(finding, mark=mark), problems), notes=(*finding.notes, note))
@@ -101,7 +101,7 @@ def with_weights(finding: Finding, run: Run, data: Path | None, places: Mapping[
 def with_training(
     finding: Finding, data: Path | None, places: Mapping[str, str], device: str, out: Path | None
 ) -> Finding:
-    """A finding, and what a new training from the entry's configuration came to."""
+    """Add the result of a new training with the entry's configuration to a finding."""
     from udbench.boards.reproduction import retrained, retrained_text
     from udbench.cli.progress import Callbacks, LogFile, Screen
     from udbench.runs.execute import execute
@@ -109,7 +109,7 @@ def with_training(
 
     result = finding.result
     if result is None or finding.problems:
-        output.note("it was not trained again: what else was checked comes first")
+        output.note("it was not trained again, because other checks failed")
         return finding
     job, images = _prepared(result, data, places, device)
     folder = out or new_folder(RUNS)
@@ -133,7 +133,7 @@ def _with(finding: Finding, problems: Sequence[str]) -> Finding:
 def _prepared(
     result: RunResult, data: Path | None, places: Mapping[str, str], device: str
 ) -> tuple[Job, Sequence[Store]]:
-    """What it takes to run an entry's network here, on the very images that it names."""
+    """Job and stores of an entry's network on this machine, with the images recorded for it."""
     from udbench.data.store import verify_store
     from udbench.resolve.job import job_of_config
     from udbench.train.precision import choose_device
@@ -142,13 +142,13 @@ def _prepared(
     images = stores.of_run(context.session(), result, data, places, progress=Bars())
     for store in images:
         if damage := verify_store(store):
-            raise DataError(f"{damage[0]}; delete the folder {store.path}, it will be made anew")
+            raise DataError(f"{damage[0]}; delete the folder {store.path} to have it prepared again")
     folders = {name: Path(places[name]) for name in result.domains if name in places}
     return replace(job_of_config(context.session(), config), folders=folders), images
 
 
 def _means_of_seeds(path: Path, result: RunResult) -> list[float]:
-    """The mean errors of the entry's method on its board, a seed each."""
+    """Mean errors of the entry's method on its board, one per seed."""
     from udbench.boards.entry import read_board
     from udbench.boards.ranking import rank
 

@@ -1,4 +1,4 @@
-"""`udbench board show`: the entries of a board, ranked."""
+"""`udbench board show`: ranked entries of a board."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from udbench.boards.sizes import Size
     from udbench.plugin.published import PublishedRow, PublishedTable
 
-Board = Annotated[Path, typer.Option("--board", help="The folder of boards.")]
+Board = Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")]
 
 
 def show(
     suite: Annotated[
-        str, typer.Argument(help="A suite's board, or the folder of a part: pocket/part-…, ad_hoc/….")
+        str, typer.Argument(help="Suite whose board to show, or the folder of a partial one: pocket/part-…, ad_hoc/….")
     ] = DEFAULT_SUITE,
     board: Board = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Rank the entries of a board by mean error."""
+    """Show the entries of a board, ranked by mean error."""
     from udbench.boards.baseline import read_baselines
     from udbench.boards.entry import RESERVED, read_board
     from udbench.boards.partial_suites import part_of
@@ -65,12 +65,12 @@ def show(
         for table in tables:
             _show(table, _fitting(table, baselines))
             if table is not tables[0]:
-                output.say(f"not compared with the first table: {apart(tables[0], table)}")
+                output.say(f"not comparable with the first table: {apart(tables[0], table)}")
         parts = sorted(name for name in there if name.startswith(f"{suite}/"))
         if not tables and not (parts and suite == CUSTOM_SUITE):
             asked = "--domains a,b" if suite == CUSTOM_SUITE else f"--suite {suite}"
-            how = f"udbench run {asked} --adapter … --arch … makes one"
-            output.say(f"no entries in {folder}; {how if suite in suites else 'no such suite is installed'}")
+            how = f"udbench run {asked} --adapter … --arch … creates the first"
+            output.say(f"no entries in {folder}; {how if suite in suites else 'this suite is not installed'}")
         for citation, table in theirs:
             _show_published(citation, table)
         if parts:
@@ -78,11 +78,11 @@ def show(
             for name in parts:
                 output.say(f"  {name}{_domains_of(board / name)}")
     for bad in refused:
-        output.note(f"left out: {bad.reason}")
+        output.note(f"skipped: {bad.reason}")
 
 
 def _show_published(citation: str, table: PublishedTable) -> None:
-    """Published rows, in the order of their table: they are not ranked, since nobody can check them here."""
+    """Print published rows in the order of their table; they are not ranked, since they cannot be verified."""
     from udbench.studies.render import figure
 
     named = [name for name in table.domains if any(name in row.errors for row in table.rows)]
@@ -108,7 +108,7 @@ def _published_document(citation: str, table: PublishedTable) -> dict[str, Any]:
 
 
 def _fitting(table: Table, baselines: Sequence[Baseline]) -> Baseline | None:
-    """The newest baseline of the very images of a table."""
+    """The newest baseline on the same images as a table."""
     return next((baseline for baseline in baselines if baseline.fits(table)), None)
 
 
@@ -127,12 +127,12 @@ def _show(table: Table, baseline: Baseline | None) -> None:
     output.answers().print(shown)
     if baseline:
         output.say(
-            f"ud-score: over baseline {baseline.version}, {baseline.arch} without sharing, which has "
-            f"{250 * len(baseline.domains)}; more is better"
+            f"ud-score: relative to baseline {baseline.version}, {baseline.arch} without sharing, which scores "
+            f"{250 * len(baseline.domains)}; higher is better"
         )
     output.paragraph(sizes.about(networks.values()))
     if any(row.tied for row in table.rows):
-        output.say("=: within noise of the row above (95 %, from the number of test images and the spread over seeds)")
+        output.say("=: no significant difference from the row above (95 %, from test images and seeds)")
 
 
 def _cells(row: Row, table: Table, baseline: Baseline | None, size: Size) -> list[str]:
@@ -213,7 +213,7 @@ def _document(table: Table, baseline: Baseline | None, part: Part | None) -> dic
 
 
 def _interval(row: Row) -> list[float] | None:
-    """Student's 95 % interval of the mean error over seeds."""
+    """Student's 95 % confidence interval of the mean error over seeds."""
     if row.spread is None:
         return None
     from udbench.boards.statistics import over_seeds

@@ -1,4 +1,4 @@
-"""How the command line says what a method holds, against one network."""
+"""Columns of parameters and bits of a method, relative to a single-domain network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = (">params", ">× one", ">bits", ">× one")
 
 
 def cells(size: Size) -> list[str]:
-    """The columns' words for a method."""
+    """The cells of a method."""
     return [
         f"{size.parameters / 1e6:.2f} M",
         f"{size.times:.2f}",
@@ -24,7 +24,7 @@ def cells(size: Size) -> list[str]:
 
 
 def document(size: Size) -> dict[str, Any]:
-    """The same for JSON."""
+    """The same as a JSON document."""
     return {
         "parameters": size.parameters,
         "parameters_ratio": size.times,
@@ -34,9 +34,10 @@ def document(size: Size) -> dict[str, Any]:
 
 
 def about(networks: Iterable[OneNetwork]) -> str:
-    """What the ratios are held against."""
+    """A sentence about the networks that the ratios refer to."""
     told = [each.sentence for each in networks]
     more = f"; and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
     return (
-        f"× one: against one network of one domain (udbench show parameters-ratio), {'; '.join(told[:MOST_TOLD])}{more}"
+        "× one: relative to one single-domain network (udbench show parameters-ratio), "
+        f"{'; '.join(told[:MOST_TOLD])}{more}"
     )

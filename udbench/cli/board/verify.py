@@ -1,4 +1,4 @@
-"""`udbench board verify`: entries checked against their predictions and the images on this machine."""
+"""`udbench board verify`: check entries against their predictions and the images on this machine."""
 
 from __future__ import annotations
 
@@ -24,35 +24,44 @@ if TYPE_CHECKING:
 def verify(
     what: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[ENTRY|SUITE]…", help="Entries by id or file, or boards by suite.", show_default="all boards"
-        ),
+        typer.Argument(metavar="[ENTRY|SUITE]…", help="Entries by id or file, or suites.", show_default="all boards"),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Evaluate the weights in this run's folder again as well.")
+        str | None, typer.Option(metavar="RUN", help="Also evaluate the weights of this run again.")
     ] = None,
     reproduce: Annotated[
-        bool, typer.Option("--reproduce", help="Train one entry again, from its configuration, and say what differs.")
+        bool,
+        typer.Option(
+            "--reproduce", help="Also train one entry again from its configuration, and report the differences."
+        ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="--reproduce: the new run's folder.", show_default="runs/ID")] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(metavar="REVISION", help="Only what was added since this git revision; refuse other changes."),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the new run, with --reproduce.", show_default="runs/ID")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write no marks; for tests of others' entries.")] = False,
+    changed_since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REVISION", help="Check only entries added since this git revision; refuse other changes."
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Do not store verification records; for testing the entries of others.")
+    ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with a folder for each domain.", show_default="$UDBENCH_DATA")
+        Path | None, typer.Option(help="Data folder, with one subfolder per domain.", show_default="$UDBENCH_DATA")
     ] = None,
     domains: preparing.Moved = None,
-    device: Annotated[str, typer.Option(help="--weights, --reproduce: auto, cpu, cuda, cuda:1 …")] = "auto",
-    board: Annotated[Path, typer.Option("--board", help="The folder of boards.")] = BOARDS,
+    device: Annotated[
+        str, typer.Option(help="Device for --weights and --reproduce: auto, cpu, cuda, cuda:1, …")
+    ] = "auto",
+    board: Annotated[Path, typer.Option("--board", help="Folder of the leaderboards.")] = BOARDS,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Recompute every score of entries from their predictions and the labels on this machine, and mark them verified.
+    """Recompute the scores of entries from their predictions and the labels on this machine, and mark them verified.
 
-    Hashes of records, predictions, labels and stores are checked as well. An entry whose predictions or images are not
-    here, or are others, stays as it was. Ends with code 1 when something is not what it says: an entry, which then
-    loses its mark, or a store of this machine.
+    The hashes of records, predictions, labels and stores are checked as well. The status of an entry does not change if
+    its predictions or images are missing here or differ. The exit code is 1 if an entry is wrong, which then loses its
+    verification, or if a store on this machine is damaged.
     """
     import udbench
     from udbench.boards.entry import read_board
@@ -64,25 +73,23 @@ def verify(
     from udbench.errors import RunError, SettingError
     from udbench.files import check_writable
 
-    if since is not None and (what or weights or reproduce):
-        raise SettingError("--since chooses the entries itself; leave entries, --weights and --reproduce out")
+    if changed_since is not None and (what or weights or reproduce):
+        raise SettingError("--changed-since selects the entries; leave out entries, --weights and --reproduce")
     if out is not None and not reproduce:
-        raise SettingError("--out is where --reproduce trains; give both, or neither")
+        raise SettingError("--out requires --reproduce")
     if domains is not None and weights is None and not reproduce:
-        raise SettingError(
-            "--domains says where the folders of --weights or --reproduce are; give one of them, or neither"
-        )
-    changes = None if since is None else changes_since(board, since)
+        raise SettingError("--domains requires --weights or --reproduce, whose folders it gives")
+    changes = None if changed_since is None else changes_since(board, changed_since)
     run = None if weights is None else reproduction.run_folder(weights)
     if run is not None and not what:
         what = [run.id]
     paths = list(changes.entries) if changes else _entries(board, what or [])
     if (run is not None or reproduce) and len(paths) != 1:
-        raise SettingError(f"--weights and --reproduce are of one entry, and {len(paths)} are named")
+        raise SettingError(f"--weights and --reproduce take exactly one entry, not {len(paths)}")
     scores = {item.name: item.value.compute for item in context.registry().items("scores")}
     if not check:
         for folder in dict.fromkeys(path.parent for path in paths):
-            check_writable(folder / FOLDER, "marks are kept there; --check writes none")
+            check_writable(folder / FOLDER, "verification records are stored there; --check writes none")
     places: Mapping[str, str] = {}
     if run is not None or reproduce:
         places = reproduction.make_ready(paths[0], data, run, domains, reproduce=reproduce)
@@ -105,21 +112,23 @@ def verify(
         _show(findings, marks, problems)
     wrong = sum(bool(finding.problems) for finding in findings)
     if wrong or problems:
-        also = f"; {len(problems)} changes that may not be" if problems else ""
-        raise RunError(f"{wrong} of {len(findings)} entries are not what they say{also}")
+        also = f"; {len(problems)} forbidden changes" if problems else ""
+        raise RunError(f"{wrong} of {len(findings)} entries failed verification{also}")
     if faults := {fault for finding in findings for fault in finding.faults}:
         number = "a store" if len(faults) == 1 else f"{len(faults)} stores"
-        raise RunError(f"{number} of this machine cannot be checked with; delete what is damaged, it is made anew")
+        raise RunError(
+            f"{number} on this machine cannot be used for the check; delete damaged ones to have them prepared again"
+        )
 
 
 def _entries(board: Path, what: Sequence[str]) -> list[Path]:
-    """The records that words mean, each once."""
+    """Paths of the records that the arguments select, without duplicates."""
     from udbench.boards.entry import RESERVED
     from udbench.errors import DataError, UnknownNameError
     from udbench.files import matching
 
     if not board.is_dir():
-        raise DataError(f"{board}: there is no such folder of boards; --board names another one")
+        raise DataError(f"{board}: no such folder of leaderboards; choose another one with --board")
     every = [
         path for path in matching(board, "*.json", below=True) if not RESERVED & {*path.relative_to(board).parent.parts}
     ]
@@ -142,7 +151,7 @@ def _entries(board: Path, what: Sequence[str]) -> list[Path]:
 
 
 def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult, str], Store | str]:
-    """Finds the stores of entries on this machine; each is opened once. `places` are those of folders."""
+    """A function that finds the store of an entry on this machine, opened once. `places` are paths of folders."""
     from udbench.data.form import form_of
     from udbench.errors import UdbenchError
 
@@ -159,7 +168,7 @@ def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult
                 _, (domain,), _ = resolve_domains(context.session(), None, [name], places)
                 (found,) = stores.statuses([domain], data, settings, skip_damaged=damaged)
             except UdbenchError as error:
-                opened[key] = f"'{name}' cannot be looked up here: {str(error).splitlines()[0]}"
+                opened[key] = f"'{name}' cannot be found here: {str(error).splitlines()[0]}"
             else:
                 opened[key] = found.store or _absent(result, name)
         return opened[key]
@@ -169,11 +178,11 @@ def _finder(data: Path | None, places: Mapping[str, str]) -> Callable[[RunResult
 
 def _absent(result: RunResult, name: str) -> str:
     of = f"{result.suite} --domains {name}" if result.suite in context.registry().names("suites") else name
-    return f"no store of '{name}' is here in the form of this entry (udbench data prepare {of})"
+    return f"no store of '{name}' in the form of this entry (udbench data prepare {of})"
 
 
 def _kept(finding: Finding, *, write: bool) -> Mark | None:
-    """The mark that an entry has after this: a new one is written, one that does not hold any more removed."""
+    """The verification record of an entry after the check; a new one is written, an invalid one deleted."""
     from udbench.boards import marks
     from udbench.boards.prediction_file import read_capped
     from udbench.errors import DataError
@@ -237,7 +246,7 @@ def _standing(finding: Finding, mark: Mark | None) -> tuple[str, str]:
         return "wrong", ""
     if mark is None:
         return "reported", ""
-    return "verified", ", ".join(mark.checked) + ("" if finding.mark else f" on {mark.verified[:10]}, not again")
+    return "verified", ", ".join(mark.checked) + ("" if finding.mark else f" on {mark.verified[:10]}, not now")
 
 
 def _document(finding: Finding, mark: Mark | None) -> dict[str, Any]:

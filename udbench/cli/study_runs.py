@@ -1,4 +1,4 @@
-"""The runs that a study lacks: one after another in processes of their own, or started by a launcher."""
+"""Runs the missing runs of a study: one after another in child processes, or with a launcher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udbench.cli import launching, output, queues
+from udbench.cli import launching, output, study_queues
 from udbench.errors import UdbenchError
 from udbench.launching.ends import INTERRUPTED, KEPT, reason_of
 from udbench.plugin.contracts_run import Task, TaskStatus
@@ -28,50 +28,50 @@ if TYPE_CHECKING:
     from udbench.studies.runs import Lookup, Run
 
 GRACE = 60.0
-STOPPED = "stopped; the same command goes on with it"
+STOPPED = "stopped; the same command resumes it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verb:
-    """What the commands of all runs have in common: the words before and behind those of a row, and processes."""
+    """What the commands of all runs share: the arguments before and after those of a row, and the processes."""
 
     words: tuple[str, ...]
     common: tuple[str, ...]
     processes: int
 
     def task(self, run: Run) -> Task:
-        """A run as a launcher starts it."""
+        """The task of a run, as a launcher starts it."""
         own = ["--out", str(run.folder), "--resume"]
         words = (*self.words, *run.row.arguments(run.seed), *self.common, *own)
         return Task(name=name_of(run), words=words, folder=run.folder, processes=self.processes)
 
 
 def name_of(run: Run) -> str:
-    """What a run is called on the screen."""
+    """Display name of a run."""
     return f"{run.row.label}, seed {run.seed}"
 
 
 def run_missing(
     plan: Plan, root: Path, verb: Verb, lookup: Lookup, chosen: Chosen | None
 ) -> tuple[Sequence[TaskStatus], bool]:
-    """Run what is missing, by a launcher if one is chosen: what waits in queues then, and whether a run was stopped."""
+    """Run the missing runs, with the chosen launcher if any. Returns the queued runs and whether one was stopped."""
     from udbench.studies.runs import runs_of, told_by
 
     found = runs_of(plan, root, lookup)
-    queued = [each for each in queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
+    queued = [each for each in study_queues.in_queues(root, found, strict=True) if each.state in ("queued", "running")]
     runs = told_by(queued, found, root)
     open_ = [run for run in runs if run.state not in ("done", "queued", "running")]
     in_the_way = [run for run in open_ if run.state == "failed" and (run.folder / "result.json").exists()]
     todo = [run for run in open_ if run not in in_the_way]
     on_board = sum(run.entry is not None for run in runs)
-    elsewhere = f", {on_board} of those on the board" if on_board else ""
+    elsewhere = f" ({on_board} found on the board)" if on_board else ""
     done = sum(run.state == "done" for run in runs)
-    output.note(f"{plan.name}: {len(runs)} runs in {root}, {done} of them done{elsewhere}")
+    output.note(f"{plan.name}: {len(runs)} runs in {root}, {done} done{elsewhere}")
     for run in in_the_way:
         output.note(f"error: {name_of(run)}: {run.reason}")
     if waiting := len(runs) - done - len(open_):
-        output.note(f"{waiting} of them are queued or running already; --status shows how they stand")
-    queues.forget(root, todo)
+        output.note(f"{waiting} runs are already queued or running; --status shows their state")
+    study_queues.forget(root, todo)
     if chosen is None:
         _one_by_one(todo, verb, lookup)
         return queued, False
@@ -85,7 +85,7 @@ def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
     for number, run in enumerate(todo, 1):
         output.note(f"[{number}/{len(todo)}] {name_of(run)}")
         if not wait_until_free(run.folder, 0):
-            output.note("  another process is at work on it, perhaps of a sweep that was killed; waiting for it")
+            output.note("  another process is running it, perhaps from a sweep that was killed; waiting for it to end")
             wait_until_free(run.folder, GRACE)
         if _is_to_run(run, "  ", lookup) and (reason := _child(verb.task(run).command)):
             note_failure(run.folder, reason)
@@ -94,14 +94,14 @@ def _one_by_one(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> None:
 def _launch(
     chosen: Chosen, root: Path, todo: Sequence[Run], verb: Verb, lookup: Lookup
 ) -> tuple[list[TaskStatus], bool]:
-    """Start runs by a launcher, and tell of them: what it queued, by folders, and whether one was stopped."""
+    """Start runs with a launcher and report their progress. Returns the queued runs and whether one was stopped."""
     from udbench.studies.runs import note_failure
 
     begun = {name_of(run): run for run in todo}
     queued: dict[str, TaskStatus] = {}
     stopped = False
     reports = launching.started(chosen, _tasks(todo, verb, lookup), root / chosen.item.name)
-    with _answer_kept(), queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
+    with _answer_kept(), study_queues.remembering(root, chosen.item.name, queued), contextlib.closing(reports):
         for report in reports:
             folder = begun[report.task].folder
             if report.state == "queued":
@@ -111,29 +111,29 @@ def _launch(
             stopped |= report.state == "stopped"
             _tell(report)
     if queued:
-        output.note(f"{len(queued)} runs are in the queue of {chosen.item.name}; --status shows how they stand")
+        output.note(f"{len(queued)} runs are queued by launcher {chosen.item.name}; --status shows their state")
     return [replace(report, task=key) for key, report in queued.items()], stopped
 
 
 def _tasks(todo: Sequence[Run], verb: Verb, lookup: Lookup) -> Iterator[Task]:
-    """What is to be started, each looked at when there is room for it."""
+    """The tasks to start; each run is checked only when the launcher asks for it."""
     from udbench.studies.runs import wait_until_free
 
     for run in todo:
         if not wait_until_free(run.folder, 0):
-            output.note(f"{name_of(run)}: another process is at work on it, and it is left to that")
+            output.note(f"{name_of(run)}: skipped, since another process is running it")
         elif _is_to_run(run, f"{name_of(run)}: ", lookup):
             yield verb.task(run)
 
 
 def _is_to_run(run: Run, before: str, lookup: Lookup) -> bool:
-    """Whether a run is still to be made and can be. What is found otherwise is told, and kept where it is a failure."""
+    """Whether a run must and can be run. Other outcomes are reported; failures are recorded."""
     from udbench.studies.runs import forget_failure, note_failure, run_of
 
     if (run.folder / "result.json").exists():
-        # Another sweep made it meanwhile, or what is there cannot be read, which the end of this one tells.
+        # Another sweep finished it, or its result is unreadable, which is reported at the end.
         run = run_of(run.row, run.seed, run.folder, lookup)
-        output.note(f"{before}done meanwhile" if run.state == "done" else f"error: {run.reason}")
+        output.note(f"{before}finished by another process" if run.state == "done" else f"error: {run.reason}")
         return False
     forget_failure(run.folder)
     try:
@@ -158,12 +158,12 @@ def _tell(report: TaskStatus) -> None:
 
 
 def _reason(report: TaskStatus) -> str:
-    return report.reason.strip() or f"it ended with exit code {report.code}"
+    return report.reason.strip() or f"exit code {report.code}"
 
 
 @contextmanager
 def _answer_kept() -> Iterator[None]:
-    """Within, what processes say on the standard output that they were given goes beside the answer."""
+    """Within, the standard output of child processes goes to standard error, so that ours has the answer alone."""
     sys.stdout.flush()
     try:
         kept = os.dup(1)
@@ -179,8 +179,7 @@ def _answer_kept() -> Iterator[None]:
 
 
 def refusals(runs: Sequence[Run]) -> list[str]:
-    """What the rows that have runs to come would be refused for, a text each: settings, recipes and names that there
-    are none of."""
+    """Errors of the rows that still have runs to do: unknown names and invalid settings, one text per row."""
     found: dict[str, None] = {}
     for row in {id(run.row): run.row for run in runs if run.state not in ("done", "queued", "running")}.values():
         try:
@@ -191,8 +190,7 @@ def refusals(runs: Sequence[Run]) -> list[str]:
 
 
 def resolved(row: Planned, seed: int) -> ResolvedRun:
-    """A run of a row, its names looked up and its settings checked, without the seconds that a process takes. Raises
-    UdbenchError for what there is none of."""
+    """The resolved run of a row and seed. Raises UdbenchError for unknown names and invalid settings."""
     from udbench.cli import context
     from udbench.resolve.request import RunRequest, resolve
 
@@ -212,7 +210,7 @@ def resolved(row: Planned, seed: int) -> ResolvedRun:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Within, a request to end (kill, a closed terminal) is Ctrl-C, so that the run in hand is saved."""
+    """Within, SIGTERM and SIGHUP act like Ctrl-C, so that the current run is saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -229,10 +227,10 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def _child(command: Sequence[str]) -> str:
-    """Run a command, its notes shown as they come; why it failed, empty where it did not.
+    """Run a command and show its notes as they arrive. Returns the reason of a failure, "" on success.
 
-    It has a session of its own: Ctrl-C reaches this process alone, which hands it on once, whoever sent it. A run
-    that is told so saves what it has, and so does one whose sweep is killed.
+    The child has its own session, so Ctrl-C reaches this process only, which passes it on once. The child then saves
+    its state, and also if this process is killed.
     """
     process = subprocess.Popen(
         command,
@@ -261,10 +259,10 @@ def _child(command: Sequence[str]) -> str:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Have a run save what it has and end; a second Ctrl-C ends it at once."""
+    """Let a run save its state and end; a second Ctrl-C kills it."""
     process.send_signal(signal.SIGINT)
     with contextlib.suppress(OSError):  # the terminal may be gone
-        output.note("stopping, once the run in hand is saved; the same command goes on")
+        output.note("stopping after the current run is saved; the same command resumes")
     try:
         process.communicate(timeout=GRACE)
     except (KeyboardInterrupt, subprocess.TimeoutExpired):

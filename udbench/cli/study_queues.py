@@ -1,4 +1,4 @@
-"""Runs of a study that a launcher handed over to a queue: how they stand, and what is remembered of them."""
+"""Runs of a study in the queue of a launcher: their state, and their stored job ids."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[TaskStatus]:
-    """How those of the runs stand that were handed to a queue and are not done.
+    """State of the queued runs that are not done.
 
-    A queue that cannot be asked is told and left out, or raises UdbenchError where `strict`.
+    A queue that cannot be polled is reported and skipped, or raises UdbenchError if `strict`.
     """
     from udbench.studies.runs import key_of, tickets_of
 
@@ -34,12 +34,12 @@ def in_queues(root: Path, runs: Sequence[Run], *, strict: bool) -> list[TaskStat
         except UdbenchError as error:
             if strict:
                 raise
-            output.note(f"warning: how {len(own)} runs stand that '{launcher}' queued is not known: {error}")
+            output.note(f"warning: the state of {len(own)} runs queued by '{launcher}' is unknown: {error}")
     return reports
 
 
 def forget(root: Path, runs: Sequence[Run]) -> None:
-    """These runs are about to be started: what a queue says of them holds no more."""
+    """Delete the stored job ids of runs that are about to be started again."""
     from udbench.studies.runs import key_of, remember, tickets_of
 
     job_ids = tickets_of(root)
@@ -50,7 +50,7 @@ def forget(root: Path, runs: Sequence[Run]) -> None:
 
 @contextmanager
 def only_one(chosen: Chosen | None, root: Path) -> Iterator[None]:
-    """Within, no other sweep hands the same runs to a queue."""
+    """Within, no other sweep can queue runs of this folder."""
     from udbench.studies.runs import handing
 
     with contextlib.nullcontext() if chosen is None or chosen.waits else handing(root):
@@ -59,7 +59,7 @@ def only_one(chosen: Chosen | None, root: Path) -> Iterator[None]:
 
 @contextmanager
 def remembering(root: Path, launcher: str, queued: Mapping[str, TaskStatus]) -> Iterator[None]:
-    """On leaving, however that is, the job_ids of what was queued meanwhile are written down."""
+    """On leaving, also by an exception, store the job ids of the runs queued within."""
     from udbench.studies.runs import Ticket, remember, tickets_of
 
     try:
