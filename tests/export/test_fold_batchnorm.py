@@ -123,7 +123,7 @@ def differences(model: UniversalModel, made: nn.Module, data: Sequence[DomainDat
     feed = toys.toy_feed([seen], dtype=next(model.parameters()).dtype)
     worst = 0.0
     with torch.no_grad():
-        for i, white in enumerate(feed.centres(name, np.arange(8)[:, None])):
+        for i, white in enumerate(feed.eval_views(name, np.arange(8)[:, None])):
             (logits,) = model(white, [Slice(name, 1)])
             assert isinstance(seen.images, np.ndarray)
             found = made(raw(seen.images[i : i + 1]))

@@ -11,10 +11,10 @@ from udbench.perf.cost_model import Work, buckets, predict, shared_evenly, sum_s
 from udbench.perf.rates import Compute, Link, Rates
 from udbench.plugin.contracts_model import Input
 from udbench.testing.toys import toy_settings
-from udbench.train.parallel.comm import WISHES
+from udbench.train.parallel.comm import REQUESTS
 
 LINK = Link(bandwidth=1000.0, latency=0.01)
-SMALL = 4 * (2 + len(WISHES)) + 8 * 2, 2
+SMALL = 4 * (2 + len(REQUESTS)) + 8 * 2, 2
 
 
 def work(**changed: Any) -> Work:
@@ -125,7 +125,7 @@ def test_adamw_reads_and_writes_two_states_and_sgd_without_momentum_none() -> No
 
 
 def test_more_processes_than_rows_are_refused() -> None:
-    with pytest.raises(SettingError, match="9 processes for 8 rows of 2 domains"):
+    with pytest.raises(SettingError, match="9 processes for 8 images of 2 domains"):
         predict(work(), rates(), 9)
 
 

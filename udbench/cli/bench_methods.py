@@ -34,7 +34,7 @@ def show(
     """Time them and print what came of it; what was measured."""
     from udbench.perf.methods import methods
 
-    found = methods(job, others, specs, turns=turns, rounds=rounds, told=output.note)
+    found = methods(job, others, specs, turns=turns, rounds=rounds, log=output.note)
     if json:
         output.emit_json(found.document())
         return found

@@ -104,7 +104,7 @@ def plan(
     from udbench.perf.plan import plan as predicted
 
     specs = {member.spec.name: member.spec for member in ask.domains}
-    found = predicted(job, specs, numbers, machine=given, remake=remaking(job.config), anew=measure, told=output.note)
+    found = predicted(job, specs, numbers, machine=given, remake=remaking(job.config), anew=measure, log=output.note)
     if json:
         return output.emit_json(found.document())
     _show(found)

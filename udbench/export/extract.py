@@ -1,4 +1,4 @@
-"""A network of many domains as the network of one: its own modules, its own moments, its own head."""
+"""The network of a single domain, extracted from a network of many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import PluginError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel
-from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningStats, SliceNorm
 from udbench.train.route import Route
 from udbench.train.surgery import PerDomain, Reparametrized
 
@@ -92,7 +92,7 @@ def _plain(module: nn.Module, domain: str, done: dict[int, nn.Module]) -> nn.Mod
         case Reparametrized():
             made = _with_own_weight(module, domain)
         case SliceNorm():
-            made = _with_own_moments(module, domain)
+            made = _with_own_stats(module, domain)
         case CountedDropout():
             made = nn.Identity()
         case _:
@@ -110,10 +110,10 @@ def _with_own_weight(module: Reparametrized, domain: str) -> nn.Module:
     return module.layer
 
 
-def _with_own_moments(module: SliceNorm, domain: str) -> _BatchNorm:
+def _with_own_stats(module: SliceNorm, domain: str) -> _BatchNorm:
     norm = module.norm
-    if module.moments == "domain":
+    if module.stats == "domain":
         own = module.own[domain]
-        assert isinstance(own, RunningMoments)
+        assert isinstance(own, RunningStats)
         norm.running_mean, norm.running_var, norm.track_running_stats = own.mean, own.var, True
     return norm

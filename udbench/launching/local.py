@@ -146,7 +146,7 @@ class _Job:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        workers = [] if "--workers" in task.words else ["--workers", str(task.processes * threads)]
+        workers = [] if "--workers" in task.args else ["--workers", str(task.processes * threads)]
         self.process = subprocess.Popen(
             [*task.command, *workers],
             env=environment,

@@ -21,7 +21,7 @@ def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[TaskS
     """One task after another, each in as many processes as it wants. They speak for themselves, to this terminal."""
     for task in tasks:
         yield TaskStatus(task=task.name, state="running")
-        code, reason = launch(task.words, task.processes)
+        code, reason = launch(task.args, task.processes)
         if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             yield TaskStatus(task=task.name, state="stopped", code=code)
             return

@@ -31,7 +31,7 @@ from udbench.train.parallel.buckets import MOST_BYTES
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device, parameter_dtype
 from udbench.train.route import Slice
-from udbench.train.schedule import Group, Schedule, deal
+from udbench.train.schedule import Group, Schedule, assign
 from udbench.train.step import Step
 
 ROUNDS, FEWEST, SECONDS = 7, 2, 20.0
@@ -219,7 +219,7 @@ class Rounds:
         device = torch.device(config.device)
         self.comm, self.work = comm, work
         model = build_network(job, inputs_of(job, {name: spec.num_classes for name, spec in specs.items()}))
-        self.own = deal(work.rows, work.operations, comm.size).slices[comm.rank]
+        self.own = assign(work.rows, work.operations, comm.size).slices[comm.rank]
         check_memory(model, Schedule(work.groups(self.own)), config.precision)
         mine = {part.domain: specs[part.domain] for part in self.own}
         feed = Feed(made_data(job, mine), config.seed, device, parameter_dtype(config.precision))

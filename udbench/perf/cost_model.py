@@ -22,9 +22,9 @@ from udbench.config import RecipeSettings
 from udbench.perf.rates import Link, Rates
 from udbench.plugin.contracts_model import Input
 from udbench.train.parallel.buckets import bucket_bytes
-from udbench.train.parallel.comm import WISHES
+from udbench.train.parallel.comm import REQUESTS
 from udbench.train.route import Slice
-from udbench.train.schedule import Assignment, Group, deal, make_schedule
+from udbench.train.schedule import Assignment, Group, assign, make_schedule
 
 FORWARD_AND_BACKWARD = 3
 BUCKET_PASSES = 4  # gradients are read and a bucket is written, and back again
@@ -184,20 +184,20 @@ class Prediction:
 def predict(work: Work, rates: Rates, processes: int) -> Prediction:
     """What a round takes on so many processes. Raises SettingError when there are more of them than rows."""
     assert processes == 1 or rates.link is not None
-    dealt = deal(work.rows, work.operations, processes)
+    assignment = assign(work.rows, work.operations, processes)
     crowd = max(1.0, processes / rates.at_once) if rates.at_once else 1.0
-    computes = [_compute_seconds(work, rates, own) for own in dealt.slices]
-    norms = [_norm_seconds(work, rates.link, own, dealt) for own in dealt.slices]
+    computes = [_compute_seconds(work, rates, own) for own in assignment.slices]
+    norms = [_norm_seconds(work, rates.link, own, assignment) for own in assignment.slices]
     ends = shared_evenly([a + b for a, b in zip(computes, norms, strict=True)], rates.at_once or processes)
-    trained = [sum(work.shared) + sum(sum(work.private[part.domain]) for part in own) for own in dealt.slices]
+    trained = [sum(work.shared) + sum(sum(work.private[part.domain]) for part in own) for own in assignment.slices]
     update = max(trained) * (3 + 2 * work.states) / rates.compute.memory_rate
     return Prediction(
         processes=processes,
         images=sum(work.rows.values()),
         compute=max(ends),
-        reduce=crowd * max(_reduce_seconds(work, rates, own, dealt) for own in dealt.slices),
+        reduce=crowd * max(_reduce_seconds(work, rates, own, assignment) for own in assignment.slices),
         update=crowd * update,
-        bytes=_bytes(work, dealt),
+        bytes=_bytes(work, assignment),
         parts=tuple(
             Part(
                 slices=own,
@@ -209,7 +209,7 @@ def predict(work: Work, rates: Rates, processes: int) -> Prediction:
                 memory=_memory(work, own, bytes_trained, first=rank == 0),
             )
             for rank, (own, compute, norm, end, bytes_trained) in enumerate(
-                zip(dealt.slices, computes, norms, ends, trained, strict=True)
+                zip(assignment.slices, computes, norms, ends, trained, strict=True)
             )
         ),
     )
@@ -260,13 +260,15 @@ def _compute_seconds(work: Work, rates: Rates, own: Sequence[Slice]) -> float:
     return _operations(work, own) / compute.rate + len(work.groups(own)) * compute.overhead
 
 
-def _split(own: Sequence[Slice], dealt: Assignment) -> tuple[str, int] | None:
+def _split(own: Sequence[Slice], assignment: Assignment) -> tuple[str, int] | None:
     """The domain that this process has together with others, and how many they are."""
-    return next(((p.domain, len(dealt.members[p.domain])) for p in own if len(dealt.members[p.domain]) > 1), None)
+    return next(
+        ((p.domain, len(assignment.ranks_of[p.domain])) for p in own if len(assignment.ranks_of[p.domain]) > 1), None
+    )
 
 
-def _norm_seconds(work: Work, link: Link | None, own: Sequence[Slice], dealt: Assignment) -> float:
-    split = _split(own, dealt)
+def _norm_seconds(work: Work, link: Link | None, own: Sequence[Slice], assignment: Assignment) -> float:
+    split = _split(own, assignment)
     if split is None:
         return 0.0
     domain, members = split
@@ -285,12 +287,12 @@ def _told(work: Work, processes: int) -> list[int]:
     """Bytes of the small sums of a round."""
     if processes == 1:
         return []
-    flags, losses = FLAG_BYTES * (work.flags + len(WISHES)), LOSS_BYTES * len(work.inputs)
+    flags, losses = FLAG_BYTES * (work.flags + len(REQUESTS)), LOSS_BYTES * len(work.inputs)
     return [flags, losses, *([work.moments] if work.moments else [])]
 
 
-def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Assignment) -> float:
-    processes, memory = len(dealt.slices), rates.compute.memory_rate
+def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], assignment: Assignment) -> float:
+    processes, memory = len(assignment.slices), rates.compute.memory_rate
     means = sum(work.shared) * MEAN_PASSES / memory
     if processes == 1:
         return means
@@ -298,21 +300,21 @@ def _reduce_seconds(work: Work, rates: Rates, own: Sequence[Slice], dealt: Assig
         sum_seconds(size, processes, rates.link) for size in [*_told(work, processes), *buckets(work.shared[::-1])]
     )
     copied = sum(work.shared)
-    if split := _split(own, dealt):
+    if split := _split(own, assignment):
         domain, members = split
         seconds += sum(sum_seconds(size, members, rates.link) for size in buckets(work.private[domain][::-1]))
         copied += sum(work.private[domain])
     return seconds + means + copied * BUCKET_PASSES / memory
 
 
-def _bytes(work: Work, dealt: Assignment) -> Bytes:
-    split = [name for name, ranks in dealt.members.items() if len(ranks) > 1]
-    several = len(dealt.slices) > 1
+def _bytes(work: Work, assignment: Assignment) -> Bytes:
+    split = [name for name, ranks in assignment.ranks_of.items() if len(ranks) > 1]
+    several = len(assignment.slices) > 1
     return Bytes(
         shared=sum(work.shared) if several else 0,
         private=sum(sum(work.private[name]) for name in split),
         norms=sum(a + b for name in split for a, b in _norm_bytes(work, name)),
-        told=sum(_told(work, len(dealt.slices))),
+        told=sum(_told(work, len(assignment.slices))),
     )
 
 

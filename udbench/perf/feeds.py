@@ -53,18 +53,18 @@ class Growth:
         }
 
 
-def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, told: Callable[[str], None]) -> list[Growth]:
+def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, log: Callable[[str], None]) -> list[Growth]:
     """Feed from so many images, of each kind and turn by turn. `store` is one of shards, `folder` for sparse files."""
     makers: dict[tuple[str, int], Callable[[], DomainData]] = {
         **{("pixels", size): lambda size=size: _mapped(folder / f"{size}.npy", size) for size in sizes},
         **{("shards", size): lambda size=size: _repeated(store, size) for size in sizes},
     }
-    begun = {which: _begun(make, which, told) for which, make in makers.items()}
+    begun = {which: _begun(make, which, log) for which, make in makers.items()}
     feeds = {which: _Fed(make(), ROUNDS[which[0]]) for which, make in makers.items()}
     tasks: dict[str, Callable[[], None]] = {str(which): feed.rounds for which, feed in feeds.items()}
     for task in tasks.values():
         task()
-    took = interleaved(tasks, turns, CPU, lambda turn: told(f"growth: turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, CPU, lambda turn: log(f"growth: turn {turn + 1} of {turns}"))
     return [
         Growth(
             kind=which[0],
@@ -123,11 +123,11 @@ class _Fed:
 
 
 def _begun(
-    make: Callable[[], DomainData], which: tuple[str, int], told: Callable[[str], None]
+    make: Callable[[], DomainData], which: tuple[str, int], log: Callable[[str], None]
 ) -> tuple[float, int | None]:
     """Seconds to the first batch, and the memory that it took."""
     kind, size = which
-    told(f"growth: {kind} of {size:,} images")
+    log(f"growth: {kind} of {size:,} images")
     peak = Peak()
     took = timed(lambda: _Fed(make(), 1).next(), CPU)
     return took, peak.grown()

@@ -42,16 +42,16 @@ class Growth:
         }
 
 
-def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, told: Callable[[str], None]) -> Growth:
+def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, log: Callable[[str], None]) -> Growth:
     """Time rounds of 200 images shared out among so many domains like `spec`, turn by turn."""
     tasks: dict[str, Callable[[], None]] = {}
     for number in numbers:
         ours = _ours(job, spec, number)
-        told(f"starting {number} domains of {IMAGES // number} rows")
+        log(f"starting {number} domains of {IMAGES // number} rows")
         ours.rounds(1)
         tasks[str(number)] = _round_of(ours)
     device = torch.device(job.config.device)
-    took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, device, lambda turn: log(f"turn {turn + 1} of {turns}"))
     samples = {int(name): Samples(seconds=seconds, images=IMAGES) for name, seconds in took.items()}
     first = samples[numbers[0]]
     return Growth(

@@ -104,13 +104,13 @@ def measure(
     small: int | None = None,
     growth: Sequence[int] = SIZES,
     device: str = "cpu",
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ImagesReport:
     """Time preparing and feeding of made images. Writes to a folder of its own in the cache, which is gone afterwards.
 
     `images`: photographs, JPEGs of 500x375 (left out: a whole shard for each process, which is what one process makes
     at a time). `small`: PNGs of 64x64 (left out: four times as many). `growth`: numbers of images that are fed, on the
-    CPU, from small to large; none if empty. `device` is where the shard feed brings its batches. `told` hears what is
+    CPU, from small to large; none if empty. `device` is where the shard feed brings its batches. `log` hears what is
     going on. Raises SettingError for numbers that are too small.
     """
     images = PER_SHARD * workers if images is None else images
@@ -125,18 +125,18 @@ def measure(
         if value < least:
             raise SettingError(f"{name}={value}: there must be at least {least}")
     with Place() as place, in_processes(workers) as processes:
-        told(f"making {images:,} photographs and {small:,} small images")
+        log(f"making {images:,} photographs and {small:,} small images")
         photos = Tree(place.folder / "photos", (375, 500), "jpg", images)
         icons = Tree(place.folder / "icons", (64, 64), "png", small)
-        told("starting the processes")
+        log("starting the processes")
         feeding = _Feeding(photos, prepare_in(processes, [photos.wanted(FILES)])[0], workers, torch.device(device))
         with contextlib.closing(feeding):
             contest = _Contest(photos, icons, feeding, place, processes, workers)
-            samples, core_ratios = contest.run(turns, told)
+            samples, core_ratios = contest.run(turns, log)
         grown: list[Growth] = []
         if growth:
             place.kept()
-            grown = grow(prepare_in(processes, [icons.wanted(FILES)])[0], growth, place.folder, turns, told)
+            grown = grow(prepare_in(processes, [icons.wanted(FILES)])[0], growth, place.folder, turns, log)
     return ImagesReport(
         about=_about(device),
         turns=turns,
@@ -228,7 +228,7 @@ class _Contest:
             "prepare, with starting": self._prepared(photos, PIXELS, started=False),
         }
 
-    def run(self, turns: int, told: Callable[[str], None]) -> tuple[dict[str, Samples], dict[str, Ratio]]:
+    def run(self, turns: int, log: Callable[[str], None]) -> tuple[dict[str, Samples], dict[str, Ratio]]:
         """The seconds of all, turn by turn, and how the time of cores compares."""
         for name in ("decode", "window", "loader", "shard-feed"):
             self.tasks[name][0]()
@@ -245,7 +245,7 @@ class _Contest:
 
         def turned(turn: int) -> None:
             self.place.clear()
-            told(f"turn {turn + 1} of {turns}")
+            log(f"turn {turn + 1} of {turns}")
 
         took = interleaved({name: watched(name) for name in self.tasks}, turns, self.device, turned)
         samples = {name: Samples(seconds=seconds, images=self.tasks[name][1]) for name, seconds in took.items()}

@@ -52,7 +52,7 @@ def methods(
     *,
     turns: int,
     rounds: int,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Methods:
     """Time rounds of a job with its own adapter and with others, which have their default settings, turn by turn.
 
@@ -62,7 +62,7 @@ def methods(
     contenders: dict[str, UdbenchLoop] = {}
     refused: dict[str, str] = {}
     for name in (base, *(name for name in others if name != base)):
-        told(f"starting {name}")
+        log(f"starting {name}")
         try:
             contenders[name] = ours = _ours(job if name == base else _with(job, others[name]), specs)
         except UdbenchError as error:
@@ -72,7 +72,7 @@ def methods(
             continue
         ours.rounds(1)
     tasks: dict[str, Callable[[], None]] = {name: _rounds_of(ours, rounds) for name, ours in contenders.items()}
-    took = interleaved(tasks, turns, torch.device(job.config.device), lambda turn: told(f"turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, torch.device(job.config.device), lambda turn: log(f"turn {turn + 1} of {turns}"))
     samples = {name: Samples(seconds=took[name], images=ours.images * rounds) for name, ours in contenders.items()}
     return Methods(
         about=about(job),

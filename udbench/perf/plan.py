@@ -13,7 +13,7 @@ from udbench.perf.workload import check_shared, count
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job
 from udbench.runs.record import environment
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def plan(
     machine: Machine | None = None,
     remake: JobFactory,
     anew: bool = False,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ScalePlan:
     """Predict a job's rounds on so many processes, on a given machine or on this one.
 
@@ -76,8 +76,8 @@ def plan(
     check_shared(job)
     work = count(job, specs)
     for processes in numbers:
-        deal(work.rows, work.operations, processes)
-    here = None if machine else Calibration(job, specs, remake, anew=anew, told=told)
+        assign(work.rows, work.operations, processes)
+    here = None if machine else Calibration(job, specs, remake, anew=anew, told=log)
 
     def row(processes: int) -> tuple[Prediction, Rates, int | None]:
         if here is None:

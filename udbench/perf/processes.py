@@ -29,7 +29,7 @@ from udbench.runs.synthetic import made_data
 from udbench.train.optim import make_optimizer, set_learning_rate
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 
 PARTS = ("compute", "wait", "reduce", "update")
 
@@ -144,7 +144,7 @@ def measure(
     turns: int,
     rounds: int,
     remake: JobFactory,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ProcessesReport:
     """Time a job's rounds on made images in worlds of so many processes and threads. Reads no data, writes nothing.
 
@@ -157,18 +157,18 @@ def measure(
     device = job.config.device
     placed = {name: seats(processes, device, threads) for name, (processes, threads) in worlds.items()}
     for seat in placed.values():
-        deal(work.rows, work.operations, seat.processes)
-    here = Calibration(job, specs, remake, anew=True, keep=False, told=told)
+        assign(work.rows, work.operations, seat.processes)
+    here = Calibration(job, specs, remake, anew=True, keep=False, told=log)
     rates = {name: here.rates(seat, work) for name, seat in placed.items()}
     with ExitStack() as stack:
         there: dict[str, World] = {}
         for name, seat in placed.items():
-            told(f"starting {name}: {seat.processes} processes of {seat.threads} threads")
+            log(f"starting {name}: {seat.processes} processes of {seat.threads} threads")
             there[name] = stack.enter_context(
                 World(seat.processes, seat.threads, device, Contender, remake, specs, work)
             )
             there[name].ask("rounds", rounds)
-        seconds, parts = _turns(there, turns, rounds, told)
+        seconds, parts = _turns(there, turns, rounds, log)
         memory = {name: tuple(world.ask("grown")) for name, world in there.items()}
     images = sum(work.rows.values())
     samples = {name: Samples(seconds=tuple(took), images=images * rounds) for name, took in seconds.items()}
@@ -269,7 +269,7 @@ def _load_torch(job: Job, device: torch.device) -> None:
 
 
 def _turns(
-    worlds: Mapping[str, World], turns: int, rounds: int, told: Callable[[str], None]
+    worlds: Mapping[str, World], turns: int, rounds: int, log: Callable[[str], None]
 ) -> tuple[dict[str, list[float]], dict[str, list[list[dict[str, float]]]]]:
     """The seconds of each world's rounds in every turn, and the parts of one more round in each of its processes.
 
@@ -278,7 +278,7 @@ def _turns(
     seconds: dict[str, list[float]] = {name: [] for name in worlds}
     parts: dict[str, list[list[dict[str, float]]]] = {name: [] for name in worlds}
     for turn in range(turns):
-        told(f"turn {turn + 1} of {turns}")
+        log(f"turn {turn + 1} of {turns}")
         for name in list(worlds)[:: -1 if turn % 2 else 1]:
             seconds[name].append(max(worlds[name].ask("rounds", rounds)))
             parts[name].append(worlds[name].ask("parts"))

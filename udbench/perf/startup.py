@@ -50,12 +50,12 @@ class Startup:
         }
 
 
-def measure(turns: int, told: Callable[[str], None]) -> Startup:
+def measure(turns: int, log: Callable[[str], None]) -> Startup:
     """Run each command once a turn, and take the CPU time of its process; every other turn goes backwards.
 
     All run in an empty folder, without a board. Their bytecode is kept apart for the while: a turn before the first
     makes it, so that the seconds are those of any call but the first after an installation, whatever the
-    environment says of bytecode. `told` hears what is going on. Raises UdbenchError: a command failed, or the system
+    environment says of bytecode. `log` hears what is going on. Raises UdbenchError: a command failed, or the system
     does not tell what one process took.
     """
     if not hasattr(os, "wait4"):
@@ -63,12 +63,12 @@ def measure(turns: int, told: Callable[[str], None]) -> Startup:
     with tempfile.TemporaryDirectory(prefix="udbench-startup-") as name:
         folder = Path(name)
         (folder / "plain_app.py").write_text(plain_app(PLAIN_VERBS), encoding="utf-8")
-        told("starting each once")
+        log("starting each once")
         for words in COMMANDS.values():
             cpu_seconds(words, folder)
         taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for turn in range(turns):
-            told(f"turn {turn + 1} of {turns}")
+            log(f"turn {turn + 1} of {turns}")
             for name in list(COMMANDS)[:: -1 if turn % 2 else 1]:
                 taken[name].append(cpu_seconds(COMMANDS[name], folder))
     seconds = {name: tuple(each) for name, each in taken.items()}

@@ -20,7 +20,7 @@ from udbench.runs.job import Job, inputs_of
 from udbench.runs.record import environment
 from udbench.runs.synthetic import made_data
 from udbench.train.graphs import WARM, check_graphs, drawn_by_round
-from udbench.train.memory import told_when_full
+from udbench.train.memory import explain_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,12 +68,12 @@ def bench(
     turns: int,
     rounds: int,
     only: Sequence[str] | None = None,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Report:
     """Time a job's step on made images against what `only` names, or all that can be timed. Reads no data and writes
     nothing.
 
-    `told` hears what is going on. Raises SettingError for graphs where there are none.
+    `log` hears what is going on. Raises SettingError for graphs where there are none.
     """
     for name in WITH_GRAPHS:
         if only is not None and name in only:
@@ -113,27 +113,27 @@ def bench(
     device = ours.device
     starting: dict[str, float] = {}
     fewer = "time fewer things at a time (--only NAME), or choose --set batch_size=N or --set image_size=N"
-    with told_when_full(device, f"with {', '.join(tasks)} beside each other", fewer):
+    with explain_out_of_memory(device, f"with {', '.join(tasks)} beside each other", fewer):
         for name, task in list(tasks.items()):
-            told(f"starting {name}")
+            log(f"starting {name}")
             try:
                 starting[name] = timed(begun.get(name, task), device)
             except UdbenchError as error:
                 if chosen or name not in WITH_GRAPHS:
                     raise
-                told(f"{name} is left out: {error}")
+                log(f"{name} is left out: {error}")
                 del tasks[name]
                 continue
             timed(task, device)
-        took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+        took = interleaved(tasks, turns, device, lambda turn: log(f"turn {turn + 1} of {turns}"))
     counted = {"evaluation": tests, "forward": tests // ceiling.at_once * ceiling.at_once}
     samples = {
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()
     }
-    told("the parts of a round")
+    log("the parts of a round")
     parts = {name: Samples(seconds=s, images=ours.images) for name, s in parts_of(ours, max(turns, 3)).items()}
     peak = peak_while(lambda: ours.rounds(1), device)
-    told("the rates of this device")
+    log("the rates of this device")
     floor = floor_of(ceiling)
     if plain is not None:
         plain.close()

@@ -43,15 +43,15 @@ class Ratio:
 
 
 def interleaved(
-    tasks: Mapping[str, Callable[[], None]], turns: int, device: torch.device, told: Callable[[int], None]
+    tasks: Mapping[str, Callable[[], None]], turns: int, device: torch.device, log: Callable[[int], None]
 ) -> dict[str, tuple[float, ...]]:
     """The seconds of each task in so many turns, each of which runs all of them one after another.
 
-    Every other turn goes backwards, so that none always follows the same neighbour. `told` hears of every turn.
+    Every other turn goes backwards, so that none always follows the same neighbour. `log` hears of every turn.
     """
     took: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(turns):
-        told(turn)
+        log(turn)
         for name in list(tasks)[:: -1 if turn % 2 else 1]:
             took[name].append(timed(tasks[name], device))
     return {name: tuple(seconds) for name, seconds in took.items()}

@@ -71,7 +71,7 @@ def count_model(job: Job, model: UniversalModel, specs: Mapping[str, DomainSpec]
         flags=len(shared),
         parameters=sum(parameter.nbytes for parameter in model.parameters()),
         states=2 if settings.optimizer == "adamw" else int(settings.momentum > 0),
-        moments=sum(norm.report([]).nbytes for norm in _telling(model)),
+        moments=sum(norm.round_stats([]).nbytes for norm in _telling(model)),
         norms={name: _norms_met(model, name) for name in model.domains},
         statistic=parameter_dtype(precision).itemsize,
     )
@@ -79,7 +79,7 @@ def count_model(job: Job, model: UniversalModel, specs: Mapping[str, DomainSpec]
 
 def _telling(model: UniversalModel) -> list[SliceNorm]:
     """The norms whose running moments all domains share, and so all processes."""
-    return [m for m in model.modules() if isinstance(m, SliceNorm) and m.moments == "shared" and not m.mixed]
+    return [m for m in model.modules() if isinstance(m, SliceNorm) and m.stats == "shared" and not m.mixed]
 
 
 def _norms_met(model: UniversalModel, domain: str) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ class Task:
     """
 
     name: str
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     folder: Path
     processes: int = 1
 
@@ -70,7 +70,7 @@ class Task:
     def command(self) -> list[str]:
         """The command for one process of the operating system, which starts the others by itself."""
         several = ["--processes", str(self.processes)] if self.processes > 1 else []
-        return [sys.executable, "-P", "-m", "udbench", *self.words, *several]
+        return [sys.executable, "-P", "-m", "udbench", *self.args, *several]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,12 +25,12 @@ from udbench.runs.rounds import deals_for, legs_for, schedule_of
 from udbench.runs.transfer import nearest_means
 from udbench.train.batches import check_batches
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
-from udbench.train.evaluate import Predictions, evaluate, rows_at_once
+from udbench.train.evaluate import Predictions, eval_batch_rows, evaluate
 from udbench.train.finite import check_finite
 from udbench.train.freezing import PhaseFreezer
 from udbench.train.input.feed import Feed
 from udbench.train.loop import train
-from udbench.train.memory import check_memory, told_when_full, training
+from udbench.train.memory import check_memory, explain_out_of_memory, training
 from udbench.train.model import UniversalModel, count_parameters
 from udbench.train.optim import make_optimizer
 from udbench.train.parallel.comm import Comm
@@ -133,7 +133,7 @@ def _execute(
     inputs = inputs_of(job, {store.name: store.spec.num_classes for store in stores})
     checkpoints = Checkpoints(folder, config.identity(), {store.name: store.sha256 for store in stores})
     begun = comm.broadcast_object(checkpoints.any)
-    model = build(job, inputs, None if begun else trunk_for(job), fresh=not begun)
+    model = build(job, inputs, None if begun else trunk_for(job), initialize=not begun)
     phases, trainable = legs_for(config), PhaseFreezer(model)
     deals = deals_for(job, model, phases, comm.size)
     if not begun:
@@ -163,9 +163,11 @@ def _execute(
     def scored(at: int) -> dict[str, Predictions]:
         comm.gather_private_state(model)
         check_finite(model, f"after round {at}")
-        at_once = rows_at_once(settings.eval_batch_size, feed.device)
+        at_once = eval_batch_rows(settings.eval_batch_size, feed.device)
         what = f"scoring test images, at most {at_once} in a forward"
-        with told_when_full(feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"):
+        with explain_out_of_memory(
+            feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"
+        ):
             return evaluate(model, feed, rows, settings, config.precision, by_batch=by_batch, comm=comm)
 
     def score(at: int) -> None:
@@ -184,16 +186,16 @@ def _execute(
                 ended = progress.round == phase.stop and phase is not phases[-1]
                 checkpoints.save(model, None if ended else optimizer, progress)
 
-        dealt = deals[phase]
-        if dealt is not None:
-            comm.assign(dealt)
-        schedule = schedule_of(job, model, phase, dealt, comm.rank)
+        assignment = deals[phase]
+        if assignment is not None:
+            comm.assign(assignment)
+        schedule = schedule_of(job, model, phase, assignment, comm.rank)
         step = Step(
             model, feed, settings, config.precision,
             compiled=config.compile, graphs=config.cuda_graphs, comm=comm,
         )  # fmt: skip
         told = callback if comm.first else NullCallback()
-        with told_when_full(feed.device, *training(schedule)):
+        with explain_out_of_memory(feed.device, *training(schedule)):
             end = train(
                 step, optimizer, schedule, settings,
                 phase=phase, total=phases[-1].stop, start=start, callback=told, save=save, score=score,

@@ -202,7 +202,7 @@ def predict(
     parts = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
     found: list[NDArray[np.float64]] = []
     with torch.inference_mode():
-        for part, views in zip(parts, feed.centres(domain, parts), strict=True):
+        for part, views in zip(parts, feed.eval_views(domain, parts), strict=True):
             with computing(config.precision, device, timed=False):
                 (logits,) = model(views, [Slice(domain, len(part))])
             logits = logits.double().cpu()

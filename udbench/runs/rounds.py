@@ -9,7 +9,7 @@ from udbench.errors import SettingError
 from udbench.runs.job import Job
 from udbench.train.model import UniversalModel, flops_by_domain
 from udbench.train.phases import Train, TrainPhase, resolve_phases
-from udbench.train.schedule import Assignment, Schedule, deal, make_schedule
+from udbench.train.schedule import Assignment, Schedule, assign, make_schedule
 
 TRANSFERRED: Mapping[str, Train] = {"none": "head", "head": "head", "head+private": "private", "all": "all"}
 
@@ -33,8 +33,8 @@ def deals_for(
     costs = flops_by_domain(model)
     deals: dict[TrainPhase, Assignment | None] = {}
     for phase in phases:
-        deals[phase] = dealt = deal({name: settings.batch_of(name) for name in phase.domains}, costs, world)
-        split = [name for name, ranks in dealt.members.items() if len(ranks) > 1]
+        deals[phase] = assignment = assign({name: settings.batch_of(name) for name in phase.domains}, costs, world)
+        split = [name for name, ranks in assignment.ranks_of.items() if len(ranks) > 1]
         if split and config.compile:
             raise SettingError(
                 f"--compile with {world} processes for {len(phase.domains)} domains: '{split[0]}' is split over "
@@ -43,8 +43,10 @@ def deals_for(
     return deals
 
 
-def schedule_of(job: Job, model: UniversalModel, phase: TrainPhase, dealt: Assignment | None, rank: int) -> Schedule:
+def schedule_of(
+    job: Job, model: UniversalModel, phase: TrainPhase, assignment: Assignment | None, rank: int
+) -> Schedule:
     """What the process of this rank does in each round of a phase."""
     inputs = {name: model.inputs[name] for name in phase.domains}
-    mine = None if dealt is None else dealt.slices[rank]
+    mine = None if assignment is None else assignment.slices[rank]
     return make_schedule(inputs, job.config.settings, job.config.group, mine)

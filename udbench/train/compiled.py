@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import SettingError, UdbenchError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel, dummy_batch
-from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningStats, SliceNorm
 from udbench.train.norm.sliced import PLAIN_NORMS, SEEN_MEAN, SEEN_VAR, stackable
 from udbench.train.route import Slice
 from udbench.train.schedule import Group
@@ -66,7 +66,7 @@ class Compiled:
         """The total and each slice's mean loss; labels is a list of (rows,)."""
         with self._model.route.using(group, round):
             found = self._losses(images, list(labels)) if group in self._known else self._first(images, labels, group)
-        self._move_moments(group)
+        self._update_running_stats(group)
         return found
 
     def _first(self, images: Tensor, labels: Sequence[Tensor], group: Group) -> tuple[Tensor, list[Tensor]]:
@@ -87,7 +87,7 @@ class Compiled:
             raise UdbenchError(f"--compile: this network cannot be compiled ({reason}); leave it out") from error
 
     @torch.no_grad()
-    def _move_moments(self, group: Group) -> None:
+    def _update_running_stats(self, group: Group) -> None:
         """Let the running moments take in what each slice had, as an eager forward would."""
         moved: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
         counters: list[Tensor] = []
@@ -96,8 +96,8 @@ class Compiled:
             for part, (mean, var) in zip(group, rows, strict=False):
                 if not _norm_of(module, part.domain).training:
                     continue  # at rest, where it saw nothing
-                if isinstance(module, SliceNorm) and module.moments == "shared":
-                    module.leave(part.domain, mean, var)
+                if isinstance(module, SliceNorm) and module.stats == "shared":
+                    module.record(part.domain, mean, var)
                     continue
                 state = _running(module, part.domain)
                 if state is None:
@@ -124,10 +124,10 @@ def _norm_of(module: nn.Module, domain: str) -> nn.Module:
 def _running(module: nn.Module, domain: str) -> tuple[Tensor, Tensor, Tensor, float | None] | None:
     """The running moments, their count and momentum that a slice of a domain moves; None where there are none."""
     if isinstance(module, SliceNorm):
-        if module.moments == "batch":
+        if module.stats == "batch":
             return None
         own = module.own[domain]
-        assert isinstance(own, RunningMoments)
+        assert isinstance(own, RunningStats)
         return own.mean, own.var, own.updates, module.norm.momentum
     assert isinstance(module, PerDomain)
     norm = module.own[domain]

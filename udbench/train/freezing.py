@@ -39,7 +39,7 @@ def rest(root: nn.Module) -> None:
         if is_held(module):
             module.training = False
     for module in root.modules():
-        if isinstance(module, SliceNorm) and is_held(module) and module.moments != "shared":
+        if isinstance(module, SliceNorm) and is_held(module) and module.stats != "shared":
             module.training = module.norm.training = True
 
 

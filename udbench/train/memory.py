@@ -71,7 +71,7 @@ def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> N
 
 
 @contextmanager
-def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[None]:
+def explain_out_of_memory(device: torch.device, what: str, instead: str) -> Iterator[None]:
     """Within, running out of memory is told as what it is, with what was going on and what to do. Raises RunError."""
     try:
         yield
@@ -82,7 +82,7 @@ def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[No
 
 
 def training(schedule: Schedule) -> tuple[str, str]:
-    """What goes on in training, and what takes less memory, for `told_when_full`."""
+    """What goes on in training, and what takes less memory, for `explain_out_of_memory`."""
     rows = max(sum(part.rows for part in group) for group in schedule.groups)
     return f"with {rows} images in the largest forward", f"use {GROUPS}, or {SMALLER}"
 

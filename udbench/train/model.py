@@ -174,7 +174,7 @@ def build_model(
     mixed: bool = False,
     seed: int = 0,
     trunk: Mapping[str, Tensor] | None = None,
-    fresh: bool = True,
+    initialize: bool = True,
 ) -> UniversalModel:
     """Build a network for these domains: sharing first, then the adapter on what is shared.
 
@@ -187,8 +187,8 @@ def build_model(
     with seeded(seed, "trunk"), plugin_code(f"architecture '{architecture.name}', built"):
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
-        _begin_with(network.trunk, trunk, architecture.name)
-    elif fresh and network.init_weights is not None:
+        _load_trunk(network.trunk, trunk, architecture.name)
+    elif initialize and network.init_weights is not None:
         with plugin_code(f"architecture '{architecture.name}', begun with pretrained weights"):
             network.init_weights()
     check_stages(network.trunk, network.stages, architecture.name)
@@ -211,11 +211,11 @@ def build_model(
     mux_remaining(model, route, domains)
     if mixed:
         mix_batches(model)
-    model.narrow = _rehearse(model)
+    model.narrow = _dry_run(model)
     return model
 
 
-def _begin_with(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> None:
+def _load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> None:
     own = trunk.state_dict()
     moments = ("running_mean", "running_var", "num_batches_tracked")  # not every norm kept them
     strange = [name for name in state if name not in own or own[name].shape != state[name].shape]
@@ -290,7 +290,7 @@ def _heads(
     return head, maps
 
 
-def _rehearse(model: UniversalModel) -> bool:
+def _dry_run(model: UniversalModel) -> bool:
     """A training forward of blank images through the trunk and every head, so that what cannot work is refused at once.
 
     Gives whether a convolution was met that torch gets wrong on a CPU.

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from udbench.plugin.contracts_model import ParamOptions
-from udbench.train.ownership import owners
+from udbench.train.ownership import owner_of
 from udbench.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
         for name, treatment in getattr(module, "param_options", {}).items()
         if (parameter := module._parameters.get(name)) is not None
     }
-    whose = owners(model)
+    whose = owner_of(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -11,7 +11,7 @@ class PerDomainModules(nn.ModuleDict):
     """Modules by domain: all that lies below a key is that domain's own."""
 
 
-def owners(model: nn.Module) -> dict[str, str | None]:
+def owner_of(model: nn.Module) -> dict[str, str | None]:
     """The owner of every parameter of a model by its path: a domain, or None where it is shared."""
     private = {
         f"{path}.{domain}.{name}" if path else f"{domain}.{name}": domain
@@ -25,7 +25,7 @@ def owners(model: nn.Module) -> dict[str, str | None]:
 
 def owned_parameters(model: nn.Module, domain: str | None) -> list[Tensor]:
     """The parameters of one domain, or with None the shared ones."""
-    whose = owners(model)
+    whose = owner_of(model)
     return [parameter for name, parameter in model.named_parameters() if whose[name] == domain]
 
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Stage
 from udbench.train.freezing import hold, is_held
-from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
+from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, NormStats, SliceNorm
 from udbench.train.norm.sliced import (
     PLAIN_NORMS,
     can_fuse,
@@ -171,9 +171,13 @@ class Surgeon:
         """
         self.replace(path, PerDomain(self.module(path), self.domains, self._route))
 
-    def moments(self, path: str, moments: Moments) -> None:
-        """Let a batch norm share its scale and use, at test, "shared" moments, each "domain"'s or the "batch"'s own."""
-        self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, moments))
+    def norm_stats(self, path: str, stats: NormStats) -> None:
+        """Share a batch norm's scale, and choose the statistics that it uses at test: `stats`.
+
+        "shared": one running mean and variance for all domains. "domain": those of each domain. "batch": the mean and
+        variance of the test batch.
+        """
+        self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, stats))
 
     def instance_norm(self, path: str) -> None:
         """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""

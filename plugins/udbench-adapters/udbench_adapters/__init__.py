@@ -73,19 +73,19 @@ def udbench_adapters() -> list[Adapter]:
 def universal_bn(surgeon: Surgeon, settings: None) -> None:
     """BN(x) = s (x - m) / sqrt(v + eps) + b, with s, b and the running m, v shared by all domains."""
     for path in surgeon.batch_norms():
-        surgeon.moments(path, "shared")
+        surgeon.norm_stats(path, "shared")
 
 
 def bn_plus(surgeon: Surgeon, settings: None) -> None:
     """As universal_bn, but m and v are those of the pure batch at hand, at test as in training."""
     for path in surgeon.batch_norms():
-        surgeon.moments(path, "batch")
+        surgeon.norm_stats(path, "batch")
 
 
 def domain_moments(surgeon: Surgeon, settings: None) -> None:
     """s and b shared, the running m_d and v_d of each domain."""
     for path in surgeon.batch_norms():
-        surgeon.moments(path, "domain")
+        surgeon.norm_stats(path, "domain")
 
 
 def domain_bn(surgeon: Surgeon, settings: None) -> None:

@@ -65,7 +65,7 @@ def own_norms(surgeon: Surgeon, norms: str) -> None:
         if norms == "domain":
             surgeon.per_domain(path)
         else:
-            surgeon.moments(path, "domain" if norms == "moments" else "shared")
+            surgeon.norm_stats(path, "domain" if norms == "moments" else "shared")
 
 
 def channels_of(path: str, layer: nn.Module) -> tuple[int, bool]:

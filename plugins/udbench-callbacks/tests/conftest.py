@@ -42,7 +42,9 @@ class MadeUp:
     def goes(self, callback: Callback, rounds: Sequence[int], shift: float = 0.0) -> None:
         for round in rounds:
             losses = {name: round + number + shift for number, name in enumerate(self.domains)}
-            step = RoundStatus(round=round, rounds=4, losses=losses, lr=1 / 2**round, images=20 * round, seconds=2.0 * round)
+            step = RoundStatus(
+                round=round, rounds=4, losses=losses, lr=1 / 2**round, images=20 * round, seconds=2.0 * round
+            )
             callback.on_round(step)
             if round == 2:
                 callback.on_round(RoundStatus(round=2, rounds=4, losses={}, lr=0.25, images=40, seconds=4.5))

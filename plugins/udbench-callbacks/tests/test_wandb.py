@@ -183,7 +183,8 @@ def test_without_a_server_the_run_is_kept_offline_and_sent_to_the_same_run_later
 def test_a_stopped_process_loses_nothing_and_the_run_counts_as_failed(made_up: Any) -> None:
     made_up.starts(type("", (), {"on_start": lambda self, about: None})())  # a configuration to begin with
     code = (
-        "import sys; from pathlib import Path; from udbench import RoundStatus; from udbench_callbacks.to_wandb import Wandb\n"
+        "import sys; from pathlib import Path; from udbench import RoundStatus\n"
+        "from udbench_callbacks.to_wandb import Wandb\n"
         f"callback = Wandb(folder := Path({str(made_up.folder)!r}))\n"
         "callback.on_start({'folder': folder, 'domains': ['cones'], 'start': 0})\n"
         "callback.on_round(RoundStatus(round=1, rounds=4, losses={'cones': 1.5}, lr=0.1, images=8, seconds=1.0))\n"
