@@ -62,7 +62,7 @@ def test_two_of_one_name_are_a_trouble(cli: Call, with_plugins: Callable[..., No
     short = udbench.hookimpl(lambda: [udbench.Recipe(name="short")])
     with_plugins(film=SimpleNamespace(udbench_recipes=short))
     clash = by_name(cli("doctor", "--json").json["lines"])["clash"]
-    assert clash["state"] == "trouble" and "recipe 'short' is brought by film and builtin" in clash["said"]
+    assert clash["state"] == "trouble" and "recipe 'short' is defined by film and builtin" in clash["said"]
 
 
 @pytest.mark.parametrize(

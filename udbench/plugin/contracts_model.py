@@ -1,4 +1,4 @@
-"""The contracts of a method: an architecture, and an adapter that makes parts of it each domain's own."""
+"""The contracts for a method: an architecture, and an adapter that gives each domain parts of its own."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes.
+    """The input of a network from one domain: image size, channels after preparation (3), number of classes.
 
-    `head` is what the domain asks of its head: an instance of the architecture's `head_settings`, or None for
-    its defaults.
+    `head` holds the settings of the domain's head: an instance of the architecture's `head_settings`, or None for the
+    defaults.
     """
 
     height: int
@@ -30,10 +30,10 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One block of the trunk that is shared or private as a whole.
+    """A part of the trunk that is either shared or private as a whole.
 
-    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers belongs to
-    exactly one stage: the stem to the first, the last norm to the last.
+    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers must belong to exactly
+    one stage: the stem to the first, the last norm to the last.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """A network in parts.
+    """A network as a trunk, its stages, and a function that builds heads.
 
-    `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
-    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes).
-    `init_weights()` loads weights that are not drawn, such as pretrained ones; it is called only where a new training
-    begins, so that a trained network is used without them.
+    `trunk` maps images (N, C, H, W) to features of any shape (N, ...). `head(input, shape)` builds a domain's head: a
+    module from features of `shape` (without N) to logits (N, classes). `init_weights()` loads initial weights that are
+    not random, such as pretrained ones. It is called only at the start of a training, so that a trained network can be
+    used without them.
     """
 
     trunk: nn.Module
@@ -58,17 +58,16 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A network under one name, or a family of networks under one prefix.
+    """A network under a name, or a family of networks under a prefix.
 
-    `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
-    whose fields are `--set arch.KEY=VALUE`, or None; `head_settings` likewise one for the head of each domain,
+    `build(inputs, settings)` builds the network for the inputs of the named domains. `settings` is a pydantic model
+    whose fields are `--set arch.KEY=VALUE`, or None. `head_settings` is such a model for the head of each domain,
     `--set domain.NAME.head.KEY=VALUE`.
 
-    A name that ends in "/*" is a family's. Its `names()` says what can stand in the star's place, `member(rest)` makes
-    the architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
-    of "resnet18". Both are called only when something below the prefix is asked for, so they may import what is slow.
-    `example` is one of the names, of a small network: messages name it and `udbench check` tries it. A family's
-    own `build` is never called.
+    A name that ends in "/*" is a family. `names()` lists the names that can replace the star. `member(rest)` returns
+    the Architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
+    of "resnet18". Both are called only when a name below the prefix is used, so they may import slow modules. `example`
+    is one of the names, of a small network, for messages and `udbench check`. A family's `build` is never called.
     """
 
     name: str
@@ -84,11 +83,12 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParamOptions:
-    """How a parameter is trained and stored, where that is not as all others are.
+    """How a parameter is trained and stored, where it differs from the recipe.
 
-    A module of an adapter says so for its own parameters: `param_options = {"scores": ParamOptions(lr=10, bits=1)}`.
-    `lr` is a factor of the recipe's rate, `weight_decay` stands instead of the recipe's, and `bits` is what one number
-    takes once trained: 1 for a mask that is trained by real numbers. A buffer that must be stored can be named too.
+    An adapter's module declares it for its parameters: `param_options = {"scores": ParamOptions(lr=10, bits=1)}`. `lr`
+    multiplies the recipe's learning rate, and `weight_decay` replaces the recipe's. `bits` is the storage of one number
+    after training: 1 for a binary mask that is trained with real-valued scores. A buffer that must be stored can be
+    named, too.
     """
 
     lr: float = 1.0
@@ -98,13 +98,13 @@ class ParamOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adapter:
-    """A method: surgery on a network's shared stages.
+    """A method: changes the shared stages of a network.
 
-    `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose
-    fields are `--set adapter.KEY=VALUE`, or None. `eval_stats` is "batch" where test images are normalised
-    with the moments of their test batch, so that the recipe's `eval_batch_size` is part of the method.
-    `regularizer(trunk, domain, settings)`, a number, is added to a domain's loss in training: of what the domain owns,
-    nothing else, since it moves by its own loss alone.
+    `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose fields are
+    `--set adapter.KEY=VALUE`, or None. `eval_stats` is "batch" if test images are normalised with the mean and variance
+    of their test batch; the recipe's `eval_batch_size` is then part of the method. `regularizer(trunk, domain,
+    settings)` returns a scalar that is added to a domain's training loss. It may depend on the domain's own parameters
+    only, since these are trained by that domain's loss alone.
     """
 
     name: str
