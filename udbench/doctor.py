@@ -20,7 +20,7 @@ from udbench.machine import memory, usable_cores
 from udbench.plugin import hookspecs, loader
 from udbench.plugin.contracts_data import Domain
 from udbench.plugin.registry import KINDS, Registry
-from udbench.processes.isolated import Ended, Silent, Tell, told
+from udbench.processes.isolated import Ended, Report, Silent, run_isolated
 
 State = Literal["good", "trouble", "stops"]
 
@@ -177,7 +177,7 @@ def _convolutions() -> Line:
     shapes: set[str] = set()
     shape, threads, by, trouble = "none was tried", 2, "udbench", ""
     try:
-        for message in told(probe, limit=KERNEL_LIMIT):
+        for message in run_isolated(probe, limit=KERNEL_LIMIT):
             match message:
                 case {"shape": str() as shape, "threads": int() as threads, "by": str() as by}:
                     shapes.add(shape)
@@ -298,7 +298,7 @@ def _writable(what: str, folder: Path, mend: str) -> Line:
 def _plugins(disabled: tuple[str, ...], data: Path | None) -> Iterator[Line]:
     loading, seconds = "", dict[str, float]()
     try:
-        for message in told(_load_all, disabled, limit=LOAD_LIMIT):
+        for message in run_isolated(_load_all, disabled, limit=LOAD_LIMIT):
             match message:
                 case {"loading": str() as loading}:
                     continue
@@ -328,7 +328,7 @@ def _stuck(name: str, how: str) -> Line:
     )
 
 
-def _load_all(tell: Tell, disabled: tuple[str, ...]) -> None:
+def _load_all(tell: Report, disabled: tuple[str, ...]) -> None:
     """In a process of its own: load all plugins, telling which, and how long each took."""
     last: list[tuple[str, float]] = []
 

@@ -237,7 +237,7 @@ def raising(*_: object) -> Any:
         ({"names": lambda: ["bear", "../etc"]}, r"has a member '\.\./etc'"),
         ({"names": lambda: ["bear", "[red]"]}, r"has a member '\[red\]'"),
         ({"member": lambda rest: network(rest)}, "where the architecture 'zoo/bear' is expected"),
-        ({"member": lambda rest: None}, "made None where the architecture 'zoo/bear'"),
+        ({"member": lambda rest: None}, "returned None where the architecture 'zoo/bear'"),
         ({"settings": Suite}, "'zoo/bear' has other settings than its family"),
     ],
 )

@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_are_refused_at_every_door(
     }
     for door, opened in doors.items():
         with pytest.raises(
-            DataError, match=r"weights\.safetensors holds a network that its training ruined: the w"
+            DataError, match=r"weights\.safetensors holds a network whose training diverged: the w"
         ) as e:
             opened()
         assert "\n" not in str(e.value), door

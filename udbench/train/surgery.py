@@ -1,4 +1,4 @@
-"""Surgery: making parts of a network each domain's own."""
+"""Surgery on a network: gives each domain its own copies of modules, its own weights or its own statistics."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from udbench.train.route import Route, Slice
 
 
 class PerDomain(nn.Module):
-    """One copy of a module for each domain; each domain's rows go through their own.
+    """A copy of a module for each domain; the rows of each domain pass its copy.
 
-    Further tensors that a module gets and that have as many rows are split alike. How a module's class may take the
-    rows of several domains at once is said at `Surgeon.per_domain`.
+    Further tensor arguments with the same number of rows are split in the same way. `Surgeon.per_domain` describes how
+    a class can process the rows of several domains at once.
     """
 
     def __init__(self, module: nn.Module, domains: Sequence[str], route: Route) -> None:
@@ -48,8 +48,8 @@ class PerDomain(nn.Module):
                 return self._stacked(x)
             if self._can_fuse(x):
                 return self._normalised(x)
-            together = self._together(x)
-            return self.route.muxed(x, self._one) if together is None else together
+            grouped = self._grouped(x)
+            return self.route.muxed(x, self._one) if grouped is None else grouped
         marks = self.route.bounds(x.shape[0])
         parts = [
             self._one(part, x[start:stop], *(_rows(other, x.shape[0], start, stop) for other in others))
@@ -57,8 +57,8 @@ class PerDomain(nn.Module):
         ]
         return torch.cat(parts)
 
-    def _together(self, x: Tensor) -> Tensor | None:
-        """What the modules' class makes of several domains' rows at once, if it has a way and takes it here."""
+    def _grouped(self, x: Tensor) -> Tensor | None:
+        """The result of the class's `forward_group` for several domains, or None if it has none or declines."""
         marks = self.route.bounds(x.shape[0])
         modules = [self.own[part.domain] for part, _, _ in marks]
         kind = type(modules[0])
@@ -92,21 +92,21 @@ class PerDomain(nn.Module):
 
 
 class Reparametrized(nn.Module):
-    """A layer that all domains share and whose weight each domain makes its own of: own[domain](weight).
+    """A shared layer whose weight each domain transforms: own[domain](weight).
 
-    Each domain's rows go through the layer itself, called with that domain's weight.
+    The rows of each domain pass the layer with that domain's weight.
     """
 
-    def __init__(self, layer: nn.Module, name: str, made: nn.Module, domains: Sequence[str], route: Route) -> None:
+    def __init__(self, layer: nn.Module, name: str, transform: nn.Module, domains: Sequence[str], route: Route) -> None:
         super().__init__()
         self.layer, self.name, self.route = layer, name, route
-        self.own = PerDomainModules({domain: copy.deepcopy(made) for domain in domains})
+        self.own = PerDomainModules({domain: copy.deepcopy(transform) for domain in domains})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.route.muxed(x, self._one)
 
     def weight_of(self, domain: str) -> Tensor:
-        """A domain's weight, in the shape of the layer's."""
+        """A domain's weight, in the shape of the layer's weight."""
         return self.own[domain](self.layer.get_parameter(self.name))
 
     def _one(self, part: Slice, rows: Tensor) -> Tensor:
@@ -114,10 +114,10 @@ class Reparametrized(nn.Module):
 
 
 class Surgeon:
-    """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
+    """An adapter's view of a network: the shared part of its trunk, and the methods that change it.
 
-    `domains` are the names in order, `stages` the shared stages. Paths are those of the trunk. Modules are
-    copied, never rebuilt. What one domain owns already is out of reach: there everything is its own.
+    `domains` are the names in order, `stages` the shared stages. Paths are relative to the trunk. Modules are copied,
+    never rebuilt. Modules that belong to a domain already are not visible.
     """
 
     def __init__(
@@ -133,22 +133,22 @@ class Surgeon:
         self.domains = tuple(domains)
         self.stages = tuple(stages)
         self._trunk, self._route, self._seed = trunk, route, seed
-        self._to_hold: list[nn.Module] = []
+        self._to_freeze: list[nn.Module] = []
         self._rank = {path: i for i, path in enumerate(order)}
 
     def find(self, *types: type[nn.Module]) -> list[str]:
         """The paths of the shared modules of these types, in the order in which a forward calls them."""
-        found = [path for path, module in shared_modules(self._trunk) if isinstance(module, types) and path]
-        return sorted(found, key=lambda path: self._rank.get(path, len(self._rank)))
+        paths = [path for path, module in shared_modules(self._trunk) if isinstance(module, types) and path]
+        return sorted(paths, key=lambda path: self._rank.get(path, len(self._rank)))
 
     def called(self, path: str) -> bool:
-        """Whether a forward calls the module at a path; a network may use a layer's weight and never call it."""
+        """Whether a forward calls the module at a path. A network may use a layer's weight without calling it."""
         return not self._rank or path in self._rank
 
     def batch_norms(self) -> list[str]:
         """The paths of the shared batch norms. Raises UdbenchError when the shared stages have none."""
-        if found := self.find(*BATCH_NORMS):
-            return found
+        if paths := self.find(*BATCH_NORMS):
+            return paths
         names = {type(m).__name__ for _, m in shared_modules(self._trunk) if "norm" in type(m).__name__.lower()}
         kinds = ", ".join(sorted(names))
         raise UdbenchError(
@@ -162,12 +162,12 @@ class Surgeon:
         return self._trunk.get_submodule(path)
 
     def per_domain(self, path: str) -> None:
-        """Give each domain a copy of its own of the module at a path.
+        """Give each domain its own copy of the module at a path.
 
-        In a forward of several domains the copies are called one after another, each with its domain's rows, and what
-        they give is put together. Where a class has a faster way, it says so by a static method
-        `forward_group(modules, x, rows)`: for a list of such copies and x, of which consecutive `rows` are each one's,
-        it gives what calling them would, or None where it has no better way. Hooks inside a copy are not called by it.
+        A forward of several domains calls the copies one after another, each with its domain's rows, and concatenates
+        the results. A class can define a faster way in a static method `forward_group(modules, x, rows)`. It gets the
+        copies and x, whose consecutive `rows` belong to one copy each, and returns what calling them would, or None to
+        decline. It does not call hooks inside a copy.
         """
         self.replace(path, PerDomain(self.module(path), self.domains, self._route))
 
@@ -180,42 +180,47 @@ class Surgeon:
         self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, stats))
 
     def instance_norm(self, path: str) -> None:
-        """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""
+        """Turn a batch norm into an instance norm. Its scale, its bias and everything else that it does stay."""
         self.replace(path, InstanceNorm(copy.deepcopy(self._batch_norm(path)), path))
 
     def replace(self, path: str, module: nn.Module) -> None:
-        """Put a module in the place of the one at a path, wherever the trunk holds that one."""
+        """Replace the module at a path, everywhere in the trunk where it is used."""
         _replace(self._trunk, self.module(path), module)
 
     def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
-        """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
+        """Replace a module by `factory(module)`. Random draws in the factory depend on the seed and the path only."""
         with seeded(self._seed, "adapter", path):
             self.replace(path, factory(self.module(path)))
 
     def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
-        """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
-        the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
+        """Let each domain transform a shared layer's weight.
+
+        `factory(weight)` returns a module that maps the shared weight to the domain's, in the same shape. Random draws
+        in the factory depend on the seed and the path only.
+        """
         layer = self.module(path)
         with seeded(self._seed, "adapter", path):
-            made = factory(layer.get_parameter(name))
-        self.replace(path, Reparametrized(layer, name, made, self.domains, self._route))
+            transform = factory(layer.get_parameter(name))
+        self.replace(path, Reparametrized(layer, name, transform, self.domains, self._route))
 
     def freeze(self, path: str = "") -> None:
-        """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
-        domains own, now or once the adapter is attached, goes on."""
-        self._to_hold.append(self.module(path))
+        """Freeze the shared module at a path ("" for the whole trunk), including its running statistics.
+
+        Modules that belong to domains, now or after the adapter is attached, are still trained.
+        """
+        self._to_freeze.append(self.module(path))
 
     def finish(self) -> None:
-        """Freeze what was asked for, now that the adapter is attached."""
-        for module in self._to_hold:
+        """Apply `freeze` after the adapter was attached."""
+        for module in self._to_freeze:
             hold(module)
 
     def remove_norm(self, path: str) -> None:
-        """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
+        """Remove a batch norm. Raises UdbenchError for one that does more than normalise."""
         norm = self._batch_norm(path)
         if type(norm) not in PLAIN_NORMS:
             raise UdbenchError(
-                f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be left out"
+                f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be removed"
             )
         self.replace(path, nn.Identity())
 
@@ -226,7 +231,10 @@ class Surgeon:
 
 
 def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
-    """Which stages (from 0) a `--sharing` makes private. `none`: all; `deep`, `full`: none; `partial:A-B`: the rest."""
+    """The indices of the stages that a `--sharing` makes private.
+
+    `none`: all of them. `deep` and `full`: none. `partial:A-B`: all but A to B, counted from 1.
+    """
     if sharing in ("deep", "full"):
         return set()
     if sharing == "none":
@@ -242,7 +250,7 @@ def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
 
 
 def make_private(trunk: nn.Module, stages: Sequence[Stage], domains: Sequence[str], route: Route) -> None:
-    """Give each domain a copy of its own of every module of these stages."""
+    """Give each domain its own copy of every module of these stages."""
     for stage in stages:
         for path in stage.modules:
             module = trunk.get_submodule(path)
@@ -250,7 +258,7 @@ def make_private(trunk: nn.Module, stages: Sequence[Stage], domains: Sequence[st
 
 
 def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None:
-    """Let every shared batch norm that no adapter touched see one domain's rows at a time."""
+    """Make every shared batch norm that the adapter left unchanged normalise each domain's rows separately."""
     muxed = {id(module.norm) for module in root.modules() if isinstance(module, SliceNorm | InstanceNorm)}
     for _, module in list(shared_modules(root)):
         if isinstance(module, _BatchNorm) and id(module) not in muxed:
@@ -258,14 +266,14 @@ def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None
 
 
 def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
-    """Every module with parameters or buffers of its own lies in exactly one stage. Raises PluginError otherwise."""
+    """Raise PluginError unless every module with parameters or buffers belongs to exactly one stage."""
     modules = dict(trunk.named_modules())
     tops: dict[str, str] = {}
     for stage in stages:
         for path in stage.modules:
             if not path or path not in modules:
                 raise PluginError(
-                    f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk has not"
+                    f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk does not have"
                 )
             if path in tops:
                 raise PluginError(f"architecture '{arch}': '{path}' is in stages '{tops[path]}' and '{stage.name}'")
@@ -279,15 +287,15 @@ def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
 
 
 def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    places: Mapping[nn.Module, list[str]] = {
+    parents: Mapping[nn.Module, list[str]] = {
         parent: names
         for _, parent in shared_modules(trunk)
         if (names := [name for name, child in parent._modules.items() if child is old])
     }
-    assert places, "the module to replace is not a shared one of the trunk"
+    assert parents, "the module to replace is not a shared module of the trunk"
     if is_held(old):
         hold(new)
-    for parent, names in places.items():
+    for parent, names in parents.items():
         for name in names:
             setattr(parent, name, new)
 
