@@ -29,7 +29,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         work(heard.append, *args)
         return iter(heard)
 
-    monkeypatch.setattr(doctor, "told", told)
+    monkeypatch.setattr(doctor, "run_isolated", told)
 
 
 def by_name(lines: list[dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -81,7 +81,7 @@ def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
         yield {"loading": "film"}
         raise raised
 
-    monkeypatch.setattr(doctor, "told", told)
+    monkeypatch.setattr(doctor, "run_isolated", told)
     said = cli("doctor")
     assert said.code == 1 and f"X film: {words}" in said.out and "--no-plugin film" in said.out
     assert "1 things stop runs" in said.out
@@ -114,7 +114,7 @@ def test_a_kernel_that_is_wrong_crashes_or_hangs_is_said(
             raise end
         yield {"wrong": end}
 
-    monkeypatch.setattr(doctor, "told", told)
+    monkeypatch.setattr(doctor, "run_isolated", told)
     line = doctor._convolutions()
     assert line.state == state and words in line.said and bool(line.mend) == (state == "stops")
 

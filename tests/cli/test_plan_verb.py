@@ -37,11 +37,11 @@ def test_a_described_machine_is_asked_for_each_number_of_processes(cli: Call, ma
     assert document["machine"]["name"] == "made up" and document["images_per_round"] == 8
     one, two, four = document["rows"]
     assert [row["processes"] for row in document["rows"]] == [1, 2, 4]
-    assert one["speedup"] == 1 and one["bytes"] == {"shared": 0, "private": 0, "norms": 0, "told": 0}
+    assert one["speedup"] == 1 and one["bytes"] == {"shared": 0, "private": 0, "norms": 0, "other": 0}
     assert two["bytes"]["shared"] > 0 and two["bytes"]["private"] == 0
     assert four["bytes"]["shared"] == two["bytes"]["shared"] and four["bytes"]["norms"] > 0
-    assert [len(process["slices"]) for process in two["deal"]] == [1, 1]
-    assert {p["slices"][0]["rows"] for p in four["deal"]} == {2}
+    assert [len(process["slices"]) for process in two["assignment"]] == [1, 1]
+    assert {p["slices"][0]["rows"] for p in four["assignment"]} == {2}
     assert one["rates"] == {
         "rate": 1e12, "overhead": 0.001, "memory_rate": 1e11, "bandwidth": 1e10, "latency": 1e-5, "at_once": None,
         "from": {"compute": "given", "link": "given"},

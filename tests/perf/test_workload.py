@@ -85,7 +85,7 @@ def test_counted_bytes_are_those_that_a_round_says(
             step.gradients(rank, work.groups(assignment.slices[rank]))
             model.zero_grad(set_to_none=True)
             assert sum(size for members, size in said.heard if members == -1) == (
-                predicted.bytes.shared + predicted.bytes.told
+                predicted.bytes.shared + predicted.bytes.other
             )
             groups_said[assignment.slices[rank][0].domain] = sum(size for members, size in said.heard if members != -1)
     assert sum(groups_said.values()) == predicted.bytes.private + predicted.bytes.norms
