@@ -88,7 +88,7 @@ def test_what_is_kept_is_read_again_and_damage_is_told(tmp_path: Path) -> None:
     assert read_kept(path) == kept and kept.logged == 3 and [each.name for each in tmp_path.iterdir()] == ["wandb.json"]
     for text in ("{", '{"id": "../../x"}', "[]"):
         path.write_text(text)
-        with pytest.raises(DataError, match=r"wandb.json is damaged: .*; remove it to begin a new run there"):
+        with pytest.raises(DataError, match=r"wandb.json is damaged: .*; remove it to start a new run there"):
             read_kept(path)
 
 
