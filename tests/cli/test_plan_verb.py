@@ -65,7 +65,7 @@ def test_the_tables_say_where_rates_come_from_and_who_does_what(cli: Call, machi
         (["--processes", "two"], "--processes two: give"),
         (["--processes", ","], "give one or more numbers"),
         (["--processes", "9", *SMALL, "--machine", "machine.toml"], "9 processes for 8 images of 2 domains in a round"),
-        (["--processes", "2", "--sharing", "none"], "which share no round"),
+        (["--processes", "2", "--sharing", "none"], "which have no common round"),
         (["--processes", "2", "--machine", "absent.toml"], "--machine absent.toml: cannot be read"),
         (["--processes", "2", "--machine", "machine.toml", "--measure"], "--measure with --machine"),
         (["--processes", "2", "--machine", "machine.toml", "--device", "cpu"], "--device with --machine"),
