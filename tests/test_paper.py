@@ -21,7 +21,7 @@ from udbench.studies.grid import expand
 from udbench.testing import write_example
 from udbench.testing.toys import toy_settings
 from udbench.train.model import UniversalModel, build_model, count_parameters
-from udbench.train.ownership import owners
+from udbench.train.ownership import owner_of
 from udbench.train.route import Slice
 
 TRIO = {"imagenet": (224, 224), "vggface": (112, 56), "synth90k": (32, 128)}
@@ -108,7 +108,7 @@ def test_with_full_sharing_a_domain_owns_its_scales_its_moments_and_nothing_else
     names = ("cifar10", "mnist", "svhn")
     inputs = {n: Input(height=16, width=16, channels=3, num_classes=c) for n, c in classes_of(registry, names).items()}
     model = model_of(registry, "resnet38", inputs, "full", width=0.2)
-    whose = owners(model)
+    whose = owner_of(model)
     modules = dict(model.named_modules())
     for name, owner in whose.items():
         module = modules[name.rpartition(".")[0]]
@@ -139,7 +139,7 @@ def test_the_towers_share_five_convolutions_and_no_fully_connected_layer(registr
     if arch == "alexnet":
         del inputs["synth90k"]
     model = model_of(registry, arch, inputs, width=0.05)
-    whose, modules = owners(model), dict(model.named_modules())
+    whose, modules = owner_of(model), dict(model.named_modules())
     shared = [name for name, owner in whose.items() if owner is None]
     assert shared == [f"trunk.conv{i}.0.weight" for i in range(1, 6)]
     for domain in inputs:

@@ -52,7 +52,7 @@ from udbench.studies.grid import Plan, Planned, expand
 from udbench.studies.runs import Run
 from udbench.studies.table import study_table
 from udbench.train.checkpoint import Progress, save_weights
-from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningStats, SliceNorm
 from udbench.train.ownership import PerDomainModules
 
 STUDY, RECIPE, SEED = "paper-table4", "paper-small", 0
@@ -61,7 +61,7 @@ TRAINS = "universal-bn"
 ONE_TRAINING = (TRAINS, "domain-moments", "bn-plus")
 
 
-class AllMoments(SliceNorm):
+class AllStats(SliceNorm):
     """A batch norm with shared running moments that keeps those of each domain beside them.
 
     It trains as the shared one does. Each batch is normalised a second time, for what that leaves in the domain's
@@ -70,7 +70,7 @@ class AllMoments(SliceNorm):
 
     def __init__(self, norm: SliceNorm) -> None:
         super().__init__(norm.norm, norm.route, norm.domains, "shared")
-        self.own = PerDomainModules({name: RunningMoments(self.norm) for name in self.domains})
+        self.own = PerDomainModules({name: RunningStats(self.norm) for name in self.domains})
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
@@ -79,20 +79,20 @@ class AllMoments(SliceNorm):
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
-        self.moments = "domain"
+        self.stats = "domain"
         try:
             super().forward(x)
         finally:
-            self.moments = "shared"
+            self.stats = "shared"
 
 
-def keep_all_moments(surgeon: Surgeon, settings: None) -> None:
+def keep_all_stats(surgeon: Surgeon, settings: None) -> None:
     """As `universal-bn`, each domain's own running moments kept beside the shared ones."""
     for path in surgeon.batch_norms():
-        surgeon.moments(path, "shared")
+        surgeon.norm_stats(path, "shared")
         norm = surgeon.module(path)
         assert isinstance(norm, SliceNorm)
-        surgeon.replace(path, AllMoments(norm))
+        surgeon.replace(path, AllStats(norm))
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def _made(group: Sequence[Row], stores: Sequence[Store], out: Path) -> Iterator[
         yield missing[0]
         return
     folder = out / "training-shared-scale"
-    trained = _train(replace(shared.job, adapter=replace(shared.job.adapter, attach=keep_all_moments)), stores, folder)
+    trained = _train(replace(shared.job, adapter=replace(shared.job.adapter, attach=keep_all_stats)), stores, folder)
     check_weights(folder, trained.weights_sha256)
     weights = load_file(folder / "weights.safetensors")
     for row in missing:

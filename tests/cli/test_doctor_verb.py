@@ -30,7 +30,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         return iter(heard)
 
     for module in (kernels, plugins):
-        monkeypatch.setattr(module, "told", told)
+        monkeypatch.setattr(module, "run_isolated", told)
 
 
 def by_name(lines: list[dict[str, str]]) -> dict[str, dict[str, str]]:
@@ -83,7 +83,7 @@ def test_a_plugin_that_hangs_or_leaves_is_named_and_stops_runs(
         raise raised
 
     for module in (kernels, plugins):
-        monkeypatch.setattr(module, "told", told)
+        monkeypatch.setattr(module, "run_isolated", told)
     said = cli("doctor")
     assert said.code == 1 and f"X film: {words}" in said.out and "--no-plugin film" in said.out
     assert "runs cannot work: 1 error (X)" in said.out

@@ -188,7 +188,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     said = cli(*words)
     assert said.code == 0 and states(said) == ["queued", "queued"] and queue.partitions == ["gpu", "gpu"]
     assert "own, seed 0: queued as 42" in said.err and "2 runs are queued by launcher later" in said.err
-    assert queue.tasks[1].words[-3:] == ("--out", str(queue.tasks[1].folder), "--resume")
+    assert queue.tasks[1].args[-3:] == ("--out", str(queue.tasks[1].folder), "--resume")
     file = json.loads(Path("sweeps/toys/handed.json").read_text())
     assert file["schema"] == 1 and {each["job_id"] for each in file["runs"].values()} == {"41", "42"}
 
@@ -208,7 +208,7 @@ def test_what_was_handed_over_is_remembered_shown_and_not_handed_over_twice(
     said = cli(*words)
     assert states(said) == ["queued", "queued"] and len(queue.tasks) == 3, "what failed is tried again"
     for task in queue.tasks[::2]:
-        write_result(task.folder, task.words, ("handwriting", "walkers"), id=str(len(task.words)) + task.words[2])
+        write_result(task.folder, task.args, ("handwriting", "walkers"), id=str(len(task.args)) + task.args[2])
     queue.states.clear()
     assert states(cli("sweep", "toys.toml", "--status", "--json")) == ["done", "done"]
     assert "2 done" in cli(*words).err and len(queue.tasks) == 3
@@ -273,7 +273,7 @@ def test_a_run_that_is_handed_over_says_where_its_result_will_be(cli: Call, queu
     said = cli(*RUN, "--launcher", "later", "--processes", "2", "--set", "lr=0.2")
     (task,) = queue.tasks
     assert said.code == 0 and said.out == f"queued  41 of later; the result will be in {task.folder}\n"
-    assert task.words == (*RUN, "--set", "lr=0.2", "--out", str(task.folder), "--resume") and task.processes == 2
+    assert task.args == (*RUN, "--set", "lr=0.2", "--out", str(task.folder), "--resume") and task.processes == 2
     assert task.folder.parent == Path("runs")
     said = cli(*RUN, "--launcher", "later", "--out", "o", "--json")
     assert said.json == {"state": "queued", "launcher": "later", "job_id": "42", "folder": "o"}

@@ -62,7 +62,7 @@ def test_a_family_of_networks_is_one_line_unless_its_members_are_asked_for(
     assert "arch.rank" in cli("show", "zoo/*").out
     assert "udbench list archs zoo/be" in cli("show", "zoo/beer").err
     said = cli("run", "--adapter", "domain-bn", "--arch", "zoo/*")
-    assert said.code == 2 and "stands for many networks; name one of them, such as zoo/ox" in said.err
+    assert said.code == 2 and "is a family of networks; name one of them, such as zoo/ox" in said.err
 
 
 def test_plugins_are_listed_with_what_they_bring_and_what_went_wrong(
@@ -76,8 +76,8 @@ def test_plugins_are_listed_with_what_they_bring_and_what_went_wrong(
     assert rows["builtin"]["owner"] == "udbench" and rows["builtin"]["version"] == udbench.__version__
     assert rows["empty"]["brings"] == {} and "implements no hook" in rows["empty"]["failures"][0]
     said = cli("list", "plugins")
-    assert "plugin 'film' (film): udbench_adapters brought" in said.out
-    assert "recipe 'short' is brought by film and builtin (udbench" in said.out
+    assert "plugin 'film' (film): udbench_adapters returned" in said.out
+    assert "recipe 'short' is defined by film and builtin (udbench" in said.out
 
 
 def test_what_is_shown_is_rid_of_markup_and_control_characters(cli: Call, with_plugins: Callable[..., None]) -> None:

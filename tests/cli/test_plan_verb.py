@@ -37,11 +37,11 @@ def test_a_described_machine_is_asked_for_each_number_of_processes(cli: Call, ma
     assert document["machine"]["name"] == "made up" and document["images_per_round"] == 8
     one, two, four = document["rows"]
     assert [row["processes"] for row in document["rows"]] == [1, 2, 4]
-    assert one["speedup"] == 1 and one["bytes"] == {"shared": 0, "private": 0, "norms": 0, "told": 0}
+    assert one["speedup"] == 1 and one["bytes"] == {"shared": 0, "private": 0, "norms": 0, "other": 0}
     assert two["bytes"]["shared"] > 0 and two["bytes"]["private"] == 0
     assert four["bytes"]["shared"] == two["bytes"]["shared"] and four["bytes"]["norms"] > 0
-    assert [len(process["slices"]) for process in two["deal"]] == [1, 1]
-    assert {p["slices"][0]["rows"] for p in four["deal"]} == {2}
+    assert [len(process["slices"]) for process in two["assignment"]] == [1, 1]
+    assert {p["slices"][0]["rows"] for p in four["assignment"]} == {2}
     assert one["rates"] == {
         "rate": 1e12, "overhead": 0.001, "memory_rate": 1e11, "bandwidth": 1e10, "latency": 1e-5, "at_once": None,
         "from": {"compute": "given", "link": "given"},
@@ -64,8 +64,8 @@ def test_the_tables_say_where_rates_come_from_and_who_does_what(cli: Call, machi
         (["--processes", "0"], "--processes 0: give one or more numbers of processes, such as 1,2,4"),
         (["--processes", "two"], "--processes two: give"),
         (["--processes", ","], "give one or more numbers"),
-        (["--processes", "9", *SMALL, "--machine", "machine.toml"], "9 processes for 8 rows of 2 domains in a round"),
-        (["--processes", "2", "--sharing", "none"], "which share no round"),
+        (["--processes", "9", *SMALL, "--machine", "machine.toml"], "9 processes for 8 images of 2 domains in a round"),
+        (["--processes", "2", "--sharing", "none"], "which have no common round"),
         (["--processes", "2", "--machine", "absent.toml"], "--machine absent.toml: cannot be read"),
         (
             ["--processes", "2", "--machine", "machine.toml", "--recalibrate"],

@@ -62,7 +62,7 @@ def test_two_processes_score_as_one_does_and_the_first_alone_speaks(call: Any, t
 def test_what_is_wrong_is_told_by_the_process_that_met_it(call: Any) -> None:
     done = call(*RUN, "--processes", "9")
     assert done.returncode == 2
-    assert "9 processes for 8 rows of 2 domains in a round" in done.stderr and "Traceback" not in done.stderr
+    assert "9 processes for 8 images of 2 domains in a round" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_what_several_processes_cannot_do_is_refused_before_they_start(call: Any) -> None:

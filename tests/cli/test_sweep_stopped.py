@@ -42,11 +42,11 @@ CHILDREN = {
     "import os; os.kill(os.getpid(), 9)": "it was killed (signal SIGKILL), perhaps for want of memory",
     "import os; print('lost', flush=True); os.kill(os.getpid(), 15)": "it was ended by signal SIGTERM",
     "import os, sys; sys.stderr.write('free(): invalid pointer\\n'); sys.stderr.flush(); os.abort()": (
-        "it crashed in a native library (signal SIGABRT); the last line before was: free(): invalid pointer; "
-        "udbench doctor tries this machine's kernels"
+        "it crashed in a native library (signal SIGABRT); its last line was: free(): invalid pointer; "
+        "udbench doctor tests this machine's kernels"
     ),
     "import os; os.kill(os.getpid(), 11)": (
-        "it crashed in a native library (signal SIGSEGV); udbench doctor tries this machine's kernels"
+        "it crashed in a native library (signal SIGSEGV); udbench doctor tests this machine's kernels"
     ),
     "import sys; sys.stderr.buffer.write(b'\\xff\\x1b[1m\\n'); sys.exit(1)": "\ufffd\x1b[1m",
 }

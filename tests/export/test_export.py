@@ -118,7 +118,9 @@ def test_export_json_says_all_that_it_takes_to_use_the_network(registry: Registr
 def test_an_adapter_of_batch_moments_is_not_exported_and_predicts_batches(registry: Registry, tmp_path: Path) -> None:
     run = a_run(registry, tmp_path, "bn-plus")
     job, stores, folder, result = run
-    with pytest.raises(UdbenchError, match=r"'bn-plus' normalises test images with the moments of their batch"):
+    with pytest.raises(
+        UdbenchError, match=r"'bn-plus' normalises test images with the mean and variance of their batch"
+    ):
         exported(run, "left")
     facts = read_domains(folder)
     model, images = load(job, folder, facts, result), np.array(stores[0].images[-4:])
@@ -228,7 +230,7 @@ def test_a_network_of_double_precision_stays_one(registry: Registry, tmp_path: P
     assert document["check"]["tolerance"] == 1e-9
     assert document["check"]["log_probabilities_differ_by"]["model.pt2"] <= 1e-9
     assert document["norms"]["folded"] == 0
-    assert {kept["why"] for kept in document["norms"]["kept"]} == {"its moments are each image's own"}
+    assert {kept["why"] for kept in document["norms"]["kept"]} == {"its mean and variance are those of each image"}
 
 
 @pytest.mark.usefixtures("cache")

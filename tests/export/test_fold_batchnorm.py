@@ -123,7 +123,7 @@ def differences(model: UniversalModel, made: nn.Module, data: Sequence[DomainDat
     feed = toys.toy_feed([seen], dtype=next(model.parameters()).dtype)
     worst = 0.0
     with torch.no_grad():
-        for i, white in enumerate(feed.centres(name, np.arange(8)[:, None])):
+        for i, white in enumerate(feed.eval_views(name, np.arange(8)[:, None])):
             (logits,) = model(white, [Slice(name, 1)])
             assert isinstance(seen.images, np.ndarray)
             found = made(raw(seen.images[i : i + 1]))
@@ -186,7 +186,7 @@ def test_taking_a_domain_out_changes_nothing_in_the_network_and_holds_nothing_of
 
 def test_a_norm_of_the_batchs_moments_is_refused_by_name() -> None:
     data = domains(8)
-    with pytest.raises(UdbenchError, match=r"the norm 'trunk\.norm1' uses the moments of the batch at hand"):
+    with pytest.raises(UdbenchError, match=r"the norm 'trunk\.norm1' uses the mean and variance of the batch"):
         folded_of(trained("bn-plus", data), data[0])
 
 
@@ -201,7 +201,7 @@ def test_a_module_that_asks_whose_rows_it_sees_is_refused_by_name() -> None:
 
     model = trained("domain-bn", domains(8))
     model.trunk.add_module("nosy", Nosy(model.route))
-    with pytest.raises(PluginError, match=r"'nosy' \(Nosy\) asks whose rows it sees"):
+    with pytest.raises(PluginError, match=r"'nosy' \(Nosy\) depends on the domains of a batch"):
         single(model, "reds", (0.0,) * 3, (1.0,) * 3)
 
 

@@ -26,7 +26,7 @@ def pretender(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def task(name: str, code: str, processes: int = 1) -> Task:
-    return Task(name=name, words=("exec", code), folder=Path(name), processes=processes)
+    return Task(name=name, args=("exec", code), folder=Path(name), processes=processes)
 
 
 def settings(**given: Any) -> LocalSettings:
@@ -84,7 +84,7 @@ def test_a_run_is_told_its_threads_its_gpus_and_how_many_decode() -> None:
     said = {name: lines(reports, name)[0].split() for name in "abc"}
     assert said["a"] == ["3", "0,1", "--processes", "2", "--workers", "6"]
     assert said["b"] == ["3", "2", "--workers", "3"] and said["c"][1] in ("0", "2"), "a GPU goes on to the next"
-    given = Task(name="d", words=("exec", code, "--workers", "9"), folder=Path())
+    given = Task(name="d", args=("exec", code, "--workers", "9"), folder=Path())
     assert lines(list(start([given], Path("l"), settings(threads=1))), "d") == ["1 None --workers 9"]
 
 

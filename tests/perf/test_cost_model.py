@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from udbench.errors import SettingError
-from udbench.perf.cost_model import Work, buckets, predict, shared_evenly, sum_seconds, tell_seconds
+from udbench.perf.cost_model import Work, buckets, gather_seconds, predict, shared_evenly, sum_seconds
 from udbench.perf.rates import Compute, Link, Rates
 from udbench.plugin.contracts_model import Input
 from udbench.testing.toys import toy_settings
-from udbench.train.parallel.comm import WISHES
+from udbench.train.parallel.comm import REQUESTS
 
 LINK = Link(bandwidth=1000.0, latency=0.01)
-SMALL = 4 * (2 + len(WISHES)) + 8 * 2, 2
+SMALL = 4 * (2 + len(REQUESTS)) + 8 * 2, 2
 
 
 def work(**changed: Any) -> Work:
@@ -31,7 +31,7 @@ def work(**changed: Any) -> Work:
         "flags": 2,
         "parameters": 500,
         "states": 1,
-        "moments": 0,
+        "norm_stats": 0,
         "norms": {"a": (3,), "b": (3,)},
         "statistic": 4,
     }
@@ -51,7 +51,7 @@ def test_one_process_computes_takes_means_and_updates() -> None:
     assert found.update == pytest.approx(5 * 460 / 1e6), "weights, gradients, momentum read; weights, momentum written"
     assert found.rate == pytest.approx(8 / found.seconds)
     assert found.idle_mean == found.idle_worst == 0
-    assert (found.bytes.shared, found.bytes.private, found.bytes.norms, found.bytes.told) == (0, 0, 0, 0)
+    assert (found.bytes.shared, found.bytes.private, found.bytes.norms, found.bytes.other) == (0, 0, 0, 0)
     assert found.memory.together == 500 + 460 + 460 + 1500 + (4 * 10 + 4 * 20)
 
 
@@ -65,7 +65,7 @@ def test_two_processes_wait_for_the_slower_and_sum_what_they_share() -> None:
     wire = 2 * 0.01 * (sums + 1) + (told + 400) / 1000
     assert found.reduce == pytest.approx(wire + (2 + 4) * 400 / 1e6)
     assert found.update == pytest.approx(5 * 440 / 1e6)
-    assert (found.bytes.shared, found.bytes.private, found.bytes.norms, found.bytes.told) == (400, 0, 0, told)
+    assert (found.bytes.shared, found.bytes.private, found.bytes.norms, found.bytes.other) == (400, 0, 0, told)
     first, second = (part.memory for part in found.parts)
     assert first.optimizer == 460, "the first process is brought all states"
     assert (second.gradients, second.optimizer, second.activations) == (420, 420, 80)
@@ -89,8 +89,8 @@ def test_a_split_domain_sums_its_own_and_tells_its_norms() -> None:
 
 
 def test_what_norms_with_shared_moments_leave_is_told_too() -> None:
-    without, found = predict(work(), rates(), 2), predict(work(moments=96), rates(), 2)
-    assert found.bytes.told - without.bytes.told == 96
+    without, found = predict(work(), rates(), 2), predict(work(norm_stats=96), rates(), 2)
+    assert found.bytes.other - without.bytes.other == 96
     assert found.reduce - without.reduce == pytest.approx(2 * 0.01 + 96 / 1000)
 
 
@@ -125,15 +125,15 @@ def test_adamw_reads_and_writes_two_states_and_sgd_without_momentum_none() -> No
 
 
 def test_more_processes_than_rows_are_refused() -> None:
-    with pytest.raises(SettingError, match="9 processes for 8 rows of 2 domains"):
+    with pytest.raises(SettingError, match="9 processes for 8 images of 2 domains"):
         predict(work(), rates(), 9)
 
 
 def test_a_ring_sends_each_part_twice_round() -> None:
-    assert sum_seconds(600, 1, LINK) == 0 == tell_seconds(600, 1, LINK)
+    assert sum_seconds(600, 1, LINK) == 0 == gather_seconds(600, 1, LINK)
     assert sum_seconds(600, 2, LINK) == pytest.approx(2 * 0.01 + 0.6)
     assert sum_seconds(600, 3, LINK) == pytest.approx(4 * 0.01 + 4 / 3 * 0.6)
-    assert tell_seconds(600, 3, LINK) == pytest.approx(2 * (0.01 + 0.6))
+    assert gather_seconds(600, 3, LINK) == pytest.approx(2 * (0.01 + 0.6))
 
 
 def test_buckets_hold_neighbours_up_to_a_size() -> None:
@@ -158,11 +158,11 @@ def test_the_document_says_all_that_the_figures_are_made_of() -> None:
     document = predict(work(), rates(), 3).document()
     assert set(document) == {
         "processes", "seconds", "images_per_second", "idle", "compute_seconds", "norms_seconds", "reduce_seconds",
-        "update_seconds", "bytes", "memory", "deal",
+        "update_seconds", "bytes", "memory", "assignment",
     }  # fmt: skip
-    assert set(document["bytes"]) == {"shared", "private", "norms", "told"}
+    assert set(document["bytes"]) == {"shared", "private", "norms", "other"}
     assert document["seconds"] == pytest.approx(
         document["compute_seconds"] + document["reduce_seconds"] + document["update_seconds"]
     )
-    assert document["deal"][1]["slices"] == [{"domain": "a", "rows": 2, "first": 2}]
+    assert document["assignment"][1]["slices"] == [{"domain": "a", "rows": 2, "first": 2}]
     assert document["memory"]["together"] == sum(v for k, v in document["memory"].items() if k != "together")

@@ -28,13 +28,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def report(**asked: object) -> ImagesReport:
-    options = {"turns": 2, "workers": 1, "images": 16, "small": 16, "growth": (), "told": lambda said: None}
+    options = {"turns": 2, "workers": 1, "images": 16, "small": 16, "growth": (), "log": lambda line: None}
     return measure(**{**options, **asked})  # type: ignore[arg-type]
 
 
 def test_every_contender_is_timed_each_turn_and_beside_what_bounds_it(cache: Path) -> None:
     said: list[str] = []
-    found = report(told=said.append)
+    found = report(log=said.append)
     document = json.loads(json.dumps(found.document()))
     assert {len(seconds) for seconds in document["seconds"].values()} == {2}
     assert {name for name in document["ratios"] if "core time" not in name} == {
@@ -78,7 +78,7 @@ def test_it_leaves_the_cache_as_it_was_and_no_process(cache: Path, monkeypatch: 
     monkeypatch.delenv("UDBENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     with pytest.raises(KeyboardInterrupt):
-        report(told=stopped)
+        report(log=stopped)
     assert list((cache / "udbench").iterdir()) == [] and "UDBENCH_CACHE" not in os.environ
 
 

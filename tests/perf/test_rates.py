@@ -93,7 +93,7 @@ def test_rates_are_measured_once_for_a_machine_and_a_network(
     work = count(job, SPECS)
 
     def rates(**options: Any) -> Any:
-        return Calibration(options.pop("job", job), SPECS, lambda: job, told=lambda said: None, **options).rates(
+        return Calibration(options.pop("job", job), SPECS, lambda: job, log=lambda said: None, **options).rates(
             seat, work
         )
 

@@ -22,7 +22,7 @@ from udbench.runs.job import build, inputs_of
 from udbench.runs.synthetic import synthetic_data
 from udbench.train.input.feed import Feed
 from udbench.train.parallel.comm import Comm
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 from udbench.train.step import Step
 
 spec_of = functools.partial(
@@ -72,7 +72,7 @@ def test_counted_bytes_are_those_that_a_round_says(
     model = build(job, inputs_of(job, {name: spec.num_classes for name, spec in SPECS.items()}))
     work = count_model(job, model, SPECS)
     predicted = predict(work, RATES, processes)
-    dealt = deal(work.rows, work.operations, processes)
+    assignment = assign(work.rows, work.operations, processes)
     feed = Feed(synthetic_data(job, SPECS), 0, torch.device("cpu"), torch.float32)
     groups_said: dict[str, int] = {}
     with monkeypatch.context() as patch:
@@ -80,14 +80,14 @@ def test_counted_bytes_are_those_that_a_round_says(
         for rank in range(processes):
             said.heard.clear()
             comm = Comm(rank, processes)
-            comm.assign(dealt)
+            comm.assign(assignment)
             step = Step(model.train(), feed, job.config.settings, "fp32", comm=comm)
-            step.gradients(rank, work.groups(dealt.slices[rank]))
+            step.gradients(rank, work.groups(assignment.slices[rank]))
             model.zero_grad(set_to_none=True)
             assert sum(size for members, size in said.heard if members == -1) == (
-                predicted.bytes.shared + predicted.bytes.told
+                predicted.bytes.shared + predicted.bytes.other
             )
-            groups_said[dealt.slices[rank][0].domain] = sum(size for members, size in said.heard if members != -1)
+            groups_said[assignment.slices[rank][0].domain] = sum(size for members, size in said.heard if members != -1)
     assert sum(groups_said.values()) == predicted.bytes.private + predicted.bytes.norms
     assert (predicted.bytes.private > 0) == (processes > 3)
 

@@ -54,7 +54,7 @@ def test_items_are_listed_by_kind_pattern_name_and_owner(registry: Registry) -> 
 
 
 def test_no_plugin_brings_a_domain_that_could_be_a_users_folder(registry: Registry) -> None:
-    with pytest.raises(UdbenchError, match="names that begin with folder- are those of folders"):
+    with pytest.raises(UdbenchError, match="names that start with folder- are for folders"):
         registry.add("domains", domain("folder-shells"), FILM)
 
 
@@ -70,7 +70,7 @@ def test_an_unknown_name_says_what_there_is(registry: Registry) -> None:
 def test_a_name_that_two_bring_is_refused_with_both_and_a_way_out(registry: Registry) -> None:
     registry.add("recipes", Recipe(name="dots"), OTHER)
     said = (
-        "recipe 'dots' is brought by film (udbench-film 1.0) and other; leave all but one out: --no-plugin film or "
+        "recipe 'dots' is defined by film (udbench-film 1.0) and other; leave all but one out: --no-plugin film or "
         "--no-plugin other"
     )
     with pytest.raises(UdbenchError) as caught:
@@ -81,7 +81,7 @@ def test_a_name_that_two_bring_is_refused_with_both_and_a_way_out(registry: Regi
 
 @pytest.mark.parametrize("kind", ["suites", "adapters", "scores", "domains"])
 def test_an_item_of_another_type_is_refused(registry: Registry, kind: str) -> None:
-    with pytest.raises(UdbenchError, match="brought a Recipe where a"):
+    with pytest.raises(UdbenchError, match="returned a Recipe where a"):
         registry.add(kind, Recipe(name="x"), FILM)
 
 
@@ -192,7 +192,7 @@ def test_an_unknown_member_says_the_nearest_and_how_to_list_them() -> None:
 
 
 def test_a_family_itself_is_no_network() -> None:
-    said = r"'zoo/\*' stands for many networks; name one of them, such as zoo/bear \(udbench list archs zoo/\)"
+    said = r"'zoo/\*' is a family of networks; name one of them, such as zoo/bear \(udbench list archs zoo/\)"
     with pytest.raises(UdbenchError, match=said):
         zoo().get(Architecture, "zoo/*")
 
@@ -205,7 +205,7 @@ def test_of_two_families_the_longer_prefix_counts() -> None:
 def test_a_family_that_two_plugins_bring_belongs_to_neither() -> None:
     made = zoo()
     made.add("archs", family(), OTHER)
-    with pytest.raises(UdbenchError, match=r"'zoo/\*' is brought by film .* and other"):
+    with pytest.raises(UdbenchError, match=r"'zoo/\*' is defined by film .* and other"):
         made.get(Architecture, "zoo/bear")
 
 
@@ -232,12 +232,12 @@ def raising(*_: object) -> Any:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"names": raising}, r"plugin 'film .*': 'zoo/\*' cannot say what it has: ModuleNotFoundError: No module"),
-        ({"member": raising}, r"cannot say what it has: ModuleNotFoundError"),
+        ({"names": raising}, r"plugin 'film .*': 'zoo/\*' cannot list its members: ModuleNotFoundError: No module"),
+        ({"member": raising}, r"cannot list its members: ModuleNotFoundError"),
         ({"names": lambda: ["bear", "../etc"]}, r"has a member '\.\./etc'"),
         ({"names": lambda: ["bear", "[red]"]}, r"has a member '\[red\]'"),
         ({"member": lambda rest: network(rest)}, "where the architecture 'zoo/bear' is expected"),
-        ({"member": lambda rest: None}, "made None where the architecture 'zoo/bear'"),
+        ({"member": lambda rest: None}, "returned None where the architecture 'zoo/bear'"),
         ({"settings": Suite}, "'zoo/bear' has other settings than its family"),
     ],
 )

@@ -62,11 +62,11 @@ def test_work_that_stands_in_a_script_needs_the_guard_and_says_so(tmp_path: Path
     done = said_by(script + "work()\n", tmp_path)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.count("Traceback") == 1
-    assert 'put what it does below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    assert 'put its code below `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
 def test_a_process_that_hangs_is_ended_and_named(tmp_path: Path) -> None:
     done = said_by(WORK.replace("STOP_AT", "3") + GUARDED, tmp_path, UDBENCH_TIMEOUT="2")
     assert done.returncode == 1 and done.stderr.count("Traceback") == 1
-    assert "have done nothing for 2 s and were ended; try again, or have them waited for longer with " in done.stderr
+    assert "have done nothing for 2 s and were ended; try again, or wait longer with " in done.stderr

@@ -43,5 +43,5 @@ def test_what_is_not_trained_needs_no_gradients_and_the_legs_times_add_up(regist
 
 
 def test_rounds_that_train_a_part_are_not_predicted_for_several_processes(registry: Registry) -> None:
-    with pytest.raises(SettingError, match="train everything are reckoned with; `udbench run --dry-run`"):
+    with pytest.raises(SettingError, match=r"train everything can be predicted\. `udbench run --dry-run`"):
         check_shared(job_of(registry, train="head"))

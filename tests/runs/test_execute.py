@@ -132,9 +132,7 @@ def test_a_damaged_network_of_several_is_named(registry: Registry, stores: list[
     (tmp_path / "run" / "result.json").unlink()
     left, right = (tmp_path / "run" / "domains" / name / "weights.safetensors" for name in ("left", "right"))
     left.write_bytes(right.read_bytes())
-    with pytest.raises(
-        DataError, match=r"left/weights.safetensors holds another network's weights than that of 'left'"
-    ):
+    with pytest.raises(DataError, match=r"left/weights.safetensors does not hold the weights of the network of 'left'"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
     left.write_bytes(b"")
     with pytest.raises(DataError, match="missing or damaged"):

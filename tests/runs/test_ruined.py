@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_are_refused_at_every_door(
     }
     for door, opened in doors.items():
         with pytest.raises(
-            DataError, match=r"weights\.safetensors holds a network that its training ruined: the w"
+            DataError, match=r"weights\.safetensors holds a network whose training diverged: the w"
         ) as e:
             opened()
         assert "\n" not in str(e.value), door
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_is_not_finite_is_damaged_and_the_one_before_is_taken(
     registry: Registry, stores: list[Store], tmp_path: Path
 ) -> None:
     job = job_of(registry)
-    model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}), fresh=True)
+    model = build(job, inputs_of(job, {store.name: store.spec.num_classes for store in stores}), initialize=True)
     from udbench.train.checkpoint import Progress
     from udbench.train.optim import make_optimizer
 

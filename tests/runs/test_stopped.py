@@ -90,7 +90,7 @@ def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
     execute(job, stores, tmp_path / "run", Silent())
     (tmp_path / "run" / "result.json").unlink()
     own, stores[0].sha256 = stores[0].sha256, "another"
-    with pytest.raises(DataError, match="began with other images of 'left'"):
+    with pytest.raises(DataError, match="started with other images of 'left'"):
         execute(job, stores, tmp_path / "run", Silent(), resume=True)
     stores[0].sha256 = own
     checkpoint = tmp_path / "run" / "checkpoint.pt"
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_other_images_or_a_damaged_one_is_refused(
         bytes(flipped),
     ):
         checkpoint.write_bytes(damage)
-        with pytest.raises(DataError, match=r"checkpoint\.pt is damaged .*; delete it to begin anew"):
+        with pytest.raises(DataError, match=r"checkpoint\.pt is damaged .*; delete it to start again"):
             execute(job, stores, tmp_path / "run", Silent(), resume=True)
 
 
@@ -121,7 +121,7 @@ def test_the_checkpoint_before_a_damaged_one_is_gone_on_from_and_that_is_said(
     (tmp_path / "parts" / "checkpoint.pt").write_bytes(b"garbage")
     callback = Silent()
     execute(job, stores, tmp_path / "parts", callback, resume=True)
-    assert callback.start == 4 and "checkpoint.pt is damaged (it is no checkpoint)" in callback.trouble
+    assert callback.start == 4 and "checkpoint.pt is damaged (it is not a checkpoint)" in callback.trouble
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
 
 

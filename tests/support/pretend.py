@@ -105,10 +105,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch, folder: Path, domains: tuple[str, s
 
     def command(task: Task) -> list[str]:
         several = ["--processes", str(task.processes)] if task.processes > 1 else []
-        if task.words[:1] != ("exec",):
-            name = _name(task.words)
-            write_result(folder / "made" / name, task.words, domains, id=f"{zlib.crc32(name.encode()):08x}")
-        return [sys.executable, "-S", str(folder / "pretend.py"), *task.words, *several]
+        if task.args[:1] != ("exec",):
+            name = _name(task.args)
+            write_result(folder / "made" / name, task.args, domains, id=f"{zlib.crc32(name.encode()):08x}")
+        return [sys.executable, "-S", str(folder / "pretend.py"), *task.args, *several]
 
     monkeypatch.setattr(Task, "command", property(command))
     return folder

@@ -25,7 +25,7 @@ from udbench.train.model import UniversalModel, build_model
 from udbench.train.norm.norms import recalibrate
 from udbench.train.optim import make_optimizer
 from udbench.train.parallel.comm import Comm, join
-from udbench.train.schedule import deal, make_schedule
+from udbench.train.schedule import assign, make_schedule
 from udbench.train.step import Step
 
 ROWS = {"reds": 4, "blues": 5, "greys": 4}
@@ -148,9 +148,9 @@ class _Toy:
         ).double()
         domain = {"blues": {"batch_size": 5, "weight": 2.0}}
         self.settings = toys.toy_settings(batch_size=4, domain=domain, eval_batch_size=4)
-        dealt = deal(ROWS, COSTS, comm.size)
-        comm.assign(dealt)
-        self.schedule = make_schedule(self.model.inputs, self.settings, group, dealt.slices[comm.rank])
+        assignment = assign(ROWS, COSTS, comm.size)
+        comm.assign(assignment)
+        self.schedule = make_schedule(self.model.inputs, self.settings, group, assignment.slices[comm.rank])
         self.optimizer = make_optimizer(self.model, self.settings)
         self.feed = toys.toy_feed(self.data)
         self.step = Step(self.model.train(), self.feed, self.settings, "fp64", comm=comm)

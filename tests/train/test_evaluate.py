@@ -40,7 +40,7 @@ def recorded(images: int, by_batch: bool, **settings: object) -> tuple[Recorder,
     feed = toys.toy_feed([data])
     recipe = toys.toy_settings(**settings)
     found = evaluate(model, feed, {"reds": data.test_rows}, recipe, "fp64", by_batch=by_batch)["reds"]
-    first = next(feed.centres("reds", [data.test_rows])).mean((1, 2, 3))
+    first = next(feed.eval_views("reds", [data.test_rows])).mean((1, 2, 3))
     assert ((first > 0).numpy() == (found.predicted == 0)).all(), "each prediction is its own image's"
     assert (found.label == data.labels[data.test_rows]).all()
     return trunk, first.numpy(), found.label
@@ -133,7 +133,7 @@ def test_batches_run_on_from_domain_to_domain_and_change_no_result(registry: Reg
     found = evaluate(model, feed, rows, toys.toy_settings(eval_batch_size=9), "fp64")
     assert sizes == [9, 9, 1, 8], "19 of one shape, 8 of the other"
     for domain in data:
-        images = next(feed.centres(domain.name, [domain.test_rows]))
+        images = next(feed.eval_views(domain.name, [domain.test_rows]))
         (logits,) = model.eval()(images, [Slice(domain.name, len(images))])
         logp = torch.log_softmax(logits, 1)
         label = torch.from_numpy(domain.labels[domain.test_rows])

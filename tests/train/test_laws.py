@@ -263,7 +263,7 @@ def test_with_one_domain_domain_bn_equals_plain_batch_norm_bit_for_bit() -> None
             optimizer.step()
             optimizer.zero_grad()
     muxed.eval(), plain.eval()
-    images = next(feed.centres("reds", [data[0].test_rows]))
+    images = next(feed.eval_views("reds", [data[0].test_rows]))
     with torch.no_grad():
         assert torch.equal(plain(images), muxed(images, [Slice("reds", len(images))])[0])
 

@@ -77,7 +77,7 @@ def test_too_large_a_round_is_refused_with_the_largest_group_that_fits(
 def test_running_out_of_memory_is_told_as_what_it_is_and_other_errors_pass(model: UniversalModel) -> None:
     schedule = schedule_of(model, 4)
     cpu, said = torch.device("cpu"), r"out of memory on cpu, with 12 images in the largest forward; use --group"
-    with pytest.raises(RunError, match=said), memory.told_when_full(cpu, *memory.training(schedule)):
+    with pytest.raises(RunError, match=said), memory.explain_out_of_memory(cpu, *memory.training(schedule)):
         torch.empty(1 << 62, dtype=torch.uint8)
-    with pytest.raises(RuntimeError, match="shape"), memory.told_when_full(cpu, *memory.training(schedule)):
+    with pytest.raises(RuntimeError, match="shape"), memory.explain_out_of_memory(cpu, *memory.training(schedule)):
         torch.zeros(2, 3) @ torch.zeros(2, 3)

@@ -124,7 +124,7 @@ def test_what_is_frozen_stays_bitwise_and_what_domains_own_goes_on(first: bool, 
 def test_a_norm_that_shares_its_scale_alone_goes_on_with_the_moments_of_each_domain() -> None:
     def attach(surgeon: Surgeon, settings: None) -> None:
         for path in surgeon.batch_norms():
-            surgeon.moments(path, "domain")
+            surgeon.norm_stats(path, "domain")
         surgeon.freeze()
 
     model = built(attach)
@@ -168,7 +168,7 @@ def test_recalibrating_leaves_moments_that_an_adapter_has_frozen_as_they_are() -
         first, *others = surgeon.batch_norms()
         surgeon.freeze(first)
         for path in others:
-            surgeon.moments(path, "shared")
+            surgeon.norm_stats(path, "shared")
 
     model = trained(built(attach))
     before = {name: value.clone() for name, value in model.named_buffers() if "running" in name}

@@ -65,8 +65,8 @@ def test_mixed_running_moments_are_those_of_all_rows(registry: Registry) -> None
     [
         ("domain-bn", "changes nothing here"),
         ("universal-in", "changes nothing here"),
-        ("bn-plus", "keeps moments of each domain or of the test batch"),
-        ("domain-moments", "keeps moments of each domain or of the test batch"),
+        ("bn-plus", "uses those of each domain or of the test batch"),
+        ("domain-moments", "uses those of each domain or of the test batch"),
     ],
 )
 def test_adapters_that_mixing_does_not_concern_refuse_it(registry: Registry, adapter: str, says: str) -> None:

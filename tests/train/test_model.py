@@ -61,7 +61,7 @@ def test_two_models_and_a_deepcopy_never_share_a_route(registry: Registry) -> No
 
 def test_a_forward_that_does_not_say_whose_rows_it_gets_is_refused(registry: Registry) -> None:
     model = model_of(registry.get(Adapter, "domain-bn"))
-    with pytest.raises(UdbenchError, match="without saying whose rows"):
+    with pytest.raises(UdbenchError, match="without the slices of its batch"):
         model.trunk(torch.zeros(2, 3, 8, 8))
 
 
@@ -196,7 +196,7 @@ class Functional(nn.Module):
 
 def test_active_functional_dropout_is_refused_by_name() -> None:
     inner = nn.Sequential(Functional(0.5))
-    with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws at random .*dropout"):
+    with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws random numbers .*dropout"):
         model_of(arch=network(inner))
     model_of(arch=network(nn.Sequential(Functional(0.0))))
 
@@ -223,7 +223,7 @@ class Random(nn.Module):
     ids=["rrelu", "gumbel_softmax", "randint", "randperm", "exponential_", "poisson"],
 )
 def test_whatever_else_draws_at_random_is_refused_by_name(drawn: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws at random"):
+    with pytest.raises(UdbenchError, match=r"module 'trunk\.0' draws random numbers"):
         model_of(arch=network(nn.Sequential(Random(drawn))))
 
 
@@ -237,7 +237,7 @@ def test_attention_with_functional_dropout_is_refused() -> None:
             rows = x[:, 0]
             return self.attention(rows, rows, rows, need_weights=False)[0][:, :, :, None]
 
-    with pytest.raises(UdbenchError, match="draws at random"):
+    with pytest.raises(UdbenchError, match="draws random numbers"):
         model_of(arch=network(Attention()))
 
 

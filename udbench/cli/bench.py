@@ -146,7 +146,7 @@ def bench(
         return None if json else _say_where(found.about, turns)
     from udbench.perf.step import bench as measure
 
-    report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, told=output.note)
+    report = measure(job, specs, turns=turns, rounds=rounds, only=wanted, log=output.note)
     if json:
         output.emit_json(report.document())
     else:
@@ -189,7 +189,7 @@ def _check(
 def _growth(job: Job, spec: DomainSpec, turns: int, plot: Path | None, *, json: bool) -> None:
     from udbench.perf.growth import IMAGES, growth
 
-    found = growth(job, spec, DOMAINS, turns=turns, told=output.note)
+    found = growth(job, spec, DOMAINS, turns=turns, log=output.note)
     if json:
         output.emit_json(found.document())
     else:
@@ -237,7 +237,7 @@ def _processes(
     words = WORLDS if layouts is None else [word.strip() for word in layouts.split(",") if word.strip()]
     named = parse_worlds(words)
     check_processes(max(processes for processes, _ in named.values()), job.config.device)
-    found = measure(job, specs, named, turns=turns, rounds=rounds, remake=remaking(job.config), told=output.note)
+    found = measure(job, specs, named, turns=turns, rounds=rounds, remake=remaking(job.config), log=output.note)
     if json:
         return output.emit_json(found.document())
     _say_where(found.about, turns, threads=False)
@@ -300,7 +300,7 @@ def _images(turns: int, workers: int | None, *, json: bool) -> None:
     from udbench.perf.images import measure
     from udbench.resolve.stores import cores
 
-    found = measure(turns=turns, workers=cores(workers), told=output.note)
+    found = measure(turns=turns, workers=cores(workers), log=output.note)
     if json:
         return output.emit_json(found.document())
     table = output.table(

@@ -34,7 +34,7 @@ def show(
     """Benchmark the adapters, print the table, and return the measurements."""
     from udbench.perf.methods import methods
 
-    found = methods(job, others, specs, turns=turns, rounds=rounds, told=output.note)
+    found = methods(job, others, specs, turns=turns, rounds=rounds, log=output.note)
     if json:
         output.emit_json(found.document())
         return found

@@ -156,7 +156,7 @@ def launch(place: Chosen, processes: int, device: str, out: Path | None, *, resu
     else:
         folder = _folder_for_later(out, place.item.name, resume)
         words += (*(() if out else ("--out", str(folder))), *(() if resume else ("--resume",)))
-    task = Task(name="run", words=words, folder=folder, processes=processes)
+    task = Task(name="run", args=words, folder=folder, processes=processes)
     own = folder.with_name(f"{folder.name}-{place.item.name.replace('/', '-')}")
     said = ""
     with contextlib.closing(started(place, [task], own)) as reports:

@@ -121,7 +121,7 @@ def plan(
 
     specs = {member.spec.name: member.spec for member in resolved.domains}
     found = predicted(
-        job, specs, numbers, machine=given, remake=remaking(job.config), anew=recalibrate, told=output.note
+        job, specs, numbers, machine=given, remake=remaking(job.config), anew=recalibrate, log=output.note
     )
     if json:
         return output.emit_json(found.document())

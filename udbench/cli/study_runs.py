@@ -43,7 +43,7 @@ class Verb:
         """The task of a run, as a launcher starts it."""
         own = ["--out", str(run.folder), "--resume"]
         words = (*self.words, *run.row.arguments(run.seed), *self.common, *own)
-        return Task(name=name_of(run), words=words, folder=run.folder, processes=self.processes)
+        return Task(name=name_of(run), args=words, folder=run.folder, processes=self.processes)
 
 
 def name_of(run: Run) -> str:

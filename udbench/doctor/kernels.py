@@ -6,7 +6,7 @@ from typing import Any
 
 from udbench.doctor.check import Check
 from udbench.errors import how_ended
-from udbench.processes.isolated import Ended, Silent, told
+from udbench.processes.isolated import Ended, Silent, run_isolated
 
 KERNEL_LIMIT = 20.0
 CONVOLUTIONS = "convolutions on cpu"
@@ -19,7 +19,7 @@ def convolutions() -> Check:
     shapes: set[str] = set()
     shape, threads, by, trouble = "none was tested", 2, "udbench", ""
     try:
-        for message in told(probe, limit=KERNEL_LIMIT):
+        for message in run_isolated(probe, limit=KERNEL_LIMIT):
             match message:
                 case {"shape": str() as shape, "threads": int() as threads, "by": str() as by}:
                     shapes.add(shape)

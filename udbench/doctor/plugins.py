@@ -11,7 +11,7 @@ from udbench.doctor.images import images
 from udbench.errors import UdbenchError, how_ended
 from udbench.plugin import loader
 from udbench.plugin.registry import KINDS, Registry
-from udbench.processes.isolated import Ended, Silent, Tell, told
+from udbench.processes.isolated import Ended, Report, Silent, run_isolated
 
 LOAD_LIMIT = 30.0
 SLOW_LOAD = 2.0
@@ -22,7 +22,7 @@ def plugins(disabled: tuple[str, ...], data: Path | None) -> Iterator[Check]:
     """Check that each plugin loads, in time and without clashes, and that the needed kinds are installed."""
     loading, seconds = "", dict[str, float]()
     try:
-        for message in told(_load_all, disabled, limit=LOAD_LIMIT):
+        for message in run_isolated(_load_all, disabled, limit=LOAD_LIMIT):
             match message:
                 case {"loading": str() as loading}:
                     continue
@@ -52,23 +52,23 @@ def _stuck(name: str, how: str) -> Check:
     )
 
 
-def _load_all(tell: Tell, disabled: tuple[str, ...]) -> None:
+def _load_all(report: Report, disabled: tuple[str, ...]) -> None:
     """In a child process: load all plugins and report each with its loading time."""
     last: list[tuple[str, float]] = []
 
     def took() -> None:
         for name, began in last[-1:]:
-            tell({"took": [name, time.perf_counter() - began]})
+            report({"took": [name, time.perf_counter() - began]})
 
     def loading(owner: loader.Owner) -> None:
         took()
-        tell({"loading": owner.choice})
+        report({"loading": owner.choice})
         last.append((owner.choice, time.perf_counter()))
 
     try:
         loader.load(disabled, loading=loading)
     except UdbenchError as error:
-        return tell({"refused": str(error)})
+        return report({"refused": str(error)})
     return took()
 
 

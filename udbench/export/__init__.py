@@ -1,1 +1,1 @@
-""""""
+"""The network of a single domain as torch.export or ONNX, for use without udbench."""

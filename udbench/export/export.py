@@ -1,4 +1,4 @@
-"""A run's network for one domain, written for use without udbench."""
+"""Export of a run's network for one domain, for use without udbench."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
 def check_export(job: Job, out: Path, format: Format) -> None:
-    """Refuse at once what cannot be exported, or not there. Raises UdbenchError."""
+    """Raise UdbenchError for a method that cannot be exported, or a folder that cannot be written."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out} exists already; remove it, or give another folder with --out")
     check_writable(out.parent, "give another folder with --out")
     if job.adapter.eval_stats == "batch":
         raise UdbenchError(
-            f"adapter '{job.adapter.name}' normalises test images with the moments of their batch, so its answer for "
-            "an image depends on the others, and no network for single images gives the same; use udbench predict "
-            "with several images, or train an adapter with running moments (udbench list adapters)"
+            f"adapter '{job.adapter.name}' normalises test images with the mean and variance of their batch, so the "
+            "prediction for an image depends on the others, and no network for single images can give the same; use "
+            "udbench predict with several images, or an adapter with running statistics (udbench list adapters)"
         )
     if format != "torch" and (missing := [name for name in ONNX if importlib.util.find_spec(name) is None]):
         raise UdbenchError(
-            f"--format {format} needs {', '.join(missing)}, which is not here: pip install 'udbench[onnx]'"
+            f"--format {format} needs {', '.join(missing)}, which is not installed: pip install 'udbench[onnx]'"
         )
 
 
@@ -65,12 +65,12 @@ def export(
     out: Path,
     format: Format = "torch",
 ) -> dict[str, Any]:
-    """Write one domain's network to a folder of its own, and return what its export.json says.
+    """Write one domain's network to a new folder, and return the content of its export.json.
 
-    model.pt2 (torch.export) or model.onnx takes images (N, channels, H, W), float32 of 0 to 255, and gives logits
-    (N, classes); weights.safetensors holds its tensors. What was written is read again and compared with the model
-    on images of noise, one at a time: log-probabilities differ by at most 1e-4 (in float64 1e-9) of the largest of
-    them, or of 1. Raises UdbenchError otherwise, and leaves nothing in any case but success.
+    model.pt2 (torch.export) or model.onnx maps images (N, channels, H, W), float32 of 0 to 255, to logits (N, classes).
+    weights.safetensors holds its tensors. The written files are read back and compared with the model on images of
+    noise, one at a time: log-probabilities may differ by at most 1e-4 (in float64, 1e-9) of the largest of them, or of
+    1. Raises UdbenchError otherwise. The folder exists only after success.
     """
     check_export(job, out, format)
     network = single(model, domain, facts.mean, facts.std)
@@ -78,17 +78,17 @@ def export(
     folded = fold(capture(network, images[:2]))
     program = capture(folded.network, images[:2])
     with writing_folder(out) as folder:
-        measured: dict[str, float] = {}
+        differences: dict[str, float] = {}
         if format != "onnx":
             _write(folder / "model.pt2", _saved(program))
-            measured["model.pt2"] = _difference(model, network, domain, _loaded(folder / "model.pt2"), images)
+            differences["model.pt2"] = _difference(model, network, domain, _loaded(folder / "model.pt2"), images)
         if format != "torch":
             _write_onnx(program, images[:2], folder / "model.onnx")
-            measured["model.onnx"] = _difference(model, network, domain, _Onnx(folder / "model.onnx"), images)
+            differences["model.onnx"] = _difference(model, network, domain, _Onnx(folder / "model.onnx"), images)
         tensors = {name: tensor.detach().contiguous() for name, tensor in program.state_dict.items()}
         _write(folder / "weights.safetensors", save(tensors))
         files = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
-        document = _document(job, result, domain, facts, folded, measured, network.dtype, files)
+        document = _document(job, result, domain, facts, folded, differences, network.dtype, files)
         _write(folder / "export.json", (json_text(document, "export.json", indent=1) + "\n").encode())
     return document
 
@@ -99,7 +99,7 @@ def _document(
     domain: str,
     facts: DomainFacts,
     folded: Folded,
-    measured: dict[str, float],
+    differences: dict[str, float],
     dtype: torch.dtype,
     files: dict[str, str],
 ) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _document(
         "check": {
             "images": CHECKED,
             "tolerance": TOLERANCE[dtype],
-            "log_probabilities_differ_by": measured,
+            "log_probabilities_differ_by": differences,
         },
         "files_sha256": files,
         "udbench": __version__,
@@ -156,20 +156,18 @@ def _noise(job: Job, domain: str, facts: DomainFacts) -> Tensor:
 
 @torch.no_grad()
 def _difference(
-    model: UniversalModel, network: Single, domain: str, made: Callable[[Tensor], Tensor], images: Tensor
+    model: UniversalModel, network: Single, domain: str, exported: Callable[[Tensor], Tensor], images: Tensor
 ) -> float:
-    """By how much log-probabilities of single images differ at most. Raises UdbenchError beyond the tolerance."""
+    """The largest difference of the log-probabilities of single images. Raises UdbenchError above the tolerance."""
     worst, largest = 0.0, 1.0
     for image in images.split(1):
         (logits,) = model(network.white(image), [Slice(domain, 1)])
-        answer = made(image)
-        for whose, each in (("the run's network", logits), ("the exported network", answer)):
-            if not each.isfinite().all():
-                raise UdbenchError(
-                    f"{whose} answers an image of noise with logits that are not finite, so nothing was written"
-                )
-        expected, found = (F.log_softmax(each.double(), dim=1) for each in (logits, answer))
-        worst = max(worst, float((expected - found).abs().max()))
+        exported_logits = exported(image)
+        for name, values in (("the run's network", logits), ("the exported network", exported_logits)):
+            if not values.isfinite().all():
+                raise UdbenchError(f"{name} returns logits that are not finite for noise, so nothing was written")
+        expected, actual = (F.log_softmax(values.double(), dim=1) for values in (logits, exported_logits))
+        worst = max(worst, float((expected - actual).abs().max()))
         largest = max(largest, float(expected.abs().max()))
         if not worst <= (allowed := TOLERANCE[network.dtype] * largest):
             raise UdbenchError(
@@ -180,9 +178,9 @@ def _difference(
 
 
 def _saved(program: ExportedProgram) -> bytes:
-    memory = io.BytesIO()  # not the file: on a full disk torch's own writer fails with an error of its own
+    memory = io.BytesIO()  # not the file: on a full disk, torch's writer raises an unclear error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights in channels-last memory, which CPUs gain by, make torch warn
+        warnings.simplefilter("ignore")  # torch warns of weights in channels-last memory, which is faster on CPUs
         torch.export.save(program, memory)
     return memory.getvalue()
 
@@ -194,22 +192,22 @@ def _loaded(path: Path) -> nn.Module:
 
 
 def _write_onnx(program: ExportedProgram, images: Tensor, path: Path) -> None:
-    """Write the ONNX form. Raises UdbenchError for a network that has none."""
+    """Write an ONNX file. Raises UdbenchError for a network that ONNX cannot express."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            made = torch.onnx.export(
+            onnx_program = torch.onnx.export(
                 program, (images,), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
             )
         except torch.onnx.OnnxExporterError as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UdbenchError(f"torch.onnx cannot express this network: {reason}; use --format torch") from error
-    assert made is not None
-    made.save(str(path))
+    assert onnx_program is not None
+    onnx_program.save(str(path))
 
 
 class _Onnx:
-    """An ONNX file, called as the network it holds."""
+    """The network of an ONNX file, as a callable."""
 
     def __init__(self, path: Path) -> None:
         import onnxruntime  # pyright: ignore[reportMissingImports]

@@ -1,4 +1,4 @@
-"""A network of many domains as the network of one: its own modules, its own moments, its own head."""
+"""The network of a single domain, extracted from a network of many."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import PluginError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel
-from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningStats, SliceNorm
 from udbench.train.route import Route
 from udbench.train.surgery import PerDomain, Reparametrized
 
 
 class Single(nn.Module):
-    """One domain's network, images to logits, which knows of no other domain.
+    """The network of one domain, from images to logits, without parts of other domains.
 
-    Takes images (N, channels, H, W) float32 in 0 to 255 as they were decoded, whitens them with the domain's mean
-    and deviation, and gives logits (N, classes) in the order of the domain's classes. Grey images have one channel.
+    Takes decoded images (N, channels, H, W), float32 of 0 to 255, whitens them with the domain's mean and standard
+    deviation, and returns logits (N, classes) in the order of the domain's classes. Grey images have one channel.
     """
 
     mean: Tensor
@@ -49,7 +49,7 @@ class Single(nn.Module):
         return logits if self.order is None else logits[:, self.order]
 
     def white(self, images: Tensor) -> Tensor:
-        """Images as the trunk sees them: (N, 3, H, W), channels-last in memory, which CPUs convolve faster."""
+        """Whiten images to the trunk's input, (N, 3, H, W), in channels-last memory, which is faster on CPUs."""
         white = (images.to(self.dtype) - self.mean) * self.scale
         if white.shape[1] == 1:
             white = white.expand(-1, 3, -1, -1)
@@ -57,10 +57,10 @@ class Single(nn.Module):
 
 
 def single(model: UniversalModel, domain: str, mean: Sequence[float], std: Sequence[float]) -> Single:
-    """A domain's path through a network, as a copy that holds nothing of the others, ready to evaluate.
+    """Extract a domain's network as a copy in evaluation mode, without parts of other domains.
 
-    `mean`, `std`: per channel of its images, in units of 0 to 255. Raises PluginError where a plugin's module asks
-    whose rows it sees.
+    `mean`, `std`: per channel of its images, in units of 0 to 255. Raises PluginError if a plugin's module uses the
+    Route.
     """
     domain_head = model.heads[domain] if model.shared_head is None else model.shared_head
     order = None if model.shared_head is None else model.get_buffer(f"label_map_{domain}").clone()
@@ -69,39 +69,39 @@ def single(model: UniversalModel, domain: str, mean: Sequence[float], std: Seque
     for path, module in both.named_modules():
         if any(isinstance(value, Route) for value in vars(module).values()):
             raise PluginError(
-                f"'{path.partition('.')[2]}' ({type(module).__name__}) asks whose rows it sees, so the network cannot "
-                "be taken apart into networks of one domain"
+                f"'{path.partition('.')[2]}' ({type(module).__name__}) depends on the domains of a batch, so the "
+                "network of a single domain cannot be extracted"
             )
     dtype = next(model.parameters()).dtype
-    made = Single(trunk, head, mean, std, order, dtype).to(next(model.parameters()).device)
-    return made.eval().requires_grad_(False)
+    network = Single(trunk, head, mean, std, order, dtype).to(next(model.parameters()).device)
+    return network.eval().requires_grad_(False)
 
 
 def plain_trunk(model: UniversalModel, domain: str) -> nn.Module:
-    """A copy of the trunk as one domain's rows go through it, with that domain's own modules in their places."""
+    """A copy of the trunk with one domain's own modules in the place of the per-domain ones."""
     return _plain(copy.deepcopy(model.trunk), domain, {})
 
 
 def _plain(module: nn.Module, domain: str, done: dict[int, nn.Module]) -> nn.Module:
-    """What stands for a module where there is one domain only; a module that is used in two places stays one."""
+    """The replacement of a module in a network of one domain. A module that is used twice stays shared."""
     if id(module) in done:
         return done[id(module)]
     match module:
         case PerDomain():
-            made = _plain(module.own[domain], domain, done)
+            plain = _plain(module.own[domain], domain, done)
         case Reparametrized():
-            made = _with_own_weight(module, domain)
+            plain = _with_own_weight(module, domain)
         case SliceNorm():
-            made = _with_own_moments(module, domain)
+            plain = _with_own_stats(module, domain)
         case CountedDropout():
-            made = nn.Identity()
+            plain = nn.Identity()
         case _:
-            made = module
+            plain = module
             for name, child in list(module._modules.items()):
                 if child is not None:
                     setattr(module, name, _plain(child, domain, done))
-    done[id(module)] = made
-    return made
+    done[id(module)] = plain
+    return plain
 
 
 def _with_own_weight(module: Reparametrized, domain: str) -> nn.Module:
@@ -110,10 +110,10 @@ def _with_own_weight(module: Reparametrized, domain: str) -> nn.Module:
     return module.layer
 
 
-def _with_own_moments(module: SliceNorm, domain: str) -> _BatchNorm:
+def _with_own_stats(module: SliceNorm, domain: str) -> _BatchNorm:
     norm = module.norm
-    if module.moments == "domain":
-        own = module.own[domain]
-        assert isinstance(own, RunningMoments)
-        norm.running_mean, norm.running_var, norm.track_running_stats = own.mean, own.var, True
+    if module.stats == "domain":
+        stats = module.own[domain]
+        assert isinstance(stats, RunningStats)
+        norm.running_mean, norm.running_var, norm.track_running_stats = stats.mean, stats.var, True
     return norm

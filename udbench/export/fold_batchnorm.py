@@ -1,7 +1,7 @@
-"""Folding: what scales each channel behind a convolution or a linear layer becomes part of its weights.
+"""Folds batch norms, scales and biases into the weights of the convolution or linear layer before them.
 
-Works on the graph that torch.export captures, so it does not matter which classes a network is made of, nor what a
-norm does besides: its activation is a step of its own there.
+Works on the graph of torch.export. So it does not depend on the classes of a network's modules, and the activation of a
+norm is a separate node.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _LAYERS = {*_CONVOLUTIONS, _LINEAR, _INSTANCE_NORM}
 _SCALES = {"aten::addcmul", "aten::mul", "aten::add", "aten::sub", "aten::div"}
 _NORMS = {_BATCH_NORM, _INSTANCE_NORM, "aten::group_norm", "aten::layer_norm", "aten::rms_norm"}
 
-BEHIND_NO_LAYER = "its input is not the output of one layer alone"
-OF_THE_IMAGE = "its moments are each image's own"
+BEHIND_NO_LAYER = "its input is not the output of a single layer"
+OF_THE_IMAGE = "its mean and variance are those of each image"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kept:
-    """A norm that stays a step of its own: its path, and why."""
+    """A norm that is not folded: its path, and why."""
 
     path: str
     why: str
@@ -38,7 +38,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """A network after folding: how many norms and other scales went into weights, and the norms that stay."""
+    """A network after folding: the numbers of folded norms and other scales, and the norms that stay."""
 
     network: GraphModule
     norms: int
@@ -47,17 +47,17 @@ class Folded:
 
 
 def capture(network: nn.Module, images: Tensor) -> ExportedProgram:
-    """A network as torch.export sees it, for images (N, C, H, W) like these and any N.
+    """Capture a network with torch.export, for images (N, C, H, W) of the size of these and any N.
 
-    Raises UdbenchError for one whose forward cannot be captured.
+    Raises UdbenchError for a network whose forward cannot be captured.
     """
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # of torch's own making, and about its inside
+            warnings.simplefilter("ignore")  # about torch's own internals
             return torch.export.export(network, (images,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except UdbenchError:
         raise
-    except Exception as error:  # what torch.export raises has no common base
+    except Exception as error:  # the exceptions of torch.export have no common base class
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UdbenchError(f"torch.export cannot capture this network's forward: {reason}") from error
 
@@ -65,8 +65,8 @@ def capture(network: nn.Module, images: Tensor) -> ExportedProgram:
 def fold(program: ExportedProgram) -> Folded:
     """Fold norms, scales and biases that are the same for every image into the layer before them.
 
-    Computed in float64 and kept in the weights' own format. Raises UdbenchError when a norm uses the moments of
-    the batch at hand: what it makes of an image depends on the others.
+    Computed in float64 and stored in the weights' dtype. Raises UdbenchError for a norm that uses the mean and variance
+    of the batch: its result for an image depends on the other images.
     """
     network = program.module(check_guards=False)
     graph = network.graph
@@ -75,15 +75,15 @@ def fold(program: ExportedProgram) -> Folded:
     for node in list(graph.nodes):
         if _op(node) == _BATCH_NORM and node.args[5]:
             raise UdbenchError(
-                f"the norm '{_path(node)}' uses the moments of the batch at hand, so what it makes of an image depends "
-                "on the other images, and no network for single images does the same"
+                f"the norm '{_path(node)}' uses the mean and variance of the batch, so its result for an image depends "
+                "on the other images, and no network for single images can give the same"
             )
         if (layer := _layer(node)) is None or (affine := _affine(network, node, layer)) is None:
             continue
         _absorb(network, layer, *affine)
         node.replace_all_uses_with(layer)
         graph.erase_node(node)
-        if _op(layer) != _INSTANCE_NORM:  # which stays, so that nothing is saved but a step
+        if _op(layer) != _INSTANCE_NORM:  # an instance norm stays, so only an operation is saved
             norms += _op(node) == _BATCH_NORM
             scales += _op(node) != _BATCH_NORM
     _drop_unused(network)
@@ -97,7 +97,7 @@ def fold(program: ExportedProgram) -> Folded:
 
 @torch.no_grad()
 def _compute_constants(network: GraphModule) -> None:
-    """Compute what depends on no image, such as weights that are made of others, once for all."""
+    """Compute what does not depend on the images, such as weights derived from other tensors, once."""
     graph = network.graph
     graph.eliminate_dead_code()
     for node in list(graph.nodes):
@@ -105,19 +105,19 @@ def _compute_constants(network: GraphModule) -> None:
         if not _op(node) or not inputs or any(before.op != "get_attr" for before in inputs):
             continue
         values = {before: _attribute(network, str(before.target)) for before in inputs}
-        made = node.target(
+        value = node.target(
             *map_arg(node.args, values.__getitem__),
             **map_arg(node.kwargs, values.__getitem__),
         )
-        if isinstance(made, Tensor):
+        if isinstance(value, Tensor):
             with graph.inserting_before(node):
-                computed = graph.get_attr(_put(network, f"constants.{node.name}", made.contiguous()))
+                computed = graph.get_attr(_put(network, f"constants.{node.name}", value.contiguous()))
             node.replace_all_uses_with(computed)
     graph.eliminate_dead_code()
 
 
 def _layer(node: Node) -> Node | None:
-    """The layer whose output, which nobody else uses, this node changes by constants."""
+    """The layer whose output this node, its only user, scales or shifts by constants; None otherwise."""
     if _op(node) not in {_BATCH_NORM, *_SCALES} or node.kwargs:
         return None
     inputs = [arg for arg in node.args if isinstance(arg, Node) and arg.op != "get_attr"]
@@ -136,7 +136,7 @@ def _layer(node: Node) -> Node | None:
 
 
 def _affine(network: GraphModule, node: Node, layer: Node) -> tuple[Tensor, Tensor] | None:
-    """What the node does as scale * x + shift, each (channels,) float64; None where it does not do that."""
+    """The node as scale * x + shift, each (channels,) float64; None if it is not of this form."""
     axis = -1 if _op(layer) == _LINEAR else 1
     channels = layer.meta["val"].shape[axis]
     one, zero = torch.ones(channels, dtype=torch.float64), torch.zeros(channels, dtype=torch.float64)
@@ -164,7 +164,7 @@ def _affine(network: GraphModule, node: Node, layer: Node) -> tuple[Tensor, Tens
 
 
 def _absorb(network: GraphModule, layer: Node, scale: Tensor, shift: Tensor) -> None:
-    """Let a layer's own weight and bias do what scale and shift did behind it."""
+    """Multiply a layer's weight and bias by scale, and add shift to the bias."""
     source, kernel, offset, *rest = [*layer.args, None, None][: max(3, len(layer.args))]
     weight, bias = _constant(network, kernel), _constant(network, offset)
     weight = torch.ones_like(scale) if weight is None else weight
@@ -175,7 +175,7 @@ def _absorb(network: GraphModule, layer: Node, scale: Tensor, shift: Tensor) -> 
     home = str(kernel.target).rpartition(".")[0] if isinstance(kernel, Node) else _path(layer)
     others = {str(n.target) for n in network.graph.nodes if n.op == "get_attr" and set(n.users) - {layer}}
     if others & {_join(home, name) for name in new}:
-        home = _join(home, layer.name)  # a layer that is called twice needs weights for each call
+        home = _join(home, layer.name)  # a layer that is called twice needs separate weights for each call
     with network.graph.inserting_before(layer):
         nodes = [
             network.graph.get_attr(_put(network, _join(home, name), value.to(layer.meta["val"].dtype)))
@@ -185,7 +185,7 @@ def _absorb(network: GraphModule, layer: Node, scale: Tensor, shift: Tensor) -> 
 
 
 def _drop_unused(network: GraphModule) -> None:
-    """Leave out tensors and modules that no step uses any more."""
+    """Remove tensors and modules that no node uses any more."""
     network.graph.eliminate_dead_code()
     used = {str(node.target) for node in network.graph.nodes if node.op == "get_attr"}
     for path, _ in [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]:
@@ -197,18 +197,18 @@ def _drop_unused(network: GraphModule) -> None:
 
 
 def _op(node: Node) -> str:
-    """The operator that a node calls, whichever overload; empty for what calls none."""
+    """The name of the operator that a node calls, without overload; empty if it calls none."""
     return node.target.name().partition(".")[0] if isinstance(node.target, torch._ops.OpOverload) else ""
 
 
 def _path(node: Node) -> str:
-    """The module in whose forward a node is."""
+    """The path of the module whose forward contains a node."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return str(stack[-1][0]) if stack else node.name
 
 
 def _constant(network: GraphModule, arg: Any) -> Tensor | None:
-    """A stored tensor or a number, as float64; None where nothing is given."""
+    """A stored tensor or a number as float64; None for None."""
     if arg is None:
         return None
     value = _attribute(network, str(arg.target)) if isinstance(arg, Node) else torch.tensor(arg)
@@ -220,7 +220,7 @@ def _number(arg: Any) -> float:
 
 
 def _per_channel(value: Tensor, rank: int, axis: int) -> Tensor | None:
-    """A constant as (channels,) or (1,); None where it differs between other places than channels."""
+    """A constant as (channels,) or (1,); None if it varies along another dimension than channels."""
     if value.dim() > rank:
         return None
     shape = [1] * (rank - value.dim()) + list(value.shape)
@@ -239,7 +239,7 @@ def _holder(network: GraphModule, path: str) -> tuple[nn.Module, str]:
 
 
 def _put(network: GraphModule, path: str, value: Tensor) -> str:
-    """Keep a tensor at a path, in the place of one that is there."""
+    """Store a tensor at a path, replacing one that exists."""
     parent, _, name = path.rpartition(".")
     if parent and parent not in dict(network.named_modules()):
         network.add_submodule(parent, nn.Module())

@@ -1,1 +1,1 @@
-"""The core's own launchers: one run on several processes, and several runs side by side."""
+"""The core's launchers: a run in several processes, and several runs at once."""

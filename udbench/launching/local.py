@@ -1,4 +1,4 @@
-"""Several runs side by side on this machine, within a budget of cores."""
+"""The launcher `local`: several runs at once on this machine, within a budget of cores."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ class LocalSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cores: int | None = Field(
-        None, ge=1, description="cores to fill with runs; all that this process may use if not set"
-    )
+    cores: int | None = Field(None, ge=1, description="cores for runs; if not set, all that this process may use")
     threads: int = Field(1, ge=1, description="threads of each process of a run (OMP_NUM_THREADS)")
-    gpus: int = Field(0, ge=0, description="GPUs to deal to runs, one to each process; 0 leaves them as they are")
+    gpus: int = Field(
+        0, ge=0, description="GPUs to assign to runs, one per process; 0 leaves the assignment to the runs"
+    )
 
 
 def start(tasks: Iterable[Task], folder: Path, settings: LocalSettings) -> Iterator[TaskStatus]:
-    """Each task in a process of its own, as many at once as there are cores (and GPUs) for: processes x threads each.
+    """Run each task in a process of its own, as many at once as the cores (and GPUs) allow: processes x threads each.
 
-    One that fails does not stop the others. On Ctrl-C or a request to end, all are told so once, and save what they
-    have; a second time kills them. What they say is told line by line.
+    A failed task does not stop the others. The first Ctrl-C or SIGTERM is passed on to all tasks, which save their
+    state; a second one kills them. Their output is yielded line by line.
     """
-    room = _Room(settings)
+    resources = _Resources(settings)
     jobs: list[_Job] = []
     with _interrupts() as pressed, contextlib.closing(selectors.DefaultSelector()) as selector:
         try:
-            yield from _side_by_side(iter(tasks), room, jobs, selector, pressed)
+            yield from _run_all(iter(tasks), resources, jobs, selector, pressed)
         except BaseException:
             if not pressed:
                 pressed.append(signal.SIGINT)
-            for _ in _side_by_side(iter(()), room, jobs, selector, pressed):
-                pass  # nobody hears of them any more
+            for _ in _run_all(iter(()), resources, jobs, selector, pressed):
+                pass  # the caller no longer reads the statuses
             raise
     if pressed:
         raise KeyboardInterrupt
 
 
-def _side_by_side(
-    tasks: Iterator[Task], room: _Room, jobs: list[_Job], selector: selectors.BaseSelector, pressed: list[int]
+def _run_all(
+    tasks: Iterator[Task], resources: _Resources, jobs: list[_Job], selector: selectors.BaseSelector, pressed: list[int]
 ) -> Iterator[TaskStatus]:
     held: Task | None = None
     while True:
-        while not pressed and room.any and (held := held or next(tasks, None)) is not None:
-            if lacks := room.never(held):
+        while not pressed and resources.any and (held := held or next(tasks, None)) is not None:
+            if lacks := resources.never(held):
                 yield TaskStatus(task=held.name, state="failed", code=2, reason=lacks)
-            elif room.takes(held):
-                jobs.append(_Job(held, room.deal(held), room.threads, selector))
+            elif resources.takes(held):
+                jobs.append(_Job(held, resources.acquire(held), resources.threads, selector))
                 yield TaskStatus(task=held.name, state="running")
             else:
                 break
@@ -73,11 +73,11 @@ def _side_by_side(
         if not jobs:
             return
         for job in jobs:
-            job.tell(len(pressed))
+            job.signal(len(pressed))
         yield from _heard(selector)
         for job in [job for job in jobs if job.process.poll() is not None]:
             jobs.remove(job)
-            room.give_back(job.task, job.gpus)
+            resources.release(job.task, job.gpus)
             yield from job.rest(selector)
             yield job.end(stopping=bool(pressed))
 
@@ -87,8 +87,8 @@ def _heard(selector: selectors.BaseSelector) -> Iterator[TaskStatus]:
         yield from key.data.read(selector)
 
 
-class _Room:
-    """What is free: cores, and GPUs by their names."""
+class _Resources:
+    """The free cores, and the free GPUs by name."""
 
     def __init__(self, settings: LocalSettings) -> None:
         self.threads = settings.threads
@@ -107,7 +107,7 @@ class _Room:
         self.gpus = self.left = (visible or [str(number) for number in range(settings.gpus)])[: settings.gpus]
 
     def never(self, task: Task) -> str:
-        """Why there will never be room for a task, empty where there will."""
+        """Why a task can never run, or "" if it can."""
         if task.processes * self.threads > self.cores:
             return (
                 f"launcher 'local': {task.processes} processes of {self.threads} threads do not fit into {self.cores} "
@@ -119,34 +119,34 @@ class _Room:
 
     @property
     def any(self) -> bool:
-        """Whether there is room for a process; a task is not looked at before."""
+        """Whether there are free cores for one process; no task is taken before."""
         return self.threads <= self.free
 
     def takes(self, task: Task) -> bool:
-        """Whether there is room for a task now."""
+        """Whether a task can start now."""
         return task.processes * self.threads <= self.free and (not self.gpus or task.processes <= len(self.left))
 
-    def deal(self, task: Task) -> list[str]:
-        """Take a task's cores, and its GPUs."""
+    def acquire(self, task: Task) -> list[str]:
+        """Take a task's cores, and return its GPUs."""
         self.free -= task.processes * self.threads
-        dealt, self.left = (self.left[: task.processes], self.left[task.processes :]) if self.gpus else ([], [])
-        return dealt
+        gpus, self.left = (self.left[: task.processes], self.left[task.processes :]) if self.gpus else ([], [])
+        return gpus
 
-    def give_back(self, task: Task, gpus: Sequence[str]) -> None:
-        """A task has ended."""
+    def release(self, task: Task, gpus: Sequence[str]) -> None:
+        """Return the cores and GPUs of a task that ended."""
         self.free += task.processes * self.threads
         self.left = [*self.left, *gpus]
 
 
 class _Job:
-    """A task that runs, in a session of its own: Ctrl-C in the terminal reaches this process alone."""
+    """A running task, in its own session, so that Ctrl-C in the terminal reaches the launcher only."""
 
     def __init__(self, task: Task, gpus: list[str], threads: int, selector: selectors.BaseSelector) -> None:
         self.task, self.gpus = task, gpus
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-        workers = [] if "--workers" in task.words else ["--workers", str(task.processes * threads)]
+        workers = [] if "--workers" in task.args else ["--workers", str(task.processes * threads)]
         self.process = subprocess.Popen(
             [*task.command, *workers],
             env=environment,
@@ -156,38 +156,38 @@ class _Job:
             start_new_session=True,
         )
         assert self.process.stdout is not None and self.process.stderr is not None
-        self.said: list[str] = []
-        self.told = 0
+        self.last_lines: list[str] = []
+        self.signalled = 0
         self.streams = [_Stream(self, self.process.stdout, answer=True), _Stream(self, self.process.stderr)]
         for stream in self.streams:
             selector.register(stream.pipe, selectors.EVENT_READ, stream)
 
-    def tell(self, pressed: int) -> None:
-        """Have it save what it has and end, once; from the second time on, end it at once with all that it started."""
-        if pressed > self.told:
-            self.told = pressed
+    def signal(self, pressed: int) -> None:
+        """Send SIGINT once, so that the task saves its state; from the second Ctrl-C on, kill it with its children."""
+        if pressed > self.signalled:
+            self.signalled = pressed
             if pressed > 1:
                 _kill(self.process)
             else:
                 self.process.send_signal(signal.SIGINT)
 
     def rest(self, selector: selectors.BaseSelector) -> Iterator[TaskStatus]:
-        """What it said last. A process that it left behind may hold its streams open, and is not waited for."""
+        """The rest of its output. Does not wait for a child that still holds the streams open."""
         for stream in self.streams:
             yield from stream.read(selector, last=True)
 
     def end(self, *, stopping: bool) -> TaskStatus:
-        """How it ended."""
+        """The final status."""
         code = self.process.returncode
         if code == INTERRUPTED or (code and stopping):
             return TaskStatus(task=self.task.name, state="stopped", code=code)
         return TaskStatus(
-            task=self.task.name, state="failed" if code else "done", code=code, reason=reason_of(code, self.said)
+            task=self.task.name, state="failed" if code else "done", code=code, reason=reason_of(code, self.last_lines)
         )
 
 
 class _Stream:
-    """One of the two streams of a job, read without waiting."""
+    """A stream of a job, read without blocking."""
 
     def __init__(self, job: _Job, pipe: IO[bytes], *, answer: bool = False) -> None:
         self.job, self.pipe, self.answer = job, pipe, answer
@@ -195,7 +195,7 @@ class _Stream:
         os.set_blocking(pipe.fileno(), False)
 
     def read(self, selector: selectors.BaseSelector, *, last: bool = False) -> Iterator[TaskStatus]:
-        """The lines that have come; with `last`, also one without an end, and nothing is read behind it."""
+        """Yield the lines that are available; with `last`, also an incomplete one, and close the stream."""
         while not self.pipe.closed:
             try:
                 piece = os.read(self.pipe.fileno(), 1 << 16)
@@ -210,11 +210,11 @@ class _Stream:
                 selector.unregister(self.pipe)
                 self.pipe.close()
             for line in lines:
-                yield self._told(line.decode(errors="replace").rstrip())
+                yield self._status(line.decode(errors="replace").rstrip())
 
-    def _told(self, line: str) -> TaskStatus:
+    def _status(self, line: str) -> TaskStatus:
         if not self.answer:
-            self.job.said = [*self.job.said[-KEPT:], line]
+            self.job.last_lines = [*self.job.last_lines[-KEPT:], line]
         return TaskStatus(task=self.job.task.name, state="running", line=line, answer=self.answer)
 
 
@@ -226,7 +226,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _sessions(pid: int) -> list[int]:
-    """A process's session, and those of the processes that it started: each of torchrun's has one of its own."""
+    """The session of a process and those of its children. Each process of torchrun has its own session."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     try:
         started = [int(word) for word in children.read_text().split()]
@@ -241,7 +241,7 @@ def _sessions(pid: int) -> list[int]:
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Within, Ctrl-C and requests to end (kill, a closed terminal) are only noted."""
+    """Within, SIGINT, SIGTERM and SIGHUP are recorded in the list and do nothing else."""
     noted: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield noted

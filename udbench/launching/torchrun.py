@@ -1,4 +1,4 @@
-"""One run on several processes of this machine: torchrun starts them, and this process waits."""
+"""The launcher `torchrun`: a run in several processes of this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from udbench.plugin.contracts_run import Task, TaskStatus
 
 
 def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[TaskStatus]:
-    """One task after another, each in as many processes as it wants. They speak for themselves, to this terminal."""
+    """Run one task after another, each in its number of processes. Their output goes to this terminal."""
     for task in tasks:
         yield TaskStatus(task=task.name, state="running")
-        code, reason = launch(task.words, task.processes)
+        code, reason = launch(task.args, task.processes)
         if code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             yield TaskStatus(task=task.name, state="stopped", code=code)
             return
@@ -29,17 +29,17 @@ def start(tasks: Iterable[Task], folder: Path, settings: None) -> Iterator[TaskS
         yield TaskStatus(task=task.name, state=state, code=code, reason=reason)
 
 
-def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
-    """Run `udbench WORDS` in so many processes that form one run; return the exit code of the first that failed, or 0,
-    and what it could not tell itself.
+def launch(args: Sequence[str], processes: int) -> tuple[int, str]:
+    """Run `udbench ARGS` in several processes that form one run.
 
-    Each gets its share of the cores. When one ends with an error, the others are ended too.
+    Returns the exit code of the first process that failed, or 0, and the reason if that process could not print it. The
+    processes share the cores evenly. When one fails, the others are ended.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes tell their own errors
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes print their own errors
     cores = usable_cores()
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // processes)))
     config = LaunchConfig(
@@ -52,9 +52,9 @@ def launch(words: Sequence[str], processes: int) -> tuple[int, str]:
         max_restarts=0,
         monitor_interval=0.1,
     )
-    with _kept(), _environment("OMP_NUM_THREADS", threads):
+    with _signal_handlers_restored(), _environment("OMP_NUM_THREADS", threads):
         try:
-            elastic_launch(config, sys.executable)("-P", "-m", "udbench", *words)
+            elastic_launch(config, sys.executable)("-P", "-m", "udbench", *args)
         except ChildFailedError as error:
             _, failure = error.get_first_failure()
             if failure.exitcode < 0:
@@ -77,8 +77,8 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def _kept() -> Iterator[None]:
-    """torchrun leaves its own signal handlers behind; what comes after it finds those from before."""
+def _signal_handlers_restored() -> Iterator[None]:
+    """Restore the signal handlers afterwards: torchrun leaves its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -93,7 +93,7 @@ def _kept() -> Iterator[None]:
 
 
 def check_processes(processes: int, device: str) -> None:
-    """Raises SettingError where so many processes cannot share the GPUs of this machine."""
+    """Raise SettingError if this machine has fewer GPUs than processes."""
     import torch
 
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
@@ -101,5 +101,5 @@ def check_processes(processes: int, device: str) -> None:
         if processes > there:
             raise SettingError(
                 f"--processes {processes}: this machine has {there} GPUs, and each process needs one; use --processes "
-                f"{there}, --device cpu, or --device cuda:0 to have them all on one GPU, which is no faster"
+                f"{there}, --device cpu, or --device cuda:0 to run them all on one GPU, which is not faster"
             )

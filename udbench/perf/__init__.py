@@ -1,1 +1,1 @@
-"""What a training round costs: timed here against what the machine could do, counted, and predicted elsewhere."""
+"""Benchmarks of a training round on this machine, and predictions for several processes and other machines."""

@@ -31,7 +31,7 @@ from udbench.train.parallel.buckets import MOST_BYTES
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device, parameter_dtype
 from udbench.train.route import Slice
-from udbench.train.schedule import Group, Schedule, deal
+from udbench.train.schedule import Group, Schedule, assign
 from udbench.train.step import Step, train_round
 
 ROUNDS, FEWEST, SECONDS = 7, 2, 20.0
@@ -39,7 +39,7 @@ MESSAGES = (1 << 10, 64 << 10, 1 << 20, 8 << 20, MOST_BYTES)
 SENT = 15
 
 JobFactory = Callable[[], Job]
-Told = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,13 +80,13 @@ class Calibration:
         *,
         anew: bool = False,
         keep: bool = True,
-        told: Told,
+        log: Log,
     ) -> None:
-        self.job, self.specs, self.remake, self.told = job, specs, remake, told
+        self.job, self.specs, self.remake, self.log = job, specs, remake, log
         self._anew, self._keep = anew, keep
         self._kept = KeptRates() if keep else None
         if self._kept and self._kept.trouble:
-            told(self._kept.trouble)
+            log(self._kept.trouble)
         self._found: dict[str, tuple[Compute | Link, str]] = {}
 
     def rates(self, seat: Placement, work: Work) -> Rates:
@@ -101,7 +101,7 @@ class Calibration:
         if seat.processes > 1:
             device = self.job.config.device
             link, linked = self._once(
-                Link, self._link_key(), "sums over two processes", lambda: measure_link(device, self.told)
+                Link, self._link_key(), "sums over two processes", lambda: measure_link(device, self.log)
             )
         on_gpu = torch.device(self.job.config.device).type == "cuda"
         return Rates(
@@ -118,7 +118,7 @@ class Calibration:
             if kept:
                 self._found[name] = kept[0], f"measured {kept[1]}"
             else:
-                self.told(f"measuring {what}")
+                self.log(f"measuring {what}")
                 rates = measure()
                 self._found[name] = rates, f"measured {self._kept.keep(rates, key) if self._kept else 'now'}"
         return self._found[name]
@@ -180,7 +180,7 @@ def fitted(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     return work / seconds, 0.0
 
 
-def measure_link(device: str, told: Told) -> Link:
+def measure_link(device: str, log: Log) -> Link:
     """What a sum over two processes takes for messages of several sizes, as latency and bandwidth.
 
     Raises SettingError where two processes cannot have a GPU each.
@@ -193,7 +193,7 @@ def measure_link(device: str, told: Told) -> Link:
         )
     with World(2, 1, kind, AllReduceProbe) as world:
         seconds = {size: max(world.ask("timed", size)) for size in MESSAGES}
-    told("  ".join(f"{size >> 10:,} KB in {1000 * took:.2f} ms" for size, took in seconds.items()))
+    log("  ".join(f"{size >> 10:,} KB in {1000 * took:.2f} ms" for size, took in seconds.items()))
     return fitted_link(seconds)
 
 
@@ -219,7 +219,7 @@ class Rounds:
         device = torch.device(config.device)
         self.comm, self.work = comm, work
         model = build_network(job, inputs_of(job, {name: spec.num_classes for name, spec in specs.items()}))
-        self.own = deal(work.rows, work.operations, comm.size).slices[comm.rank]
+        self.own = assign(work.rows, work.operations, comm.size).slices[comm.rank]
         check_memory(model, Schedule(work.groups(self.own)), config.precision)
         mine = {part.domain: specs[part.domain] for part in self.own}
         feed = Feed(synthetic_data(job, mine), config.seed, device, parameter_dtype(config.precision))

@@ -20,7 +20,7 @@ from udbench.plugin.contracts_run import NullCallback
 from udbench.runs.job import Job, build
 from udbench.seeds import TRUNK
 from udbench.train.checkpoint import Progress
-from udbench.train.evaluate import evaluate, rows_at_once
+from udbench.train.evaluate import eval_batch_rows, evaluate
 from udbench.train.input.feed import DomainData, Feed
 from udbench.train.loop import train
 from udbench.train.narrow import avoiding
@@ -30,7 +30,7 @@ from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing, convolving, parameter_dtype
 from udbench.train.rng import seeded
 from udbench.train.route import Slice
-from udbench.train.schedule import Group, deal, make_schedule
+from udbench.train.schedule import Group, assign, make_schedule
 from udbench.train.step import OnPart, Step, train_round
 
 TRAIN_IMAGES, TEST_IMAGES = 512, 256
@@ -92,9 +92,9 @@ class UdbenchLoop:
             return None
         assert costs is not None
         rows = {name: self.job.config.settings.batch_of(name) for name in self.model.domains}
-        dealt = deal(rows, costs, comm.size)
-        comm.assign(dealt)
-        return dealt.slices[comm.rank]
+        assignment = assign(rows, costs, comm.size)
+        comm.assign(assignment)
+        return assignment.slices[comm.rank]
 
     def rounds(self, number: int) -> None:
         """Train for so many rounds, as a run does."""
@@ -153,7 +153,7 @@ class UpperBound:
         self.whole = nn.ModuleList([self.trunk, self.heads])
         self.optimizer = make_optimizer(self.whole, config.settings)
         self.images = sum(len(images) for images, _, _ in self.batches)
-        self.at_once = min(rows_at_once(config.settings.eval_batch_size, self.device), tests)
+        self.at_once = min(eval_batch_rows(config.settings.eval_batch_size, self.device), tests)
         self.tests = self._tests(self.at_once)
 
     def rounds(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether a feed slows down, or takes more memory, as what it feeds from grows."""
+"""The time and memory of a feed as a function of the number of images."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Growth:
-    """A feed from so many images, on the CPU and in one process.
+    """The measurements of a feed from `images` images, on the CPU and in one process.
 
-    `kind` is "pixels", a mapped array of 32x32 that is empty and so takes no disk, or "shards", one shard of PNGs of
-    64x64 that stands for as many as it takes. `first`: seconds until the first batch, in which the order of an epoch
-    is drawn. `added_memory`: the most bytes that this process held by then, beyond those before.
+    `kind` is "pixels", a memory-mapped sparse array of 32x32, or "shards", a shard of PNGs of 64x64 that is repeated.
+    `first`: seconds until the first batch, including the order of an epoch. `added_memory`: the peak memory of this
+    process until then, in bytes above the level before.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class Growth:
     added_memory: int | None
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The result as JSON values."""
         return {
             "kind": self.kind,
             "images": self.images,
@@ -53,18 +53,18 @@ class Growth:
         }
 
 
-def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, told: Callable[[str], None]) -> list[Growth]:
-    """Feed from so many images, of each kind and turn by turn. `store` is one of shards, `folder` for sparse files."""
+def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, log: Callable[[str], None]) -> list[Growth]:
+    """Time feeds of each kind and size, interleaved. `store` is a store of shards; `folder` takes the sparse files."""
     makers: dict[tuple[str, int], Callable[[], DomainData]] = {
         **{("pixels", size): lambda size=size: _mapped(folder / f"{size}.npy", size) for size in sizes},
         **{("shards", size): lambda size=size: _repeated(store, size) for size in sizes},
     }
-    begun = {which: _begun(make, which, told) for which, make in makers.items()}
+    begun = {which: _begun(make, which, log) for which, make in makers.items()}
     feeds = {which: _Fed(make(), ROUNDS[which[0]]) for which, make in makers.items()}
     tasks: dict[str, Callable[[], None]] = {str(which): feed.rounds for which, feed in feeds.items()}
     for task in tasks.values():
         task()
-    took = interleaved(tasks, turns, CPU, lambda turn: told(f"growth: turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, CPU, lambda turn: log(f"growth: turn {turn + 1} of {turns}"))
     return [
         Growth(
             kind=which[0],
@@ -78,7 +78,7 @@ def grow(store: Store, sizes: Sequence[int], folder: Path, turns: int, told: Cal
 
 
 def growth_ratios(grown: Sequence[Growth]) -> dict[str, Ratio]:
-    """Time per image of the largest against that of the smallest, by kind."""
+    """The time per image of the largest feed divided by that of the smallest, by kind."""
     by_kind: dict[str, list[Growth]] = {}
     for each in grown:
         by_kind.setdefault(each.kind, []).append(each)
@@ -86,7 +86,7 @@ def growth_ratios(grown: Sequence[Growth]) -> dict[str, Ratio]:
 
 
 def data_of(name: str, images: NDArray[np.uint8] | Encoded, labels: NDArray[np.int64], count: int) -> DomainData:
-    """So many images as training sees them."""
+    """A DomainData of `count` training images."""
     return DomainData(
         name=name,
         images=images,
@@ -112,22 +112,22 @@ class _Fed:
         self.feed.plan([self._group], range(2**31), self._batch)
 
     def next(self) -> None:
-        """A batch."""
+        """Load a batch."""
         self.feed.next(self._at, self._group, self._batch)
         self._at += 1
 
     def rounds(self) -> None:
-        """The batches of a turn."""
+        """Load the batches of a turn."""
         for _ in range(self._rounds):
             self.next()
 
 
 def _begun(
-    make: Callable[[], DomainData], which: tuple[str, int], told: Callable[[str], None]
+    make: Callable[[], DomainData], which: tuple[str, int], log: Callable[[str], None]
 ) -> tuple[float, int | None]:
-    """Seconds to the first batch, and the memory that it took."""
+    """The seconds until the first batch, and the memory that it took."""
     kind, size = which
-    told(f"growth: {kind} of {size:,} images")
+    log(f"growth: {kind} of {size:,} images")
     peak = Peak()
     took = timed(lambda: _Fed(make(), 1).next(), CPU)
     return took, peak.grown()

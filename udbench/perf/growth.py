@@ -1,4 +1,4 @@
-"""How the time of an image grows with the number of domains."""
+"""`bench growth`: the time per image as a function of the number of domains."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ CLASSES, TRAIN_IMAGES = 10, 32
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Growth:
-    """Rates for so many domains, the images of a round being the same number for each. `ratios` are against the
-    first."""
+    """The rates by number of domains, with the same number of images in a round. `ratios` are to the first number."""
 
     about: Mapping[str, Any]
     turns: int
@@ -30,7 +29,7 @@ class Growth:
     ratios: Mapping[int, Ratio]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The result as JSON values."""
         return {
             **self.about,
             "turns": self.turns,
@@ -42,16 +41,16 @@ class Growth:
         }
 
 
-def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, told: Callable[[str], None]) -> Growth:
-    """Time rounds of 200 images shared out among so many domains like `spec`, turn by turn."""
+def growth(job: Job, spec: DomainSpec, numbers: Sequence[int], *, turns: int, log: Callable[[str], None]) -> Growth:
+    """Time rounds of 200 images, divided among each of `numbers` of domains like `spec`, interleaved."""
     tasks: dict[str, Callable[[], None]] = {}
     for number in numbers:
         ours = _ours(job, spec, number)
-        told(f"starting {number} domains of {IMAGES // number} rows")
+        log(f"starting {number} domains of {IMAGES // number} rows")
         ours.rounds(1)
         tasks[str(number)] = _round_of(ours)
     device = torch.device(job.config.device)
-    took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, device, lambda turn: log(f"turn {turn + 1} of {turns}"))
     samples = {int(name): Samples(seconds=seconds, images=IMAGES) for name, seconds in took.items()}
     first = samples[numbers[0]]
     return Growth(

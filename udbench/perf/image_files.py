@@ -1,4 +1,4 @@
-"""Made images on disk, a place beside the stores where they are prepared again and again, and decoding by itself."""
+"""Synthetic image files, a temporary folder for stores of them, and functions that only decode."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ CLASSES, DISTINCT = 4, 64
 
 
 class Tree:
-    """Class folders of made images: smooth shapes and noise. Few differ, and lie there under many names.
+    """Class folders of synthetic images: smooth shapes and noise. A few distinct images are stored under many names.
 
-    `size` is height and width, `suffix` "jpg" or "png". Test images fill whole shards where there are enough.
+    `size` is height and width, `suffix` "jpg" or "png". Test images fill whole shards if there are enough.
     """
 
     def __init__(self, root: Path, size: tuple[int, int], suffix: str, count: int) -> None:
         self.root, self.count = root, count
-        made = [photograph(size, suffix, number) for number in range(min(DISTINCT, count))]
+        distinct = [photograph(size, suffix, number) for number in range(min(DISTINCT, count))]
         test = count // (2 * PER_SHARD) * PER_SHARD or count // 2
         self.files = [
             f"{root}/{'test' if i < test else 'train'}/class{i % CLASSES}/{i:07d}.{suffix}" for i in range(count)
@@ -46,23 +46,23 @@ class Tree:
             for number in range(CLASSES):
                 (root / split / f"class{number}").mkdir(parents=True)
         for i, path in enumerate(self.files):
-            Path(path).write_bytes(made[i % len(made)])
+            Path(path).write_bytes(distinct[i % len(distinct)])
         self.domain = folder_domain(root)
         self.facts: dict[str, Any] = {
             "count": count,
             "suffix": suffix,
             "height": size[0],
             "width": size[1],
-            "mean_bytes": round(sum(map(len, made)) / len(made)),
+            "mean_bytes": round(sum(map(len, distinct)) / len(distinct)),
         }
 
     def wanted(self, form: StoreFormat) -> StoreRequest:
-        """The store of these images in a form."""
+        """The request for a store of these images in a format."""
         return StoreRequest(domain=self.domain, root=self.root, form=form)
 
 
 def photograph(size: tuple[int, int], suffix: str, number: int) -> bytes:
-    """A made image as a file, the same each time."""
+    """The bytes of a synthetic image file, the same for the same arguments."""
     height, width = size
     stream = draws(PHOTOGRAPH, suffix, number)
     pixels = stream.normal(0, 8, (height, width, 3))
@@ -78,10 +78,10 @@ def photograph(size: tuple[int, int], suffix: str, number: int) -> bytes:
     return memory.getvalue()
 
 
-class Place:
-    """A folder in the cache, and so on the disk of the stores, that is gone when the block ends.
+class TemporaryStores:
+    """A temporary folder in the cache, on the disk of the stores, which is deleted when the block ends.
 
-    Stores are `kept` until then, or made `anew` each time.
+    Stores prepared after `kept` are reused; those prepared after `anew` are made each time.
     """
 
     def __enter__(self) -> Self:
@@ -92,15 +92,15 @@ class Place:
         return self
 
     def kept(self) -> None:
-        """Stores that are prepared from now on stay, and are found again."""
+        """Reuse the stores that are prepared from now on."""
         os.environ[CACHE] = str(self.folder / "kept")
 
     def anew(self) -> None:
-        """What is prepared from now on has never been prepared before."""
+        """Prepare from now on in an empty cache."""
         os.environ[CACHE] = str(self.folder / "anew" / str(next(self._numbers)))
 
     def clear(self) -> None:
-        """Delete what was made anew."""
+        """Delete the stores of `anew`."""
         shutil.rmtree(self.folder / "anew", ignore_errors=True)
 
     def __exit__(self, *_: object) -> None:
@@ -111,7 +111,7 @@ class Place:
         shutil.rmtree(self.folder)
 
 
-# few enough that all processes end at about the same time, enough that handing them out takes none
+# few enough that all processes end at about the same time, enough that distributing them costs little
 AT_ONCE = 32
 
 
@@ -119,30 +119,30 @@ File = TypeVar("File")
 
 
 def alone(processes: Processes, work: Callable[[Sequence[File]], None], files: Sequence[File]) -> None:
-    """Do some work on all files in these processes."""
+    """Do `work` on all files in these processes."""
     some = [files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)]
     for _ in processes(work, some, lost="the figures are lost"):
         pass
 
 
 def resizing(height: int, width: int) -> Callable[[Sequence[str]], None]:
-    """Decode files and resize them, as for a store of pixels."""
+    """Decode and resize files, as for a store of pixels."""
     return functools.partial(_resize, height, width)
 
 
 def bare(height: int, width: int) -> Callable[[Sequence[str]], None]:
-    """The same as Pillow does it where nobody checks what is opened, turned or transparent."""
+    """Decode and resize files with Pillow, without any check of format, orientation or transparency."""
     return functools.partial(_bare, height, width)
 
 
 def decoding(files: Sequence[str]) -> None:
-    """Decode files, as for shards of files: that each can be decoded is what such a store promises."""
+    """Decode files, as for shards of files: such a store guarantees that each can be decoded."""
     for path in files:
         decode(_read(path), 3)
 
 
 def counting(files: Sequence[tuple[str, bool]]) -> None:
-    """The same, and count the pixels of those that are trained on, for their mean and deviation."""
+    """Decode files, and sum the pixels of training images for their mean and standard deviation."""
     for path, trained_on in files:
         image = decode(_read(path), 3)
         if trained_on:
@@ -150,12 +150,12 @@ def counting(files: Sequence[tuple[str, bool]]) -> None:
 
 
 def encoding(form: StoreFormat) -> Callable[[Sequence[str]], None]:
-    """Decode files, resize them and encode them anew, as for shards of jpeg."""
+    """Decode, resize and re-encode files, as for shards of jpeg."""
     return functools.partial(_encode, form)
 
 
 def windows(view: View) -> Callable[[Sequence[tuple[str, Sequence[float]]]], None]:
-    """Decode files and cut a window that is drawn for each, as for a round of training."""
+    """Decode files and make a random crop of each, as for a round of training."""
     return functools.partial(_window, view)
 
 

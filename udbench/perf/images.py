@@ -1,4 +1,4 @@
-"""How fast images are prepared and fed, against decoding alone in as many processes: one interleaved run."""
+"""`bench images`: the rates of preparing and feeding images, against decoding alone with the same processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from udbench.errors import SettingError
 from udbench.machine import core_seconds, usable_cores
 from udbench.perf import image_files
 from udbench.perf.feeds import Growth, data_of, grow, growth_ratios
-from udbench.perf.image_files import Place, Tree
+from udbench.perf.image_files import TemporaryStores, Tree
 from udbench.perf.timing import Ratio, Samples, interleaved, ratio, ratio_of
 from udbench.processes.pool import Processes, in_processes
 from udbench.seeds import ROWS, WINDOWS
@@ -54,15 +54,15 @@ PAIRS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagesReport:
-    """What was timed, on the same files and in as many processes.
+    """The measurements, on the same files and with the same number of processes.
 
-    Photographs: `decode` is decoding and resizing to 64x64, `prepare` a store of that; `decode alone`, and with the
-    pixels counted for mean and deviation, are what `files` cannot do without, `decode and encode` what `jpeg` cannot;
-    `window` is decoding and cutting 224x224 for a round, `loader` the same as the training process gets it,
-    `shard-feed` as the network does, whitened. "Small" is a tree of PNGs. `pillow` decodes and resizes without any
-    check. Processes are there beforehand, but "with starting"; `starting` is how long that takes. `core_ratios` are of
-    the time of cores, the parent's included: on a machine that others use, too, they say more. `growth_ratios` are
-    time per image, of the largest feed of a kind against the smallest.
+    Of photographs: `decode` decodes and resizes to 64x64, and `prepare` makes a store of such images. `decode alone`,
+    and with the pixels summed for mean and standard deviation, are the minimum for `files`; `decode and encode` is the
+    minimum for `jpeg`. `window` decodes and crops 224x224 for a round, `loader` delivers the same to the training
+    process, and `shard-feed` delivers it whitened to the network. "small" is a tree of PNGs. `pillow` decodes and
+    resizes without any check. Processes exist beforehand except in "with starting"; `starting` is the time to start
+    them. `core_ratios` are ratios of CPU time, including the parent's, which are more reliable on a machine that others
+    use. `growth_ratios` are the time per image of the largest feed of a kind divided by that of the smallest.
     """
 
     about: Mapping[str, Any]
@@ -77,7 +77,7 @@ class ImagesReport:
     growth_ratios: Mapping[str, Ratio]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
+        """The report as JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
         ratios = {
             **self.ratios,
             **{f"{name}, core time": each for name, each in self.core_ratios.items()},
@@ -105,14 +105,14 @@ def measure(
     small: int | None = None,
     growth: Sequence[int] = SIZES,
     device: str = "cpu",
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ImagesReport:
-    """Time preparing and feeding of made images. Writes to a folder of its own in the cache, which is gone afterwards.
+    """Time the preparation and the feeding of synthetic images. Uses a temporary folder in the cache.
 
-    `images`: photographs, JPEGs of 500x375 (left out: a whole shard for each process, which is what one process makes
-    at a time). `small`: PNGs of 64x64 (left out: four times as many). `growth`: numbers of images that are fed, on the
-    CPU, from small to large; none if empty. `device` is where the shard feed brings its batches. `told` hears what is
-    going on. Raises SettingError for numbers that are too small.
+    `images`: the number of photographs, JPEGs of 500x375 (default: a whole shard per process, which a process makes at
+    a time). `small`: the number of PNGs of 64x64 (default: four times as many). `growth`: numbers of images to feed on
+    the CPU, in rising order; empty for none. `device` is the device of the shard feed's batches. `log` gets progress
+    messages. Raises SettingError for numbers that are too small.
     """
     images = PER_SHARD * workers if images is None else images
     small = 4 * images if small is None else small
@@ -124,20 +124,20 @@ def measure(
         ("growth", min(growth, default=1), 1),
     ):
         if value < least:
-            raise SettingError(f"{name}={value}: there must be at least {least}")
-    with Place() as place, in_processes(workers) as processes:
-        told(f"making {images:,} photographs and {small:,} small images")
+            raise SettingError(f"{name}={value}: the minimum is {least}")
+    with TemporaryStores() as place, in_processes(workers) as processes:
+        log(f"generating {images:,} photographs and {small:,} small images")
         photos = Tree(place.folder / "photos", (375, 500), "jpg", images)
         icons = Tree(place.folder / "icons", (64, 64), "png", small)
-        told("starting the processes")
+        log("starting the processes")
         feeding = _Feeding(photos, prepare_in(processes, [photos.wanted(FILES)])[0], workers, torch.device(device))
         with contextlib.closing(feeding):
-            contest = _Contest(photos, icons, feeding, place, processes, workers)
-            samples, core_ratios = contest.run(turns, told)
+            timed_tasks = _Tasks(photos, icons, feeding, place, processes, workers)
+            samples, core_ratios = timed_tasks.run(turns, log)
         grown: list[Growth] = []
         if growth:
             place.kept()
-            grown = grow(prepare_in(processes, [icons.wanted(FILES)])[0], growth, place.folder, turns, told)
+            grown = grow(prepare_in(processes, [icons.wanted(FILES)])[0], growth, place.folder, turns, log)
     return ImagesReport(
         about=_about(device),
         turns=turns,
@@ -153,7 +153,7 @@ def measure(
 
 
 class _Feeding:
-    """Rounds of windows of a store's training images, as often as wanted, and the same images as files."""
+    """Feeds rounds of random crops of a store's training images, and lists the same images as files."""
 
     def __init__(self, photos: Tree, store: Store, workers: int, device: torch.device) -> None:
         name, pictures = "photographs", EncodedImages(store.shards, VIEW, 3)
@@ -176,13 +176,13 @@ class _Feeding:
         ]
 
     def decoded(self) -> None:
-        """The views as the training process gets them."""
+        """Load the views of all rounds, as the training process does."""
         self._loader.expect(self._views)
         for views in self._views:
             self._loader.take(views)
 
     def fed(self) -> None:
-        """The batches as the network gets them."""
+        """Load the batches of all rounds, as the network gets them."""
         rounds = range(self._at, self._at + self._rounds)
         self._feed.plan([self._group], rounds, self._batch)
         for round in rounds:
@@ -195,11 +195,11 @@ class _Feeding:
         self._loader.close()
 
 
-class _Contest:
-    """What is timed, by name, each with the number of its images."""
+class _Tasks:
+    """The timed tasks by name, each with its number of images."""
 
     def __init__(
-        self, photos: Tree, icons: Tree, feeding: _Feeding, place: Place, processes: Processes, workers: int
+        self, photos: Tree, icons: Tree, feeding: _Feeding, place: TemporaryStores, processes: Processes, workers: int
     ) -> None:
         self.place, self.device, self.workers = place, feeding.device, workers
         self._processes = processes
@@ -229,8 +229,8 @@ class _Contest:
             "prepare, with starting": self._prepared(photos, PIXELS, started=False),
         }
 
-    def run(self, turns: int, told: Callable[[str], None]) -> tuple[dict[str, Samples], dict[str, Ratio]]:
-        """The seconds of all, turn by turn, and how the time of cores compares."""
+    def run(self, turns: int, log: Callable[[str], None]) -> tuple[dict[str, Samples], dict[str, Ratio]]:
+        """Run all tasks in turns. Returns their seconds, and the ratios of CPU time."""
         for name in ("decode", "window", "loader", "shard-feed"):
             self.tasks[name][0]()
         cores: dict[str, list[float | None]] = {name: [] for name in self.tasks}
@@ -246,7 +246,7 @@ class _Contest:
 
         def turned(turn: int) -> None:
             self.place.clear()
-            told(f"turn {turn + 1} of {turns}")
+            log(f"turn {turn + 1} of {turns}")
 
         took = interleaved({name: watched(name) for name in self.tasks}, turns, self.device, turned)
         samples = {name: Samples(seconds=seconds, images=self.tasks[name][1]) for name, seconds in took.items()}
@@ -276,7 +276,7 @@ class _Contest:
 
 
 def _core_ratios(cores: Mapping[str, Sequence[float | None]]) -> dict[str, Ratio]:
-    """How much of the cores' time the bare work takes of that of the whole, where the system tells."""
+    """The CPU time of the minimal work divided by that of the whole task, where the system reports it."""
     found: dict[str, Ratio] = {}
     for name, (one, other) in PAIRS.items():
         values = [b / a for a, b in zip(cores[one], cores[other], strict=True) if a and b]

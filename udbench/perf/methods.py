@@ -1,4 +1,4 @@
-"""What a round costs with one adapter against another, on the same network and images."""
+"""`bench methods`: the time of a round with one adapter against others, on the same network and images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from udbench.train.model import count_parameters
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Methods:
-    """Rates of each adapter, and their `ratios` against the job's own. `private` counts what a domain owns beside its
-    head, on average; `refused` says why an adapter was left out."""
+    """The rates of adapters, and their `ratios` to the job's own.
+
+    `private` is the mean number of private parameters of a domain without its head. `refused` says why an adapter was
+    left out.
+    """
 
     about: Mapping[str, Any]
     turns: int
@@ -32,7 +35,7 @@ class Methods:
     refused: Mapping[str, str]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The result as JSON values."""
         return {
             **self.about,
             "turns": self.turns,
@@ -52,17 +55,17 @@ def methods(
     *,
     turns: int,
     rounds: int,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Methods:
-    """Time rounds of a job with its own adapter and with others, which have their default settings, turn by turn.
+    """Time rounds of a job with its own adapter and with others in their default settings, interleaved.
 
-    Those that the network cannot have are left out, with the reason. Reads no data.
+    Adapters that do not work on the network are left out, with the reason. Reads no data.
     """
     base = job.config.adapter
     contenders: dict[str, UdbenchLoop] = {}
     refused: dict[str, str] = {}
     for name in (base, *(name for name in others if name != base)):
-        told(f"starting {name}")
+        log(f"starting {name}")
         try:
             contenders[name] = ours = _ours(job if name == base else _with(job, others[name]), specs)
         except UdbenchError as error:
@@ -72,7 +75,7 @@ def methods(
             continue
         ours.rounds(1)
     tasks: dict[str, Callable[[], None]] = {name: _rounds_of(ours, rounds) for name, ours in contenders.items()}
-    took = interleaved(tasks, turns, torch.device(job.config.device), lambda turn: told(f"turn {turn + 1} of {turns}"))
+    took = interleaved(tasks, turns, torch.device(job.config.device), lambda turn: log(f"turn {turn + 1} of {turns}"))
     samples = {name: Samples(seconds=took[name], images=ours.images * rounds) for name, ours in contenders.items()}
     return Methods(
         about=about(job),
@@ -86,8 +89,8 @@ def methods(
 
 def _with(job: Job, adapter: Adapter) -> Job:
     settings = None if adapter.settings is None else adapter.settings()
-    said = {} if settings is None else settings.model_dump(mode="json")
-    config = job.config.model_copy(update={"adapter": adapter.name, "adapter_settings": said})
+    values = {} if settings is None else settings.model_dump(mode="json")
+    config = job.config.model_copy(update={"adapter": adapter.name, "adapter_settings": values})
     return replace(job, config=config, adapter=adapter, adapter_settings=settings)
 
 

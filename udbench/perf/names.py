@@ -1,10 +1,10 @@
-"""What can be timed, by name."""
+"""The names of the variants and layouts that can be benchmarked."""
 
 from __future__ import annotations
 
-# beside the ceiling
+# variants that are compared with the upper bound
 CONTENDERS = ("one-by-one", "plain", "compiled", "graphs", "compiled-graphs", "evaluation")
-WITH_GRAPHS = ("graphs", "compiled-graphs")  # on CUDA devices alone
+WITH_GRAPHS = ("graphs", "compiled-graphs")  # on CUDA devices only
 
-# worlds of `bench processes`, processes x threads of each
+# layouts of `bench processes`: processes x threads per process
 WORLDS = ("2x1", "1x2", "1x1")

@@ -1,4 +1,4 @@
-"""What a job's rounds would take on several processes: counted operations and measured or given rates."""
+"""`udbench plan`: predicts a job's rounds on several processes, from counted work and measured or given rates."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from udbench.perf.workload import check_shared, count
 from udbench.plugin.contracts_data import DomainSpec
 from udbench.runs.job import Job
 from udbench.runs.record import environment
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A number of processes: what it is predicted to take, from which rates. `threads` of each, on this machine."""
+    """The prediction for a number of processes, and its rates. `threads` are those of a process on this machine."""
 
     prediction: Prediction
     rates: Rates
@@ -29,14 +29,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScalePlan:
-    """Predictions for several numbers of processes. `speedup` is over one process, predicted alike."""
+    """Predictions for several numbers of processes. `speedup` is relative to the prediction for one process."""
 
     about: Mapping[str, Any]
     machine: Machine | None
     rows: tuple[Row, ...]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """The plan as JSON values."""
         return {
             **self.about,
             "machine": None if self.machine is None else self.machine.model_dump(),
@@ -66,18 +66,19 @@ def plan(
     machine: Machine | None = None,
     remake: JobFactory,
     anew: bool = False,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ScalePlan:
-    """Predict a job's rounds on so many processes, on a given machine or on this one.
+    """Predict a job's rounds for each number of processes, on a given machine or on this one.
 
-    This one's rates are measured where they are not kept (or `anew`), in processes that `remake` gives the job to.
-    Reads no data. Raises SettingError for a job that several processes cannot share, or more processes than rows.
+    The rates of this machine are measured if they are not in the cache, or if `anew`, in processes that make the job
+    with `remake`. Reads no data. Raises SettingError for a job that several processes cannot share, and for more
+    processes than images in a round.
     """
     check_shared(job)
     work = count(job, specs)
     for processes in numbers:
-        deal(work.rows, work.operations, processes)
-    here = None if machine else Calibration(job, specs, remake, anew=anew, told=told)
+        assign(work.rows, work.operations, processes)
+    here = None if machine else Calibration(job, specs, remake, anew=anew, log=log)
 
     def row(processes: int) -> tuple[Prediction, Rates, int | None]:
         if here is None:

@@ -1,4 +1,4 @@
-"""Several processes beside one, turn by turn on the same machine, and beside what was predicted for each."""
+"""`bench processes`: layouts of several processes, interleaved on this machine, and their predictions."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ from udbench.runs.synthetic import synthetic_data
 from udbench.train.optim import make_optimizer
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import choose_device
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 
 PARTS = ("compute", "wait", "reduce", "update")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorldReport:
-    """A world's rounds and what was predicted for them. Shares of a round, each the median over turns with quartiles:
-    `reduce`, `idle` (waiting for the slowest before the reduce) on average and of the process that waits longest.
+    """The rounds of a layout, and their prediction.
 
-    `memory`: the most bytes of each process beyond those that it held before its network was built; None where no
-    system tells. Python and torch with all their libraries were there before.
+    Fractions of a round, each the median over turns with quartiles: `reduce`, and `idle` (the wait for the slowest
+    process before the reduction), on average and for the process that waits longest. `memory`: the peak bytes of each
+    process above the level before its network was built; None if the system does not report it. Python, torch and their
+    libraries were loaded before.
     """
 
     seat: Placement
@@ -54,18 +55,21 @@ class WorldReport:
 
     @property
     def most_memory(self) -> int | None:
-        """That of the process that took most."""
-        told = [each for each in self.memory if each is not None]
-        return max(told) if len(told) == len(self.memory) else None
+        """The memory of the process that took most."""
+        known = [peak for peak in self.memory if peak is not None]
+        return max(known) if len(known) == len(self.memory) else None
 
     @property
     def predicted_memory(self) -> tuple[int, ...]:
-        """What each process was predicted to take. The images that are made here are a batch, and are not counted."""
+        """The predicted memory of each process. The synthetic images are only a batch and are not counted."""
         return tuple(part.memory.training for part in self.prediction.parts)
 
     def document(self, rounds: int) -> dict[str, Any]:
-        """As plain JSON values. `seconds` are of a turn of so many rounds, `parts` of one round, waiting left out;
-        `memory_bytes` are of each process."""
+        """The report as JSON values.
+
+        `seconds` are those of a turn of `rounds` rounds, `parts` of one round without waiting. `memory_bytes` are those
+        of each process.
+        """
         predicted, most = self.prediction, self.most_memory
         return {
             "processes": self.seat.processes,
@@ -98,7 +102,7 @@ class WorldReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessesReport:
-    """What was timed. `ratios` are of images a second within a turn."""
+    """The measurements. `ratios` are those of images per second within a turn."""
 
     about: Mapping[str, Any]
     turns: int
@@ -108,7 +112,7 @@ class ProcessesReport:
     ratios: Mapping[str, Ratio]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
+        """The report as JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
         return {
             **self.about,
             "turns": self.turns,
@@ -121,7 +125,7 @@ class ProcessesReport:
 
 
 def parse_worlds(words: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Processes and threads of each from words such as "2x1". Raises SettingError."""
+    """Parse layouts such as "2x1" to (processes, threads per process). Raises SettingError."""
     worlds: dict[str, tuple[int, int]] = {}
     for word in words:
         match = re.fullmatch(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})", word)
@@ -143,31 +147,31 @@ def measure(
     turns: int,
     rounds: int,
     remake: JobFactory,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ProcessesReport:
-    """Time a job's rounds on made images in worlds of so many processes and threads. Reads no data, writes nothing.
+    """Time a job's rounds on synthetic images in several layouts. Reads and writes no files.
 
-    All worlds stay until the end, and run one after another in every turn. What is predicted for them comes from rates
-    that are measured here before. `remake` makes the job in another process. Raises SettingError for a job that several
-    processes cannot share.
+    All processes stay until the end; the layouts run one after another in every turn. The predictions use rates that
+    are measured before. `remake` makes the job in another process. Raises SettingError for a job that several processes
+    cannot share.
     """
     check_shared(job)
     work = count(job, specs)
     device = job.config.device
     placed = {name: seats(processes, device, threads) for name, (processes, threads) in worlds.items()}
     for seat in placed.values():
-        deal(work.rows, work.operations, seat.processes)
-    here = Calibration(job, specs, remake, anew=True, keep=False, told=told)
+        assign(work.rows, work.operations, seat.processes)
+    here = Calibration(job, specs, remake, anew=True, keep=False, log=log)
     rates = {name: here.rates(seat, work) for name, seat in placed.items()}
     with ExitStack() as stack:
         there: dict[str, World] = {}
         for name, seat in placed.items():
-            told(f"starting {name}: {seat.processes} processes of {seat.threads} threads")
+            log(f"starting {name}: {seat.processes} processes of {seat.threads} threads")
             there[name] = stack.enter_context(
                 World(seat.processes, seat.threads, device, Contender, remake, specs, work)
             )
             there[name].ask("rounds", rounds)
-        seconds, parts = _turns(there, turns, rounds, told)
+        seconds, parts = _turns(there, turns, rounds, log)
         memory = {name: tuple(world.ask("grown")) for name, world in there.items()}
     images = sum(work.rows.values())
     samples = {name: Samples(seconds=tuple(took), images=images * rounds) for name, took in seconds.items()}
@@ -196,7 +200,7 @@ def measure(
 
 
 class Contender:
-    """In a process of a world: its part of the rounds of a job, through the same loop as a run's."""
+    """In one process of a layout: its part of the rounds of a job, with the training loop of a run."""
 
     def __init__(self, comm: Comm, remake: JobFactory, specs: Mapping[str, DomainSpec], work: Work) -> None:
         job = remake()
@@ -211,7 +215,7 @@ class Contender:
         self.ours = UdbenchLoop(job, inputs, data, job.config.group, comm=comm, costs=work.operations)
 
     def rounds(self, number: int) -> float:
-        """The seconds of so many rounds, from when all processes were there."""
+        """Time `number` rounds, from a barrier of all processes on."""
         meet(self.comm)
         began = time.perf_counter()
         self.ours.rounds(number)
@@ -219,15 +223,15 @@ class Contender:
         return time.perf_counter() - began
 
     def grown(self) -> int | None:
-        """The most bytes of this process beyond those before its network was built, with what a checkpoint brings."""
+        """The peak bytes of this process above the level before its network was built, including a checkpoint."""
         self.comm.gather_private_state(self.ours.model, self.ours.optimizer)
         return self.peak.grown()
 
     def parts(self) -> dict[str, float]:
-        """The seconds of each part of a round in this process.
+        """Time the parts of a round in this process.
 
-        compute: feed, forwards and backwards. wait: until the slowest has done its own. reduce: gradients to means
-        over all processes, and the shared moments' update. update: the optimizer.
+        compute: feed, forwards and backwards. wait: for the slowest process. reduce: the reduction of gradients and the
+        update of shared running statistics. update: the optimizer.
         """
         self.ours.model.train()
         meet(self.comm)
@@ -247,7 +251,7 @@ class Contender:
 
 
 def _load_torch(job: Job, device: torch.device) -> None:
-    """A step of the smallest network, so that what torch loads at the first step of any is there already."""
+    """Run a step of a tiny network, so that torch has loaded its libraries before memory is measured."""
     tiny = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.AdaptiveAvgPool2d(1))
     tiny.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(tiny, job.config.settings)
@@ -257,16 +261,16 @@ def _load_torch(job: Job, device: torch.device) -> None:
 
 
 def _turns(
-    worlds: Mapping[str, World], turns: int, rounds: int, told: Callable[[str], None]
+    worlds: Mapping[str, World], turns: int, rounds: int, log: Callable[[str], None]
 ) -> tuple[dict[str, list[float]], dict[str, list[list[dict[str, float]]]]]:
-    """The seconds of each world's rounds in every turn, and the parts of one more round in each of its processes.
+    """The seconds of each layout's rounds in every turn, and the parts of one more round in each of its processes.
 
-    Every other turn goes backwards, so that none always follows the same neighbour.
+    Every second turn is in reverse order, so that no layout always follows the same one.
     """
     seconds: dict[str, list[float]] = {name: [] for name in worlds}
     parts: dict[str, list[list[dict[str, float]]]] = {name: [] for name in worlds}
     for turn in range(turns):
-        told(f"turn {turn + 1} of {turns}")
+        log(f"turn {turn + 1} of {turns}")
         for name in list(worlds)[:: -1 if turn % 2 else 1]:
             seconds[name].append(max(worlds[name].ask("rounds", rounds)))
             parts[name].append(worlds[name].ask("parts"))

@@ -1,4 +1,4 @@
-"""How fast a machine is: given in a file, or measured once and kept in the cache."""
+"""The rates of a machine: read from a file, or measured once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class _Frozen(BaseModel):
 
 
 class Compute(_Frozen):
-    """One process at work: operations a second of a network's forwards and backwards, seconds that a forward and its
-    backward take besides, and bytes a second that the optimizer's update reads and writes."""
+    """The rates of one process.
+
+    `rate`: operations per second in forwards and backwards. `overhead`: further seconds of each forward and backward.
+    `memory_rate`: bytes per second that the optimizer's update reads and writes.
+    """
 
     rate: Positive
     overhead: NotNegative
@@ -36,18 +39,18 @@ class Compute(_Frozen):
 
 
 class Link(_Frozen):
-    """Between two processes: bytes a second, and seconds that a message takes however small it is."""
+    """The link between two processes: bytes per second, and seconds of latency per message."""
 
     bandwidth: Positive
     latency: NotNegative
 
 
 class Machine(_Frozen):
-    """Rates of a machine that need not be here: `udbench plan --machine FILE.toml`.
+    """The rates of any machine, for `udbench plan --machine FILE.toml`.
 
-    `rate`, `overhead`, `memory_rate`: of one process, see `Compute`; `precision` is the number format they are for.
-    `bandwidth`, `latency`: of the slowest link in the ring of all processes, see `Link`. `memory`: bytes that a process
-    has, if a plan is to say what does not fit.
+    `rate`, `overhead`, `memory_rate`: of one process, see `Compute`, in the given `precision`. `bandwidth`, `latency`:
+    of the slowest link in the ring of all processes, see `Link`. `memory`: the bytes of a process; with it, a plan says
+    what does not fit.
     """
 
     name: str = Field(min_length=1)
@@ -62,8 +65,11 @@ class Machine(_Frozen):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rates:
-    """What a prediction reckons with. `at_once`: how many processes can compute at the same time without slowing each
-    other, where that has an end. `told`: where each figure comes from, in words."""
+    """The rates of a prediction.
+
+    `at_once`: how many processes can compute at the same time without slowing each other; None for no limit. `told`:
+    the source of each rate, in words.
+    """
 
     compute: Compute
     link: Link | None
@@ -72,13 +78,13 @@ class Rates:
 
 
 def read_machine(path: Path) -> Machine:
-    """A machine's rates from a TOML file. Raises SettingError for what cannot be read or does not fit."""
+    """Read a machine's rates from a TOML file. Raises SettingError for an unreadable or invalid file."""
     what = f"--machine {path}"
     return validated(Machine, read_toml(path, what), what)
 
 
 def rates_of(machine: Machine) -> Rates:
-    """A given machine's rates."""
+    """The rates of a given machine."""
     return Rates(
         compute=Compute(rate=machine.rate, overhead=machine.overhead, memory_rate=machine.memory_rate),
         link=Link(bandwidth=machine.bandwidth, latency=machine.latency),
@@ -87,7 +93,7 @@ def rates_of(machine: Machine) -> Rates:
 
 
 class KeptRates:
-    """The rates that were measured on machines that share a cache folder, each under all that it depends on."""
+    """The measured rates of the machines that share a cache folder, each under everything that it depends on."""
 
     def __init__(self) -> None:
         self.path = cache_root() / FILE
@@ -95,14 +101,14 @@ class KeptRates:
         self._entries = self._read()
 
     def find(self, kind: type[Kept], key: Mapping[str, Any]) -> tuple[Kept, str] | None:
-        """What was measured under a key, and when; None where nothing was."""
+        """The rates measured under a key, and the time of the measurement; None if there are none."""
         for entry in self._entries:
             if entry["kind"] == kind.__name__.lower() and entry["key"] == _plain(key):
                 return kind.model_validate(entry["rates"]), str(entry["measured"])
         return None
 
     def keep(self, rates: Compute | Link, key: Mapping[str, Any]) -> str:
-        """Write down what was measured now, in place of what was; returns when that is."""
+        """Save rates under a key, replacing older ones. Returns the time of the measurement."""
         kind, now = type(rates).__name__.lower(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         own = _plain(key)
         self._entries = [e for e in self._read() if (e["kind"], e["key"]) != (kind, own)]
@@ -112,7 +118,7 @@ class KeptRates:
         return now
 
     def _read(self) -> list[dict[str, Any]]:
-        """The file's entries. What a damaged one held can be measured anew; `trouble` tells of it."""
+        """Read the entries. A damaged file is described in `trouble`, and its rates are measured again."""
         try:
             document = json.loads(self.path.read_text())
             if document["format"] != FORMAT:
@@ -126,7 +132,7 @@ class KeptRates:
             return []
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            self.trouble = f"{self.path} is damaged ({reason}); its rates are measured anew"
+            self.trouble = f"{self.path} is damaged ({reason}); its rates are measured again"
             return []
         return entries
 

@@ -1,4 +1,4 @@
-"""How soon the command line answers: its verbs beside a plain Typer app of as many, each in a process of its own."""
+"""`bench startup`: the CPU time of udbench's commands against a plain Typer app with as many verbs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Startup:
-    """What was timed: seconds of CPU (user and system) of each command's process, turn by turn."""
+    """The measurements: CPU seconds (user and system) of each command's process, by turn."""
 
     about: Mapping[str, Any]
     turns: int
@@ -36,7 +36,7 @@ class Startup:
     ratios: Mapping[str, Ratio]
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values. `ratios` are medians of the ratio within a turn; quartiles stand beside them."""
+        """The report as JSON values. `ratios` are medians of the ratio within a turn, with their quartiles."""
         spread = {name: ratio_of(seconds) for name, seconds in self.seconds.items()}
         return {
             **self.about,
@@ -50,25 +50,25 @@ class Startup:
         }
 
 
-def measure(turns: int, told: Callable[[str], None]) -> Startup:
-    """Run each command once a turn, and take the CPU time of its process; every other turn goes backwards.
+def measure(turns: int, log: Callable[[str], None]) -> Startup:
+    """Run each command once per turn, and measure the CPU time of its process. Every second turn is in reverse order.
 
-    All run in an empty folder, without a board. Their bytecode is kept apart for the while: a turn before the first
-    makes it, so that the seconds are those of any call but the first after an installation, whatever the
-    environment says of bytecode. `told` hears what is going on. Raises UdbenchError: a command failed, or the system
-    does not tell what one process took.
+    Commands run in an empty folder, without a board. A first turn, which is not timed, writes their bytecode to a
+    temporary folder, whatever the environment says of bytecode. So the seconds are those of any call but the first
+    after an installation. `log` gets progress messages. Raises UdbenchError if a command fails, or if the system does
+    not report the CPU time of a process.
     """
     if not hasattr(os, "wait4"):
-        raise UdbenchError(f"what one process took is not told on {platform.system()}; measure on Linux or macOS")
+        raise UdbenchError(f"{platform.system()} does not report the CPU time of a process; measure on Linux or macOS")
     with tempfile.TemporaryDirectory(prefix="udbench-startup-") as name:
         folder = Path(name)
         (folder / "plain_app.py").write_text(plain_app(PLAIN_VERBS), encoding="utf-8")
-        told("starting each once")
+        log("starting each once")
         for words in COMMANDS.values():
             cpu_seconds(words, folder)
         taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
         for turn in range(turns):
-            told(f"turn {turn + 1} of {turns}")
+            log(f"turn {turn + 1} of {turns}")
             for name in list(COMMANDS)[:: -1 if turn % 2 else 1]:
                 taken[name].append(cpu_seconds(COMMANDS[name], folder))
     seconds = {name: tuple(each) for name, each in taken.items()}

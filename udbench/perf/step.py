@@ -1,4 +1,4 @@
-"""One interleaved run: our loop beside its ceiling, itself without grouping, compiled, as graphs, and plain PyTorch."""
+"""`bench step`: the training step, an upper bound, its variants and plain PyTorch, interleaved in one process."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from udbench.runs.job import Job, inputs_of
 from udbench.runs.record import environment
 from udbench.runs.synthetic import synthetic_data
 from udbench.train.graphs import WARM, check_graphs, drawn_by_round
-from udbench.train.memory import told_when_full
+from udbench.train.memory import explain_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What was timed. Seconds are of `rounds` rounds each; `starting` those of the first turn of each contender,
-    before anything was timed (for graphs, of the rounds up to the first replay); `parts` those of one round of ours."""
+    """The measurements. `samples` are seconds of `rounds` rounds.
+
+    `starting` are the seconds of the first turn of each variant, before the timed ones; for graphs, of the rounds up to
+    the first replay. `parts` are the seconds of the parts of one round of udbench.
+    """
 
     about: Mapping[str, Any]
     turns: int
@@ -40,7 +43,7 @@ class Report:
     peak_memory: int | None
 
     def document(self) -> dict[str, Any]:
-        """As plain JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
+        """The report as JSON values. `ratios` are medians; their quartiles are in `ratio_quartiles`."""
         return {
             **self.about,
             "turns": self.turns,
@@ -68,12 +71,11 @@ def bench(
     turns: int,
     rounds: int,
     only: Sequence[str] | None = None,
-    told: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Report:
-    """Time a job's step on made images against what `only` names, or all that can be timed. Reads no data and writes
-    nothing.
+    """Time a job's training step on synthetic images, with the variants of `only` or all. Reads and writes no files.
 
-    `told` hears what is going on. Raises SettingError for graphs where there are none.
+    `log` gets progress messages. Raises SettingError for CUDA graphs on a device without them.
     """
     for name in WITH_GRAPHS:
         if only is not None and name in only:
@@ -82,7 +84,7 @@ def bench(
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     data = synthetic_data(job, specs, TRAIN_IMAGES, TEST_IMAGES)
     ours = UdbenchLoop(job, inputs, data, job.config.group)
-    chosen, only = only is not None, _offered(ours) if only is None else only
+    requested, only = only is not None, _offered(ours) if only is None else only
     tests = sum(len(rows) for rows in ours.rows.values())
     ceiling = UpperBound(job, inputs, ours.feed, tests, ours.model.narrow)
     plain: PlainPyTorch | None = None
@@ -91,49 +93,49 @@ def bench(
         "udbench": lambda: ours.rounds(rounds),
     }
     if "one-by-one" in only:
-        alone = UdbenchLoop(job, inputs, data, 1)
-        tasks["one-by-one"] = lambda: alone.rounds(rounds)
+        ungrouped = UdbenchLoop(job, inputs, data, 1)
+        tasks["one-by-one"] = lambda: ungrouped.rounds(rounds)
     if "plain" in only:
         plain = PlainPyTorch(job, inputs, data)
         tasks["plain"] = lambda: plain.rounds(rounds)
     if "compiled" in only:
         compiled = UdbenchLoop(job, inputs, data, job.config.group, compiled=True)
         tasks["compiled"] = lambda: compiled.rounds(rounds)
-    begun: dict[str, Callable[[], None]] = {}
+    first_rounds: dict[str, Callable[[], None]] = {}
     for name in WITH_GRAPHS:
         if name in only:
             captured = UdbenchLoop(
                 job, inputs, data, job.config.group, graphs=True, compiled=name.startswith("compiled")
             )
             tasks[name] = partial(captured.rounds, rounds)
-            begun[name] = partial(captured.rounds, WARM + 1)
+            first_rounds[name] = partial(captured.rounds, WARM + 1)
     if "evaluation" in only:
         tasks["evaluation"] = ours.evaluate
         tasks["forward"] = lambda: ceiling.forwards(tests)
     device = ours.device
     starting: dict[str, float] = {}
     fewer = "time fewer things at a time (--variants NAME), or choose --set batch_size=N or --set image_size=N"
-    with told_when_full(device, f"with {', '.join(tasks)} beside each other", fewer):
+    with explain_out_of_memory(device, f"with {', '.join(tasks)} beside each other", fewer):
         for name, task in list(tasks.items()):
-            told(f"starting {name}")
+            log(f"starting {name}")
             try:
-                starting[name] = timed(begun.get(name, task), device)
+                starting[name] = timed(first_rounds.get(name, task), device)
             except UdbenchError as error:
-                if chosen or name not in WITH_GRAPHS:
+                if requested or name not in WITH_GRAPHS:
                     raise
-                told(f"{name} is left out: {error}")
+                log(f"{name} is left out: {error}")
                 del tasks[name]
                 continue
             timed(task, device)
-        took = interleaved(tasks, turns, device, lambda turn: told(f"turn {turn + 1} of {turns}"))
+        took = interleaved(tasks, turns, device, lambda turn: log(f"turn {turn + 1} of {turns}"))
     counted = {"evaluation": tests, "forward": tests // ceiling.at_once * ceiling.at_once}
     samples = {
         name: Samples(seconds=seconds, images=counted.get(name, ours.images * rounds)) for name, seconds in took.items()
     }
-    told("the parts of a round")
+    log("the parts of a round")
     parts = {name: Samples(seconds=s, images=ours.images) for name, s in time_parts(ours, max(turns, 3)).items()}
     peak = peak_while(lambda: ours.rounds(1), device)
-    told("the rates of this device")
+    log("the rates of this device")
     floor = floor_of(ceiling)
     if plain is not None:
         plain.close()
@@ -152,7 +154,7 @@ def bench(
 
 
 def _offered(ours: UdbenchLoop) -> tuple[str, ...]:
-    """All that can be timed with this network on this device."""
+    """The variants that can be timed with this network on this device."""
     graphs = ours.device.type == "cuda" and drawn_by_round(ours.model) is None
     return tuple(name for name in CONTENDERS if graphs or name not in WITH_GRAPHS)
 
@@ -167,18 +169,18 @@ def _ratios(samples: Mapping[str, Samples], parts: Mapping[str, Samples]) -> dic
         "compiled-graphs/ceiling": ("compiled-graphs", "ceiling"),
         "evaluation/ceiling": ("evaluation", "forward"),
     }
-    found = {
+    ratios = {
         name: ratio(samples[one], samples[other])
         for name, (one, other) in pairs.items()
         if one in samples and other in samples
     }
     rounds = [sum(seconds) for seconds in zip(*(part.seconds for part in parts.values()), strict=True)]
-    found["feed/loop"] = ratio_of([feed / whole for feed, whole in zip(parts["feed"].seconds, rounds, strict=True)])
-    return found
+    ratios["feed/loop"] = ratio_of([feed / whole for feed, whole in zip(parts["feed"].seconds, rounds, strict=True)])
+    return ratios
 
 
 def about(job: Job) -> dict[str, Any]:
-    """What was timed, and where."""
+    """The configuration and the environment of a benchmark."""
     config, where = job.config, environment(job)
     return {
         "suite": config.suite,

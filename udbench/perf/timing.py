@@ -1,4 +1,4 @@
-"""Timing things against each other: turn by turn in one run, so that whatever slows the machine slows all of them."""
+"""Interleaved timing: tasks run in turns in one process, so that a disturbance of the machine affects all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samples:
-    """The seconds that something took, time after time, for so many images each time."""
+    """The seconds of repeated measurements, each of `images` images."""
 
     seconds: tuple[float, ...]
     images: int
@@ -24,18 +24,18 @@ class Samples:
 
     @property
     def rate(self) -> float:
-        """Images a second, by the median."""
+        """Images per second, from the median."""
         return self.images / self.median
 
     @property
     def rates(self) -> tuple[float, float]:
-        """The slowest and the fastest rate seen."""
+        """The lowest and the highest rate."""
         return self.images / max(self.seconds), self.images / min(self.seconds)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ratio:
-    """How two rates compare: the median over turns of the ratio within one turn, with the quartiles."""
+    """The ratio of two rates: the median over turns of the ratio within a turn, with quartiles."""
 
     value: float
     low: float
@@ -43,22 +43,23 @@ class Ratio:
 
 
 def interleaved(
-    tasks: Mapping[str, Callable[[], None]], turns: int, device: torch.device, told: Callable[[int], None]
+    tasks: Mapping[str, Callable[[], None]], turns: int, device: torch.device, log: Callable[[int], None]
 ) -> dict[str, tuple[float, ...]]:
-    """The seconds of each task in so many turns, each of which runs all of them one after another.
+    """Time each task in `turns` turns. A turn runs all tasks one after another. Returns the seconds of each.
 
-    Every other turn goes backwards, so that none always follows the same neighbour. `told` hears of every turn.
+    Every second turn is in reverse order, so that no task always follows the same one. `log` is called with the number
+    of each turn.
     """
     took: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(turns):
-        told(turn)
+        log(turn)
         for name in list(tasks)[:: -1 if turn % 2 else 1]:
             took[name].append(timed(tasks[name], device))
     return {name: tuple(seconds) for name, seconds in took.items()}
 
 
 def timed(task: Callable[[], object], device: torch.device) -> float:
-    """The seconds that a task takes until the device has done it."""
+    """The seconds of a task, including the device's work."""
     wait(device)
     began = time.perf_counter()
     task()
@@ -93,18 +94,18 @@ class PartClock:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def ratio(one: Samples, other: Samples) -> Ratio:
-    """The rate of one against that of the other, turn by turn."""
+    """The ratio of the rate of `one` to that of `other`, turn by turn."""
     return ratio_of([a / b for a, b in zip(_rates(one), _rates(other), strict=True)])
 
 
 def ratio_of(values: Sequence[float]) -> Ratio:
-    """The median of values with their quartiles."""
+    """The median and the quartiles of values."""
     if len(values) == 1:
         return Ratio(value=values[0], low=values[0], high=values[0])
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")

@@ -1,4 +1,4 @@
-"""What a round of a job is made of, counted on the network itself."""
+"""Counts the work of a job's round on its network."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from udbench.train.precision import parameter_dtype
 from udbench.train.route import Slice
 
 ROWS = 2
-TRAINING = 5  # where both of torch's batch norms take whether they train
+TRAINING = 5  # position of the argument `training` in both batch norm functions of torch
 
 
 def check_shared(job: Job) -> None:
-    """Raises SettingError for a job whose rounds several processes cannot share."""
+    """Raise SettingError for a job whose rounds several processes cannot share."""
     if job.config.sharing == "none":
         raise SettingError(
-            "--sharing none trains one network after another, which share no round; plan each domain by itself "
-            "(--domains NAME), or name another --sharing"
+            "--sharing none trains one network after another, which have no common round; plan each domain separately "
+            "(--domains NAME), or choose another --sharing"
         )
     if job.config.settings.batch == "mixed":
         raise SettingError("batch=mixed needs all domains in one forward, so in one process; leave it out")
     if job.config.settings.phases or job.config.settings.train != "all":
         raise SettingError(
-            "the recipe trains a part of the network, or one part after another, and only rounds of all domains that "
-            "train everything are reckoned with; `udbench run --dry-run` times each phase"
+            "the recipe trains a part of the network, or has several phases; only rounds of all domains that train "
+            "everything can be predicted. `udbench run --dry-run` times each phase"
         )
 
 
 def count(job: Job, specs: Mapping[str, DomainSpec]) -> Work:
-    """Count a job's round: a few forwards of two blank images for each domain. Reads no data."""
+    """Count the work of a job's round, with a few forwards of two blank images for each domain. Reads no data."""
     inputs = inputs_of(job, {name: spec.num_classes for name, spec in specs.items()})
     return count_model(job, build(job, inputs), specs)
 
 
 def count_model(job: Job, model: UniversalModel, specs: Mapping[str, DomainSpec]) -> Work:
-    """The same for a network that is built already."""
+    """Count the work of a round of a network that is built already."""
     settings, precision = job.config.settings, job.config.precision
     kept: dict[tuple[int, int], int] = {}
     for name, given in model.inputs.items():
@@ -71,26 +71,26 @@ def count_model(job: Job, model: UniversalModel, specs: Mapping[str, DomainSpec]
         flags=len(shared),
         parameters=sum(parameter.nbytes for parameter in model.parameters()),
         states=2 if settings.optimizer == "adamw" else int(settings.momentum > 0),
-        moments=sum(norm.report([]).nbytes for norm in _telling(model)),
+        norm_stats=sum(norm.round_stats([]).nbytes for norm in _shared_norms(model)),
         norms={name: _norms_met(model, name) for name in model.domains},
         statistic=parameter_dtype(precision).itemsize,
     )
 
 
-def _telling(model: UniversalModel) -> list[SliceNorm]:
-    """The norms whose running moments all domains share, and so all processes."""
-    return [m for m in model.modules() if isinstance(m, SliceNorm) and m.moments == "shared" and not m.mixed]
+def _shared_norms(model: UniversalModel) -> list[SliceNorm]:
+    """The norms with shared running statistics, which the processes exchange."""
+    return [m for m in model.modules() if isinstance(m, SliceNorm) and m.stats == "shared" and not m.mixed]
 
 
 def _norms_met(model: UniversalModel, domain: str) -> tuple[int, ...]:
-    with preserve_state(model), torch.no_grad(), _Watching() as watching:
+    with preserve_state(model), torch.no_grad(), _ChannelRecorder() as watching:
         model.train()
         model(dummy_batch(model, domain, ROWS), [Slice(domain, ROWS)])
     return tuple(watching.channels)
 
 
-class _Watching(TorchFunctionMode):
-    """Notes the channels of every batch norm that torch is asked for in training, where `train.synced` meets them."""
+class _ChannelRecorder(TorchFunctionMode):
+    """Records the channels of every batch norm call in training, in the same way as `train.norm.synced`."""
 
     def __init__(self) -> None:
         super().__init__()

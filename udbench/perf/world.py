@@ -1,4 +1,4 @@
-"""Real processes on this machine that can meet each other, kept until they are no longer asked."""
+"""A group of processes on this machine with a torch.distributed group, for benchmarks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ HOST = "127.0.0.1"
 
 
 class World:
-    """So many processes of so many threads, each with an object that `make(comm, *args)` has made there.
+    """Starts processes, each with an object made by `make(comm, *args)`.
 
-    `make` and `args` are pickled. `ask` calls a method of that object in all of them. Processes have ended when the
-    block has; should this process be killed, they end by themselves. Raises RunError for one that dies, and where
-    all have done nothing for $UDBENCH_TIMEOUT seconds.
+    `make` and `args` are pickled. `ask` calls a method of the object in all processes. The processes end with the
+    block, and by themselves if this process is killed. Raises RunError if a process dies, and if all have been idle for
+    $UDBENCH_TIMEOUT seconds.
     """
 
     def __init__(self, processes: int, threads: int, device: str, make: Callable[..., object], *args: Any) -> None:
@@ -39,12 +39,12 @@ class World:
         self._processes: list[Any] = []
         for rank in range(processes):
             ours, theirs = context.Pipe()
-            given = (rank, processes, threads, port, device, theirs, make, args)
+            arguments = (rank, processes, threads, port, device, theirs, make, args)
             self._pipes.append(ours)
-            self._processes.append(context.Process(target=_serve, args=given, daemon=True))
-            # A started process lets go of what it was given, so that nobody here holds its end of the pipe, and a pipe
-            # whose process is gone is at its end.
-            del theirs, given
+            self._processes.append(context.Process(target=_serve, args=arguments, daemon=True))
+            # A started process drops its arguments. So this process must not keep the other end of the pipe, or the
+            # pipe of a dead process would never reach its end.
+            del theirs, arguments
         try:
             for process in self._processes:
                 process.start()
@@ -54,13 +54,13 @@ class World:
             raise
 
     def ask(self, method: str, *args: Any) -> list[Any]:
-        """What a method returns in each process, in their order. Raises the first error that one of them tells."""
+        """Call a method in all processes. Returns the results by rank, or raises the first error of a process."""
         for pipe in self._pipes:
             pipe.send((method, args))
         return self._answers()
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """Kill the processes."""
         for process in self._processes:
             if process.pid is not None:
                 process.kill()
@@ -75,36 +75,36 @@ class World:
         self.close()
 
     def _answers(self) -> list[Any]:
-        told: dict[int, Any] = {}
+        answers: dict[int, Any] = {}
         limit = time_limit()
         idle = Idle(lambda: [process.pid for process in self._processes])
-        while len(told) < len(self._pipes):
-            missing = [pipe for rank, pipe in enumerate(self._pipes) if rank not in told]
+        while len(answers) < len(self._pipes):
+            missing = [pipe for rank, pipe in enumerate(self._pipes) if rank not in answers]
             ready = connection.wait(missing, timeout=min(LOOK_SECONDS, limit / 4))
             if not ready and idle.seconds > limit:
-                silent = ", ".join(str(rank) for rank in range(len(self._pipes)) if rank not in told)
+                silent = ", ".join(str(rank) for rank in range(len(self._pipes)) if rank not in answers)
                 raise RunError(
-                    f"process {silent} of {len(self._pipes)} has done nothing for {limit:g} s; the figures are lost "
-                    f"({TIMEOUT}=SECONDS has it waited for longer)"
+                    f"process {silent} of {len(self._pipes)} has done nothing for {limit:g} s; the measurements are "
+                    f"lost ({TIMEOUT}=SECONDS sets the limit)"
                 )
             for rank in [rank for rank, pipe in enumerate(self._pipes) if pipe in ready]:
                 try:
-                    told[rank] = _unpacked(self._pipes[rank].recv())
+                    answers[rank] = _unpacked(self._pipes[rank].recv())
                 except (EOFError, ConnectionResetError):
                     raise RunError(
-                        f"process {rank} of {len(self._pipes)} {self._end_of(rank)}; the figures are lost"
+                        f"process {rank} of {len(self._pipes)} {self._end_of(rank)}; the measurements are lost"
                     ) from None
-        return [told[rank] for rank in range(len(self._pipes))]
+        return [answers[rank] for rank in range(len(self._pipes))]
 
     def _end_of(self, rank: int) -> str:
-        """How a process ended whose pipe is at its end."""
+        """How a process ended that closed its pipe."""
         self._processes[rank].join(5)
         code = self._processes[rank].exitcode
-        return "closed its pipe and goes on" if code is None else how_ended(code)
+        return "closed its pipe and still runs" if code is None else how_ended(code)
 
 
 def meet(comm: Comm) -> None:
-    """Wait until all processes of a world are here."""
+    """Wait until all processes have called this (a barrier)."""
     if comm.size > 1:
         dist.barrier()
 
@@ -131,14 +131,14 @@ def _serve(
     os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)
     try:
         torch.set_num_threads(threads)
-        own = choose_device(device)
-        if own.type == "cuda":
-            torch.cuda.set_device(own)
-        served = make(join(own), *args)
+        local_device = choose_device(device)
+        if local_device.type == "cuda":
+            torch.cuda.set_device(local_device)
+        served = make(join(local_device), *args)
         pipe.send(("done", None))
         while True:
-            method, given = pipe.recv()
-            pipe.send(("done", getattr(served, method)(*given)))
+            method, arguments = pipe.recv()
+            pipe.send(("done", getattr(served, method)(*arguments)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         return
     except UdbenchError as error:

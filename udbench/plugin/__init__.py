@@ -1,1 +1,1 @@
-"""The way in for plugins. Read in this order: contracts, hookspecs, registry, loader, builtin."""
+"""The plugin interface. Reading order: contracts, hookspecs, registry, loader, builtin."""

@@ -1,4 +1,4 @@
-"""What the core itself brings, through the same hooks as anyone's plugin."""
+"""The core's own recipes, score and launchers, through the same hooks as any plugin's."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def udbench_recipes() -> list[Recipe]:
     return [
         Recipe(
             name="short",
-            summary="a few minutes of training at 32 px, for trying things out",
+            summary="a few minutes of training at 32 px, for first experiments",
             settings=SHORT,
         ),
         Recipe(
             name="add-domain",
-            summary="domains added to a trained network (--from RUN) by what they own alone; the others stay",
+            summary="adds domains to a trained network (--from RUN); trains their own parameters only",
             settings={"train": "private"},
             requires_checkpoint=True,
         ),
@@ -31,7 +31,7 @@ def udbench_recipes() -> list[Recipe]:
         ),
         Recipe(
             name="domain-after-domain",
-            summary="as short: the first domain trains the network, then each other one what it owns, on it frozen",
+            summary="like short: the first domain trains the network; it is frozen for each of the others",
             settings={
                 **SHORT,
                 "phases": ({"domains": "[0]"}, {"domains": "[1:]", "train": "private", "sequential": True}),
@@ -43,8 +43,8 @@ def udbench_recipes() -> list[Recipe]:
 @hookimpl
 def udbench_scores() -> list[Score]:
     definition = (
-        "The mean over domains of the part of a domain's test images whose most probable class is not their label, in "
-        "percent. Each domain weighs the same, whatever its number of images. Source: Bilen and Vedaldi 2017."
+        "The mean over domains of the fraction of a domain's test images whose most probable class is not their label, "
+        "in percent. Each domain has the same weight, whatever its number of images. Source: Bilen and Vedaldi 2017."
     )
     summary = "the mean of the domains' top-1 errors"
     return [Score(name="mean-error", compute=mean_error, summary=summary, definition=definition)]
@@ -59,16 +59,16 @@ def udbench_launchers() -> list[Launcher]:
             name="local",
             start=local.start,
             settings=local.LocalSettings,
-            summary="runs side by side on this machine, as many as its cores hold",
+            summary="several runs at once on this machine, as many as its cores allow",
         ),
         Launcher(
             name="torchrun",
             start=torchrun.start,
-            summary="one run after another on this machine, each on --processes N",
+            summary="one run after another on this machine, each in --processes N processes",
         ),
     ]
 
 
 def mean_error(errors: Mapping[str, float]) -> float:
-    """The mean of the domains' errors, each weighing the same whatever its number of images."""
+    """The mean of the domains' errors. Each domain has the same weight, whatever its number of images."""
     return sum(errors.values()) / len(errors)

@@ -1,4 +1,4 @@
-"""The contracts of data: a visual domain, how its images are read, and a suite of domains."""
+"""The contracts for data: a visual domain, the source of its images, and a suite of domains."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
 
 OF_FOLDERS = "folder-"
-
-
-"""What the names of users' own folders begin with, and no plugin's domain, so that none passes for one."""
+"""The prefix of domains that are made of a user's folder. No plugin's domain may have it."""
 
 
 AD_HOC = "ad_hoc"
@@ -24,13 +22,13 @@ AD_HOC = "ad_hoc"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DomainSpec:
-    """The facts of a domain.
+    """The metadata of a domain.
 
-    `num_train` and `num_test` are the counts of the whole set (0 where the domain has no such count, as a
-    folder of one's own); fewer images are used and recorded as incomplete. `channels` is 1 (grey) or 3.
-    `flip` says whether a mirrored image still belongs to its class. `version` changes whenever the same
-    images would be read, labelled or split differently. `split_key` stands for the name where the core splits and
-    orders images: domains of one key split the same images alike, whatever they are called. Empty, it is the name.
+    `num_train` and `num_test` are the numbers of images of the complete data set, or 0 where they are not known in
+    advance (a user's folder). A data set with fewer images is used and recorded as incomplete. `channels` is 1 (grey)
+    or 3. `flip` is True where a mirrored image keeps its class. `version` must change whenever the same images would be
+    read, labelled or split differently. `split_key` replaces the name in the random split and order of images, so that
+    domains with the same key split the same images alike. If empty, the name is used.
     """
 
     name: str
@@ -48,27 +46,26 @@ class DomainSpec:
 
     @property
     def splits_as(self) -> str:
-        """What the core splits and orders by, beside the images' names."""
+        """The key of the random split and order: `split_key`, or the name."""
         return self.split_key or self.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Index:
-    """The list of a source's images, as parallel columns of one length N.
+    """The list of a source's images, as parallel columns of the same length N.
 
-    `name`: (N,) str, unique and the same on every machine (a relative path as `udbench.portable_name` gives it, say);
-    the core splits and orders by it, in Unicode's form C. `label`: (N,) int, an index into the class names. `split`:
-    (N,) str of "train" or "test", or None when the core is to split 80/20. `group`: (N,) str of what must stay
-    together in a validation cut (frames of one track), or None. `missing` says in words what else than images and
-    classes is missing to the whole domain, such as the labels of its test images: results are then recorded as
-    incomplete. Names and splits of millions of images take a quarter of the memory as UTF-8 bytes (dtype "S"), which
-    are read the same.
+    `name`: (N,) str, unique and the same on every machine, such as a relative path from `udbench.portable_name`. The
+    core splits and orders by it, in Unicode's normal form C. `label`: (N,) int, an index into the class names. `split`:
+    (N,) str, "train" or "test"; None lets the core split 80/20. `group`: (N,) str, or None; images of one group (frames
+    of one track) stay together in a validation split. `missing` describes what is missing besides images and classes,
+    such as the labels of test images; results are then recorded as incomplete. Names and splits may also be UTF-8 bytes
+    (dtype "S"), which take a quarter of the memory.
 
-    `size`: (N,) int, the bytes of each image's file, or None where that is not known without reading it. Where the
-    core splits, it compares the content of images of equal size, or of all, so that copies stay on one side.
-    `passed_over` counts the files that are no images by their suffix (".heic", or "" without one), and the folders of
-    a system by their name with a slash ("@eaDir/"). `notes` say what else was left out, each in a few words. Both are
-    printed when the domain is prepared.
+    `size`: (N,) int, the bytes of each image's file, or None where they are not known without reading it. Where the
+    core splits, it compares the content of images of equal size (of all images without `size`), so that duplicates stay
+    in one split. `passed_over` counts skipped files that are not images, by suffix (".heic", or "" without one), and
+    skipped system folders, by name with a slash ("@eaDir/"). `notes` describe what else was left out. Both are printed
+    when the domain is prepared.
     """
 
     name: NDArray[np.str_ | np.bytes_]
@@ -83,11 +80,11 @@ class Index:
 
 @runtime_checkable
 class Source(Protocol):
-    """A domain's images where they lie. Picklable, and safe to read in several processes at once.
+    """The images of a domain. Picklable, and safe to read from several processes at once.
 
-    A source whose images are files of their own may also have `file_of(i)`: the path of the one file that `read(i)`
-    depends on, or None. A preparation that was stopped then goes on with all images whose files have not changed since;
-    without it, only where no file of the domain has.
+    A source may also have `file_of(i)`: the path of the one file that `read(i)` depends on, or None. An interrupted
+    preparation then resumes with all images whose files did not change. Without it, it resumes only if no file of the
+    domain changed.
     """
 
     @property
@@ -97,22 +94,22 @@ class Source(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """One name for each label, in order."""
+        """The class names, in the order of the labels."""
         ...
 
     def read(self, i: int) -> bytes | NDArray[np.uint8]:
-        """Image `i` of the index: an encoded file's bytes, or (H, W) or (H, W, 3) uint8."""
+        """Read image `i` of the index: the bytes of an encoded file, or an array (H, W) or (H, W, 3) uint8."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Download:
-    """A way to fetch a domain's images.
+    """A download of a domain's images.
 
-    `origin` says from where, to a person. `size` is what is fetched, in bytes. `fetch(folder, tell)` brings the
-    images into the domain's own folder, in a layout that it reads, and calls `tell(done, total)` with bytes as it
-    goes on. Called again after an interruption it goes on where it stopped; it raises DataError for a checksum that
-    is wrong and UdbenchError where there is no network, and the folder then holds nothing that passes for images.
+    `origin` names the source for the user. `size` is the download's size in bytes. `fetch(folder, on_progress)`
+    downloads the images into the domain's folder, in a layout that the domain reads, and calls `on_progress(done,
+    total)` in bytes. A second call resumes an interrupted download. It raises DataError for a wrong checksum and
+    UdbenchError without a network; the folder then holds nothing that could be taken for images.
     """
 
     origin: str
@@ -122,14 +119,14 @@ class Download:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Domain:
-    """A domain: its facts, and the way from a folder to its images.
+    """A visual domain: its metadata, and a function that opens its images.
 
-    `open(root)` gets the domain's own folder and returns a Source; it raises DataError, naming what is missing,
-    when the folder does not hold the domain. An `embedded` domain needs no folder: it makes its images, and
-    `root` is then a folder that does not matter. `instructions` tells a person how to get the images, and how the
-    folder should look. `root` is set where a domain lies in a folder of its own, whatever the data folder is. `folder`
-    is the name of its folder in the data folder where that is not the domain's own name: several domains may share one,
-    and each then says by `is_present(folder)`, without reading an image, whether its own are there.
+    `open(root)` gets the domain's folder and returns a Source. It raises DataError, naming what is missing, when the
+    folder does not hold the domain. An `embedded` domain generates its images and ignores `root`. `instructions` tell
+    the user how to get the images and how the folder must look. `download` fetches them. `example(folder)` writes a
+    small folder in the domain's layout, for tests. `root` is a fixed folder, used instead of one in the data folder.
+    `folder` is the name of the domain's folder in the data folder, if it is not the domain's name. Several domains may
+    share a folder; `is_present(folder)` then says whether the domain's images are in it, without reading one.
     """
 
     spec: DomainSpec
@@ -145,10 +142,10 @@ class Domain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Suite:
-    """Domains that are trained and scored together, by name and in order.
+    """An ordered set of domains that are trained and scored together, by name.
 
-    `recipe` and `score` are the names of the suite's usual ones. Results of different `version`s are never
-    ranked together.
+    `recipe` and `score` are the names of its default recipe and score. Results of different `version`s are never ranked
+    together.
     """
 
     name: str

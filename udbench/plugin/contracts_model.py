@@ -1,4 +1,4 @@
-"""The contracts of a method: an architecture, and an adapter that makes parts of it each domain's own."""
+"""The contracts for a method: an architecture, and an adapter that gives each domain parts of its own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Input:
-    """What one domain feeds to a network: the image's size, its channels after preparation (3), its classes.
+    """The input of a network from one domain: image size, channels after preparation (3), number of classes.
 
-    `head` is what the domain asks of its head: an instance of the architecture's `head_settings`, or None for
-    its defaults.
+    `head` holds the settings of the domain's head: an instance of the architecture's `head_settings`, or None for the
+    defaults.
     """
 
     height: int
@@ -28,10 +28,10 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One block of the trunk that is shared or private as a whole.
+    """A part of the trunk that is either shared or private as a whole.
 
-    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers belongs to
-    exactly one stage: the stem to the first, the last norm to the last.
+    `modules` are paths of submodules of the trunk. Every trunk module with parameters or buffers must belong to exactly
+    one stage: the stem to the first, the last norm to the last.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """A network in parts.
+    """A network as a trunk, its stages, and a function that builds heads.
 
-    `trunk` maps images (N, C, H, W) to a map of any shape (N, ...). `head(input, shape)` builds everything
-    from the first layer that is a domain's own, for a map of `shape` (without N), to logits (N, classes).
-    `init_weights()` loads weights that are not drawn, such as pretrained ones; it is called only where a new training
-    begins, so that a trained network is used without them.
+    `trunk` maps images (N, C, H, W) to features of any shape (N, ...). `head(input, shape)` builds a domain's head: a
+    module from features of `shape` (without N) to logits (N, classes). `init_weights()` loads initial weights that are
+    not random, such as pretrained ones. It is called only at the start of a training, so that a trained network can be
+    used without them.
     """
 
     trunk: nn.Module
@@ -56,17 +56,16 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture:
-    """A network under one name, or a family of networks under one prefix.
+    """A network under a name, or a family of networks under a prefix.
 
-    `build(inputs, settings)` makes the network for the named domains' inputs. `settings` is a pydantic model
-    whose fields are `--set arch.KEY=VALUE`, or None; `head_settings` likewise one for the head of each domain,
+    `build(inputs, settings)` builds the network for the inputs of the named domains. `settings` is a pydantic model
+    whose fields are `--set arch.KEY=VALUE`, or None. `head_settings` is such a model for the head of each domain,
     `--set domain.NAME.head.KEY=VALUE`.
 
-    A name that ends in "/*" is a family's. Its `names()` says what can stand in the star's place, `member(rest)` makes
-    the architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
-    of "resnet18". Both are called only when something below the prefix is asked for, so they may import what is slow.
-    `example` is one of the names, of a small network: messages name it and `udbench check` tries it. A family's
-    own `build` is never called.
+    A name that ends in "/*" is a family. `names()` lists the names that can replace the star. `member(rest)` returns
+    the Architecture of one of them, under its full name and with the family's settings: "timm/*" makes "timm/resnet18"
+    of "resnet18". Both are called only when a name below the prefix is used, so they may import slow modules. `example`
+    is one of the names, of a small network, for messages and `udbench check`. A family's `build` is never called.
     """
 
     name: str
@@ -81,10 +80,10 @@ class Architecture:
 
 
 class Surgeon(Protocol):
-    """What an adapter sees of a network: the shared part of its trunk, and the ways to change it.
+    """An adapter's view of a network: the shared part of its trunk, and the methods that change it.
 
-    `domains` are the names in order, `stages` the shared stages. Paths are those of the trunk. Modules are
-    copied, never rebuilt. What one domain owns already is out of reach: there everything is its own.
+    `domains` are the names in order, `stages` the shared stages. Paths are relative to the trunk. Modules are copied,
+    never rebuilt. Modules that belong to a domain already are not visible.
     """
 
     domains: tuple[str, ...]
@@ -95,7 +94,7 @@ class Surgeon(Protocol):
         ...
 
     def called(self, path: str) -> bool:
-        """Whether a forward calls the module at a path; a network may use a layer's weight and never call it."""
+        """Whether a forward calls the module at a path. A network may use a layer's weight without calling it."""
         ...
 
     def batch_norms(self) -> list[str]:
@@ -107,53 +106,63 @@ class Surgeon(Protocol):
         ...
 
     def per_domain(self, path: str) -> None:
-        """Give each domain a copy of its own of the module at a path.
+        """Give each domain its own copy of the module at a path.
 
-        In a forward of several domains the copies are called one after another, each with its domain's rows, and what
-        they give is put together. Where a class has a faster way, it says so by a static method
-        `forward_group(modules, x, rows)`: for a list of such copies and x, of which consecutive `rows` are each one's,
-        it gives what calling them would, or None where it has no better way. Hooks inside a copy are not called by it.
+        A forward of several domains calls the copies one after another, each with its domain's rows, and concatenates
+        the results. A class can define a faster way in a static method `forward_group(modules, x, rows)`. It gets the
+        copies and x, whose consecutive `rows` belong to one copy each, and returns what calling them would, or None to
+        decline. It does not call hooks inside a copy.
         """
         ...
 
-    def moments(self, path: str, moments: Literal["shared", "domain", "batch"]) -> None:
-        """Let a batch norm share its scale and use, at test, "shared" moments, each "domain"'s or the "batch"'s own."""
+    def norm_stats(self, path: str, stats: Literal["shared", "domain", "batch"]) -> None:
+        """Share a batch norm's scale, and choose the statistics that it uses at test: `stats`.
+
+        "shared": one running mean and variance for all domains. "domain": those of each domain. "batch": the mean and
+        variance of the test batch.
+        """
         ...
 
     def instance_norm(self, path: str) -> None:
-        """Turn a batch norm into an instance norm that keeps its scale, its bias and whatever it does besides."""
+        """Turn a batch norm into an instance norm. Its scale, its bias and everything else that it does stay."""
         ...
 
     def replace(self, path: str, module: nn.Module) -> None:
-        """Put a module in the place of the one at a path, wherever the trunk holds that one."""
+        """Replace the module at a path, everywhere in the trunk where it is used."""
         ...
 
     def wrap(self, path: str, factory: Callable[[nn.Module], nn.Module]) -> None:
-        """Put `factory(module)` in a module's place. What the factory draws depends on the seed and the path alone."""
+        """Replace a module by `factory(module)`. Random draws in the factory depend on the seed and the path only."""
         ...
 
     def reparametrize(self, path: str, factory: Callable[[Tensor], nn.Module], name: str = "weight") -> None:
-        """Let each domain make its own of a shared layer's weight: `factory(weight)` is a module from that weight to
-        the domain's, in the same shape. What the factory draws depends on the seed and the path alone."""
+        """Let each domain transform a shared layer's weight.
+
+        `factory(weight)` returns a module that maps the shared weight to the domain's, in the same shape. Random draws
+        in the factory depend on the seed and the path only.
+        """
         ...
 
     def freeze(self, path: str = "") -> None:
-        """Train nothing of the shared module at a path ("" for all of the trunk), its running moments included; what
-        domains own, now or once the adapter is attached, goes on."""
+        """Freeze the shared module at a path ("" for the whole trunk), including its running statistics.
+
+        Modules that belong to domains, now or after the adapter is attached, are still trained.
+        """
         ...
 
     def remove_norm(self, path: str) -> None:
-        """Leave a batch norm out of the network. Raises UdbenchError for one that does more than normalise."""
+        """Remove a batch norm. Raises UdbenchError for one that does more than normalise."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParamOptions:
-    """How a parameter is trained and stored, where that is not as all others are.
+    """How a parameter is trained and stored, where it differs from the recipe.
 
-    A module of an adapter says so for its own parameters: `param_options = {"scores": ParamOptions(lr=10, bits=1)}`.
-    `lr` is a factor of the recipe's rate, `weight_decay` stands instead of the recipe's, and `bits` is what one number
-    takes once trained: 1 for a mask that is trained by real numbers. A buffer that must be stored can be named too.
+    An adapter's module declares it for its parameters: `param_options = {"scores": ParamOptions(lr=10, bits=1)}`. `lr`
+    multiplies the recipe's learning rate, and `weight_decay` replaces the recipe's. `bits` is the storage of one number
+    after training: 1 for a binary mask that is trained with real-valued scores. A buffer that must be stored can be
+    named, too.
     """
 
     lr: float = 1.0
@@ -163,13 +172,13 @@ class ParamOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Adapter:
-    """A method: surgery on a network's shared stages.
+    """A method: changes the shared stages of a network.
 
-    `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose
-    fields are `--set adapter.KEY=VALUE`, or None. `eval_stats` is "batch" where test images are normalised
-    with the moments of their test batch, so that the recipe's `eval_batch_size` is part of the method.
-    `regularizer(trunk, domain, settings)`, a number, is added to a domain's loss in training: of what the domain owns,
-    nothing else, since it moves by its own loss alone.
+    `attach(surgeon, settings)` changes the trunk through the Surgeon. `settings` is a pydantic model whose fields are
+    `--set adapter.KEY=VALUE`, or None. `eval_stats` is "batch" if test images are normalised with the mean and variance
+    of their test batch; the recipe's `eval_batch_size` is then part of the method. `regularizer(trunk, domain,
+    settings)` returns a scalar that is added to a domain's training loss. It may depend on the domain's own parameters
+    only, since these are trained by that domain's loss alone.
     """
 
     name: str

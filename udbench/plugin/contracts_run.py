@@ -1,4 +1,4 @@
-"""The contracts around a run: recipe, score, study, launcher, callback."""
+"""The contracts for runs: recipe, score, study, launcher and callback."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How to train: rounds, batch size, image size, optimizer, schedule, augmentation, evaluation.
+    """A training recipe: rounds, batch size, image size, optimizer, schedule, augmentation, evaluation.
 
-    `settings` speaks the flat names of `udbench show RECIPE`; a table under "domain" overrides some of them
-    for one domain: {"domain": {"mnist": {"flip": False}}}. A recipe that `continues` is laid over the settings of the
-    run that `--from` names, and is for nothing else.
+    `settings` has the flat names of `udbench show RECIPE`. A table under "domain" overrides some of them for one
+    domain: {"domain": {"mnist": {"flip": False}}}. A recipe with `requires_checkpoint` changes the settings of the run
+    that `--from` names, and cannot be used without one.
     """
 
     name: str
@@ -29,8 +29,10 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One figure from the domains' errors. `compute` gets {domain: error in percent}; `definition` says in words what
-    it makes of them, and where that comes from."""
+    """A single number computed from the domains' errors.
+
+    `compute` gets {domain: error in percent}. `definition` describes the computation and its source in words.
+    """
 
     name: str
     compute: Callable[[Mapping[str, float]], float]
@@ -42,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A grid of runs, as data: suite or domains, adapters, architectures, sharings, seeds, settings."""
+    """A grid of runs: a suite or domains, adapters, architectures, sharings, seeds and settings."""
 
     name: str
     grid: Mapping[str, Any]
@@ -54,33 +56,32 @@ State = Literal["queued", "running", "done", "failed", "stopped"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One command of udbench's that is to be started.
+    """A udbench command that a launcher starts.
 
-    `name` tells it from the others that are started with it. `words` follow `python -m udbench`; they say nothing of
-    launchers and processes. `folder` is where it writes: a run's folder, or what it makes one in. `processes` is how
-    many form the run.
+    `name` is unique among the tasks that are started together. `args` follow `python -m udbench` and hold no options of
+    launchers or processes. `folder` is the output folder: that of a run, or its parent. `processes` is the number of
+    processes of the run.
     """
 
     name: str
-    words: tuple[str, ...]
+    args: tuple[str, ...]
     folder: Path
     processes: int = 1
 
     @property
     def command(self) -> list[str]:
-        """The command for one process of the operating system, which starts the others by itself."""
+        """The command of the task's main process, which starts the others itself."""
         several = ["--processes", str(self.processes)] if self.processes > 1 else []
-        return [sys.executable, "-P", "-m", "udbench", *self.words, *several]
+        return [sys.executable, "-P", "-m", "udbench", *self.args, *several]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskStatus:
-    """What is to be told of a task.
+    """The status of a task.
 
-    `task` is its name and `state` how it stands: "stopped" where somebody interrupted it, so that it goes on when
-    started again. While it runs, `line` is a line that it said, part of its `answer` or beside it. At its end, `code`
-    is its exit code, where that is known, and `reason` why it failed. `job_id` is what a queue knows it by, and
-    `reason` then what it waits for.
+    `task` is its name. `state` is "stopped" if the task was interrupted; it resumes when started again. While it runs,
+    `line` is a line of its output, and `answer` is True for standard output. At its end, `code` is the exit code, if
+    known, and `reason` says why it failed. In a queue, `job_id` is its identifier, and `reason` is what it waits for.
     """
 
     task: str
@@ -94,18 +95,18 @@ class TaskStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launcher:
-    """A place where tasks are started.
+    """Starts tasks, on this machine or through a queue.
 
-    `start(tasks, folder, settings)` starts them and tells of each as it comes. Tasks may be taken one by one, each
-    when there is room for it. `folder` is the launcher's own, for what it must keep; it need not be there yet.
-    `settings` is a pydantic model whose fields are `--set launcher.KEY=VALUE`, or None.
+    `start(tasks, folder, settings)` starts the tasks and yields their statuses. It may take the tasks one by one, as
+    resources become free. `folder` is for the launcher's own files and may not exist yet. `settings` is a pydantic
+    model whose fields are `--set launcher.KEY=VALUE`, or None.
 
-    A launcher that waits has no `poll`: `start` is over when all tasks are, each with a last report that is done,
-    failed or stopped. On Ctrl-C it has its tasks save what they have, and raises KeyboardInterrupt behind them.
+    A launcher that waits for its tasks has no `poll`. Its `start` ends when all tasks have ended, each with a last
+    status of done, failed or stopped. On Ctrl-C it lets its tasks save their state, then raises KeyboardInterrupt.
 
-    A launcher that hands over to a queue has one: its `start` reports each task as queued, with a job_id, and is over;
-    the tasks go on without it. `poll(job_ids, folder)`, with job_ids by names, then tells how each stands, one report
-    a name; a name that is left out is not known any more. It may be called by another process, on another day.
+    A launcher that submits to a queue has `poll`. Its `start` yields each task as queued, with a job_id, and ends; the
+    tasks run without it. `poll(job_ids, folder)`, with {name: job_id}, yields one status per task. A task that it
+    leaves out is no longer known to the queue. `poll` may be called by another process at any later time.
     """
 
     name: str
@@ -117,7 +118,7 @@ class Launcher:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundStatus:
-    """Where a run stands after a round. `losses` are of that round, {domain: mean loss}."""
+    """The progress of a run after a round. `losses` are {domain: mean loss} of that round."""
 
     round: int
     rounds: int
@@ -128,7 +129,8 @@ class RoundStatus:
 
 
 class Callback(Protocol):
-    """Hears of one run, in this order: started once, stepped and scored many times, finished once."""
+    """The callback methods of a run, in call order: `on_start` once, `on_round` and `on_scores` many times, `on_finish`
+    once."""
 
     def on_start(self, about: Mapping[str, Any]) -> None: ...
 
@@ -140,7 +142,7 @@ class Callback(Protocol):
 
 
 class NullCallback:
-    """A callback that does not listen."""
+    """A callback that does nothing."""
 
     def on_start(self, about: Mapping[str, Any]) -> None: ...
 
@@ -153,10 +155,10 @@ class NullCallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallbackFactory:
-    """A kind of callback. `open(folder)` makes one for the run whose folder that is.
+    """Creates callbacks. `open(folder)` makes one for the run in that folder.
 
-    Where `open` raises UdbenchError, the run does not begin. What a callback raises later does not end the run: it is
-    named, and told nothing more.
+    If `open` raises UdbenchError, the run does not start. A callback that raises later does not end the run: a warning
+    names it, and it is not called again.
     """
 
     name: str

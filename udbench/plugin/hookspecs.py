@@ -1,8 +1,9 @@
-"""Every way into udbench: what a plugin may bring.
+"""The hooks: what a plugin can add to udbench.
 
-A plugin is a module (or object) behind an entry point of group "udbench" that implements some of these with
-`@udbench.hookimpl`. Hooks return items and take nothing; the registry checks and names them. An entry point of the
-same name in group "udbench.contract", such as "v1", says for which version of this contract it was written.
+A plugin is a module or object behind an entry point of the group "udbench". It implements some of these hooks with
+`@udbench.hookimpl`. Hooks take no arguments and return items, which the registry checks. An entry point of the same
+name in the group "udbench.contract", such as "v1", declares the version of this contract that the plugin was written
+for.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from udbench.plugin.contracts_data import Domain, Suite
 from udbench.plugin.contracts_model import Adapter, Architecture
 from udbench.plugin.contracts_run import CallbackFactory, Launcher, Recipe, Score, Study
 
-# The version of the contract: these hooks, and the public names of `udbench`. It rises when something that a plugin
-# may rely on changes or goes; OLDEST is the oldest that is still kept.
+# The version of the contract: these hooks and the public names of `udbench`. It rises when something that plugins use
+# changes or is removed. OLDEST is the oldest version that is still supported.
 CONTRACT = 1
 OLDEST = 1
 
@@ -39,25 +40,25 @@ def udbench_suites() -> Iterable[Suite]:
 
 @hookspec
 def udbench_architectures() -> Iterable[Architecture]:
-    """Networks: trunks with their heads."""
+    """Network architectures: a trunk and its heads."""
     raise AssertionError
 
 
 @hookspec
 def udbench_adapters() -> Iterable[Adapter]:
-    """Methods: which parts of a trunk are each domain's own."""
+    """Methods: which parts of a trunk each domain has for itself."""
     raise AssertionError
 
 
 @hookspec
 def udbench_recipes() -> Iterable[Recipe]:
-    """Ways to train, as data."""
+    """Training recipes."""
     raise AssertionError
 
 
 @hookspec
 def udbench_scores() -> Iterable[Score]:
-    """Figures for a whole suite."""
+    """Scores of a whole suite."""
     raise AssertionError
 
 
@@ -75,20 +76,20 @@ def udbench_published() -> Iterable[Path]:
 
 @hookspec
 def udbench_launchers() -> Iterable[Launcher]:
-    """Places where runs are started."""
+    """Launchers, which start runs."""
     raise AssertionError
 
 
 @hookspec
 def udbench_callbacks() -> Iterable[CallbackFactory]:
-    """Callbacks to a run."""
+    """Callbacks, which follow a run."""
     raise AssertionError
 
 
 @hookspec
 def udbench_commands() -> Mapping[str, tuple[str, str]]:
-    """Verbs of the command line: {verb: ("module:function", summary)}, loaded only when called.
+    """Commands: {verb: ("module:function", summary)}. The function is imported only when the verb is called.
 
-    "data/VERB" stands below `udbench data`, and in its help.
+    "data/VERB" becomes a verb of `udbench data`.
     """
     raise AssertionError

@@ -1,4 +1,4 @@
-"""Finding and loading plugins, so that a broken one is named and survived."""
+"""Finds and loads plugins. A broken plugin is reported and does not stop the others."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def load(
     chosen: Callable[[Owner], bool] = lambda _: True,
     loading: Callable[[Owner], None] = lambda _: None,
 ) -> Registry:
-    """Load every installed plugin and return what they bring.
+    """Load all installed plugins and return the registry of their items.
 
-    `disabled` leaves plugins out, by the name of the entry point, of the distribution, or both
-    ("udbench-film:film"), as does $UDBENCH_DISABLE (names separated by commas). `extra` adds plugins that are not
-    installed: {name: module or object}. `chosen` says which are loaded, and `loading` hears of each before it is. A
-    plugin that cannot be loaded, or part of it, is in the registry's `failures`. Raises UdbenchError when a name in
-    `disabled` is no plugin's, or means those of several distributions.
+    `disabled` leaves plugins out, by the name of the entry point, of the distribution, or both ("udbench-film:film"),
+    as does $UDBENCH_DISABLE (comma-separated names). `extra` adds plugins that are not installed: {name: module or
+    object}. `chosen` selects the plugins to load, and `loading` is called before each. A plugin that fails to load, in
+    whole or in part, is in the registry's `failures`. Raises UdbenchError when a name in `disabled` is unknown, or
+    matches plugins of several distributions.
     """
     registry = Registry()
     manager = pluggy.PluginManager(GROUP)
@@ -88,20 +88,23 @@ def _candidates(extra: Mapping[str, object]) -> list[tuple[Owner, Callable[[], o
 def _left_behind(
     owner: Owner, entry: importlib.metadata.EntryPoint, entries: Sequence[tuple[Owner, importlib.metadata.EntryPoint]]
 ) -> Owner | None:
-    """The plugin of another distribution that names the very same module and was installed later: this one was left
-    behind when its package was renamed. By name where both were installed at once."""
+    """The plugin of another distribution that has the same module and was installed later, or None.
+
+    Its existence means that this plugin was left behind when its package was renamed. Of two that were installed at the
+    same time, the later by name counts.
+    """
     same = [other for other, each in entries if each.value == entry.value and other.distribution != owner.distribution]
     later = [other for other in same if (other.installed, other.distribution) > (owner.installed, owner.distribution)]
     return max(later, key=lambda other: (other.installed, other.distribution), default=None)
 
 
 def installed() -> Iterable[importlib.metadata.EntryPoint]:
-    """The entry points of all installed plugins. Loads none of them."""
+    """The entry points of all installed plugins, without loading them."""
     return importlib.metadata.entry_points(group=GROUP)
 
 
 def declared(entry: importlib.metadata.EntryPoint) -> str:
-    """The contract that a plugin was written for, as its package says it ("v1"); "" where it says nothing."""
+    """The contract version that a plugin's package declares ("v1"), or "" if it declares none."""
     with contextlib.suppress(Exception):
         for each in cast(Any, entry.dist).entry_points.select(group=CONTRACTS, name=entry.name):
             return str(each.value)
@@ -109,10 +112,10 @@ def declared(entry: importlib.metadata.EntryPoint) -> str:
 
 
 def check_contract(text: str) -> None:
-    """Raises UdbenchError for a plugin that was written for a contract that this udbench does not keep.
+    """Raise UdbenchError for a plugin that was written for a contract version that is not supported.
 
-    Asked before a plugin's code is imported, so that what it misses is said by name and version. One that declares
-    nothing is taken as it is.
+    Checked before the plugin is imported, so that the error names the version and not a missing import. A plugin that
+    declares no version is accepted.
     """
     if not text:
         return
@@ -125,24 +128,27 @@ def check_contract(text: str) -> None:
         )
     if int(match[1]) > hookspecs.CONTRACT:
         raise UdbenchError(
-            f"it was written for contract {text} of udbench, and this udbench keeps {kept}; update udbench "
+            f"it was written for contract {text} of udbench, and this udbench supports {kept}; update udbench "
             "(pip install --upgrade udbench), or install an older version of the plugin"
         )
     if int(match[1]) < hookspecs.OLDEST:
         raise UdbenchError(
-            f"it was written for contract {text} of udbench, which this udbench keeps no more ({kept}); update the "
-            "plugin, or install an older udbench"
+            f"it was written for contract {text} of udbench, which this udbench no longer supports ({kept}); update "
+            "the plugin, or install an older udbench"
         )
 
 
 def _loaded(entry: importlib.metadata.EntryPoint, left: Owner | None) -> object:
-    """A plugin's module. Raises UdbenchError for what was `left` behind by a package that another one replaced, and
-    where the module itself, not one that it imports, is not there."""
+    """Import a plugin's module.
+
+    Raises UdbenchError when a renamed package left the plugin behind (`left` is its successor), and when the module
+    itself, not one of its imports, is missing.
+    """
     check_contract(declared(entry))
     name = owner_of(entry).distribution
     if left is not None:
         raise UdbenchError(
-            f"its module '{entry.value}' is brought by {left}, which was installed later: '{name}' was left behind "
+            f"its module '{entry.value}' belongs to {left}, which was installed later: '{name}' was left behind "
             f"when its package was renamed; pip uninstall {name}, then install {left.distribution} again"
         )
     try:
@@ -151,14 +157,14 @@ def _loaded(entry: importlib.metadata.EntryPoint, left: Owner | None) -> object:
         missing = error.name or ""
         if missing and f"{entry.module}.".startswith(f"{missing}."):
             raise UdbenchError(
-                f"its module '{entry.module}' is not there: '{name}' is damaged, or was left behind when its package "
+                f"its module '{entry.module}' is missing: '{name}' is damaged, or was left behind when its package "
                 f"was renamed; install it again, or pip uninstall {name}"
             ) from error
         raise
 
 
 def owner_of(entry: importlib.metadata.EntryPoint) -> Owner:
-    """Who brings an entry point; a distribution that lost its metadata has no name, and Python says so in many ways."""
+    """The owner of an entry point. A distribution without metadata has no name; Python then raises various errors."""
     about: dict[str, str] = {}
     since = 0.0
     with contextlib.suppress(Exception):
@@ -174,12 +180,12 @@ def owner_of(entry: importlib.metadata.EntryPoint) -> Owner:
 
 
 def _take(registry: Registry, manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:
-    """Register one plugin's hooks, and take in what each brings."""
+    """Register a plugin's hooks, and add the items of each to the registry."""
     if misspelt := [name for name in _implemented(manager, plugin) if not hasattr(hookspecs, name)]:
         near = nearest(misspelt[0], [kind.hook for kind in KINDS.values()])
         raise UdbenchError(f"there is no hook '{misspelt[0]}'." + (f" Did you mean '{near}'?" if near else ""))
     if (first := manager.get_name(plugin)) is not None:
-        raise UdbenchError(f"its module is that of plugin {first}, which brings it already; remove one of the two")
+        raise UdbenchError(f"plugin {first} has the same module; remove one of the two")
     manager.register(plugin, name=_full(owner))
     callers = manager.get_hookcallers(plugin)
     if not callers:
@@ -195,13 +201,13 @@ def _take(registry: Registry, manager: pluggy.PluginManager, owner: Owner, plugi
 
 
 def _implemented(manager: pluggy.PluginManager, plugin: object) -> list[str]:
-    """The names of a plugin's hook implementations. Asked of pluggy, which knows what the marker left."""
+    """The names of a plugin's hook implementations, according to pluggy."""
     names = [name for name in dir(plugin) if not name.startswith("__")]
     return [name for name in names if manager.parse_hookimpl_opts(cast(Any, plugin), name) is not None]
 
 
 def _items(brought: object) -> Iterable[object]:
-    """A hook's answer as items; the commands' mapping becomes Commands."""
+    """The items that a hook returned. A mapping of commands becomes a list of Command."""
     if isinstance(brought, Mapping):
         verbs = cast("Mapping[str, tuple[str, str]]", brought)
         return [_command(verb, answer) for verb, answer in verbs.items()]
@@ -216,14 +222,15 @@ def _command(verb: str, answer: object) -> Command:
             return Command(name=verb, target=target, summary=summary)
         case _:
             raise UdbenchError(
-                f"udbench_commands brought {answer!r:.80} for '{verb}' where (\"module:function\", summary) is expected"
+                f"udbench_commands returned {answer!r:.80} for '{verb}' where (\"module:function\", summary) is "
+                "expected"
             )
 
 
 def _guarded(registry: Registry, owner: Owner, work: Callable[[], object]) -> None:
-    """Do a piece of a plugin's loading; whatever it raises is that plugin's failure and nobody else's.
+    """Run a part of a plugin's loading, and record any exception as a failure of that plugin.
 
-    What a plugin prints goes to standard error: standard output may be one JSON document.
+    What the plugin prints goes to standard error, since standard output may be a JSON document.
     """
     try:
         with contextlib.redirect_stdout(sys.stderr):

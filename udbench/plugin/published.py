@@ -1,4 +1,4 @@
-"""Results that others published: shown beside ours, never ranked with them."""
+"""Published results of other authors, which boards show next to their own entries and never rank with them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class _Record(BaseModel):
 
 
 class PublishedRow(_Record):
-    """A line of a published table. Errors in percent; `mean_error` is as printed, which need not be their mean.
+    """A row of a published table. Errors are in percent; `mean_error` is as printed, which may not be their mean.
 
-    `comparable` says how far ours can be held against it, and `note` why not further. `source` is where the method
-    comes from, if not from the publication that has the table.
+    `comparable` says how comparable our results are with it, and `note` explains why. `source` cites the method if it
+    is not from the publication with the table.
     """
 
     key: str = Field(min_length=1)
@@ -44,14 +44,14 @@ class PublishedRow(_Record):
     @model_validator(mode="after")
     def _consistent(self) -> PublishedRow:
         if wrong := [name for name, error in self.errors.items() if not 0 <= error <= 100]:
-            raise ValueError(f"'{self.key}': the error of '{wrong[0]}' is no percentage")
+            raise ValueError(f"'{self.key}': the error of '{wrong[0]}' is not a percentage")
         if not self.errors and self.mean_error is None and self.score is None and not self.note:
             raise ValueError(f"'{self.key}' has neither errors nor a mean, and no note says why")
         return self
 
 
 class PublishedTable(_Record):
-    """A published table. `parameters` of its rows are multiples of one network's."""
+    """A published table. The `parameters` of its rows are multiples of one network's."""
 
     name: str
     title: str
@@ -68,12 +68,12 @@ class PublishedTable(_Record):
             raise ValueError(f"table '{self.name}': the domain '{twice}' is named twice")
         for row in self.rows:
             if strange := sorted(set(row.errors) - set(self.domains)):
-                raise ValueError(f"table '{self.name}', row '{row.key}': '{strange[0]}' is none of its domains")
+                raise ValueError(f"table '{self.name}', row '{row.key}': '{strange[0]}' is not one of its domains")
         return self
 
 
 class Published(_Record):
-    """`published/*.json`: the tables of one publication."""
+    """The tables of one publication, as in `published/*.json`."""
 
     schema_: int = Field(alias="schema")
     citation: str = Field(min_length=1)
@@ -87,12 +87,12 @@ class Published(_Record):
         return self
 
     def table(self, name: str) -> PublishedTable | None:
-        """The table of this name."""
+        """The table of this name, or None."""
         return next((table for table in self.tables if table.name == name), None)
 
 
 def read_published(path: Path) -> Published:
-    """Published results from a file. Raises DataError: missing, too large, not JSON, a newer schema, fields amiss."""
+    """Read published results. Raises DataError: missing, too large, not JSON, a newer schema, wrong fields."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path}: too large for published results; at most {MAX_BYTES >> 10} KB")
@@ -113,5 +113,5 @@ def read_published(path: Path) -> Published:
 
 
 def _twice(names: Iterable[str]) -> str | None:
-    """A name that is there more than once."""
+    """A name that occurs more than once, or None."""
     return next((name for name, number in Counter(names).items() if number > 1), None)

@@ -1,4 +1,4 @@
-"""Names to items, each with its owner: where a string becomes an object, and nowhere else."""
+"""The registry of all plugins' items by kind and name, each with the plugin that owns it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from udbench.plugin.contracts_run import CallbackFactory, Launcher, Recipe, Scor
 
 T = TypeVar("T")
 
-# Names become files and folders: each part between slashes begins with a letter or digit, so none is "..".
+# Names become files and folders. Each part between slashes starts with a letter or digit, so none is "..".
 NAME = re.compile(r"(?=.{1,64}$)[a-z0-9][a-z0-9._+-]*(/[a-z0-9][a-z0-9._+-]*)*")
 DOMAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FAMILY = "/*"
-"""What the name of a family of architectures ends in."""
+"""The suffix of the name of a family of architectures."""
 
 FIRST_PARTY = frozenset(
     f"udbench{name}" for name in ("", "-adapters", "-architectures", "-domains", "-pocket", "-callbacks", "-slurm")
@@ -34,7 +34,7 @@ FIRST_PARTY = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A verb that a plugin adds to the command line."""
+    """A command-line verb of a plugin."""
 
     name: str
     target: str
@@ -43,7 +43,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of item: the hook that brings it, its type, and where its name and summary are."""
+    """A kind of item: its hook, its type, and the functions that read its name and summary."""
 
     word: str
     hook: str
@@ -70,10 +70,10 @@ assert {kind.hook for kind in KINDS.values()} == {name for name in vars(hookspec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """The plugin that brought an item: its entry point's name, its distribution and version.
+    """The plugin that an item belongs to: the name of its entry point, its distribution and version.
 
-    `shared` says that another distribution has an entry point of the same name. `installed` is when the distribution
-    was installed, in seconds, 0 where nobody knows.
+    `shared` is True if another distribution has an entry point of the same name. `installed` is the time of the
+    distribution's installation in seconds, or 0 if unknown.
     """
 
     name: str
@@ -87,18 +87,18 @@ class Owner:
 
     @property
     def choice(self) -> str:
-        """The word that means this plugin alone, for --no-plugin and `udbench check`."""
+        """The unambiguous name of this plugin, for --no-plugin and `udbench check`."""
         return f"{self.distribution}:{self.name}" if self.shared else self.name
 
     @property
     def choices(self) -> frozenset[str]:
-        """All words that mean this plugin: its name, its distribution, and both."""
+        """All names of this plugin: its entry point, its distribution, and both joined."""
         return frozenset({self.name, self.distribution, f"{self.distribution}:{self.name}"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One thing under one name, and who brought it."""
+    """An object under a name, and its owner."""
 
     kind: str
     name: str
@@ -112,7 +112,7 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Something of a plugin that could not be taken, and why."""
+    """A plugin, or an item of it, that could not be loaded, and the cause."""
 
     owner: Owner
     cause: str
@@ -120,7 +120,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Registry:
-    """All items of all plugins. Filled by `udbench.plugin.loader.load`; asked by everybody else."""
+    """All items of all plugins. `udbench.plugin.loader.load` fills it."""
 
     owners: list[Owner] = field(default_factory=list[Owner])
     failures: list[Failure] = field(default_factory=list[Failure])
@@ -129,11 +129,11 @@ class Registry:
     )
 
     def add(self, kind: str, value: object, owner: Owner) -> None:
-        """Take one item in. Raises UdbenchError when its type or name will not do, or its owner brings it twice."""
+        """Add an item. Raises UdbenchError for a wrong type or name, or if its owner added the name already."""
         expected = KINDS[kind]
         if not isinstance(value, expected.type):
             raise UdbenchError(
-                f"{expected.hook} brought a {type(value).__name__} where a {expected.type.__name__} is expected: "
+                f"{expected.hook} returned a {type(value).__name__} where a {expected.type.__name__} is expected: "
                 f"{value!r:.80}"
             )
         name = expected.name(value)
@@ -141,24 +141,24 @@ class Registry:
         plain = name.removesuffix(FAMILY) if kind == "archs" and isinstance(name, str) else name
         if not isinstance(name, str) or not isinstance(plain, str) or not pattern.fullmatch(plain):
             raise UdbenchError(
-                f"{expected.hook} brought the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
+                f"{expected.hook} returned the name {name!r:.80}; a {expected.word}'s name is 1 to 64 of a-z, 0-9 "
                 f"and {letters}, and starts with a letter or digit"
             )
         if kind == "domains" and name.startswith(OF_FOLDERS):
             raise UdbenchError(
-                f"{expected.hook} brought the domain '{name}'; names that begin with {OF_FOLDERS} are those of folders"
+                f"{expected.hook} returned the domain '{name}'; names that start with {OF_FOLDERS} are for folders"
             )
         if not isinstance(summary := cast(object, expected.summary(value)), str):
-            raise UdbenchError(f"{expected.hook} brought '{name}' with a {type(summary).__name__} as its summary")
+            raise UdbenchError(f"{expected.hook} returned '{name}' with a {type(summary).__name__} as its summary")
         if isinstance(value, Architecture):
             _check_family(value)
         holders = self._items[kind].setdefault(name, [])
         if any(holder.owner == owner for holder in holders):
-            raise UdbenchError(f"{expected.hook} brought the {expected.word} '{name}' twice")
+            raise UdbenchError(f"{expected.hook} returned the {expected.word} '{name}' twice")
         holders.append(Item(kind=kind, name=name, value=value, owner=owner))
 
     def item(self, kind: str, name: str) -> Item:
-        """The item of that name. Raises UnknownNameError, or UdbenchError when several plugins bring one."""
+        """The item of a name. Raises UnknownNameError, or UdbenchError when several plugins have one."""
         holders = self._items[kind].get(name, [])
         if not holders and (family := self._family(kind, name)) is not None:
             return self._member(family, name)
@@ -169,13 +169,13 @@ class Registry:
         return holders[0]
 
     def get(self, type_: type[T], name: str) -> T:
-        """The object of that type and name."""
+        """The object of a type and name. Raises as `item` does, and UdbenchError for a family."""
         kind = next(kind for kind, known in KINDS.items() if known.type is type_)
         value = self.item(kind, name).value
         assert isinstance(value, type_)
         if isinstance(value, Architecture) and value.member is not None:
             raise UdbenchError(
-                f"architecture '{name}' stands for many networks; name one of them, such as "
+                f"architecture '{name}' is a family of networks; name one of them, such as "
                 f"{_prefix(name)}{value.example} (udbench list archs {_prefix(name)})"
             )
         return value
@@ -185,10 +185,10 @@ class Registry:
         return sorted(self._items[kind])
 
     def items(self, kind: str, pattern: str = "*") -> list[Item]:
-        """The items of a kind whose names fit a pattern (`*-bn`), sorted by name.
+        """The items of a kind whose names match a pattern (`*-bn`), sorted by name.
 
-        Where the pattern begins with a family's prefix, the family's members are among them instead of the family:
-        those that fit, or begin with it when it has no wildcard.
+        For a pattern that starts with a family's prefix, the result has the family's members instead of the family:
+        those that match, or, for a pattern without wildcards, start with it.
         """
         found = [
             holder
@@ -202,14 +202,14 @@ class Registry:
         return sorted([*found, *(item for item in members if item.name not in own)], key=lambda item: item.name)
 
     def where(self, name: str) -> list[Item]:
-        """The items of any kind that have that name. Raises UnknownNameError for one below a family that has it not."""
+        """The items of any kind with a name. Raises UnknownNameError for an unknown member of a family."""
         found = [holder for kind in KINDS for holder in self._items[kind].get(name, [])]
         if not found and (family := self._family("archs", name)) is not None:
             return [self._member(family, name)]
         return found
 
     def brought_by(self, owner: Owner) -> dict[str, list[str]]:
-        """What one plugin brings: {kind: names}."""
+        """The items of a plugin, as {kind: names}."""
         brought = {
             kind: sorted(name for name, holders in named.items() if any(h.owner == owner for h in holders))
             for kind, named in self._items.items()
@@ -217,19 +217,19 @@ class Registry:
         return {kind: names for kind, names in brought.items() if names}
 
     def notes(self) -> list[str]:
-        """A line for each plugin that failed, for messages about names that were not found."""
+        """A line for each plugin that failed to load, for messages about unknown names."""
         return [f"(plugin '{f.owner}' did not load: {f.cause}; see udbench list plugins)" for f in self.failures]
 
     def failures_of(self, owner: Owner) -> list[str]:
-        """Why something of one plugin could not be taken."""
+        """The causes of a plugin's failures."""
         return [failure.cause for failure in self.failures if failure.owner == owner]
 
     def clashes(self) -> Iterable[str]:
-        """A sentence for each name that several plugins bring."""
+        """A sentence for each name that several plugins have."""
         return [self._clash(h) for named in self._items.values() for h in named.values() if len(h) > 1]
 
     def _family(self, kind: str, name: str) -> Item | None:
-        """The family that a name lies below, the one of the longest prefix."""
+        """The family whose prefix a name starts with; of several, the one with the longest prefix."""
         cuts = [i for i, letter in enumerate(name) if letter == "/"]
         held = [above for i in reversed(cuts) if (above := name[:i] + FAMILY) in self._items[kind] and above != name]
         return self.item(kind, held[0]) if held else None
@@ -262,12 +262,14 @@ class Registry:
         else:
             way_out = f"leave the newcomer out: {' '.join(f'--no-plugin {owner.choice}' for owner in newcomers)}"
         what, both = f"{KINDS[holders[0].kind].word} '{holders[0].name}'", " and ".join(map(str, owners))
-        return f"{what} is brought by {both}; {way_out}"
+        return f"{what} is defined by {both}; {way_out}"
 
 
 def _newcomers(owners: list[Owner]) -> list[Owner]:
-    """Of plugins that bring one name, those that came later: all but this project's own, else all but the one that was
-    installed first. All of them where nobody knows."""
+    """Of plugins that have the same name, those that came later.
+
+    These are all but this project's own, or else all but the one that was installed first. All of them if unknown.
+    """
     ours = [owner for owner in owners if owner.distribution in FIRST_PARTY]
     if not ours:
         first = min(owner.installed for owner in owners)
@@ -280,26 +282,26 @@ def _prefix(family: str) -> str:
 
 
 def _goes_into(pattern: str, name: str) -> bool:
-    """Whether a pattern asks for the members of a family of that name."""
+    """Whether a pattern selects members of the family of that name."""
     return name.endswith(FAMILY) and pattern.startswith(_prefix(name))
 
 
 def _check_family(arch: Architecture) -> None:
-    """Raises UdbenchError for a family that does not say what it has, and for a network that says it has members."""
+    """Raise UdbenchError for a family without members, and for a single network with members."""
     if not arch.name.endswith(FAMILY):
         if arch.member is not None or arch.names is not None or arch.example:
             raise UdbenchError(
-                f"udbench_architectures brought '{arch.name}' with members; the name of a family ends in {FAMILY}"
+                f"udbench_architectures returned '{arch.name}' with members; the name of a family ends in {FAMILY}"
             )
     elif not callable(arch.member) or not callable(arch.names) or not arch.example:
         raise UdbenchError(
-            f"udbench_architectures brought the family '{arch.name}' without `member`, `names` or `example`, of which "
-            "it needs each"
+            f"udbench_architectures returned the family '{arch.name}' without `member`, `names` or `example`; a family "
+            "needs all three"
         )
 
 
 def _listed(family: Item) -> list[str]:
-    """What a family says it has, each name once, sorted."""
+    """The names of a family's members, unique and sorted."""
     names = _answer(family, lambda: sorted(set(family.value.names())))
     for name in names:
         if not isinstance(name, str) or not NAME.fullmatch(_prefix(family.name) + name):
@@ -311,12 +313,13 @@ def _listed(family: Item) -> list[str]:
 
 
 def _made(family: Item, rest: str) -> Item:
-    """A family's member as an item of its own, its owner the family's."""
+    """A member of a family as an item, which has the family's owner."""
     name = _prefix(family.name) + rest
     value = _answer(family, lambda: family.value.member(rest))
     if not isinstance(value, Architecture) or value.name != name or value.member is not None:
         raise UdbenchError(
-            f"plugin '{family.owner}': '{family.name}' made {value!r:.80} where the architecture '{name}' is expected"
+            f"plugin '{family.owner}': '{family.name}' returned {value!r:.80} where the architecture '{name}' is "
+            "expected"
         )
     if value.settings is not family.value.settings or value.head_settings is not family.value.head_settings:
         raise UdbenchError(f"plugin '{family.owner}': '{name}' has other settings than its family '{family.name}'")
@@ -324,7 +327,7 @@ def _made(family: Item, rest: str) -> Item:
 
 
 def _answer(family: Item, ask: Callable[[], Any]) -> Any:
-    """What a plugin says of its family; whatever it raises is told with its name. What it prints goes to stderr."""
+    """Call a plugin's function of a family. Its exceptions become UdbenchError; what it prints goes to stderr."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             return ask()
@@ -332,5 +335,5 @@ def _answer(family: Item, ask: Callable[[], Any]) -> Any:
         raise
     except BaseException as error:
         raise UdbenchError(
-            f"plugin '{family.owner}': '{family.name}' cannot say what it has: {type(error).__name__}: {error}"
+            f"plugin '{family.owner}': '{family.name}' cannot list its members: {type(error).__name__}: {error}"
         ) from error

@@ -1,1 +1,1 @@
-"""Work in other processes, none of which outlives its parent."""
+"""Work in other processes, which end with their parent."""

@@ -1,4 +1,4 @@
-"""Work in a process of its own that may hang, crash or leave: what it tells is heard, and how it ended."""
+"""Work in a separate process that may hang or crash: its messages, and how it ended."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from udbench.errors import how_ended
 from udbench.processes.parent import end_with_the_parent
 from udbench.processes.spawning import Spawning
 
-Tell = Callable[[Any], None]
+Report = Callable[[Any], None]
 
 
 class Silent(Exception):
-    """The work said nothing for longer than it may."""
+    """The work sent no message within the limit."""
 
 
 class Ended(Exception):
-    """The process ended before its work was done. `code` is its exit code, below 0 for a signal's number."""
+    """The process ended before its work was done. `code` is its exit code, negative for a signal."""
 
     def __init__(self, code: int) -> None:
         super().__init__(how_ended(code))
         self.code = code
 
 
-def told(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
-    """What `work(tell, *args)` tells, as it comes: JSON values, from a process of its own.
+def run_isolated(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
+    """Run `work(report, *args)` in a separate process, and yield the JSON values that it reports.
 
-    What is said there on standard output goes to standard error. Raises Silent when nothing came for `limit`
-    seconds, and Ended when the process is gone before its work is done. However this ends, the process has ended, and
-    those that it started.
+    Its standard output goes to standard error. Raises Silent when no value came for `limit` seconds, and Ended when the
+    process ended before its work was done. In every case the process and its children have ended afterwards.
     """
     context = Spawning()
     ours, theirs = context.Pipe(duplex=False)
@@ -43,20 +42,20 @@ def told(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
     process.start()
     theirs.close()
     try:
-        heard = time.monotonic()
+        last_message = time.monotonic()
         while True:
-            if ours.poll(max(0.0, min(1.0, heard + limit - time.monotonic()))):
+            if ours.poll(max(0.0, min(1.0, last_message + limit - time.monotonic()))):
                 try:
                     message = json.loads(ours.recv_bytes())
                 except EOFError:
                     raise Ended(_code_of(process)) from None
-                heard = time.monotonic()
+                last_message = time.monotonic()
                 if message is None:
                     return
                 yield message[0]
             elif process.exitcode is not None and not ours.poll():
                 raise Ended(_code_of(process))
-            elif time.monotonic() - heard >= limit:
+            elif time.monotonic() - last_message >= limit:
                 raise Silent
     finally:
         _end(process)
@@ -64,7 +63,7 @@ def told(work: Callable[..., None], *args: Any, limit: float) -> Iterator[Any]:
 
 
 def _work(pipe: connection.Connection, work: Callable[..., None], args: tuple[Any, ...]) -> None:
-    """In the new process: its own group, so that all that it starts ends with it; it does not outlive its parent."""
+    """In the new process: start a process group, so that its children end with it, and end with the parent."""
     with contextlib.suppress(OSError, AttributeError):
         os.setsid()
     end_with_the_parent(lambda: _kill(os.getpid()))
@@ -82,13 +81,13 @@ def _end(process: Any) -> None:
 
 
 def _code_of(process: Any) -> int:
-    """The exit code of a process that closed its pipe; 0 where it closed that alone and goes on."""
+    """The exit code of a process that closed its pipe; 0 if it still runs."""
     process.join(5)
     return process.exitcode or 0
 
 
 def _kill(group: int) -> None:
-    """Kill all processes of a group, if there is one."""
+    """Kill all processes of a group, if it exists."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a process that another one started must know: it ends with it, and does not run its script again."""
+"""Child processes: they end with their parent, and do not run the user's script again."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from multiprocessing import connection
 from udbench.errors import UdbenchError
 
 PR_SET_PDEATHSIG = 1  # of Linux: linux/prctl.h
-# How a worker ends that finds itself running the user's script again, and the first words of its name.
+# The exit code of a worker that runs the user's script again, and the prefix of a worker's name.
 UNGUARDED, NAME = 66, "udbench worker"
 GUARD = (
-    "this script was run again by a process that it had started: put what it does below "
-    '`if __name__ == "__main__":`, so that such a process can import what stands above'
+    "this script was run again by a process that it started: put its code below "
+    '`if __name__ == "__main__":`, so that such a process can import the definitions above'
 )
 
 
 def refuse_if_imported() -> None:
-    """To be called before work begins that starts processes: where this process was started by another and is still
-    reading the user's script, that script has no guard. Raises UdbenchError; a worker of ours ends, and the process
-    that started it says so.
+    """Raise UdbenchError if a child process is still importing the user's script, which then has no main guard.
+
+    Call it before starting processes. A worker of a pool exits instead, and its parent reports the error.
     """
     process = multiprocessing.current_process()
     if getattr(process, "_inheriting", False):
@@ -34,7 +34,7 @@ def refuse_if_imported() -> None:
 
 
 def end_with_the_parent(before: Callable[[], None] = lambda: None) -> None:
-    """Have this process end as soon as the one that started it has, however that was; `before` is called first."""
+    """Make this process end as soon as its parent ends, for whatever reason. `before` is called first."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -47,8 +47,10 @@ def end_with_the_parent(before: Callable[[], None] = lambda: None) -> None:
 
 
 def stopping_with_its_parent() -> Callable[[], None] | None:
-    """What a process that is started calls first, so that it gets SIGTERM when the thread that started it ends, however
-    that is; None where the system has no such signal."""
+    """A `preexec_fn` that sends the new process SIGTERM when the thread that started it ends.
+
+    None on systems other than Linux.
+    """
     try:
         control = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):

@@ -1,4 +1,4 @@
-"""Work in several processes: as many as asked for, none left behind, and none waited for without a limit."""
+"""A pool of processes that leaves no process behind and never waits without a limit."""
 
 from __future__ import annotations
 
@@ -25,20 +25,23 @@ Result = TypeVar("Result")
 
 
 class Processes(Protocol):
-    """`function(item)` for each item, in whichever order they are done. `lost` tells what to do when a process dies."""
+    """Calls `function(item)` for each item and yields the results in any order.
+
+    `lost` is the end of the error message when a process dies.
+    """
 
     def __call__(self, function: Callable[[Item], Result], items: Iterable[Item], *, lost: str) -> Iterator[Result]: ...
 
 
 @contextmanager
 def in_processes(workers: int) -> Iterator[Processes]:
-    """A function that does work in so many processes, once after another for as many kinds of work as wanted.
+    """Yield a function that maps work over a pool of processes. It can be called several times.
 
-    What is called and what it is given are pickled. With one worker, or one item, the work is done in this
-    process. Processes start when first needed, and read the user's script only where something of it is called. However
-    the block ends, they have ended too; should this process be killed, they end by themselves. Raises UdbenchError,
-    with `lost`, when one of them is killed, or when all have done nothing for $UDBENCH_TIMEOUT seconds; and where the
-    script that they must read has no `if __name__ == "__main__"`.
+    The function and the items are pickled. With one worker or one item, the work is done in this process. Processes
+    start when first needed, and import the user's script only if the work uses something of it. They have ended when
+    the block ends, and end by themselves if this process is killed. Raises UdbenchError, with `lost`, when a process is
+    killed or when all have been idle for $UDBENCH_TIMEOUT seconds; and when the script that they must import has no
+    `if __name__ == "__main__"`.
     """
     refuse_if_imported()
     pools: dict[bool, _Pool] = {}
@@ -59,21 +62,21 @@ def in_processes(workers: int) -> Iterator[Processes]:
 
 
 def _is_of_script(*things: object) -> bool:
-    """Whether something of the user's script must be there to unpickle these."""
+    """Whether unpickling these needs something of the user's script."""
     try:
         return b"__main__" in pickle.dumps(things)
-    except Exception:  # whoever hands them on says what is wrong with them
+    except Exception:  # the pool raises a clear error for what cannot be pickled
         return True
 
 
 class _Pool:
     def __init__(self, workers: int, *, with_script: bool) -> None:
         self._context = Spawning(with_script=with_script)
-        # a byte without a lock: on a busy machine, one that sleeps with the lock would hold up all that ask
+        # a byte without a lock: on a busy machine, a process that sleeps with the lock would block all others
         self._stop = self._context.RawValue(ctypes.c_bool, False)
         self._at_once = IN_FLIGHT * workers
         self._executor = ProcessPoolExecutor(
-            workers, mp_context=self._context, initializer=_begin, initargs=(self._stop,)
+            workers, mp_context=self._context, initializer=_init_worker, initargs=(self._stop,)
         )
 
     def results(self, function: Callable[[Item], Result], todo: Sequence[Item], lost: str) -> Iterator[Result]:
@@ -104,8 +107,8 @@ class _Pool:
         pids = ", ".join(str(child.pid) for child in self._context.children if child.is_alive())
         self._context.kill()
         return (
-            f"the processes that did the work (of number {pids}) have done nothing for {limit:g} s and were ended; "
-            f"{lost}, or have them waited for longer with {TIMEOUT}=SECONDS"
+            f"the worker processes (pid {pids}) have done nothing for {limit:g} s and were ended; "
+            f"{lost}, or wait longer with {TIMEOUT}=SECONDS"
         )
 
     def _broken(self, lost: str) -> str:
@@ -114,12 +117,12 @@ class _Pool:
         codes = [child.exitcode or 0 for child in self._context.children]
         if UNGUARDED in codes:
             return GUARD
-        # whoever broke the pool: the others are then ended by SIGTERM
+        # the process that broke the pool; the others are then ended by SIGTERM
         code = next((code for code in codes if code not in (0, -signal.SIGTERM)), -signal.SIGTERM)
-        return f"a process that did the work {how_ended(code)}; {lost}"
+        return f"a worker process {how_ended(code)}; {lost}"
 
     def close(self) -> None:
-        """End the processes: those that do not end when told so are killed."""
+        """Ask the processes to end, and kill those that do not."""
         self._stop.value = True
         late = threading.Timer(GRACE_SECONDS, self._context.kill)
         late.daemon = True
@@ -131,13 +134,13 @@ class _Pool:
 
 
 def stopped() -> bool:
-    """Asked inside long work: whether nobody waits for its result any more."""
+    """Whether the pool is closing, so that long work in a worker can stop early."""
     return _stop is not None and _stop.value
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C from the processes that are started here, where the system can, until they know to pass it over."""
+    """Within, new processes start with SIGINT blocked, where the system can, until they ignore it themselves."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -151,8 +154,8 @@ def _interrupts_held() -> Iterator[None]:
 _stop: ctypes.c_bool | None = None
 
 
-def _begin(stop: ctypes.c_bool) -> None:
-    """In a new process: know when to stop, leave Ctrl-C to the parent, and do not outlive it."""
+def _init_worker(stop: ctypes.c_bool) -> None:
+    """In a new process: store the stop flag, ignore Ctrl-C, and end with the parent."""
     global _stop
     _stop = stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Fresh processes that do not run the user's script again."""
+"""Spawned processes that do not import the user's script."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from udbench.processes.parent import NAME
 
 
 class Spawning(SpawnContext):
-    """Starts fresh processes, which do not run the user's script again unless they are to find in it what they do.
+    """A spawn context whose processes import the user's script only `with_script`.
 
-    `children` are those that were started.
+    `children` are the processes that were started.
     """
 
     def __init__(self, *, with_script: bool = False) -> None:
@@ -31,29 +31,29 @@ class Spawning(SpawnContext):
         return process
 
     def kill(self) -> None:
-        """End those that are left."""
+        """Kill the remaining processes."""
         for child in self.children:
             with contextlib.suppress(ValueError, AttributeError):  # closed, or not started
                 child.kill()
 
 
 class _WithoutScript(SpawnProcess):
-    """A process that is not told where the user's script lies."""
+    """A process that does not get the path of the user's script."""
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
         with _SCRIPT_HIDDEN:
-            told, mine = spawn.get_preparation_data, threading.get_ident()
+            original, mine = spawn.get_preparation_data, threading.get_ident()
 
-            def untold(name: str) -> dict[str, Any]:
+            def without_script(name: str) -> dict[str, Any]:
                 script = ("init_main_from_path", "init_main_from_name") if threading.get_ident() == mine else ()
-                return {key: value for key, value in told(name).items() if key not in script}
+                return {key: value for key, value in original(name).items() if key not in script}
 
-            spawn.get_preparation_data = untold
+            spawn.get_preparation_data = without_script
             try:
                 return SpawnProcess._Popen(process_obj)
             finally:
-                spawn.get_preparation_data = told
+                spawn.get_preparation_data = original
 
 
 _SCRIPT_HIDDEN = threading.Lock()

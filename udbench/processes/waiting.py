@@ -1,4 +1,4 @@
-"""How long a process waits for another one: the limit, and whether the other does anything."""
+"""The limit for waiting on other processes, and a measure of how long they have been idle."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ LOOK_SECONDS = 2.0
 
 
 def time_limit() -> float:
-    """Seconds that a process waits for another that does nothing: $UDBENCH_TIMEOUT. Raises SettingError."""
-    said = os.environ.get(TIMEOUT, "")
+    """The seconds that a process waits for an idle one: $UDBENCH_TIMEOUT. Raises SettingError."""
+    text = os.environ.get(TIMEOUT, "")
     try:
-        seconds = float(said or SECONDS)
+        seconds = float(text or SECONDS)
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        raise SettingError(f"{TIMEOUT}={said}: give seconds, such as 600")
+        raise SettingError(f"{TIMEOUT}={text}: give seconds, such as 600")
     return seconds
 
 
 class Idle:
-    """For how long processes have done nothing: they do something while they use a core. Where no system tells, they
-    do nothing from the last `heard` on."""
+    """How long processes have been idle. They are not idle while they use CPU time.
+
+    Where the system does not report CPU time, they count as idle from the last call of `heard` on.
+    """
 
     def __init__(self, pids: Callable[[], Iterable[int | None]]) -> None:
         self._pids = pids
         self._since, self._used = time.monotonic(), -1.0
 
     def heard(self) -> None:
-        """Something came of them."""
+        """Note that a message of them arrived."""
         self._since = time.monotonic()
 
     @property
@@ -47,9 +49,9 @@ class Idle:
 
 
 def _core_seconds(pid: int) -> float:
-    """What a process has used of the cores, in ticks; 0 where nobody tells."""
+    """The CPU time of a process in ticks; 0 if unknown."""
     try:
-        # behind the name, which may hold spaces and brackets, user and system time are the 12th and 13th field
+        # after the name, which may contain spaces and brackets, user and system time are the 12th and 13th field
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0

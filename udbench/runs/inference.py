@@ -230,7 +230,7 @@ def forward_all(
     parts = [np.arange(start, min(start + rows, len(images))) for start in range(0, len(images), rows)]
     found: list[Tensor] = []
     with torch.inference_mode():
-        for views in feed.centres(domain, parts):
+        for views in feed.eval_views(domain, parts):
             with computing(config.precision, device, timed=False):
                 given = forward(views)
             found.append(given.double().cpu())

@@ -60,11 +60,11 @@ def inputs_of(job: Job, classes: Mapping[str, int]) -> dict[str, Input]:
 
 
 def build(
-    job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | None = None, *, fresh: bool = False
+    job: Job, inputs: Mapping[str, Input], trunk: Mapping[str, Tensor] | None = None, *, initialize: bool = False
 ) -> UniversalModel:
     """The job's network, on its device and in its number format.
 
-    `fresh` where it is to be trained from its beginning: `trunk` is then the state of another run's trunk, if it
+    `initialize` where it is to be trained from its beginning: `trunk` is then the state of another run's trunk, if it
     begins with that, and pretrained weights are brought in where the architecture is told so.
     """
     mixed = job.config.settings.batch == "mixed"
@@ -80,7 +80,7 @@ def build(
         mixed=mixed,
         seed=job.config.seed,
         trunk=trunk,
-        fresh=fresh,
+        initialize=initialize,
     )
     model.to(device=job.config.device, dtype=parameter_dtype(job.config.precision))
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

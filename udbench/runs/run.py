@@ -19,16 +19,16 @@ from udbench.runs.record import add_start, predictions_file, record, score_value
 from udbench.runs.transfer import nearest_means
 from udbench.train.batches import check_batches
 from udbench.train.checkpoint import Checkpoints, Progress, save_weights
-from udbench.train.evaluate import Predictions, evaluate, rows_at_once
+from udbench.train.evaluate import Predictions, eval_batch_rows, evaluate
 from udbench.train.finite import check_finite
 from udbench.train.freezing import PhaseFreezer
 from udbench.train.input.feed import Feed
 from udbench.train.loop import train
-from udbench.train.memory import check_memory, told_when_full, training
+from udbench.train.memory import check_memory, explain_out_of_memory, training
 from udbench.train.model import UniversalModel, count_parameters, flops_by_domain
 from udbench.train.optim import make_optimizer
 from udbench.train.phases import Train, TrainPhase, phase_at, resolve_phases
-from udbench.train.schedule import Assignment, Schedule, deal, make_schedule
+from udbench.train.schedule import Assignment, Schedule, assign, make_schedule
 from udbench.train.step import Step
 
 TRANSFER_PHASES: Mapping[str, Train] = {"none": "head", "head": "head", "head+private": "private", "all": "all"}
@@ -76,7 +76,7 @@ class Run:
         score_value(self.job, dict.fromkeys(config.domains, 50.0))  # fails now rather than after the last round
         resuming = comm.broadcast_object(self.checkpoints.any)
         trunk = None if resuming else initial_trunk(self.job)
-        self.model = build(self.job, inputs_of(self.job, self.context.num_classes), trunk, fresh=not resuming)
+        self.model = build(self.job, inputs_of(self.job, self.context.num_classes), trunk, initialize=not resuming)
         self.phases, self.freezer = phases_of(config), PhaseFreezer(self.model)
         self.assignments = assign_phases(self.job, self.model, self.phases, comm.size)
         if not resuming:
@@ -116,7 +116,7 @@ class Run:
             graphs=self.config.cuda_graphs,
             comm=self.comm,
         )
-        with told_when_full(self.feed.device, *training(schedule)):
+        with explain_out_of_memory(self.feed.device, *training(schedule)):
             end = train(
                 step,
                 optimizer,
@@ -137,9 +137,11 @@ class Run:
         """Each domain's predictions with the weights after `round` rounds."""
         self.comm.gather_private_state(self.model)
         check_finite(self.model, f"after round {round}")
-        at_once = rows_at_once(self.settings.eval_batch_size, self.feed.device)
+        at_once = eval_batch_rows(self.settings.eval_batch_size, self.feed.device)
         what = f"scoring test images, at most {at_once} in a forward"
-        with told_when_full(self.feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"):
+        with explain_out_of_memory(
+            self.feed.device, what, "free memory there, or choose smaller images (--set image_size=N)"
+        ):
             return evaluate(
                 self.model,
                 self.feed,
@@ -248,8 +250,8 @@ def assign_phases(
     costs = flops_by_domain(model)
     assignments: dict[TrainPhase, Assignment | None] = {}
     for phase in phases:
-        assignment = deal({name: settings.batch_of(name) for name in phase.domains}, costs, world)
-        split = [name for name, ranks in assignment.members.items() if len(ranks) > 1]
+        assignment = assign({name: settings.batch_of(name) for name in phase.domains}, costs, world)
+        split = [name for name, ranks in assignment.ranks_of.items() if len(ranks) > 1]
         if split and config.compile:
             raise SettingError(
                 f"--compile with {world} processes for {len(phase.domains)} domains: '{split[0]}' is split over "

@@ -81,7 +81,7 @@ def _shots(labels: NDArray[np.int64], train: NDArray[np.int64], config: RunConfi
 def _features(model: UniversalModel, feed: Feed, domain: str, rows: NDArray[np.int64], precision: str) -> Tensor:
     batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     parts: list[Tensor] = []
-    for batch, images in zip(batches, feed.centres(domain, batches), strict=True):
+    for batch, images in zip(batches, feed.eval_views(domain, batches), strict=True):
         with computing(precision, feed.device), model.route.using([Slice(domain, len(batch))]):
             maps = model.trunk(images)
         parts.append(F.normalize(maps.float().flatten(2).mean(2) if maps.dim() > 2 else maps.float(), dim=1).cpu())

@@ -1,1 +1,1 @@
-"""Training and evaluation. The only rooms that import torch; they are handed objects and look nothing up."""
+"""Training and evaluation of one network. Its modules get objects as arguments and look nothing up by name."""

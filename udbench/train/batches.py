@@ -1,4 +1,4 @@
-"""Whether a domain's rows in a round are enough for the norms that take mean and variance from them."""
+"""Checks that the batch of each domain is large enough for its batch norms."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class _OneValue(Exception):
 
 
 def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequence[str], precision: str) -> None:
-    """Raises SettingError where a batch norm would see a single value of a channel, whose variance is none: a batch of
-    one image, and a map of one position or none.
+    """Raise SettingError if a batch norm would get a single value per channel, whose variance is undefined.
 
-    Costs a forward for each domain whose batch is one image, and nothing where there is none.
+    This happens for a batch of one image and a map of one position. The check costs a forward for each domain with a
+    batch of one image.
     """
-    alone = [name for name in domains if settings.batch_of(name) == 1]
-    if not alone or (settings.batch == "mixed" and len(domains) > 1):
+    single = [name for name in domains if settings.batch_of(name) == 1]
+    if not single or (settings.batch == "mixed" and len(domains) > 1):
         return
     device = next(model.parameters()).device
-    for name in alone:
+    for name in single:
         with preserve_state(model), torch.no_grad():
             model.train()
             handles = [
@@ -43,9 +43,9 @@ def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequ
             try:
                 with computing(precision, device, timed=False):
                     model(dummy_batch(model, name, 1), [Slice(name, 1)])
-            except _OneValue as found:
+            except _OneValue as norm:
                 raise SettingError(
-                    f"batch_size=1 for '{name}': batch norm '{found}' would take mean and variance from a single "
+                    f"batch_size=1 for '{name}': batch norm '{norm}' would compute mean and variance from a single "
                     "value; set batch_size=2 or more (--set batch_size=N, --set domain.NAME.batch_size=N), or choose "
                     "an adapter or architecture without batch norms there"
                 ) from None
@@ -55,8 +55,8 @@ def check_batches(model: UniversalModel, settings: RecipeSettings, domains: Sequ
 
 
 def _refuse(path: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-    def hook(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        if norm.training and given[0].numel() // given[0].shape[1] < 2:
+    def hook(norm: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if norm.training and inputs[0].numel() // inputs[0].shape[1] < 2:
             raise _OneValue(path)
 
     return hook

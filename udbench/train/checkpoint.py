@@ -1,4 +1,4 @@
-"""A run's state on disk: model, optimizer and round number; nothing random needs keeping."""
+"""Checkpoints: the state of the model, the optimizer and the round. No generator state is needed (see `rng`)."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ HEADER = b"udbench checkpoint 1 sha256="
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a run is: rounds done, seconds spent training, images seen. `starts`: what each of its starts was made
-    with, and the `first` round that it did."""
+    """The progress of a run: rounds done, seconds of training, images seen.
+
+    `starts` describes each start of the run: its environment, and its `first` round.
+    """
 
     round: int = 0
     seconds: float = 0.0
@@ -35,10 +37,10 @@ class Progress:
 
 
 class Checkpoints:
-    """The last two states of a run, in its folder: a damaged newest one costs the rounds behind the one before.
+    """The last two checkpoints in a run's folder. If the newest is damaged, the run resumes from the one before.
 
-    A file is one line with the sha256 of the rest, and torch's archive. `identity` is the configuration's, `images`
-    the hash of each domain's images: a state of others is refused.
+    A file is a line with the sha256 of the rest, and torch's archive. `identity` is that of the configuration, and
+    `images` the hash of each domain's images. A checkpoint with other values is refused.
     """
 
     def __init__(self, folder: Path, identity: str, images: Mapping[str, str]) -> None:
@@ -47,12 +49,14 @@ class Checkpoints:
 
     @property
     def any(self) -> bool:
-        """Whether there is a state to go on from, whole or not."""
+        """Whether there is a checkpoint, intact or damaged."""
         return self.path.exists() or self.before.exists()
 
     def save(self, model: UniversalModel, optimizer: torch.optim.Optimizer | None, progress: Progress) -> None:
-        """Write a state, without an optimizer where the next round begins with a new one. At each moment there is a
-        whole one."""
+        """Write a checkpoint; without an optimizer if the next round starts with a new one.
+
+        At every moment, the folder has an intact checkpoint.
+        """
         state = {
             "identity": self._identity,
             "images": self._images,
@@ -64,7 +68,7 @@ class Checkpoints:
             "optimizer": None if optimizer is None else optimizer.state_dict(),
         }
         memory = io.BytesIO()
-        torch.save(state, memory)  # not into the file: on a full disk torch's own writer fails with an error of its own
+        torch.save(state, memory)  # not to the file: on a full disk, torch's writer raises an unclear error
         content = memory.getbuffer()
         with writing(self.path) as temporary:
             with temporary.open("wb") as file:
@@ -76,10 +80,10 @@ class Checkpoints:
     def load(
         self, model: UniversalModel, optimizer_at: Callable[[int], torch.optim.Optimizer]
     ) -> tuple[Progress, torch.optim.Optimizer, str]:
-        """Bring a model to the newest whole state, and the optimizer that `optimizer_at` gives for its round. How far
-        that is, that optimizer, and what was wrong with a newer state.
+        """Load the newest intact checkpoint into the model, and into the optimizer of `optimizer_at(round)`.
 
-        Raises DataError: no whole one, or one of another configuration or of other images.
+        Returns the progress, that optimizer, and what was wrong with a newer checkpoint. Raises DataError if none is
+        intact, or if one belongs to another configuration or other images.
         """
         trouble = ""
         for path in (self.path, self.before):
@@ -89,10 +93,10 @@ class Checkpoints:
                 return *self._load(path, model, optimizer_at), trouble
             except _Damaged as error:
                 trouble = f"{trouble}, and {error}" if trouble else str(error)
-        raise DataError(f"{trouble}; delete it to begin anew")
+        raise DataError(f"{trouble}; delete it to start again")
 
     def drop_before(self) -> None:
-        """Leave the newest alone, when the run is done."""
+        """Delete the older checkpoint, at the end of the run."""
         self.before.unlink(missing_ok=True)
 
     def _load(
@@ -101,14 +105,14 @@ class Checkpoints:
         state = _read(path)
         if state.get("identity") != self._identity:
             raise DataError(
-                f"{path} belongs to a run with another configuration; give the same options to go on with it, "
+                f"{path} belongs to a run with another configuration; give the same options to resume it, "
                 "or another folder with --out"
             )
         others = [name for name, sha256 in self._images.items() if state.get("images", {}).get(name) != sha256]
         if others:
             raise DataError(
-                f"{path} is of a run that began with other images of '{others[0]}' than those that are there now; "
-                "bring those back, or begin anew in another folder with --out"
+                f"{path} belongs to a run that started with other images of '{others[0]}' than are there now; "
+                "restore them, or start again in another folder with --out"
             )
         try:
             model.load_state_dict(state["model"])
@@ -130,24 +134,24 @@ class Checkpoints:
 
 class _Damaged(Exception):
     def __init__(self, path: Path, why: Exception | str) -> None:
-        said = str(why).splitlines()[0] if str(why) else type(why).__name__
-        super().__init__(f"{path} is damaged ({said})")
+        reason = str(why).splitlines()[0] if str(why) else type(why).__name__
+        super().__init__(f"{path} is damaged ({reason})")
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, once its sum is right. Raises _Damaged."""
+    """Read a checkpoint, and verify its sha256. Raises _Damaged."""
     try:
         content = path.read_bytes()
         line, _, rest = content.partition(b"\n")
         if not line.startswith(HEADER):
-            raise _Damaged(path, "it is no checkpoint")
+            raise _Damaged(path, "it is not a checkpoint")
         if line.removeprefix(HEADER) != hashlib.sha256(rest).hexdigest().encode():
-            raise _Damaged(path, "its sha256 is not the one it was written with")
+            raise _Damaged(path, "its sha256 differs from the one that it was written with")
         state = torch.load(io.BytesIO(rest), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError, OSError) as error:
         raise _Damaged(path, error) from None
     if not isinstance(state, dict):
-        raise _Damaged(path, "it is no checkpoint")
+        raise _Damaged(path, "it is not a checkpoint")
     return state
 
 
@@ -159,28 +163,28 @@ def save_weights(path: Path, model: UniversalModel) -> None:
 
 
 def load_weights_of(path: Path, model: UniversalModel, domain: str) -> None:
-    """Bring what one domain owns to the weights of a network that was trained for it alone. Raises DataError."""
+    """Load one domain's parameters and buffers from a network that was trained for it alone. Raises DataError."""
     try:
-        found = load_file(path)
+        tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path} is missing or damaged: {error}") from None
-    if set(found) != owned_names(model, domain):
-        raise DataError(f"{path} holds another network's weights than that of '{domain}'")
+    if set(tensors) != owned_names(model, domain):
+        raise DataError(f"{path} does not hold the weights of the network of '{domain}'")
     try:
-        model.load_state_dict(found, strict=False)
+        model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise DataError(f"{path} holds another network's weights: {str(error).splitlines()[-1].strip()}") from None
     check_loaded(path, model)
 
 
 def load_weights(path: Path, model: UniversalModel) -> None:
-    """Bring a model to the weights in a file. Raises DataError: missing, damaged, not finite, or another network's."""
+    """Load a file of weights into a model. Raises DataError: missing, damaged, not finite, or of another network."""
     read_weights(path, model)
     check_loaded(path, model)
 
 
 def read_weights(path: Path, model: UniversalModel) -> None:
-    """The same, whatever numbers they are: for who asks first whether the file is the one that a record names."""
+    """Like `load_weights`, without the check for finite values: for callers that verify the file's sha256 first."""
     try:
         model.load_state_dict(load_file(path))
     except FileNotFoundError:
@@ -192,9 +196,9 @@ def read_weights(path: Path, model: UniversalModel) -> None:
 
 
 def check_loaded(path: Path, model: UniversalModel) -> None:
-    """Raises DataError where a file brought a model weights that are not finite."""
+    """Raise DataError if the weights that a file brought into a model are not finite."""
     if ruined := not_finite(model):
         raise DataError(
-            f"{path} holds a network that its training ruined: {ruined}. Nothing can be made of it; run it again with "
-            "a lower learning rate (--set lr=…)"
+            f"{path} holds a network whose training diverged: {ruined}. It cannot be used; run it again with a lower "
+            "learning rate (--set lr=…)"
         )

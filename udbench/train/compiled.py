@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from udbench.errors import SettingError, UdbenchError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.model import UniversalModel, dummy_batch
-from udbench.train.norm.norms import RunningMoments, SliceNorm
+from udbench.train.norm.norms import RunningStats, SliceNorm
 from udbench.train.norm.sliced import PLAIN_NORMS, SEEN_MEAN, SEEN_VAR, stackable
 from udbench.train.route import Slice
 from udbench.train.schedule import Group
@@ -24,7 +24,7 @@ Losses = Callable[[Tensor, Sequence[Tensor]], tuple[list[Tensor], list[Tensor]]]
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raises SettingError where there is nothing to compile with on this machine."""
+    """Raise SettingError if this machine has no compiler for a device."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
@@ -44,18 +44,18 @@ def check_compiler(device: torch.device) -> None:
 
 
 class Compiled:
-    """Losses of a model's groups, compiled at the first call for each group.
+    """The losses of a model's groups, compiled at the first call for each group.
 
-    Norms of several slices become one stacked operation; what they saw moves the running moments behind the graph,
-    so that neither the round nor the number of updates is part of it. Raises UdbenchError, naming what stands in the
-    way, when the compiler cannot do it.
+    Norms of several slices become one stacked operation. Their running statistics are updated after the graph, so that
+    neither the round nor the number of updates is part of it. Raises UdbenchError with the reason when the network
+    cannot be compiled.
     """
 
     def __init__(self, model: UniversalModel, losses: Losses, *, backend: str = "inductor") -> None:
         self._model = model
         self._norms = _make_stackable(model)
         drawing = [module for module in model.modules() if isinstance(module, CountedDropout) and module.p]
-        for module in drawing:  # its masks are drawn by the round, which no graph may hold
+        for module in drawing:  # its masks depend on the round, which no graph may contain
             setattr(module, "forward", torch.compiler.disable(module.forward))  # noqa: B010
         self._losses: Any = torch.compile(losses, backend=backend, fullgraph=not drawing, dynamic=False)
         self._known: set[Group] = set()
@@ -66,7 +66,7 @@ class Compiled:
         """Each slice's loss with the adapter's regularizer, and without; labels is a list of (rows,)."""
         with self._model.route.using(group, round):
             losses = self._losses(images, list(labels)) if group in self._known else self._first(images, labels, group)
-        self._move_moments(group)
+        self._update_running_stats(group)
         return losses
 
     def _first(self, images: Tensor, labels: Sequence[Tensor], group: Group) -> tuple[list[Tensor], list[Tensor]]:
@@ -79,7 +79,7 @@ class Compiled:
         config.recompile_limit = max(config.recompile_limit, 2 * len(self._known) + 8)
         try:
             with warnings.catch_warnings():
-                # Said of tensors that pass from one graph to the next, by what looks at them.
+                # Raised for tensors that pass from one graph to the next.
                 warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
                 return self._losses(images, list(labels))
         except (TorchDynamoException, InductorError) as error:
@@ -87,23 +87,23 @@ class Compiled:
             raise UdbenchError(f"--compile: this network cannot be compiled ({reason}); leave it out") from error
 
     @torch.no_grad()
-    def _move_moments(self, group: Group) -> None:
-        """Let the running moments take in what each slice had, as an eager forward would."""
+    def _update_running_stats(self, group: Group) -> None:
+        """Update the running statistics with those of each slice, as an eager forward would."""
         moved: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
         counters: list[Tensor] = []
         for module in self._norms:
             rows = zip(module.get_buffer(SEEN_MEAN), module.get_buffer(SEEN_VAR), strict=True)
             for part, (mean, var) in zip(group, rows, strict=False):
                 if not _norm_of(module, part.domain).training:
-                    continue  # at rest, where it saw nothing
-                if isinstance(module, SliceNorm) and module.moments == "shared":
-                    module.leave(part.domain, mean, var)
+                    continue  # frozen, so it computed no statistics
+                if isinstance(module, SliceNorm) and module.stats == "shared":
+                    module.record(part.domain, mean, var)
                     continue
                 state = _running(module, part.domain)
                 if state is None:
                     continue
                 *running, counter, momentum = state
-                assert momentum is not None  # None only while moments are taken anew, which is not compiled
+                assert momentum is not None  # None only in `recalibrate`, which is not compiled
                 into, what = moved.setdefault(momentum, ([], []))
                 into += running
                 what += [mean, var]
@@ -122,12 +122,12 @@ def _norm_of(module: nn.Module, domain: str) -> nn.Module:
 
 
 def _running(module: nn.Module, domain: str) -> tuple[Tensor, Tensor, Tensor, float | None] | None:
-    """The running moments, their count and momentum that a slice of a domain moves; None where there are none."""
+    """The running statistics that a slice of a domain updates, their counter and momentum; None if it has none."""
     if isinstance(module, SliceNorm):
-        if module.moments == "batch":
+        if module.stats == "batch":
             return None
         own = module.own[domain]
-        assert isinstance(own, RunningMoments)
+        assert isinstance(own, RunningStats)
         return own.mean, own.var, own.updates, module.norm.momentum
     assert isinstance(module, PerDomain)
     norm = module.own[domain]
@@ -139,8 +139,8 @@ def _running(module: nn.Module, domain: str) -> tuple[Tensor, Tensor, Tensor, fl
 
 
 def _make_stackable(model: UniversalModel) -> list[nn.Module]:
-    """Ready every muxed norm of torch's own kinds; others are called as they are."""
-    made: list[nn.Module] = []
+    """Make every muxed norm of torch's own classes stackable. Other norms are called as they are."""
+    stacked: list[nn.Module] = []
     like = next(model.parameters())
     for module in model.modules():
         norm = module.norm if isinstance(module, SliceNorm) else None
@@ -150,13 +150,13 @@ def _make_stackable(model: UniversalModel) -> list[nn.Module]:
             continue
         assert isinstance(norm, _BatchNorm)
         stackable(module, len(model.domains), norm.num_features, like)
-        made.append(module)
-    _check_called_once(model, made)
-    return made
+        stacked.append(module)
+    _check_called_once(model, stacked)
+    return stacked
 
 
 def _check_called_once(model: UniversalModel, norms: Sequence[nn.Module]) -> None:
-    """A norm leaves the moments of one call. Raises UdbenchError where a forward calls it several times."""
+    """Raise UdbenchError where a forward calls a norm several times: it records the statistics of one call only."""
     calls: Counter[nn.Module] = Counter()
     hooks = [norm.register_forward_pre_hook(lambda module, _given: calls.update([module])) for norm in norms]
     training = model.training
@@ -172,6 +172,6 @@ def _check_called_once(model: UniversalModel, norms: Sequence[nn.Module]) -> Non
     paths = {module: path for path, module in model.named_modules()}
     if twice := [paths[module] for module, times in calls.items() if times > 1]:
         raise UdbenchError(
-            f"--compile: the network calls its norm '{twice[0]}' several times in a forward, and can only be trained "
-            "without; leave it out"
+            f"--compile: the network calls its norm '{twice[0]}' several times in a forward, which cannot be compiled; "
+            "leave --compile out"
         )

@@ -1,4 +1,4 @@
-"""Dropout whose masks are counted, so that they do not depend on who shares a forward."""
+"""Dropout with counter-based masks, which do not depend on the other domains of a forward."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from udbench.train.route import Route, Slice
 
 
 class CountedDropout(nn.Module):
-    """Dropout with a mask of (seed, layer, domain, round): elements, channels or whole images.
+    """Dropout whose mask is a function of (seed, layer, domain, round).
 
-    `keeps` says what is dropped as one: "element" (nn.Dropout), "channel" (nn.Dropout2d), "image" (DropPath).
+    `keeps` is the unit that is dropped: "element" (nn.Dropout), "channel" (nn.Dropout2d) or "image" (DropPath).
     """
 
     def __init__(self, p: float, keeps: str, route: Route, seed: int, path: str, scale: bool = True) -> None:
@@ -48,7 +48,7 @@ class CountedDropout(nn.Module):
 
 
 def count_dropout(model: nn.Module, route: Route, seed: int) -> None:
-    """Put counted masks in the place of every dropout module of a network, found by type."""
+    """Replace every dropout module of a network by a CountedDropout. Modules are found by type."""
     for path, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             full = f"{path}.{name}" if path else name
@@ -64,7 +64,7 @@ def _counted(module: nn.Module, route: Route, seed: int, path: str) -> CountedDr
         case nn.Dropout1d() | nn.Dropout2d() | nn.Dropout3d():
             p, keeps = module.p, "channel"
         case nn.AlphaDropout() | nn.FeatureAlphaDropout():
-            raise UdbenchError(f"'{path}' is a {type(module).__name__}, whose draws cannot be counted; use nn.Dropout")
+            raise UdbenchError(f"'{path}' is a {type(module).__name__}, which is not supported; use nn.Dropout")
         case _ if isinstance(module, _loaded("timm.layers.drop", "DropPath")):
             found: Any = module
             p, keeps, scale = found.drop_prob or 0.0, "image", found.scale_by_keep
@@ -79,14 +79,14 @@ def _counted(module: nn.Module, route: Route, seed: int, path: str) -> CountedDr
 
 
 def _loaded(module: str, name: str) -> tuple[type, ...]:
-    """A class of a library, where that library is loaded: a network that holds one has loaded it."""
+    """A class of a library, if the library is loaded. A network with such a module has loaded it."""
     found = getattr(sys.modules.get(module), name, None)
     return (found,) if isinstance(found, type) else ()
 
 
 @contextmanager
 def refusing_random_functions(model: nn.Module) -> Iterator[None]:
-    """Within, a forward that draws at random outside a CountedDropout is refused, naming the module that did it."""
+    """Within, a forward with random draws outside a CountedDropout raises UdbenchError with the module's path."""
     stack: list[str] = []
     hooks = []
     for path, module in model.named_modules():
@@ -116,14 +116,15 @@ class _Watch(TorchFunctionMode):
         value = func(*args, **kwargs)
         if _drops(name, args, kwargs) or not torch.equal(before, torch.get_rng_state()):
             raise UdbenchError(
-                f"the network's module '{here}' draws at random in its forward ({name}), so its results would depend "
-                "on who shares a batch; use nn.Dropout or DropPath modules, whose draws are counted, or set it to 0"
+                f"the network's module '{here}' draws random numbers in its forward ({name}), so its results would "
+                "depend on the other domains of a batch; use nn.Dropout or DropPath modules, which udbench replaces, "
+                "or set it to 0"
             )
         return value
 
 
 def _drops(name: str, args: Any, kwargs: Any) -> bool:
-    """Whether a function of torch is asked to drop at random; some draw nothing where they drop nothing here."""
+    """Whether a call of a torch function drops at random. Some functions draw nothing in this forward."""
     if "attention" in name or "dropout" in name:
         p, training = _ARGUMENTS.get(name, (("p", 1), ("training", 2)))
         return bool(_argument(p, args, kwargs, 0.5 if "dropout" in name else 0.0)) and bool(
@@ -132,12 +133,12 @@ def _drops(name: str, args: Any, kwargs: Any) -> bool:
     return False
 
 
-def _argument(place: tuple[str, int], args: Any, kwargs: Any, default: Any) -> Any:
-    word, position = place
-    return kwargs.get(word, args[position] if len(args) > position else default)
+def _argument(argument: tuple[str, int], args: Any, kwargs: Any, default: Any) -> Any:
+    name, position = argument
+    return kwargs.get(name, args[position] if len(args) > position else default)
 
 
-# Where a function takes its probability and its "training" flag, unless as F.dropout does.
+# The arguments for the probability and the "training" flag, of functions that differ from F.dropout.
 _ARGUMENTS = {
     "scaled_dot_product_attention": (("dropout_p", 4), ("training", 99)),
     "multi_head_attention_forward": (("dropout_p", 10), ("training", 13)),

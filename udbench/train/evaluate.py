@@ -1,4 +1,4 @@
-"""Scoring: every image once, in its centre view, by the domain's own path through the network."""
+"""Evaluation: every image is predicted once, in its evaluation view, by its domain's path through the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from udbench.errors import RunError
 from udbench.seeds import EVALUATION
 from udbench.train.finite import REMEDY
-from udbench.train.input.feed import Feed, sent
+from udbench.train.input.feed import Feed, to_device
 from udbench.train.model import UniversalModel
 from udbench.train.parallel.comm import Comm
 from udbench.train.precision import computing
@@ -30,26 +30,30 @@ CUDA_ROWS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Images of one domain in a test batch: `order`, places in its list of scored images, the first `counted` of which
-    count."""
+class BatchSlice:
+    """Images of one domain in a test batch.
 
-    name: str
-    order: NDArray[np.int64]
-    counted: int
+    `positions` are indices into the domain's list of scored images. Only the first `num_scored` of them are scored; the
+    others pad the batch.
+    """
+
+    domain: str
+    positions: NDArray[np.int64]
+    num_scored: int
 
 
-Batch = tuple[Part, ...]
+Batch = tuple[BatchSlice, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What the network said of a domain's images at these places of its list: a class, and its label's probability.
+class Outputs:
+    """The network's outputs for images of one domain: the predicted class, and the log-probability of the label.
 
-    `finite` says of which images all logits are: of the others the class means nothing.
+    `positions` are indices into the domain's list of scored images. `finite` is False for images with a logit that is
+    not finite; their class is meaningless.
     """
 
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     predicted: NDArray[np.int64]
     log_probability: NDArray[np.float64]
     finite: NDArray[np.bool_]
@@ -57,9 +61,9 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the network said of each scored image, in the store's order: (N,) each.
+    """The predictions for a domain's scored images, in the store's order: (N,) each.
 
-    `log_probability` is that of the image's own label.
+    `log_probability` is that of the image's label.
     """
 
     label: NDArray[np.int32]
@@ -83,13 +87,14 @@ def evaluate(
     progress: Callable[[str], None] | None = None,
     comm: Comm | None = None,
 ) -> dict[str, Predictions]:
-    """Predictions for the images at these positions of each domain.
+    """Predict the images at the positions `rows` of each domain.
 
-    `by_batch` says that test images are normalised with the moments of their batch. Batches then hold one domain's
-    images, `eval_batch_size` of them in a fixed order, and the last one is filled up with images from the start of
-    the order, which are not counted again; a domain with fewer images is one batch. Otherwise an image's result does
-    not depend on its neighbours, and batches run on from one domain to the next of the same image shape. Several
-    processes share the batches, and all get all predictions. Raises RunError where a logit is not finite.
+    `by_batch` says that test images are normalised with the mean and variance of their batch. Each batch then has
+    `eval_batch_size` images of one domain, in a fixed permutation. The last batch is padded with images from the start
+    of the permutation; padding is not scored. A domain with fewer images is one batch. Without `by_batch`, an image's
+    result does not depend on its neighbours, and a batch may hold images of several domains of one image shape.
+    Several processes share the batches, and all of them return all predictions. Raises RunError where a logit is not
+    finite.
     """
     comm = comm or Comm()
     training = model.training
@@ -99,22 +104,22 @@ def evaluate(
     if by_batch:
         batches = [batch for name in rows for batch in _pure(name, orders[name], settings.eval_batch_size)]
     else:
-        batches = list(_running_on(model, orders, rows_at_once(settings.eval_batch_size, feed.device)))
+        batches = list(_across_domains(model, orders, eval_batch_rows(settings.eval_batch_size, feed.device)))
     mine = batches[comm.rank :: comm.size]
     try:
-        said = comm.gather(_said(model, feed, rows, labels, mine, precision, progress))
+        outputs = comm.gather(_outputs(model, feed, rows, labels, mine, precision, progress))
     finally:
         model.train(training)
-    return {name: _predictions(name, labels[name], [each[name] for each in said if name in each]) for name in rows}
+    return {name: _predictions(name, labels[name], [part[name] for part in outputs if name in part]) for name in rows}
 
 
-def rows_at_once(asked: int, device: torch.device) -> int:
-    """Test images in a forward where their number changes no result: what was asked for, and more on a GPU."""
-    return max(asked, CUDA_ROWS) if device.type == "cuda" else asked
+def eval_batch_rows(requested: int, device: torch.device) -> int:
+    """The test images of a forward where their number changes no result: as requested, at least 1024 on a GPU."""
+    return max(requested, CUDA_ROWS) if device.type == "cuda" else requested
 
 
 @torch.inference_mode()
-def _said(
+def _outputs(
     model: UniversalModel,
     feed: Feed,
     rows: Mapping[str, NDArray[np.int64]],
@@ -122,77 +127,77 @@ def _said(
     batches: Sequence[Batch],
     precision: str,
     progress: Callable[[str], None] | None,
-) -> dict[str, Said]:
-    """What the network says of the images of some batches. It stays on the device until all is there."""
-    found: dict[str, list[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]] = {}
-    views = feed.scored([(part.name, rows[part.name][part.order]) for part in batch] for batch in batches)
+) -> dict[str, Outputs]:
+    """The network's outputs for some batches. They stay on the device until the last batch."""
+    collected: dict[str, list[tuple[NDArray[np.int64], Tensor, Tensor, Tensor]]] = {}
+    views = feed.eval_batches([(part.domain, rows[part.domain][part.positions]) for part in batch] for batch in batches)
     for batch, images in zip(batches, views, strict=True):
         for part in batch:
-            if progress is not None and part.name not in found:
-                progress(part.name)
+            if progress is not None and part.domain not in collected:
+                progress(part.domain)
         with computing(precision, feed.device):
-            logits = model(images, [Slice(part.name, len(part.order)) for part in batch])
-        for part, own in zip(batch, logits, strict=True):
-            counted = part.order[: part.counted]
-            own = own[: part.counted].double()
-            logp = F.log_softmax(own, dim=1)
-            label = sent(labels[part.name][counted], feed.device)
-            found.setdefault(part.name, []).append(
-                (counted, logp.argmax(1), logp.gather(1, label[:, None])[:, 0], own.isfinite().all(1))
+            logits = model(images, [Slice(part.domain, len(part.positions)) for part in batch])
+        for part, part_logits in zip(batch, logits, strict=True):
+            scored = part.positions[: part.num_scored]
+            scored_logits = part_logits[: part.num_scored].double()
+            logp = F.log_softmax(scored_logits, dim=1)
+            label = to_device(labels[part.domain][scored], feed.device)
+            collected.setdefault(part.domain, []).append(
+                (scored, logp.argmax(1), logp.gather(1, label[:, None])[:, 0], scored_logits.isfinite().all(1))
             )
     return {
-        name: Said(
-            np.concatenate([places for places, *_ in parts]),
+        name: Outputs(
+            np.concatenate([positions for positions, *_ in parts]),
             torch.cat([predicted for _, predicted, _, _ in parts]).cpu().numpy(),
-            torch.cat([own for _, _, own, _ in parts]).cpu().numpy(),
+            torch.cat([label_logp for _, _, label_logp, _ in parts]).cpu().numpy(),
             torch.cat([finite for *_, finite in parts]).cpu().numpy(),
         )
-        for name, parts in found.items()
+        for name, parts in collected.items()
     }
 
 
-def _predictions(name: str, labels: NDArray[np.int64], said: Sequence[Said]) -> Predictions:
-    if ruined := sum(int((~each.finite).sum()) for each in said):
+def _predictions(name: str, labels: NDArray[np.int64], outputs: Sequence[Outputs]) -> Predictions:
+    if ruined := sum(int((~part.finite).sum()) for part in outputs):
         raise RunError(
-            f"the logits of {ruined} of {len(labels)} images of '{name}' are not finite, so they name no class and "
+            f"the logits of {ruined} of {len(labels)} images of '{name}' are not finite, so they predict no class and "
             f"cannot be scored. {REMEDY}"
         )
-    predicted, own = np.full(len(labels), -1, dtype=np.int32), np.empty(len(labels), dtype=np.float32)
-    for each in said:
-        predicted[each.places], own[each.places] = each.predicted, each.log_probability
-    assert sum(len(each.places) for each in said) == len(labels) and (predicted >= 0).all(), "each image once"
-    return Predictions(labels.astype(np.int32), predicted, own)
+    predicted, label_logp = np.full(len(labels), -1, dtype=np.int32), np.empty(len(labels), dtype=np.float32)
+    for part in outputs:
+        predicted[part.positions], label_logp[part.positions] = part.predicted, part.log_probability
+    assert sum(len(part.positions) for part in outputs) == len(labels) and (predicted >= 0).all(), "each image once"
+    return Predictions(labels.astype(np.int32), predicted, label_logp)
 
 
 def _order(name: str, labels: NDArray[np.int64], how: str) -> NDArray[np.int64]:
-    """The order in which images are put into batches: a fixed permutation, or class by class as files often lie."""
+    """The order of the images in the batches: a fixed permutation, or sorted by class as files often are."""
     if how == "class":
         return np.argsort(labels, kind="stable")
     return draws(EVALUATION, name).permutation(len(labels))
 
 
 def _pure(name: str, order: NDArray[np.int64], size: int) -> Iterator[Batch]:
-    """Batches of one domain, all of one size."""
+    """Batches of one domain, all of the same size."""
     size = min(size, len(order))
     for start in range(0, len(order), size):
         batch = order[start : start + size]
-        filled = np.concatenate([batch, order[: size - len(batch)]])
-        yield (Part(name, filled, len(batch)),)
+        padded = np.concatenate([batch, order[: size - len(batch)]])
+        yield (BatchSlice(name, padded, len(batch)),)
 
 
-def _running_on(model: UniversalModel, orders: Mapping[str, NDArray[np.int64]], size: int) -> Iterator[Batch]:
-    """Batches of one size that run on from one domain to the next of its image shape; the last may be smaller."""
+def _across_domains(model: UniversalModel, orders: Mapping[str, NDArray[np.int64]], size: int) -> Iterator[Batch]:
+    """Batches of one size that may hold several domains of one image shape; the last may be smaller."""
     shapes: dict[tuple[int, int], list[str]] = {}
     for name in orders:
         shapes.setdefault((model.inputs[name].height, model.inputs[name].width), []).append(name)
     for names in shapes.values():
-        batch: list[Part] = []
+        batch: list[BatchSlice] = []
         room = size
         for name in names:
             order = orders[name]
             while len(order):
                 now, order = order[:room], order[room:]
-                batch.append(Part(name, now, len(now)))
+                batch.append(BatchSlice(name, now, len(now)))
                 room -= len(now)
                 if not room:
                     yield tuple(batch)

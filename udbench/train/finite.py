@@ -1,4 +1,4 @@
-"""Whether a network's numbers are finite: a ruined one still names a class for every image."""
+"""Checks that a network is finite. One that diverged still predicts a class for every image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ REMEDY = (
 
 
 def check_finite(model: nn.Module, when: str) -> None:
-    """Raises RunError where a weight or a running statistic of a model is not finite; `when` says since when
-    ("after round 7")."""
-    if found := not_finite(model):
-        raise RunError(f"{found} {when}, so the network can be neither kept nor scored. {REMEDY}")
+    """Raise RunError if a weight or running statistic of a model is not finite. `when` is for the message ("after
+    round 7")."""
+    if problem := not_finite(model):
+        raise RunError(f"{problem} {when}, so the network can be neither saved nor scored. {REMEDY}")
 
 
 def not_finite(model: nn.Module) -> str:
-    """What of a model is not finite, in words; empty where all is. Waits for the device once.
+    """Describe what of a model is not finite; empty if everything is. Synchronises with the device once.
 
-    A buffer may hold -inf, as masks of attention do.
+    A buffer may hold -inf, as attention masks do.
     """
     weights = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     tensors = {

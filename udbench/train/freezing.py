@@ -55,7 +55,7 @@ def eval_frozen(root: nn.Module) -> None:
         if is_frozen(module):
             module.training = False
     for module in root.modules():
-        if isinstance(module, SliceNorm) and is_frozen(module) and module.moments != "shared":
+        if isinstance(module, SliceNorm) and is_frozen(module) and module.stats != "shared":
             module.training = module.norm.training = True
 
 

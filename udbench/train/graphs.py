@@ -1,4 +1,4 @@
-"""Rounds as CUDA graphs: what follows the feed is recorded once, and then launched in one piece."""
+"""Rounds as CUDA graphs: everything after the feed is captured once and then replayed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from udbench.errors import SettingError, UdbenchError
 from udbench.train.counted_dropout import CountedDropout
 from udbench.train.schedule import Group
 
-WARM = 3  # eager rounds in front of a capture, in which libraries start and compilers compile
+WARM = 3  # eager rounds before a capture, in which libraries initialise and compilers compile
 
 Groups = tuple[Group, ...]
 Batch = tuple[Tensor, Sequence[Tensor]]
@@ -24,35 +24,38 @@ T = TypeVar("T")
 
 
 def check_graphs(device: torch.device, option: str = "--cuda-graphs") -> None:
-    """Raises SettingError where a device has no CUDA graphs, which this option asks for."""
+    """Raise SettingError if a device has no CUDA graphs. `option` is the option that asks for them."""
     if device.type != "cuda":
         raise SettingError(f"{option}: needs a CUDA GPU, this is {device}; leave it out")
 
 
 def drawn_by_round(model: nn.Module) -> str | None:
-    """The path of a layer whose masks are drawn by the round's number, which a graph would repeat for ever."""
+    """The path of a layer whose masks depend on the round, or None. A graph would repeat the masks of one round."""
     drawing = (path for path, module in model.named_modules() if isinstance(module, CountedDropout) and module.p)
     return next(drawing, None)
 
 
 class Recorder(Protocol):
-    """What records work, and what work must have run in before it can be recorded."""
+    """Captures work as a graph, and runs the warm-up before it."""
 
     def warm(self, work: Callable[[], T]) -> T:
-        """Do the work as it will be recorded."""
+        """Run the work eagerly, under the conditions of the capture."""
         ...
 
     def capture(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
-        """Record the work without doing it; where its result will be, and what does it."""
+        """Capture the work without running it. Returns the tensor of its result, and the function that replays it."""
         ...
 
 
 class CudaRecorder:
-    """Records on a GPU, as torch.cuda.graph asks for: warm rounds and capture are on one stream of their own, so that
-    no node of autograd that outlives a round, and no library's workspace, belongs to another."""
+    """Captures on a GPU as torch.cuda.graph requires.
+
+    Warm-up rounds and captures run on one stream of their own, so that no autograd node that outlives a round, and no
+    library workspace, belongs to another stream.
+    """
 
     def __init__(self, device: torch.device) -> None:
-        gc.collect()  # nodes of autograd in cycles, which belong to the stream that everything else runs on
+        gc.collect()  # autograd nodes in reference cycles belong to the default stream
         self._stream = torch.cuda.Stream(device)
 
     def warm(self, work: Callable[[], T]) -> T:
@@ -66,8 +69,8 @@ class CudaRecorder:
     def capture(self, work: Callable[[], Tensor]) -> tuple[Tensor, Callable[[], None]]:
         gc.collect()
         graph = torch.cuda.CUDAGraph()
-        # The outer context chooses the device, and puts the stream back where a capture that failed does not. Threads
-        # that pin decoded images go on meanwhile: what they do is their own.
+        # The outer context selects the device, and restores the stream when a capture fails. The threads that pin
+        # decoded images run meanwhile and must not be captured.
         with (
             torch.cuda.stream(self._stream),
             torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
@@ -78,7 +81,7 @@ class CudaRecorder:
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """A recorded round: whose losses and gradients it writes to which memory, and what runs it."""
+    """A captured round: the memory of its losses and gradients, and the function that replays it."""
 
     domains: tuple[str, ...]
     losses: Tensor
@@ -87,18 +90,18 @@ class _Graph:
 
     def __call__(self) -> dict[str, Tensor]:
         self.replay()
-        for parameter, gradient in self.gradients:  # dropped by who trains with them, behind each round
+        for parameter, gradient in self.gradients:  # the training loop sets them to None after each round
             parameter.grad = gradient
         return dict(zip(self.domains, self.losses.clone().unbind(), strict=True))
 
 
 class Captured:
-    """Rounds of one process, each kind of round a graph.
+    """The rounds of one process as CUDA graphs, one for each combination of groups.
 
-    `gradients` fills a model's gradients from a round's batches, and gives each domain's loss. The first WARM rounds of
-    some groups are eager; the next is recorded, and from then on replayed. The round's number is part of what is
-    recorded, so nothing may depend on it. Raises SettingError where dropout does, and UdbenchError, with the reason,
-    when a network cannot be recorded.
+    `gradients` computes a model's gradients from a round's batches and returns each domain's loss. The first WARM
+    rounds of a combination are eager; the next is captured, and replayed from then on. The number of the round is part
+    of the capture, so nothing may depend on it. Raises SettingError if dropout does, and UdbenchError with the reason
+    if a network cannot be captured.
     """
 
     def __init__(self, model: nn.Module, gradients: Gradients, recorder: Recorder) -> None:
@@ -114,8 +117,8 @@ class Captured:
         self._graphs: dict[Groups, _Graph] = {}
 
     def __call__(self, round: int, groups: Groups, batches: Sequence[Batch]) -> dict[str, Tensor]:
-        """Each domain's mean loss, the parameters' gradients filled."""
-        held = self._taken(groups, batches)
+        """Compute the parameters' gradients, and return each domain's mean loss."""
+        held = self._static_batches(groups, batches)
         if self._warm[groups] < WARM:
             self._warm[groups] += 1
             return self._recorder.warm(lambda: self._gradients(round, groups, held))
@@ -123,16 +126,16 @@ class Captured:
             self._graphs[groups] = self._record(round, groups, held)
         return self._graphs[groups]()
 
-    def _taken(self, groups: Groups, batches: Sequence[Batch]) -> tuple[Batch, ...]:
-        """The batches in the memory that a graph reads them from, which warm rounds read as well."""
+    def _static_batches(self, groups: Groups, batches: Sequence[Batch]) -> tuple[Batch, ...]:
+        """Copy the batches to the memory that the graph reads. Warm-up rounds read it as well."""
         held = self._held.get(groups)
         if held is None:
-            held = tuple((images.clone(), [each.clone() for each in labels]) for images, labels in batches)
+            held = tuple((images.clone(), [part.clone() for part in labels]) for images, labels in batches)
             self._held[groups] = held
             return held
         for (images, labels), (new_images, new_labels) in zip(held, batches, strict=True):
-            for to, what in zip((images, *labels), (new_images, *new_labels), strict=True):
-                to.copy_(what)
+            for target, source in zip((images, *labels), (new_images, *new_labels), strict=True):
+                target.copy_(source)
         return held
 
     def _record(self, round: int, groups: Groups, held: tuple[Batch, ...]) -> _Graph:
@@ -152,13 +155,13 @@ class Captured:
         return _Graph(
             domains=tuple(part.domain for group in groups for part in group),
             losses=losses,
-            gradients=tuple((each, each.grad) for each in self._parameters if each.grad is not None),
+            gradients=tuple((p, p.grad) for p in self._parameters if p.grad is not None),
             replay=replay,
         )
 
 
 def _first(error: BaseException) -> BaseException:
-    """The error that the others followed: ending a capture that failed fails as well."""
+    """The first of a chain of errors: ending a failed capture raises another one."""
     while isinstance(error.__context__, Exception):
         error = error.__context__
     return error

@@ -1,4 +1,4 @@
-"""Whether a round's forwards fit into memory, found out before the first of them."""
+"""Checks before training that the forwards of a round fit into memory."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ SMALLER = "--set batch_size=N or --set image_size=N"
 
 
 def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
-    """Bytes that a forward keeps for its backward, for one image of a domain, as counted in one of two images."""
+    """The bytes per image that a forward of a domain keeps for its backward, counted on a batch of two images."""
     kept: dict[int, int] = {}
-    given = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
     def count(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in given:
+        if storage.data_ptr() not in parameters:
             kept[storage.data_ptr()] = max(kept.get(storage.data_ptr(), 0), storage.nbytes())
-        return tensor.detach()  # an output that its own node keeps would never be freed
+        return tensor.detach()  # an output that its own node saves would never be freed
 
     device = next(model.parameters()).device
     with preserve_state(model), torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
@@ -41,8 +41,7 @@ def activation_bytes(model: UniversalModel, domain: str, precision: str) -> int:
 
 
 def available_bytes(device: torch.device) -> int | None:
-    """Memory that is free on a device: as the driver says, or for this process as the system says. None where nobody
-    says."""
+    """The free memory of a GPU, or the memory that this process may use on a CPU, in bytes. None if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     there = memory()
@@ -50,14 +49,14 @@ def available_bytes(device: torch.device) -> int | None:
 
 
 def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> None:
-    """Raises SettingError when a round's largest forward needs more memory than there is, saying what would fit."""
+    """Raise SettingError if a round's largest forward needs more memory than is free, with what would fit."""
     device = next(model.parameters()).device
     free = available_bytes(device)
     if free is None:
         return
-    each = _bytes_by_shape(model, precision)
-    sizes = {name: each[given.height, given.width] for name, given in model.inputs.items()}
-    # Gradients and the optimizer's state come with the first step.
+    by_shape = _bytes_by_shape(model, precision)
+    sizes = {name: by_shape[image.height, image.width] for name, image in model.inputs.items()}
+    # The first step allocates gradients and the optimizer's state.
     copies = 3 * sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     needed = {group: copies + sum(sizes[part.domain] * part.rows for part in group) for group in schedule.groups}
     group, most = max(needed.items(), key=lambda item: item[1])
@@ -71,8 +70,8 @@ def check_memory(model: UniversalModel, schedule: Schedule, precision: str) -> N
 
 
 @contextmanager
-def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[None]:
-    """Within, running out of memory is told as what it is, with what was going on and what to do. Raises RunError."""
+def explain_out_of_memory(device: torch.device, what: str, instead: str) -> Iterator[None]:
+    """Within, running out of memory raises RunError with what was running (`what`) and what to do (`instead`)."""
     try:
         yield
     except RuntimeError as error:
@@ -82,20 +81,20 @@ def told_when_full(device: torch.device, what: str, instead: str) -> Iterator[No
 
 
 def training(schedule: Schedule) -> tuple[str, str]:
-    """What goes on in training, and what takes less memory, for `told_when_full`."""
+    """The arguments of `explain_out_of_memory` for training."""
     rows = max(sum(part.rows for part in group) for group in schedule.groups)
     return f"with {rows} images in the largest forward", f"use {GROUPS}, or {SMALLER}"
 
 
 def _bytes_by_shape(model: UniversalModel, precision: str) -> dict[tuple[int, int], int]:
-    first = {(given.height, given.width): name for name, given in reversed(model.inputs.items())}
+    first = {(image.height, image.width): name for name, image in reversed(model.inputs.items())}
     return {shape: activation_bytes(model, name, precision) for shape, name in first.items()}
 
 
 def _what_fits(group: Group, sizes: dict[str, int], room: int) -> str:
     fitting = next((n for n in range(len(group) - 1, 0, -1) if _largest(group, sizes, n) <= room), None)
     if fitting is not None:
-        return f"--group {fitting} fits, which takes {fitting} of them at a time and changes no result"
+        return f"--group {fitting} fits: it runs {fitting} of them at a time and changes no result"
     each = max(sizes[part.domain] for part in group)
     if each and (rows := room // each) > 1:
         return f"--set batch_size={rows} --group 1 fits, or smaller images (--set image_size=N)"
@@ -103,7 +102,7 @@ def _what_fits(group: Group, sizes: dict[str, int], room: int) -> str:
 
 
 def _largest(group: Sequence[Slice], sizes: dict[str, int], number: int) -> int:
-    """Bytes of the largest of the forwards that so many slices at a time make."""
+    """The bytes of the largest forward, with at most `number` slices in each."""
     bytes_of = [sizes[part.domain] * part.rows for part in group]
     return max(sum(bytes_of[start : start + number]) for start in range(0, len(group), number))
 

@@ -1,4 +1,4 @@
-"""One network of many domains: a trunk, a head for each domain, and the way between them."""
+"""The network of a run: a trunk, a head for each domain, and the route of each domain's rows through them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from udbench.train.surgery import TrunkSurgeon, check_stages, make_private, mux_
 class UniversalModel(nn.Module):
     """A network that classifies images of several domains.
 
-    `heads` holds a head for each domain, or with full sharing `shared_head` serves all and `label_maps` says
-    which of its outputs each class of a domain is. Call it with images and the slices they consist of.
+    `heads` holds a head for each domain. With full sharing, `shared_head` is used by all domains, and `label_maps` maps
+    the classes of each domain to its outputs. Call the model with images and the slices that they consist of.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class UniversalModel(nn.Module):
         self.shared_head = heads if isinstance(heads, nn.Module) else None
         self.heads = PerDomainModules() if isinstance(heads, nn.Module) else PerDomainModules(dict(heads))
         self.frozen = False
-        self.narrow = False  # whether torch gets a convolution of it wrong on a CPU
+        self.narrow = False  # whether it has a convolution that torch computes wrong on a CPU
         self.regularize: Callable[[nn.Module, str], Tensor] | None = None
         self.label_maps: dict[str, Tensor] = {}
         for name, order in (label_maps or {}).items():
             self.register_buffer(f"label_map_{name}", order)
 
     def train(self, mode: bool = True) -> UniversalModel:
-        """As of any module; a trunk that is `frozen` stays as at test."""
+        """Set training mode. A `frozen` trunk stays in evaluation mode."""
         super().train(mode)
         if mode:
             eval_frozen(self)
@@ -68,20 +68,20 @@ class UniversalModel(nn.Module):
         return tuple(self.inputs)
 
     def forward(self, images: Tensor, slices: Sequence[Slice], round: int = 0) -> list[Tensor]:
-        """Logits of each slice, (rows, classes of its domain), for images (N, C, H, W) of these slices in order."""
+        """Return the logits of each slice, (rows, classes), for images (N, C, H, W) of these slices in order."""
         with self.route.using(slices, round):
             return self.routed(images)
 
     def routed(self, images: Tensor) -> list[Tensor]:
-        """As `forward`, for the slices that the route has been set to."""
+        """Like `forward`, for the slices that the route is set to."""
         with avoiding(self.narrow, images.device):
             return self._routed(images)
 
     def _routed(self, images: Tensor) -> list[Tensor]:
         maps = self.trunk(images)
-        marks = self.route.bounds(maps.shape[0])
-        rows = maps.split([stop - start for _, start, stop in marks])
-        return [self._classify(part, own) for (part, _, _), own in zip(marks, rows, strict=True)]
+        bounds = self.route.bounds(maps.shape[0])
+        maps_of_slices = maps.split([stop - start for _, start, stop in bounds])
+        return [self._classify(part, rows) for (part, _, _), rows in zip(bounds, maps_of_slices, strict=True)]
 
     def _classify(self, part: Slice, maps: Tensor) -> Tensor:
         with self.route.narrowed((part,)):
@@ -90,38 +90,38 @@ class UniversalModel(nn.Module):
             return self.shared_head(maps)[:, self.get_buffer(f"label_map_{part.domain}")]
 
     def end_round(self) -> None:
-        """Close a round: shared running moments take their one update."""
+        """End a round: update the shared running statistics once."""
         end_round(self)
 
     def regularizer(self, domain: str) -> Tensor | float:
-        """What the adapter adds to a domain's loss, a number."""
+        """The scalar that the adapter adds to a domain's training loss."""
         return 0.0 if self.regularize is None else self.regularize(self.trunk, domain)
 
     def shared(self) -> list[Tensor]:
-        """The parameters that all domains use."""
+        """The parameters that all domains share."""
         return owned_parameters(self, None)
 
     def private(self, domain: str) -> list[Tensor]:
-        """The parameters that one domain owns."""
+        """The parameters of one domain."""
         return owned_parameters(self, domain)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParameterCount:
-    """Numbers held: by all, by each domain, and by the network that each domain alone would need."""
+    """The numbers of shared parameters and of each domain's private parameters."""
 
     shared: int
     private: Mapping[str, int]
 
     @property
     def ratio(self) -> float:
-        """All parameters against the mean over domains of one domain's network."""
-        alone = [self.shared + own for own in self.private.values()]
-        return (self.shared + sum(self.private.values())) / (sum(alone) / len(alone))
+        """All parameters, divided by the mean over domains of the parameters of a network for that domain alone."""
+        single = [self.shared + private for private in self.private.values()]
+        return (self.shared + sum(self.private.values())) / (sum(single) / len(single))
 
 
 def count_parameters(model: UniversalModel) -> ParameterCount:
-    """How many parameters are shared and how many each domain owns."""
+    """Count the shared parameters and each domain's private parameters."""
     return ParameterCount(
         shared=sum(p.numel() for p in model.shared()),
         private={name: sum(p.numel() for p in model.private(name)) for name in model.domains},
@@ -129,7 +129,7 @@ def count_parameters(model: UniversalModel) -> ParameterCount:
 
 
 def stored_bits(model: UniversalModel) -> int:
-    """What it takes to store a network: 32 bits for each parameter, or what its module's param_options say."""
+    """The bits to store a network: 32 for each parameter, unless its module's `param_options` say otherwise."""
     total, seen = 0.0, set[int]()
     for module in model.modules():
         param_options: Mapping[str, ParamOptions] = getattr(module, "param_options", {})
@@ -143,26 +143,26 @@ def stored_bits(model: UniversalModel) -> int:
 
 
 def count_flops(model: UniversalModel) -> float:
-    """Floating-point operations of one image's forward, as torch counts them, averaged over the domains."""
-    each = flops_by_domain(model)
-    return sum(each.values()) / len(each)
+    """The floating-point operations of one image's forward, averaged over the domains, as torch counts them."""
+    flops = flops_by_domain(model)
+    return sum(flops.values()) / len(flops)
 
 
 def flops_by_domain(model: UniversalModel) -> dict[str, float]:
-    """Floating-point operations of one image's forward, as torch counts them, for each domain."""
+    """The floating-point operations of one image's forward for each domain, as torch counts them."""
     from torch.utils.flop_counter import FlopCounterMode
 
     training = model.training
     model.eval()
-    found: dict[str, float] = {}
+    flops: dict[str, float] = {}
     try:
         for name in model.domains:
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 model(dummy_batch(model, name, 2), [Slice(name, 2)])
-            found[name] = counter.get_total_flops() / 2
+            flops[name] = counter.get_total_flops() / 2
     finally:
         model.train(training)
-    return found
+    return flops
 
 
 def build_model(
@@ -176,22 +176,21 @@ def build_model(
     mixed: bool = False,
     seed: int = 0,
     trunk: Mapping[str, Tensor] | None = None,
-    fresh: bool = True,
+    initialize: bool = True,
 ) -> UniversalModel:
-    """Build a network for these domains: sharing first, then the adapter on what is shared.
+    """Build a network for these domains: apply the sharing, then the adapter to what is shared.
 
-    Initial weights depend on the seed and, for a head, on its domain's name, and on nothing else: not on the
-    other domains, nor on their number. With `mixed`, shared norms see all rows of a forward together. `trunk` is the
-    state that the architecture's trunk begins with, where that is not drawn; without it a `fresh` network begins as
-    the architecture has it, with pretrained weights if it is told to.
-    Raises UdbenchError when sharing, adapter and network do not go together.
+    Initial weights depend on the seed and, for a head, on its domain's name only: not on the other domains or their
+    number. With `mixed`, shared norms compute mean and variance over all rows of a forward. `trunk` is an initial state
+    of the architecture's trunk. Without it, and with `initialize`, the architecture's own initial weights are loaded,
+    such as pretrained ones. Raises UdbenchError when sharing, adapter and network do not fit together.
     """
     with seeded(seed, TRUNK), plugin_code(f"architecture '{architecture.name}', built"):
         network = architecture.build(inputs, arch_settings)
     if trunk is not None:
-        _begin_with(network.trunk, trunk, architecture.name)
-    elif fresh and network.init_weights is not None:
-        with plugin_code(f"architecture '{architecture.name}', begun with pretrained weights"):
+        _load_trunk(network.trunk, trunk, architecture.name)
+    elif initialize and network.init_weights is not None:
+        with plugin_code(f"architecture '{architecture.name}', loading its initial weights"):
             network.init_weights()
     check_stages(network.trunk, network.stages, architecture.name)
     shapes, order = _dry_forward(network, inputs, architecture.name)
@@ -214,28 +213,28 @@ def build_model(
     mux_remaining(model, route, domains)
     if mixed:
         mix_batches(model)
-    model.narrow = _rehearse(model)
+    model.narrow = _dry_run(model)
     return model
 
 
-def _begin_with(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> None:
-    own = trunk.state_dict()
-    moments = ("running_mean", "running_var", "num_batches_tracked")  # not every norm kept them
-    strange = [name for name in state if name not in own or own[name].shape != state[name].shape]
-    missing = [name for name in own if name not in state and not name.endswith(moments)]
-    if strange or missing:
-        what = f"has '{strange[0]}', which is not" if strange else f"lacks '{missing[0]}', which is"
+def _load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], arch: str) -> None:
+    current = trunk.state_dict()
+    running_stats = ("running_mean", "running_var", "num_batches_tracked")  # some adapters drop them
+    unknown = [name for name in state if name not in current or current[name].shape != state[name].shape]
+    missing = [name for name in current if name not in state and not name.endswith(running_stats)]
+    if unknown or missing:
+        what = f"has '{unknown[0]}', which is not" if unknown else f"lacks '{missing[0]}', which is"
         raise SettingError(
-            f"the trunk to begin with {what} in '{arch}' as it is built; it must be that architecture's, without "
-            "layers that an adapter put in (begin from a run of an adapter on norms, such as domain-bn)"
+            f"the initial trunk {what} in '{arch}' as it is built; it must be a trunk of that architecture without "
+            "layers of an adapter (use a run with an adapter on norms, such as domain-bn)"
         )
-    trunk.load_state_dict({**own, **state})
+    trunk.load_state_dict({**current, **state})
 
 
 def _dry_forward(
     network: Network, inputs: Mapping[str, Input], arch: str
 ) -> tuple[dict[str, tuple[int, ...]], list[str]]:
-    """The shape of each domain's map, from a forward of blank images, and the order in which modules were called."""
+    """Run a forward of blank images. Returns each domain's feature shape, and the modules in call order."""
     order: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _m, _i, path=path: order.append(path))
@@ -253,8 +252,8 @@ def _dry_forward(
                     maps = network.trunk(torch.zeros(2, *key))
             except RuntimeError as error:
                 raise UdbenchError(
-                    f"architecture '{arch}' cannot take images of {given.height}x{given.width} ('{name}'): {error}; "
-                    "set another size with --set image_size=…"
+                    f"architecture '{arch}' does not accept images of {given.height}x{given.width} ('{name}'): "
+                    f"{error}; set another size with --set image_size=…"
                 ) from None
             if not isinstance(maps, Tensor) or maps.shape[0] != 2:
                 raise PluginError(f"architecture '{arch}': its trunk must map (N, C, H, W) to (N, …)")
@@ -280,12 +279,14 @@ def _heads(
         listed = ", ".join(f"{name} {number}" for name, number in classes.items())
         raise SettingError(
             f"--sharing full shares the classifier, so all domains must have the same number of classes; "
-            f"there are: {listed}. Choose such domains with --domains, or --sharing deep"
+            f"here they have: {listed}. Choose such domains with --domains, or use --sharing deep"
         )
     if len(set(shapes.values())) > 1:
         raise SettingError("--sharing full shares the classifier, so all domains must have the same image size")
     if any(given.head != inputs[next(iter(inputs))].head for given in inputs.values()):
-        raise SettingError("--sharing full shares the head, so no domain can ask for one of its own (domain.NAME.head)")
+        raise SettingError(
+            "--sharing full shares the head, so no domain can have settings of its own for it (domain.NAME.head)"
+        )
     first = next(iter(inputs))
     with seeded(seed, HEAD):
         head = network.head(inputs[first], shapes[first])
@@ -293,10 +294,10 @@ def _heads(
     return head, maps
 
 
-def _rehearse(model: UniversalModel) -> bool:
-    """A training forward of blank images through the trunk and every head, so that what cannot work is refused at once.
+def _dry_run(model: UniversalModel) -> bool:
+    """Run a training forward of blank images through the trunk and every head, to find errors before training.
 
-    Gives whether a convolution was met that torch gets wrong on a CPU.
+    Returns whether it has a convolution that torch computes wrong on a CPU.
     """
     shapes: dict[tuple[int, int], list[str]] = {}
     for name, given in model.inputs.items():
@@ -319,19 +320,19 @@ def _rehearse(model: UniversalModel) -> bool:
 
 @contextmanager
 def preserve_state(model: nn.Module) -> Iterator[None]:
-    """Within, a forward leaves nothing behind: buffers, what a round has seen and the mode are as before afterwards."""
-    kept, training = {name: buffer.clone() for name, buffer in model.named_buffers()}, model.training
+    """Within, forwards may change buffers, the statistics of the round and the mode; all are restored afterwards."""
+    saved, training = {name: buffer.clone() for name, buffer in model.named_buffers()}, model.training
     try:
         yield
     finally:
         with torch.no_grad():
             for name, buffer in model.named_buffers():
-                buffer.copy_(kept[name])
+                buffer.copy_(saved[name])
         forget_round(model)
         model.train(training)
 
 
 def dummy_batch(model: UniversalModel, domain: str, rows: int) -> Tensor:
-    """So many empty images of a domain, as the model takes them."""
+    """A batch of `rows` zero images of a domain, (rows, C, H, W)."""
     given, like = model.inputs[domain], next(model.parameters())
     return torch.zeros(rows, given.channels, given.height, given.width, dtype=like.dtype, device=like.device)

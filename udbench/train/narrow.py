@@ -1,8 +1,8 @@
-"""Convolutions that torch gets wrong on a CPU, done in a way that it gets right.
+"""A workaround for convolutions that torch computes wrong on a CPU.
 
-The backward of a 1x1 convolution with a stride and few input channels writes outside its memory where weights or images
-lie channels-last (oneDNN issue 6035, open): with one thread the process crashes sooner or later, with several the
-weight's gradient is wrong besides, or the call never ends. docs/reliability.md says what was measured.
+The backward of a 1x1 convolution with a stride and few input channels writes outside its memory if weights or images
+are channels-last (oneDNN issue 6035, open). With one thread the process crashes sooner or later. With several, the
+weight's gradient is wrong as well, or the call never ends. docs/reliability.md has the measurements.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-BLOCK = 16  # float32 numbers in the widest register that such a kernel fills: 8 with AVX2, 16 with AVX-512
+BLOCK = 16  # float32 numbers in the widest register of such a kernel: 8 with AVX2, 16 with AVX-512
 
 
 def avoiding(narrow: bool, device: torch.device) -> AbstractContextManager[object]:
-    """Within, a network that is `narrow`, as `Meeting` finds, is convolved right on this device."""
+    """Within, the convolutions of a `narrow` network (see `Meeting`) are correct on this device."""
     return PickingFirst() if narrow and device.type == "cpu" else nullcontext()
 
 
 class PickingFirst(TorchFunctionMode):
-    """Within, such a convolution first picks the positions that it sees, and then convolves without a stride.
+    """Within, such a convolution first picks the positions of its stride, then convolves without a stride.
 
-    That is the same sum for each position and each weight. A transposed one, whose backward is the same kernel, is
-    convolved without a stride and its positions are then spread. Every other convolution is called as it was. Whatever
-    module calls torch's convolution is reached.
+    The sum is the same for each position and each weight. A transposed convolution, whose backward is the same kernel,
+    is computed without a stride, and its positions are then spread. All other convolutions are unchanged. This applies
+    to every call of torch's convolution, whichever module makes it.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -41,7 +41,7 @@ class PickingFirst(TorchFunctionMode):
 
 
 class Meeting(TorchFunctionMode):
-    """Within, convolutions are called as they are, and afterwards `met` says whether one was of the kind above."""
+    """Within, convolutions are unchanged. Afterwards `met` says whether one was of the kind described above."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,8 +58,10 @@ Way = Callable[[], Tensor]
 
 
 def _strided(pool: Callable[..., Tensor], convolve: Callable[..., Tensor], sides: int) -> Callable[..., Way | None]:
-    """How to call a convolution with a stride; a pool of single positions copies those that it sees. A slice does too,
-    but its gradient is slower."""
+    """The workaround for a convolution with a stride. A pooling of single positions copies those of the stride.
+
+    Indexing would do the same, but its gradient is slower.
+    """
 
     def way(
         input: Tensor,
@@ -70,7 +72,7 @@ def _strided(pool: Callable[..., Tensor], convolve: Callable[..., Tensor], sides
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
     ) -> Way | None:
-        """The right way to make this call, where torch's own is of the kind above; None elsewhere."""
+        """The workaround for a call of the kind described above; None for other calls."""
         if not _is_wrong(input, weight, stride, padding, groups):
             return None
         return lambda: convolve(pool(input, 1, _each(stride, sides)), weight, bias)
@@ -88,19 +90,18 @@ def _transposed(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Way | None:
-    """The right way to make a call of a transposed convolution of images, as above: what it adds up lies apart, with
-    the bias alone between."""
+    """The workaround for a transposed convolution of images: positions are spread, with only the bias between them."""
     if not _is_wrong(input, weight, stride, padding, groups):
         return None
 
     def spread() -> Tensor:
-        made = F.conv2d(input, weight.transpose(0, 1))
-        reach = [(n - 1) * s + 1 for n, s in zip(made.shape[-2:], _each(stride, 2), strict=True)]
+        dense = F.conv2d(input, weight.transpose(0, 1))
+        reach = [(n - 1) * s + 1 for n, s in zip(dense.shape[-2:], _each(stride, 2), strict=True)]
         sizes = [n + more for n, more in zip(reach, _each(output_padding, 2), strict=True)]
-        apart = made.new_zeros(*made.shape[:-2], *sizes)
+        out = dense.new_zeros(*dense.shape[:-2], *sizes)
         rows, columns = (slice(0, n, s) for n, s in zip(reach, _each(stride, 2), strict=True))
-        apart[..., rows, columns] = made
-        return apart if bias is None else apart + bias[:, None, None]
+        out[..., rows, columns] = dense
+        return out if bias is None else out + bias[:, None, None]
 
     return spread
 
@@ -124,7 +125,7 @@ def _is_wrong(
     padding: str | int | Sequence[int],
     groups: int,
 ) -> bool:
-    """Whether a convolution is of the kind above. Float64 is convolved by other code."""
+    """Whether a convolution is of the kind described above. Float64 uses other code in torch."""
     sides = weight.dim() - 2
     return not (
         set(_each(stride, sides)) == {1}
@@ -138,6 +139,6 @@ def _is_wrong(
 
 
 def _each(value: int | Sequence[int], sides: int) -> tuple[int, ...]:
-    """A number for each side, where one may stand for all."""
-    given = (value,) if isinstance(value, int) else tuple(value)
-    return given * sides if len(given) == 1 else given
+    """A number for each dimension; a single number applies to all."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * sides if len(values) == 1 else values

@@ -1,4 +1,4 @@
-"""The optimizer, and the learning rate that a round has."""
+"""The optimizer and its learning rate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from udbench.plugin.contracts_model import ParamOptions
-from udbench.train.ownership import owners
+from udbench.train.ownership import owner_of
 from udbench.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Optimizer:
-    """The recipe's optimizer over all trainable parameters, norms included; frozen ones are left out.
+    """Make the recipe's optimizer for all trainable parameters, including norms.
 
-    A parameter without a gradient in a round is not touched by it: neither momentum nor weight decay moves it. What a
-    module's param_options and a domain's settings say of rate and decay holds for theirs.
+    A round does not change a parameter without a gradient: neither momentum nor weight decay moves it. A module's
+    `param_options` and a domain's settings override the learning rate and weight decay of their parameters.
     """
     groups = _groups(model, settings)
     if settings.optimizer == "adamw":
@@ -32,21 +32,21 @@ def make_optimizer(model: nn.Module, settings: RecipeSettings) -> torch.optim.Op
 
 
 def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
-    """PhaseFreezer parameters by the factor of their rate and by their decay."""
-    treated = {
-        id(parameter): treatment
+    """Group the trainable parameters by learning rate factor and weight decay."""
+    options_of = {
+        id(parameter): options
         for module in model.modules()
-        for name, treatment in getattr(module, "param_options", {}).items()
+        for name, options in getattr(module, "param_options", {}).items()
         if (parameter := module._parameters.get(name)) is not None
     }
-    whose = owners(model)
+    owners = owner_of(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        treatment = treated.get(id(parameter), ParamOptions())
-        decay = settings.decay_of(whose[name]) if treatment.weight_decay is None else treatment.weight_decay
-        groups.setdefault((treatment.lr, decay), []).append(parameter)
+        options = options_of.get(id(parameter), ParamOptions())
+        decay = settings.decay_of(owners[name]) if options.weight_decay is None else options.weight_decay
+        groups.setdefault((options.lr, decay), []).append(parameter)
     return [
         {"params": parameters, "lr_factor": factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
@@ -55,9 +55,9 @@ def _groups(model: nn.Module, settings: RecipeSettings) -> list[dict[str, Any]]:
 
 @cache
 def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
-    """An optimizer without torch's guards against being compiled, which no run of ours does.
+    """An optimizer class without torch's compile guards, which udbench never needs.
 
-    The guards import torch._dynamo, seconds of CPU time, when the optimizer is made or takes a step.
+    The guards import torch._dynamo (seconds of CPU time) when the optimizer is made or takes a step.
     """
     guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
     bare: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
@@ -67,7 +67,7 @@ def _uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
 def set_learning_rate(
     optimizer: torch.optim.Optimizer, settings: RecipeSettings, round: int, rounds: int | None = None
 ) -> float:
-    """Give the optimizer the rate of a round among so many (the recipe's), and return it."""
+    """Set the optimizer's learning rate for a round, and return it. `rounds` as in `learning_rate`."""
     rate = learning_rate(settings, round, rounds)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["lr_factor"]

@@ -1,4 +1,4 @@
-"""Whose a parameter is, asked of structure and never of a name."""
+"""Which domain owns a parameter, determined by the module structure and never by names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class PerDomainModules(nn.ModuleDict):
-    """Modules by domain: all that lies below a key is that domain's own."""
+    """Modules by domain. Everything below a key belongs to that domain."""
 
 
-def owners(model: nn.Module) -> dict[str, str | None]:
-    """The owner of every parameter of a model by its path: a domain, or None where it is shared."""
+def owner_of(model: nn.Module) -> dict[str, str | None]:
+    """Map the path of every parameter of a model to the domain that owns it, or to None if it is shared."""
     private = {
         f"{path}.{domain}.{name}" if path else f"{domain}.{name}": domain
         for path, module in model.named_modules()
@@ -24,13 +24,13 @@ def owners(model: nn.Module) -> dict[str, str | None]:
 
 
 def owned_parameters(model: nn.Module, domain: str | None) -> list[Tensor]:
-    """The parameters of one domain, or with None the shared ones."""
-    whose = owners(model)
-    return [parameter for name, parameter in model.named_parameters() if whose[name] == domain]
+    """The parameters of one domain; with None, the shared ones."""
+    owners = owner_of(model)
+    return [parameter for name, parameter in model.named_parameters() if owners[name] == domain]
 
 
 def owned_names(model: nn.Module, domain: str) -> set[str]:
-    """The names in a model's state of all that one domain owns, moments included."""
+    """The names in a model's state_dict of one domain's parameters and buffers, including running statistics."""
     return {
         f"{path}.{domain}.{name}" if path else f"{domain}.{name}"
         for path, module in model.named_modules()
@@ -40,7 +40,7 @@ def owned_names(model: nn.Module, domain: str) -> set[str]:
 
 
 def shared_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules with their paths, leaving out all that is a domain's own."""
+    """Yield modules with their paths, except those that belong to a domain."""
     seen: set[int] = set()
 
     def walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:

@@ -1,4 +1,4 @@
-"""Number formats: which one a device multiplies natively, and how a forward runs in it."""
+"""The device and precision of a run, and the contexts in which its forwards run."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ import torch
 from udbench.errors import SettingError
 
 
-def choose_precision(asked: str, device: torch.device) -> str:
-    """`auto` as bf16 where the hardware multiplies it natively, else fp32. Raises SettingError for bf16 elsewhere."""
+def choose_precision(requested: str, device: torch.device) -> str:
+    """Resolve a precision. `auto` is bf16 if the hardware multiplies it natively, else fp32.
+
+    Raises SettingError for bf16 on other hardware.
+    """
     native = multiplies_bf16(device)
-    if asked == "auto":
+    if requested == "auto":
         return "bf16" if native else "fp32"
-    if asked == "bf16" and not native:
+    if requested == "bf16" and not native:
         raise SettingError(
             f"--precision bf16: this {device.type} does not multiply bf16 natively, so it would be slower than fp32; "
             "use --precision fp32, or auto"
         )
-    if asked not in ("fp32", "bf16", "fp64"):
-        raise SettingError(f"--precision {asked}: choose auto, fp32 or bf16")
-    return asked
+    if requested not in ("fp32", "bf16", "fp64"):
+        raise SettingError(f"--precision {requested}: choose auto, fp32 or bf16")
+    return requested
 
 
-def choose_device(asked: str) -> torch.device:
-    """`auto` as the GPU where there is one, else the CPU; among processes of torchrun, each one's own GPU.
+def choose_device(requested: str) -> torch.device:
+    """Resolve a device. `auto` is the GPU if there is one, else the CPU. Each process of torchrun gets its own GPU.
 
-    Raises SettingError for a device that is not there.
+    Raises SettingError for a device that is not usable.
     """
-    if asked == "auto":
-        asked = "cuda" if torch.cuda.is_available() else "cpu"
-    if asked == "cuda" and os.environ.get("LOCAL_RANK") and os.environ.get("WORLD_SIZE", "1") != "1":
-        asked = f"cuda:{os.environ['LOCAL_RANK']}"
+    if requested == "auto":
+        requested = "cuda" if torch.cuda.is_available() else "cpu"
+    if requested == "cuda" and os.environ.get("LOCAL_RANK") and os.environ.get("WORLD_SIZE", "1") != "1":
+        requested = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        device = torch.device(asked)
+        device = torch.device(requested)
         torch.empty(1, device=device)
         if device.type == "cuda" and device.index is not None:
-            torch.cuda.set_device(device)  # kernels and pinned memory are the current device's
+            torch.cuda.set_device(device)  # kernels and pinned memory use the current device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise SettingError(f"--device {asked}: not usable here ({reason}); use --device cpu, or auto") from None
+        raise SettingError(f"--device {requested}: not usable here ({reason}); use --device cpu, or auto") from None
     return device
 
 
@@ -60,7 +63,7 @@ def multiplies_bf16(device: torch.device) -> bool:
 
 @contextmanager
 def computing(precision: str, device: torch.device, *, timed: bool = True) -> Iterator[None]:
-    """Within, forwards run in this precision, and convolutions as `convolving` has them."""
+    """Within, forwards run in this precision, with the convolution settings of `convolving`."""
     with (
         convolving(device, timed=timed),
         torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext(),
@@ -69,10 +72,10 @@ def computing(precision: str, device: torch.device, *, timed: bool = True) -> It
 
 
 def convolving(device: torch.device, *, timed: bool = True) -> AbstractContextManager[object]:
-    """Within, a GPU does each convolution in the fastest way that gives the same bits each time, and fp32 is not tf32.
+    """Within, a GPU uses the fastest deterministic algorithm of each convolution, and fp32 never means tf32.
 
-    Ways are timed when a shape is first seen, so another process may choose others, and round otherwise. Not `timed`,
-    where a shape is seen once or twice, the way is cuDNN's guess.
+    Algorithms are timed at the first call of a shape, so another process may choose others, whose rounding differs.
+    Without `timed`, for shapes that occur once or twice, cuDNN's heuristic chooses.
     """
     if device.type != "cuda":
         return nullcontext()
@@ -82,5 +85,5 @@ def convolving(device: torch.device, *, timed: bool = True) -> AbstractContextMa
 
 
 def parameter_dtype(precision: str) -> torch.dtype:
-    """What parameters are kept in: fp64 for proofs, else fp32."""
+    """The dtype of parameters: fp64 for proofs, else fp32."""
     return torch.float64 if precision == "fp64" else torch.float32

@@ -1,6 +1,6 @@
-"""Whether convolutions are right on this machine's CPU: their gradients beside those in float64.
+"""Checks the convolutions of this machine's CPU: compares their gradients with those in float64.
 
-A kernel that is wrong may write outside its memory, so this is done in a process of its own.
+A wrong kernel may write outside its memory, so the check runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """A convolution of square images, channels-last, as wide as its padding keeps it."""
+    """A convolution of square images, channels-last, with padding of half its kernel."""
 
     inputs: int
     outputs: int
@@ -55,41 +55,43 @@ SHAPES = (
 )
 
 
-def probe(tell: Callable[[Any], None]) -> None:
-    """Tell of each shape, before it is tried and then by how much it is wrong, as udbench has it convolved, with two
-    threads and with one; last of the narrow one as torch has it, which may end this process.
+def probe(report: Callable[[Any], None]) -> None:
+    """Report the error of each shape with udbench's convolutions, with two threads and with one.
 
-    That one is tried with one thread: with more it may hang.
+    Each shape is reported before it is tried, and then its error. The last one is the narrow convolution of torch
+    itself, which may end this process. It is tried with one thread, since with more it may hang.
     """
     tries = [(shape, threads, True) for threads in (2, 1) for shape in SHAPES]
     for shape, threads, avoid in [*tries, (NARROW, 1, False)]:
-        tell({"shape": str(shape), "threads": threads, "by": "udbench" if avoid else "torch"})
+        report({"shape": str(shape), "threads": threads, "by": "udbench" if avoid else "torch"})
         torch.set_num_threads(threads)
-        tell({"wrong": wrong_by(shape, avoid=avoid)})
+        report({"wrong": wrong_by(shape, avoid=avoid)})
 
 
 def wrong_by(shape: Shape, *, avoid: bool = True) -> float:
-    """The largest difference from float64 of a convolution and its three gradients, each relative to its largest
-    number; infinite where one is not finite. `avoid`: as udbench has narrow ones convolved, or as torch does."""
+    """The largest difference from float64 of a convolution and its three gradients, each relative to its largest value.
+
+    Infinite if a value is not finite. `avoid` selects udbench's convolution of narrow inputs instead of torch's.
+    """
     generator = torch.Generator().manual_seed(0)
-    given = (
+    inputs = (
         torch.randn(shape.rows, shape.inputs, shape.size, shape.size, generator=generator),
         torch.randn(shape.outputs, shape.inputs // shape.groups, shape.kernel, shape.kernel, generator=generator),
         torch.randn(shape.outputs, generator=generator),
     )
     with avoiding(avoid, torch.device("cpu")):
-        found = _gradients(shape, *given)
-    right = _gradients(shape, *(each.double() for each in given))
-    off = [
-        float(((a - b).abs().max() / b.abs().max()).nan_to_num(torch.inf)) for a, b in zip(found, right, strict=True)
-    ]
-    return max(off)
+        actual = _gradients(shape, *inputs)
+    expected = _gradients(shape, *(tensor.double() for tensor in inputs))
+    return max(
+        float(((a - b).abs().max() / b.abs().max()).nan_to_num(torch.inf))
+        for a, b in zip(actual, expected, strict=True)
+    )
 
 
 def _gradients(shape: Shape, images: Tensor, weight: Tensor, bias: Tensor) -> list[Tensor]:
-    x, w = (each.to(memory_format=torch.channels_last, copy=True).requires_grad_() for each in (images, weight))
+    x, w = (tensor.to(memory_format=torch.channels_last, copy=True).requires_grad_() for tensor in (images, weight))
     b = bias.clone().requires_grad_()
-    made = F.conv2d(x, w, b, shape.stride, shape.kernel // 2, 1, shape.groups)
-    into = torch.linspace(-1, 1, made.numel(), dtype=torch.float64).sin().view(made.shape).to(made)
-    (made * into.contiguous(memory_format=torch.channels_last)).sum().backward()
-    return [each.detach().double() for each in (made, x.grad, w.grad, b.grad) if each is not None]
+    out = F.conv2d(x, w, b, shape.stride, shape.kernel // 2, 1, shape.groups)
+    grad = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).sin().view(out.shape).to(out)
+    (out * grad.contiguous(memory_format=torch.channels_last)).sum().backward()
+    return [tensor.detach().double() for tensor in (out, x.grad, w.grad, b.grad) if tensor is not None]

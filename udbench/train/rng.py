@@ -1,6 +1,6 @@
-"""Randomness that is counted, not carried: every draw is a function of what it is for.
+"""Counter-based random numbers: every draw is a function of the seed and of its purpose.
 
-So nothing random lives in a checkpoint, and no draw depends on how many processes or groups there are.
+So a checkpoint needs no generator state, and no draw depends on the number of processes or groups.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ def seed_of(*purpose: object) -> int:
 
 
 def draws(*purpose: object) -> np.random.Generator:
-    """A fresh stream of numpy draws for one purpose, such as (seed, "order", domain, epoch)."""
+    """A new numpy generator for one purpose, such as (seed, "order", domain, epoch)."""
     return np.random.Generator(np.random.PCG64(seed_of(*purpose)))
 
 
 @contextmanager
 def seeded(*purpose: object) -> Iterator[None]:
-    """Within, torch's CPU generator draws for one purpose; outside it goes on as if nothing had happened.
+    """Within, torch's CPU generator is seeded for one purpose. Its state is restored afterwards.
 
     Networks are built on the CPU, so this covers initial weights.
     """

@@ -1,4 +1,4 @@
-"""Which rows of a batch are whose."""
+"""Which rows of a batch belong to which domain."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from udbench.errors import UdbenchError
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Consecutive rows of one domain inside a forward. `rows` of them, which are the first `rows` of the round's
-    batch from row `first` on (0 unless a domain is split over processes)."""
+    """Consecutive rows of one domain in a forward.
+
+    They are `rows` samples of the domain's batch in the round, from index `first` on; `first` is 0 unless the domain is
+    split over processes.
+    """
 
     domain: str
     rows: int
@@ -23,10 +26,10 @@ class Slice:
 
 
 class Route:
-    """The slices of the forward that runs now, in order, and the round it belongs to.
+    """The slices of the current forward, in order, and its round.
 
-    One object for a model: set with `using` around a forward, read by every muxed module from its own reference.
-    A deepcopy of a model carries a Route of its own.
+    A model has one Route. `using` sets it around a forward, and every muxed module holds a reference to it. A deepcopy
+    of a model has its own Route.
     """
 
     def __init__(self) -> None:
@@ -35,7 +38,7 @@ class Route:
 
     @contextmanager
     def using(self, slices: Sequence[Slice], round: int = 0) -> Iterator[None]:
-        """Within, forwards hold these slices' rows."""
+        """Within, a batch consists of these slices."""
         before, self.round = self.round, round
         try:
             with self.narrowed(slices):
@@ -45,7 +48,7 @@ class Route:
 
     @contextmanager
     def narrowed(self, slices: Sequence[Slice]) -> Iterator[None]:
-        """Within, forwards of the same round hold these slices' rows only."""
+        """Within, a batch consists of these slices only, of the same round."""
         before, self.slices = self.slices, tuple(slices)
         try:
             yield
@@ -54,22 +57,22 @@ class Route:
 
     @property
     def rows(self) -> int:
-        """Images in this forward."""
+        """The number of images in this forward."""
         return sum(part.rows for part in self.slices)
 
     def per_image(self, length: int) -> int:
-        """How many entries of a dimension of this length belong to one image.
+        """The number of entries per image of a dimension of this length.
 
-        Layers that fold windows or patches into the batch see several. Raises UdbenchError when the length is
-        no multiple of the images.
+        It is above 1 in layers that fold windows or patches into the batch. Raises UdbenchError when the length is not
+        a multiple of the number of images.
         """
         if not self.slices:
-            raise UdbenchError("a model of many domains was called without saying whose rows it gets")
+            raise UdbenchError("a model of several domains was called without the slices of its batch")
         times, rest = divmod(length, self.rows)
         if rest or not times:
             raise UdbenchError(
-                f"a layer that is each domain's own got {length} rows for {self.rows} images; rows can only be told "
-                "apart where their number is a multiple of the images'"
+                f"a layer with a copy for each domain got {length} rows for {self.rows} images; it can split them by "
+                "domain only if their number is a multiple of the number of images"
             )
         return times
 
@@ -85,9 +88,11 @@ class Route:
         return marks
 
     def muxed(self, x: Tensor, apply: Callable[[Slice, Tensor], Tensor]) -> Tensor:
-        """`apply` to each slice's rows of x (split at dimension 0), the results put together again."""
+        """Call `apply` on each slice's rows of x (split at dimension 0), and concatenate the results."""
         marks = self.bounds(x.shape[0])
         if len(marks) == 1:
             return apply(marks[0][0], x)
-        rows = x.split([stop - start for _, start, stop in marks])  # its backward is one copy, a slice's is one each
-        return torch.cat([apply(part, own) for (part, _, _), own in zip(marks, rows, strict=True)])
+        rows = x.split(
+            [stop - start for _, start, stop in marks]
+        )  # the backward of split is one copy, that of indexing one per slice
+        return torch.cat([apply(part, x_of_slice) for (part, _, _), x_of_slice in zip(marks, rows, strict=True)])

@@ -1,4 +1,4 @@
-"""Who does which slices of a round, and how fast to learn in it."""
+"""The assignment of a round's slices to processes, their grouping into forwards, and the learning rate."""
 
 from __future__ import annotations
 
@@ -20,90 +20,96 @@ Group = tuple[Slice, ...]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The groups of slices whose forwards make up a round, the same for every round."""
+    """The groups of slices of a round. Each group is one forward. Every round has the same groups."""
 
     groups: tuple[Group, ...]
 
     @property
     def images(self) -> int:
-        """Images of one round."""
+        """The number of images in a round."""
         return sum(part.rows for group in self.groups for part in group)
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """The domains that a round visits."""
+        """The domains of a round, in the order of its forwards."""
         return tuple(part.domain for group in self.groups for part in group)
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who does which rows of a round: `slices` of each process, and the processes (`members`) of each domain, in order.
+    """The slices of a round by process, and the ranks by domain.
 
-    A domain that is split has its rows in several processes, each of which has nothing else.
+    `slices[rank]` are those of a process. `ranks_of[domain]` are the ranks that share a domain's batch, in order. A
+    process of a domain that is split over several processes has no other domain.
     """
 
     slices: tuple[tuple[Slice, ...], ...]
-    members: dict[str, tuple[int, ...]]
+    ranks_of: dict[str, tuple[int, ...]]
 
 
-def deal(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Assignment:
-    """Assignment domains of so many rows to processes, by the cost of a row.
+def assign(rows: Mapping[str, int], costs: Mapping[str, float], world: int) -> Assignment:
+    """Assign the domains of a round to `world` processes. `rows` are their batch sizes, `costs` the cost of an image.
 
-    With fewer processes than domains, the dearest domain goes first, each to the process that has least to do. With
-    more, the domain whose processes have most to do each gets one more. Raises SettingError when there are more
-    processes than rows.
+    With at most as many processes as domains, domains are taken by falling cost, and each goes to the process with the
+    least load. With more, every further process goes to the domain with the highest load per process. Raises
+    SettingError for more processes than images.
     """
     total = {name: rows[name] * costs[name] for name in rows}
     if world <= len(rows):
-        loads, parts = [0.0] * world, [list[Slice]() for _ in range(world)]
-        places = {name: i for i, name in enumerate(rows)}
-        for name in sorted(rows, key=lambda name: (-total[name], places[name])):
-            least = min(range(world), key=lambda rank: (loads[rank], len(parts[rank]), rank))
+        loads, by_rank = [0.0] * world, [list[Slice]() for _ in range(world)]
+        position = {name: i for i, name in enumerate(rows)}
+        for name in sorted(rows, key=lambda name: (-total[name], position[name])):
+            least = min(range(world), key=lambda rank: (loads[rank], len(by_rank[rank]), rank))
             loads[least] += total[name]
-            parts[least].append(Slice(name, rows[name]))
-        for own in parts:
-            own.sort(key=lambda part: places[part.domain])
+            by_rank[least].append(Slice(name, rows[name]))
+        for slices_of_rank in by_rank:
+            slices_of_rank.sort(key=lambda part: position[part.domain])
         return Assignment(
-            tuple(map(tuple, parts)),
-            {name: tuple(r for r, own in enumerate(parts) for part in own if part.domain == name) for name in rows},
+            tuple(map(tuple, by_rank)),
+            {
+                name: tuple(rank for rank, parts in enumerate(by_rank) for part in parts if part.domain == name)
+                for name in rows
+            },
         )
     if world > sum(rows.values()):
         raise SettingError(
-            f"{world} processes for {sum(rows.values())} rows of {len(rows)} domains in a round: each process needs a "
-            "row; use fewer processes, or a larger batch (--set batch_size=N)"
+            f"{world} processes for {sum(rows.values())} images of {len(rows)} domains in a round: each process needs "
+            "at least one image; use fewer processes, or a larger batch (--set batch_size=N)"
         )
     shares = dict.fromkeys(rows, 1)
     for _ in range(world - len(rows)):
-        able = [name for name in rows if shares[name] < rows[name]]
-        shares[max(able, key=lambda name: total[name] / shares[name])] += 1
+        divisible = [name for name in rows if shares[name] < rows[name]]
+        shares[max(divisible, key=lambda name: total[name] / shares[name])] += 1
     slices: list[tuple[Slice, ...]] = []
-    members: dict[str, tuple[int, ...]] = {}
+    ranks_of: dict[str, tuple[int, ...]] = {}
     for name, share in shares.items():
-        marks = [rows[name] * i // share for i in range(share + 1)]
-        members[name] = tuple(range(len(slices), len(slices) + share))
-        slices += [(Slice(name, stop - start, start),) for start, stop in pairwise(marks)]
-    return Assignment(tuple(slices), members)
+        bounds = [rows[name] * i // share for i in range(share + 1)]
+        ranks_of[name] = tuple(range(len(slices), len(slices) + share))
+        slices += [(Slice(name, stop - start, start),) for start, stop in pairwise(bounds)]
+    return Assignment(tuple(slices), ranks_of)
 
 
 def make_schedule(
     inputs: Mapping[str, Input], settings: RecipeSettings, group: int | None = None, mine: Sequence[Slice] | None = None
 ) -> Schedule:
-    """One pure batch from every domain a round; domains of one image shape share forwards.
+    """Group a round's slices, one pure batch of every domain, into forwards. Domains of one image shape share them.
 
-    `group` is the most slices in a forward: None for all that can, 1 for one domain at a time. `mine` are the slices
-    of this process, where there are several.
+    `group` is the maximum number of slices in a forward: None for no limit, 1 for one domain at a time. `mine` are the
+    slices of this process where several processes train.
     """
     slices = [Slice(name, settings.batch_of(name)) for name in inputs] if mine is None else mine
     by_shape: dict[tuple[int, int], list[Slice]] = {}
     for part in slices:
-        given = inputs[part.domain]
-        by_shape.setdefault((given.height, given.width), []).append(part)
+        image = inputs[part.domain]
+        by_shape.setdefault((image.height, image.width), []).append(part)
     return Schedule(tuple(chunk for parts in by_shape.values() for chunk in _chunks(parts, group or len(parts))))
 
 
 def learning_rate(settings: RecipeSettings, round: int, rounds: int | None = None) -> float:
-    """The learning rate of a round (from 0) among so many (the recipe's): warm-up at a constant rate, then the
-    recipe's schedule."""
+    """The learning rate of a round (from 0): a warm-up at a constant rate, then the recipe's schedule.
+
+    `rounds` is the length of training; None stands for the recipe's.
+    """
     rounds = settings.rounds if rounds is None else rounds
     warmup = settings.warmup(rounds)
     if round < warmup:

@@ -1,4 +1,4 @@
-"""Surgery: making parts of a network each domain's own."""
+"""Surgery on a network: gives each domain its own copies of modules, its own weights or its own statistics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from udbench.errors import PluginError, SettingError, UdbenchError
 from udbench.plugin.contracts_model import Stage, Surgeon
 from udbench.seeds import ADAPTER
 from udbench.train.freezing import freeze, is_frozen
-from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, Moments, SliceNorm
+from udbench.train.norm.norms import BATCH_NORMS, InstanceNorm, NormStats, SliceNorm
 from udbench.train.norm.sliced import (
     PLAIN_NORMS,
     can_fuse,
@@ -32,7 +32,7 @@ from udbench.train.route import Route, Slice
 
 
 class PerDomain(nn.Module):
-    """One copy of a module for each domain; each domain's rows go through their own.
+    """A copy of a module for each domain; the rows of each domain pass its copy.
 
     Further tensors that a module gets and that have as many rows are split alike. How a module's class may take the
     rows of several domains at once is said at `udbench.Surgeon.per_domain`.
@@ -49,8 +49,8 @@ class PerDomain(nn.Module):
                 return self._stacked(x)
             if self._can_fuse(x):
                 return self._normalised(x)
-            together = self._together(x)
-            return self.route.muxed(x, self._one) if together is None else together
+            grouped = self._grouped(x)
+            return self.route.muxed(x, self._one) if grouped is None else grouped
         marks = self.route.bounds(x.shape[0])
         parts = [
             self._one(part, x[start:stop], *(_rows(other, x.shape[0], start, stop) for other in others))
@@ -58,8 +58,8 @@ class PerDomain(nn.Module):
         ]
         return torch.cat(parts)
 
-    def _together(self, x: Tensor) -> Tensor | None:
-        """What the modules' class makes of several domains' rows at once, if it has a way and takes it here."""
+    def _grouped(self, x: Tensor) -> Tensor | None:
+        """The result of the class's `forward_group` for several domains, or None if it has none or declines."""
         marks = self.route.bounds(x.shape[0])
         modules = [self.own[part.domain] for part, _, _ in marks]
         kind = type(modules[0])
@@ -93,21 +93,21 @@ class PerDomain(nn.Module):
 
 
 class Reparametrized(nn.Module):
-    """A layer that all domains share and whose weight each domain makes its own of: own[domain](weight).
+    """A shared layer whose weight each domain transforms: own[domain](weight).
 
-    Each domain's rows go through the layer itself, called with that domain's weight.
+    The rows of each domain pass the layer with that domain's weight.
     """
 
-    def __init__(self, layer: nn.Module, name: str, made: nn.Module, domains: Sequence[str], route: Route) -> None:
+    def __init__(self, layer: nn.Module, name: str, transform: nn.Module, domains: Sequence[str], route: Route) -> None:
         super().__init__()
         self.layer, self.name, self.route = layer, name, route
-        self.own = PerDomainModules({domain: copy.deepcopy(made) for domain in domains})
+        self.own = PerDomainModules({domain: copy.deepcopy(transform) for domain in domains})
 
     def forward(self, x: Tensor) -> Tensor:
         return self.route.muxed(x, self._one)
 
     def weight_of(self, domain: str) -> Tensor:
-        """A domain's weight, in the shape of the layer's."""
+        """A domain's weight, in the shape of the layer's weight."""
         return self.own[domain](self.layer.get_parameter(self.name))
 
     def _one(self, part: Slice, rows: Tensor) -> Tensor:
@@ -157,8 +157,8 @@ class TrunkSurgeon(Surgeon):
     def per_domain(self, path: str) -> None:
         self.replace(path, PerDomain(self.module(path), self.domains, self._route))
 
-    def moments(self, path: str, moments: Moments) -> None:
-        self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, moments))
+    def norm_stats(self, path: str, stats: NormStats) -> None:
+        self.replace(path, SliceNorm(self._batch_norm(path), self._route, self.domains, stats))
 
     def instance_norm(self, path: str) -> None:
         self.replace(path, InstanceNorm(copy.deepcopy(self._batch_norm(path)), path))
@@ -188,7 +188,7 @@ class TrunkSurgeon(Surgeon):
         norm = self._batch_norm(path)
         if type(norm) not in PLAIN_NORMS:
             raise UdbenchError(
-                f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be left out"
+                f"'{path}' is a {type(norm).__name__}, which does more than normalise and cannot be removed"
             )
         self.replace(path, nn.Identity())
 
@@ -199,7 +199,10 @@ class TrunkSurgeon(Surgeon):
 
 
 def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
-    """Which stages (from 0) a `--sharing` makes private. `none`: all; `deep`, `full`: none; `partial:A-B`: the rest."""
+    """The indices of the stages that a `--sharing` makes private.
+
+    `none`: all of them. `deep` and `full`: none. `partial:A-B`: all but A to B, counted from 1.
+    """
     if sharing in ("deep", "full"):
         return set()
     if sharing == "none":
@@ -215,7 +218,7 @@ def private_stages(sharing: str, stages: Sequence[Stage]) -> set[int]:
 
 
 def make_private(trunk: nn.Module, stages: Sequence[Stage], domains: Sequence[str], route: Route) -> None:
-    """Give each domain a copy of its own of every module of these stages."""
+    """Give each domain its own copy of every module of these stages."""
     for stage in stages:
         for path in stage.modules:
             module = trunk.get_submodule(path)
@@ -223,7 +226,7 @@ def make_private(trunk: nn.Module, stages: Sequence[Stage], domains: Sequence[st
 
 
 def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None:
-    """Let every shared batch norm that no adapter touched see one domain's rows at a time."""
+    """Make every shared batch norm that the adapter left unchanged normalise each domain's rows separately."""
     muxed = {id(module.norm) for module in root.modules() if isinstance(module, SliceNorm | InstanceNorm)}
     for _, module in list(shared_modules(root)):
         if isinstance(module, _BatchNorm) and id(module) not in muxed:
@@ -231,14 +234,14 @@ def mux_remaining(root: nn.Module, route: Route, domains: Sequence[str]) -> None
 
 
 def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
-    """Every module with parameters or buffers of its own lies in exactly one stage. Raises PluginError otherwise."""
+    """Raise PluginError unless every module with parameters or buffers belongs to exactly one stage."""
     modules = dict(trunk.named_modules())
     tops: dict[str, str] = {}
     for stage in stages:
         for path in stage.modules:
             if not path or path not in modules:
                 raise PluginError(
-                    f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk has not"
+                    f"architecture '{arch}': stage '{stage.name}' names '{path}', which its trunk does not have"
                 )
             if path in tops:
                 raise PluginError(f"architecture '{arch}': '{path}' is in stages '{tops[path]}' and '{stage.name}'")
@@ -252,15 +255,15 @@ def check_stages(trunk: nn.Module, stages: Sequence[Stage], arch: str) -> None:
 
 
 def _replace(trunk: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    places: Mapping[nn.Module, list[str]] = {
+    parents: Mapping[nn.Module, list[str]] = {
         parent: names
         for _, parent in shared_modules(trunk)
         if (names := [name for name, child in parent._modules.items() if child is old])
     }
-    assert places, "the module to replace is not a shared one of the trunk"
+    assert parents, "the module to replace is not a shared one of the trunk"
     if is_frozen(old):
         freeze(new)
-    for parent, names in places.items():
+    for parent, names in parents.items():
         for name in names:
             setattr(parent, name, new)
 

@@ -340,10 +340,15 @@ REFUSALS: list[tuple[str, tuple[nn.Module, ...], dict[str, Any], str]] = [
         r"lora: rank 7 is larger than the layer '0', whose weight of 6 x 9 has rank 6",
     ),
     ("lora-conv", (nn.Conv2d(3, 6, 3, groups=3),), {}, r"'0' has 3 groups; .*adapter\.grouped=share"),
-    ("lora-conv", (Padded(3, 4, 3),), {}, r"beside '0', which is a Padded and does more than convolve"),
-    ("parallel", (Padded(3, 4, 3), nn.BatchNorm2d(4)), {}, r"parallel convolves beside '0', which is a Padded"),
+    (
+        "lora-conv",
+        (Padded(3, 4, 3),),
+        {},
+        r"adds to the convolution '0', which is a Padded and does more than convolve",
+    ),
+    ("parallel", (Padded(3, 4, 3), nn.BatchNorm2d(4)), {}, r"parallel adds to the convolution '0', which is a Padded"),
     ("tsa", (nn.Conv2d(3, 4, 2),), {}, r"tsa adds a 1x1 at the centre .* '0', 2x2, has none"),
-    ("series", (nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), {}, r"series goes beside convolutions larger than 1x1"),
+    ("series", (nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), {}, r"series works on convolutions larger than 1x1"),
     ("series", (nn.Conv2d(3, 4, 3),), {}, r"works on batch normalisations"),
     ("parallel", (nn.Conv2d(3, 4, 3),), {}, r"works on batch normalisations"),
     ("bn-only", (nn.Conv2d(3, 4, 3),), {}, r"works on batch normalisations"),
@@ -356,7 +361,7 @@ REFUSALS: list[tuple[str, tuple[nn.Module, ...], dict[str, Any], str]] = [
         "ssf",
         (nn.Linear(9, 4), Strange(4)),
         {},
-        r"'1' is a .*Strange, and which dimension its channels are is not known",
+        r"'1' is a .*Strange, whose dimension of channels is not known",
     ),
     (
         "task-routing",
@@ -414,7 +419,7 @@ def test_settings_out_of_range_are_refused(name: str, settings: dict[str, Any]) 
 def test_batch_norms_are_each_domains_their_moments_alone_or_shared(norms: str) -> None:
     model = attached("piggyback", nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), norms=norms)
     kind = type(model.trunk[1]).__name__
-    assert (kind, getattr(model.trunk[1], "moments", "")) == {
+    assert (kind, getattr(model.trunk[1], "stats", "")) == {
         "domain": ("PerDomain", ""),
         "moments": ("SliceNorm", "domain"),
         "shared": ("SliceNorm", "shared"),

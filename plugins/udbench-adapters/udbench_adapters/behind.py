@@ -1,4 +1,4 @@
-"""What a domain puts behind layers: scales, biases and masks of channels."""
+"""Modules of each domain after shared layers: scales, biases and masks of channels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from udbench_adapters.together import scale_rows
 
 
 class OfChannels(nn.Module):
-    """Tensors of (channels,) that meet a map along its last dimension, or along dimension 1."""
+    """A module with per-channel tensors (channels,). Channels are the last dimension of its input, or dimension 1."""
 
     def __init__(self, channels: int, last: bool) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class OfChannels(nn.Module):
 
 
 class Affine(OfChannels):
-    """y = g x + b for each channel, g = 1 and b = 0 at first."""
+    """y = g x + b per channel, initially g = 1 and b = 0."""
 
     def __init__(self, channels: int, last: bool) -> None:
         super().__init__(channels, last)
@@ -48,13 +48,13 @@ class Affine(OfChannels):
 
     @staticmethod
     def forward_group(modules: Sequence[Affine], x: Tensor, rows: Sequence[int]) -> Tensor:
-        """Each one's forward of its rows of x."""
+        """Apply each module to its rows of x."""
         scales, biases = [module.weight for module in modules], [module.bias for module in modules]
         return scale_rows(x, rows, scales, biases, last=modules[0].last)
 
 
 class Bias(OfChannels):
-    """y = x + b for each channel, b being the layer's own at first."""
+    """y = x + b per channel, initially the layer's own bias."""
 
     def __init__(self, bias: Tensor, last: bool) -> None:
         super().__init__(len(bias), last)
@@ -65,7 +65,7 @@ class Bias(OfChannels):
 
 
 class Mask(OfChannels):
-    """y = m x for each channel, m drawn once, 0 or 1, and never trained."""
+    """y = m x per channel, where m is 0 or 1, drawn once and never trained."""
 
     mask: Tensor
     param_options: ClassVar = {"mask": ParamOptions(bits=1)}
@@ -144,17 +144,17 @@ def task_routing(surgeon: Surgeon, settings: object) -> None:
 
 
 def put_behind(surgeon: Surgeon, path: str, make: Callable[[int, bool], nn.Module]) -> None:
-    """Put a part of each domain's own, `make(channels, whether they are last)`, behind a layer."""
+    """Add a module of each domain after a layer: `make(channels, last)`, where `last` is their dimension."""
     channels, last = channels_of(path, surgeon.module(path))
     surgeon.wrap(path, lambda layer: Behind(layer, make(channels, last), take_activation(path, layer)))
     surgeon.per_domain(f"{path}.part")
 
 
 def _taken_bias(layer: nn.Module) -> Tensor:
-    """A layer's bias, which the layer is left without."""
+    """Remove a layer's bias, and return it."""
     bias = layer.get_parameter("bias").detach().clone()
     layer.register_parameter("bias", None)
-    if isinstance(layer, _BatchNorm):  # which is normalised slice by slice with a scale and a bias
+    if isinstance(layer, _BatchNorm):  # its fast path needs a bias
         del layer.bias
         layer.register_buffer("bias", torch.zeros_like(bias), persistent=False)
     return bias

@@ -1,7 +1,7 @@
-"""The methods that came after the paper, and the two baselines beside which they are measured.
+"""Methods that came after the paper, and two baselines for them.
 
-Each function says its formula and what it costs a domain for a layer of C outputs. Unless it says otherwise the shared
-weights are trained with all domains, and stay as they are where the recipe or `--train private` freezes the trunk.
+Each docstring gives the formula, and the parameters per domain for a layer of C outputs. Unless stated otherwise, the
+shared weights are trained with all domains, and are frozen where the recipe or `--train private` freezes the trunk.
 """
 
 from __future__ import annotations
@@ -69,38 +69,38 @@ LI = "W.-H. Li, X. Liu, H. Bilen: Cross-domain few-shot learning with task-speci
 
 
 def adapters() -> list[Adapter]:
-    """All of them."""
+    """All adapters of this module."""
     return [
         Adapter(
             name="bn-only",
             attach=bn_only,
-            summary="each domain's own batch norms on convolutions that nobody trains",
+            summary="separate batch norms for each domain on frozen convolutions",
             citation=f"{BILEN}; {CHANG}",
         ),
         Adapter(
             name="series",
             attach=series,
-            summary="a 1x1 convolution of each domain behind every larger one, with a norm of its own",
+            summary="a 1x1 convolution for each domain after every larger one, with its own norm",
             citation=REBUFFI_2017,
         ),
         Adapter(
             name="parallel",
             attach=parallel,
-            summary="a 1x1 convolution of each domain beside every larger one",
+            summary="a 1x1 convolution for each domain parallel to every larger one",
             citation=REBUFFI_2018,
         ),
         Adapter(
             name="piggyback",
             attach=piggyback,
             settings=MaskSettings,
-            summary="each domain uses the shared weights that its binary mask lets through",
+            summary="a binary mask for each domain over the shared weights",
             citation=MALLYA,
         ),
         Adapter(
             name="affine-mask",
             attach=affine_mask,
             settings=MaskSettings,
-            summary="each domain's weights are an affine function of the shared ones and a binary mask",
+            summary="weights for each domain as an affine function of the shared ones and a binary mask",
             citation=MANCINI,
         ),
         Adapter(
@@ -108,60 +108,60 @@ def adapters() -> list[Adapter]:
             attach=taps,
             settings=TapsSettings,
             regularizer=taps_penalty,
-            summary="each domain adds a difference to the weights of the layers that it scores high",
+            summary="a weight difference for each domain in the layers that it selects by a score",
             citation=WALLINGFORD,
         ),
         Adapter(
             name="lora-conv",
             attach=lora_conv,
             settings=LoraConvSettings,
-            summary="a low-rank difference of each domain for every convolution",
+            summary="a low-rank weight difference for each domain in every convolution",
             citation=f"{HU}; the form for convolutions is that of the peft library",
         ),
         Adapter(
             name="lora",
             attach=lora,
             settings=LoraSettings,
-            summary="a low-rank difference of each domain for every linear layer, for transformers",
+            summary="a low-rank weight difference for each domain in every linear layer, for transformers",
             citation=HU,
         ),
         Adapter(
             name="ssf",
             attach=ssf,
             settings=SsfSettings,
-            summary="each domain's own scale and bias behind every layer and norm",
+            summary="a scale and bias for each domain after every layer and norm",
             citation=LIAN,
         ),
         Adapter(
             name="bitfit",
             attach=bitfit,
-            summary="each domain's own biases, and nothing else trained",
+            summary="biases for each domain; everything else is frozen",
             citation=ZAKEN,
         ),
         Adapter(
             name="domain-ln",
             attach=domain_ln,
-            summary="each domain's own layer norms, for transformers",
+            summary="separate layer norms for each domain, for transformers",
             citation=f"{BILEN}, with the LayerNorms of a transformer for the batch norms",
         ),
         Adapter(
             name="task-routing",
             attach=task_routing,
             settings=RoutingSettings,
-            summary="each domain goes without a random part of the channels, fixed from the start",
+            summary="a fixed random mask of channels for each domain",
             citation=STREZOSKI,
         ),
         Adapter(
             name="tsa",
             attach=tsa,
             settings=TsaSettings,
-            summary="a 1x1 convolution of each domain beside every larger one, and an alignment before the head",
+            summary="a 1x1 convolution for each domain parallel to every larger one, and an alignment before the head",
             citation=LI,
         ),
         Adapter(
             name="feature",
             attach=feature,
-            summary="baseline: nothing of the trunk is trained, heads only",
+            summary="baseline: a frozen trunk; only heads are trained",
             citation=REBUFFI_2017,
         ),
         Adapter(
@@ -174,7 +174,7 @@ def adapters() -> list[Adapter]:
 
 
 def bn_only(surgeon: Surgeon, settings: None) -> None:
-    """y = g_d BN_d(W * x) + b_d, with W frozen wherever it begins: freezing is the method. 2C a norm.
+    """y = g_d BN_d(W * x) + b_d, with W frozen at its initial value. 2C per norm.
 
     On a trunk that the recipe freezes anyway, this is domain-bn. Raises UdbenchError for a network without batch norms.
     """
@@ -184,11 +184,11 @@ def bn_only(surgeon: Surgeon, settings: None) -> None:
 
 
 def series(surgeon: Surgeon, settings: None) -> None:
-    """y = BN_2(z + a BN_1(z)) with z = W * x, behind each 2-d convolution larger than 1x1. C^2 + 2C a convolution.
+    """y = BN_2(z + a BN_1(z)) with z = W * x, after each 2-d convolution larger than 1x1. C^2 + 2C per convolution.
 
-    a is a 1x1 from C to C channels, 0 at first, in as many groups as the convolution has; BN_1 and a are the domain's
-    own, and so are the network's batch norms. BN_2 is the one that the network has behind the convolution. In
-    pre-activation networks, where a sum comes first, it stays where it is, so that a = 0 is the network itself.
+    a is a 1x1 convolution from C to C channels, initially 0, with the convolution's groups. Each domain has its own
+    BN_1, a, and batch norms of the network. BN_2 is the network's norm after the convolution. In pre-activation
+    networks, where a sum comes first, it keeps its place, so that a = 0 is the unchanged network.
     """
     from udbench_adapters import residual
 
@@ -196,10 +196,10 @@ def series(surgeon: Surgeon, settings: None) -> None:
 
 
 def parallel(surgeon: Surgeon, settings: None) -> None:
-    """y = BN(W * x + a * x), beside each 2-d convolution larger than 1x1: the centre of a window of the domain's own.
+    """y = BN(W * x + a * x) for each 2-d convolution larger than 1x1.
 
-    a is a 1x1 of the convolution's stride and groups, 0 at first; the network's batch norms are the domain's own. A
-    ninth of a 3x3 convolution, C C' for C inputs and C' outputs.
+    a is a 1x1 convolution with the convolution's stride and groups, initially 0. Each domain has its own a and batch
+    norms. C C' for C inputs and C' outputs, a ninth of a 3x3 convolution.
     """
     from udbench_adapters import residual
 
@@ -207,9 +207,9 @@ def parallel(surgeon: Surgeon, settings: None) -> None:
 
 
 def piggyback(surgeon: Surgeon, settings: object) -> None:
-    """w = W 1[m > 5e-3] with real scores m, 1e-2 at first, for each convolution and linear layer. 1 bit a weight.
+    """w = W 1[m > 5e-3] with real scores m, initially 1e-2, for each convolution and linear layer. 1 bit per weight.
 
-    The gradient passes the threshold as if it were not there (straight through). Scores do not decay.
+    The gradient passes the threshold unchanged (straight-through estimator). Scores have no weight decay.
     """
     from udbench_adapters import masks
 
@@ -219,8 +219,8 @@ def piggyback(surgeon: Surgeon, settings: object) -> None:
 def affine_mask(surgeon: Surgeon, settings: object) -> None:
     """w = k0 W + k1 1 + k2 M + k3 (W M), M = 1[m > 0], for each convolution and linear layer.
 
-    k = (1, 0, 0, 0) at first and the scores m come from U(1e-4, 2e-4); neither decays. 1 bit a weight and 4 numbers a
-    layer. Straight through as in piggyback, which is k = (0, 0, 0, 1).
+    Initially k = (1, 0, 0, 0), and the scores m are drawn from U(1e-4, 2e-4); neither has weight decay. 1 bit per
+    weight and 4 numbers per layer. Straight-through as in piggyback, which is k = (0, 0, 0, 1).
     """
     from udbench_adapters import masks
 
@@ -228,10 +228,10 @@ def affine_mask(surgeon: Surgeon, settings: object) -> None:
 
 
 def taps(surgeon: Surgeon, settings: object) -> None:
-    """w = W + 1[s > 0.1] delta for each convolution and linear layer, s = 0.15 and delta = 0 at first.
+    """w = W + 1[s > 0.1] delta for each convolution and linear layer, initially s = 0.15 and delta = 0.
 
-    The loss of a domain has `strength` times the mean of |s| over its layers besides. A layer costs its weight's size
-    where s > 0.1 and a bit elsewhere. s is trained straight through and does not decay.
+    `strength` times the mean of |s| over a domain's layers is added to its loss. A layer costs its weight's size where
+    s > 0.1, and a bit elsewhere. s is trained straight-through, without weight decay.
     """
     from udbench_adapters import masks
 
@@ -248,8 +248,8 @@ def taps_penalty(trunk: nn.Module, domain: str, settings: object) -> Tensor:
 def lora_conv(surgeon: Surgeon, settings: object) -> None:
     """y = W * x + s B * (A * x) for each 2-d convolution, which is W + s B A, s = alpha / r.
 
-    A has r x C x k x k numbers and the convolution's geometry, B has C' x r x 1 x 1 and is 0 at first: r (C k^2 + C') a
-    convolution. Raises UdbenchError for r above the rank of a layer's weight, and for convolutions in groups.
+    A has r x C x k x k numbers and the convolution's geometry. B has C' x r x 1 x 1 and is initially 0. r (C k^2 + C')
+    per convolution. Raises UdbenchError for r above the rank of a layer's weight, and for convolutions in groups.
     """
     from udbench_adapters import lowrank
 
@@ -257,9 +257,10 @@ def lora_conv(surgeon: Surgeon, settings: object) -> None:
 
 
 def lora(surgeon: Surgeon, settings: object) -> None:
-    """y = W x + s B (A x) for each linear layer, s = alpha / r. r (inputs + outputs) a layer; B is 0 at first.
+    """y = W x + s B (A x) for each linear layer, s = alpha / r. r (inputs + outputs) per layer; B is initially 0.
 
-    Raises UdbenchError for r above the rank of a layer's weight, and for attention that uses its layers' weights only.
+    Raises UdbenchError for r above the rank of a layer's weight, and for attention that uses the weights of its layers
+    without calling them.
     """
     from udbench_adapters import lowrank
 
@@ -267,10 +268,10 @@ def lora(surgeon: Surgeon, settings: object) -> None:
 
 
 def ssf(surgeon: Surgeon, settings: object) -> None:
-    """y' = g_d y + b_d behind each convolution, linear layer and norm, before an activation. 2C a layer.
+    """y' = g_d y + b_d after each convolution, linear layer and norm, before an activation. 2C per layer.
 
-    g = 1 and b = 0 at first, where the authors' code draws them close to that. FiLM with the domain for its condition
-    is the same. Norms share their scale; batch norms keep each domain's moments unless `norms` says otherwise.
+    Initially g = 1 and b = 0; the authors' code draws values close to these. FiLM conditioned on the domain is the
+    same. Norms share their scale. Batch norms have running statistics of each domain unless `norms` says otherwise.
     """
     from udbench_adapters import behind
 
@@ -278,9 +279,9 @@ def ssf(surgeon: Surgeon, settings: object) -> None:
 
 
 def bitfit(surgeon: Surgeon, settings: None) -> None:
-    """y = W x + b_d: the biases that the network's layers and norms have, each domain's own. C a layer.
+    """y = W x + b_d: each domain has its own biases of the network's layers and norms. C per layer.
 
-    All else of the trunk is frozen wherever it begins: that is the method. Batch norms keep each domain's moments.
+    The rest of the trunk is frozen at its initial value. Batch norms have running statistics of each domain.
     """
     from udbench_adapters import behind
 
@@ -288,7 +289,7 @@ def bitfit(surgeon: Surgeon, settings: None) -> None:
 
 
 def domain_ln(surgeon: Surgeon, settings: None) -> None:
-    """LN_d(x) = g_d (x - m(x)) / sqrt(v(x) + eps) + b_d, with each token's own m and v. 2C a norm.
+    """LN_d(x) = g_d (x - m(x)) / sqrt(v(x) + eps) + b_d, with m and v of each token. 2C per norm.
 
     Raises UdbenchError for a network without LayerNorms.
     """
@@ -301,10 +302,10 @@ def domain_ln(surgeon: Surgeon, settings: None) -> None:
 
 
 def task_routing(surgeon: Surgeon, settings: object) -> None:
-    """y' = m_d y behind each batch norm, before an activation, or behind each convolution of a network without norms.
+    """y' = m_d y after each batch norm, before an activation, or after each convolution of a network without norms.
 
-    m_d has a 0 for `dropped` of the channels, drawn once of the seed, the layer and the domain. 1 bit a channel. There
-    is nothing to train in it: with a frozen trunk the heads (and norms) learn alone, so its paper trains jointly.
+    m_d is 0 for the fraction `dropped` of the channels, drawn once from the seed, the layer and the domain. 1 bit per
+    channel. The masks are not trained, so with a frozen trunk only heads (and norms) are; the paper trains jointly.
     """
     from udbench_adapters import behind
 
@@ -312,10 +313,10 @@ def task_routing(surgeon: Surgeon, settings: object) -> None:
 
 
 def tsa(surgeon: Surgeon, settings: object) -> None:
-    """y = W * x + a * x beside each 2-d convolution larger than 1x1, a = 1e-4 I at first; B = I before the head.
+    """y = W * x + a * x for each 2-d convolution larger than 1x1, initially a = 1e-4 I; and B before the head.
 
-    B is a linear map of the channels of what the trunk gives: of maps, where it is the same as a map of features that
-    are their average, or of the features themselves. C C' a convolution and C^2 for B.
+    B is a linear map of the trunk's output channels, initially I. On maps it is equivalent to a linear map of their
+    average. C C' per convolution, and C^2 for B.
     """
     from udbench_adapters import residual
 
@@ -323,12 +324,12 @@ def tsa(surgeon: Surgeon, settings: object) -> None:
 
 
 def feature(surgeon: Surgeon, settings: None) -> None:
-    """y = W * x with W and all moments frozen wherever they begin: freezing is the method. Nothing but heads."""
+    """y = W * x, with W and all running statistics frozen at their initial values. Only heads are trained."""
     surgeon.freeze()
 
 
 def finetune(surgeon: Surgeon, settings: None) -> None:
-    """y = W_d * x: all of the trunk for each domain, from the same beginning. Trains what `--sharing none` trains."""
+    """y = W_d * x: a trunk for each domain, with the same initial values. Trains the same as `--sharing none`."""
     for stage in surgeon.stages:
         for path in stage.modules:
             surgeon.per_domain(path)

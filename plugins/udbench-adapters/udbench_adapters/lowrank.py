@@ -1,4 +1,4 @@
-"""Low-rank differences of each domain beside shared layers."""
+"""Low-rank weight differences for each domain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from udbench_adapters.settings import LoraConvSettings, LoraSettings
 
 
 class LowRank(nn.Module):
-    """layer(x) + s B(A x), B = 0 at first."""
+    """layer(x) + s B(A x), initially B = 0."""
 
     def __init__(self, layer: nn.Module, down: nn.Module, up: nn.Module, scale: float) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def _check_convolution(path: str, layer: nn.Module, rank: int) -> None:
     assert isinstance(layer, nn.Conv2d)
     if layer.groups > 1:
         raise UdbenchError(
-            f"lora-conv takes a convolution's weight for one matrix, and '{path}' has {layer.groups} groups; leave "
+            f"lora-conv treats a convolution's weight as one matrix, and '{path}' has {layer.groups} groups; leave "
             "such convolutions shared with --set adapter.grouped=share, or choose another adapter"
         )
     _check_rank("lora-conv", path, rank, layer.out_channels, layer.weight[0].numel())

@@ -1,4 +1,4 @@
-"""Weights that each domain makes of the shared ones: by masks of bits, or by a difference where it pays."""
+"""Transforms of the shared weights for each domain: binary masks, or differences in selected layers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TAPS_START, TAPS_THRESHOLD = 0.15, 0.1
 
 
 def straight_through(scores: Tensor, threshold: float) -> Tensor:
-    """1 where a score is above the threshold, else 0; its gradient reaches the scores as it is."""
+    """1 where a score is above the threshold, else 0. The gradient passes to the scores unchanged."""
     return (scores > threshold).to(scores.dtype) + (scores - scores.detach())
 
 
 class Piggyback(nn.Module):
-    """w = W 1[m > 5e-3], m = 1e-2 at first."""
+    """w = W 1[m > 5e-3], initially m = 1e-2."""
 
     def __init__(self, weight: Tensor, lr: float = 1.0) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Piggyback(nn.Module):
 
 
 class AffineMask(nn.Module):
-    """w = k0 W + k1 1 + k2 M + k3 (W M) with M = 1[m > 0]; k = (1, 0, 0, 0) and m from U(1e-4, 2e-4) at first."""
+    """w = k0 W + k1 1 + k2 M + k3 (W M) with M = 1[m > 0]; initially k = (1, 0, 0, 0) and m from U(1e-4, 2e-4)."""
 
     def __init__(self, weight: Tensor, lr: float = 1.0) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class AffineMask(nn.Module):
 
 
 class Taps(nn.Module):
-    """w = W + 1[s > 0.1] delta, s = 0.15 and delta = 0 at first."""
+    """w = W + 1[s > 0.1] delta, initially s = 0.15 and delta = 0."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ def taps(surgeon: Surgeon, settings: object) -> None:
 
 
 def taps_penalty(trunk: nn.Module, domain: str, settings: object) -> Tensor:
-    """strength times the mean of |s| over a domain's layers."""
+    """`strength` times the mean of |s| over a domain's layers."""
     assert isinstance(settings, TapsSettings)
     own = [getattr(module, "own", None) for module in trunk.modules()]
     mine = [each[domain] for each in own if isinstance(each, nn.ModuleDict) and domain in each]

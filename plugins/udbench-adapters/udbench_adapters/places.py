@@ -1,4 +1,4 @@
-"""Where in a network a domain's own part goes."""
+"""Finds the layers of a network that an adapter changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NORMS = (
     nn.LayerNorm,
     nn.RMSNorm,
 )
-_WORDS = {
+_DESCRIPTIONS = {
     CONVOLUTIONS: "convolutions",
     (nn.Conv2d,): "2-d convolutions",
     (nn.Linear,): "linear layers",
@@ -27,51 +27,51 @@ _WORDS = {
 
 def layers(surgeon: Surgeon, method: str, *types: type[nn.Module]) -> list[str]:
     """The shared layers of these types, in forward order. Raises UdbenchError: none, or one that is never called."""
-    found = surgeon.find(*types)
-    if not found:
+    paths = surgeon.find(*types)
+    if not paths:
         raise UdbenchError(
-            f"{method} works on {_WORDS[types]}, and the network's shared stages have none; choose another "
+            f"{method} works on {_DESCRIPTIONS[types]}, and the network's shared stages have none; choose another "
             "architecture, adapter or --sharing"
         )
-    check_called(surgeon, method, found)
-    return found
+    check_called(surgeon, method, paths)
+    return paths
 
 
 def check_called(surgeon: Surgeon, method: str, paths: list[str]) -> None:
-    """Raises UdbenchError for a layer of which the network takes the weight, if anything, and never calls it."""
+    """Raise UdbenchError for a layer that the network never calls, although it may use its weight."""
     for path in paths:
         if not surgeon.called(path):
             raise UdbenchError(
-                f"{method} changes what a layer gives, and the network never calls '{path}' "
+                f"{method} changes the output of a layer, and the network never calls '{path}' "
                 f"({type(surgeon.module(path)).__name__}), though it may use its weight; choose a network that calls "
                 "its layers, such as timm's ViT, or another adapter"
             )
 
 
 def spatial(surgeon: Surgeon, method: str) -> list[str]:
-    """The shared 2-d convolutions that look further than one position. Raises UdbenchError when there are none."""
-    found = [path for path in layers(surgeon, method, nn.Conv2d) if surgeon.module(path).kernel_size != (1, 1)]
-    if not found:
+    """The shared 2-d convolutions larger than 1x1. Raises UdbenchError when there are none."""
+    paths = [path for path in layers(surgeon, method, nn.Conv2d) if surgeon.module(path).kernel_size != (1, 1)]
+    if not paths:
         raise UdbenchError(
-            f"{method} goes beside convolutions larger than 1x1, and the network's shared stages have none; choose "
+            f"{method} works on convolutions larger than 1x1, and the network's shared stages have none; choose "
             "another architecture, adapter or --sharing"
         )
-    return found
+    return paths
 
 
 def own_norms(surgeon: Surgeon, norms: str) -> None:
-    """Give each domain its own batch norms ("domain"), their moments alone ("moments"), or neither ("shared")."""
+    """Give each domain its own batch norms ("domain"), running statistics ("moments"), or neither ("shared")."""
     for path in surgeon.find(_BatchNorm):
         if norms == "domain":
             surgeon.per_domain(path)
         else:
-            surgeon.moments(path, "domain" if norms == "moments" else "shared")
+            surgeon.norm_stats(path, "domain" if norms == "moments" else "shared")
 
 
 def channels_of(path: str, layer: nn.Module) -> tuple[int, bool]:
-    """How many channels a layer gives, and whether they are the last dimension; else they are dimension 1.
+    """The number of a layer's output channels, and whether they are the last dimension instead of dimension 1.
 
-    Raises UdbenchError for a layer of a class that is not known.
+    Raises UdbenchError for an unknown class of layer.
     """
     match layer:
         case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
@@ -88,23 +88,23 @@ def channels_of(path: str, layer: nn.Module) -> tuple[int, bool]:
             if type(layer) in (nn.LayerNorm, nn.RMSNorm, *_loaded("timm.layers.norm", "LayerNorm", "LayerNormFp32")):
                 return layer.normalized_shape[0], True
     raise UdbenchError(
-        f"'{path}' is a {type(layer).__module__}.{type(layer).__name__}, and which dimension its channels are is not "
-        "known; choose another architecture or adapter"
+        f"'{path}' is a {type(layer).__module__}.{type(layer).__name__}, whose dimension of channels is not known; "
+        "choose another architecture or adapter"
     )
 
 
 def take_activation(path: str, layer: nn.Module) -> nn.Module:
-    """The activation that timm fused into a norm, which is left without; nothing where there is none.
+    """Remove the activation that timm fused into a norm, and return it; an Identity if there is none.
 
-    Raises UdbenchError for a norm that does something else besides.
+    Raises UdbenchError for a norm that does something else as well.
     """
     fused = _loaded("timm.layers.norm_act", "BatchNormAct2d", "GroupNormAct", "LayerNormAct", "LayerNormAct2d")
     if not isinstance(layer, fused):
         return nn.Identity()
     if not isinstance(layer.drop, nn.Identity):
         raise UdbenchError(
-            f"'{path}' is a {type(layer).__name__} that drops something behind its norm, where a domain's own part "
-            "would go; choose another architecture or adapter"
+            f"'{path}' is a {type(layer).__name__} with dropout after its norm, where the adapter's module would "
+            "be; choose another architecture or adapter"
         )
     activation, layer.act = layer.act, nn.Identity()
     assert isinstance(activation, nn.Module)
@@ -112,7 +112,7 @@ def take_activation(path: str, layer: nn.Module) -> nn.Module:
 
 
 def _of_maps() -> tuple[type, ...]:
-    """LayerNorms over the channels of maps (N, C, H, W)."""
+    """The LayerNorm classes over the channels of maps (N, C, H, W)."""
     return (
         *_loaded("timm.layers.norm", "LayerNorm2d", "LayerNorm2dFp32"),
         *_loaded("timm.layers.norm_act", "LayerNormAct2d"),
@@ -121,6 +121,6 @@ def _of_maps() -> tuple[type, ...]:
 
 
 def _loaded(module: str, *names: str) -> tuple[type, ...]:
-    """Classes of a library, where it is loaded: a network that holds one has loaded it."""
+    """Classes of a library, if it is loaded. A network with such a module has loaded it."""
     found = (getattr(sys.modules.get(module), name, None) for name in names)
     return tuple(each for each in found if isinstance(each, type))

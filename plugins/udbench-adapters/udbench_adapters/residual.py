@@ -1,4 +1,4 @@
-"""1x1 convolutions of each domain behind or beside the convolutions that all share."""
+"""1x1 convolutions for each domain, after or parallel to the shared convolutions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Pointwise(nn.Conv2d):
 
     @staticmethod
     def forward_group(modules: Sequence[Pointwise], x: Tensor, rows: Sequence[int]) -> Tensor | None:
-        """Each one's forward of its rows of x."""
+        """Apply each module to its rows of x."""
         return convolve_rows(x, rows, [module.weight for module in modules])
 
 
 class Series(nn.Module):
-    """z + a BN_1(z) for z = layer(x), a = 0 at first."""
+    """z + a BN_1(z) for z = layer(x), initially a = 0."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
@@ -46,10 +46,10 @@ class Series(nn.Module):
 
 
 class Centre(nn.Module):
-    """The centre of another convolution's window: a 1x1 of its channels, groups, stride and size of output.
+    """A 1x1 convolution at the centre of another one's kernel, with its channels, groups, stride and output size.
 
-    Positions are picked before they are convolved. A 1x1 with a stride would do, but oneDNN's, of 3 channels in
-    channels-last, writes beyond its memory (seen in torch 2.15 on AVX2).
+    Positions are picked before they are convolved. A 1x1 convolution with a stride would do the same, but oneDNN's
+    kernel for 3 channels in channels-last writes outside its memory (seen in torch 2.15 on AVX2).
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
@@ -64,12 +64,12 @@ class Centre(nn.Module):
 
     @staticmethod
     def forward_group(modules: Sequence[Centre], x: Tensor, rows: Sequence[int]) -> Tensor | None:
-        """Each one's forward of its rows of x."""
+        """Apply each module to its rows of x."""
         picked = modules[0].picked(x).contiguous(memory_format=torch.channels_last)
         return convolve_rows(picked, rows, [module.weight for module in modules])
 
     def picked(self, x: Tensor) -> Tensor:
-        """The positions of x that are at the centre of a window."""
+        """The positions of x at the centres of the kernel's windows."""
         (down, across), (rows, columns) = self.beyond, self.stride
         if down > 0 or across > 0:
             x = F.pad(x, (max(0, across),) * 2 + (max(0, down),) * 2, mode=self.padding_mode)
@@ -80,7 +80,7 @@ class Centre(nn.Module):
 
 
 class Parallel(nn.Module):
-    """layer(x) + a * x, a: 1x1."""
+    """layer(x) + a * x, where a is a 1x1 convolution."""
 
     def __init__(self, layer: nn.Conv2d, identity: float) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Parallel(nn.Module):
 
 
 class Alignment(nn.Module):
-    """B x over the channels of a map (N, C, H, W), or of features (N, C); the identity at first."""
+    """B x over the channels of a map (N, C, H, W), or of features (N, C); initially the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -104,14 +104,14 @@ class Alignment(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() not in (2, 4) or x.shape[1] != len(self.weight):
             raise UdbenchError(
-                f"tsa aligns the {len(self.weight)} channels of the trunk's last map or features, and the trunk gives "
-                f"{tuple(x.shape[1:])} an image; set --set adapter.align=false, or choose another architecture"
+                f"tsa aligns the {len(self.weight)} channels of the trunk's last map or features, and the trunk "
+                f"returns {tuple(x.shape[1:])} per image; set --set adapter.align=false, or choose another architecture"
             )
         return F.linear(x, self.weight) if x.dim() == 2 else F.conv2d(x, self.weight[..., None, None])
 
     @staticmethod
     def forward_group(modules: Sequence[Alignment], x: Tensor, rows: Sequence[int]) -> Tensor | None:
-        """Each one's forward of its rows of x."""
+        """Apply each module to its rows of x."""
         return convolve_rows(x, rows, [module.weight[..., None, None] for module in modules])
 
 
@@ -149,27 +149,27 @@ def _beside(surgeon: Surgeon, method: str, identity: float) -> None:
 
 
 def check_plain(path: str, layer: nn.Module, method: str) -> None:
-    """Raises UdbenchError for a convolution of a class that does more than convolve, such as pad by itself."""
+    """Raise UdbenchError for a convolution class that does more than convolve, such as padding by itself."""
     if type(layer).forward is not nn.Conv2d.forward:
         raise UdbenchError(
-            f"{method} convolves beside '{path}', which is a {type(layer).__name__} and does more than convolve; "
-            "choose another architecture or adapter"
+            f"{method} adds to the convolution '{path}', which is a {type(layer).__name__} and does more than "
+            "convolve; choose another architecture or adapter"
         )
 
 
 def check_centred(path: str, layer: nn.Module, method: str) -> None:
-    """Raises UdbenchError for a convolution whose window has no centre, or whose geometry is its own."""
+    """Raise UdbenchError for a convolution whose kernel has no centre, or whose class is not plain."""
     check_plain(path, layer, method)
     assert isinstance(layer, nn.Conv2d)
     if any(size % 2 == 0 for size in layer.kernel_size):
         raise UdbenchError(
-            f"{method} adds a 1x1 at the centre of each convolution's window, and that of '{path}', "
+            f"{method} adds a 1x1 at the centre of each convolution's kernel, and that of '{path}', "
             f"{'x'.join(map(str, layer.kernel_size))}, has none; choose another architecture or adapter"
         )
 
 
 def _beyond(layer: nn.Conv2d, axis: int) -> int:
-    """How far a convolution's padding reaches beyond half its window, less than 0 where it is smaller."""
+    """A convolution's padding minus half its kernel; negative if the padding is smaller."""
     half = layer.dilation[axis] * (layer.kernel_size[axis] - 1) // 2
     match layer.padding:
         case "same":
@@ -181,16 +181,16 @@ def _beyond(layer: nn.Conv2d, axis: int) -> int:
 
 
 def _align(surgeon: Surgeon, channels: int) -> None:
-    """Let each domain's rows of what the trunk gives pass its own alignment."""
+    """Add an alignment for each domain after the trunk."""
     trunk = surgeon.module("")
     assert not hasattr(trunk, ALIGNMENT)
     trunk.add_module(ALIGNMENT, Alignment(channels))
     surgeon.per_domain(ALIGNMENT)
-    if type(trunk).forward is not nn.Sequential.forward:  # which calls it as its last
+    if type(trunk).forward is not nn.Sequential.forward:  # a Sequential calls it last by itself
         trunk.register_forward_hook(_aligned)
 
 
-def _aligned(trunk: nn.Module, _given: object, maps: Tensor) -> Tensor:
+def _aligned(trunk: nn.Module, _inputs: object, maps: Tensor) -> Tensor:
     return trunk.get_submodule(ALIGNMENT)(maps)
 
 

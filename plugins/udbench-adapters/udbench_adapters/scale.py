@@ -1,4 +1,4 @@
-"""A scale and a bias of each domain, for networks that have no norms."""
+"""A scale and a bias for each domain, for networks without norms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from udbench_adapters.places import CONVOLUTIONS, NORMS
 
 
 class Scale(nn.Module):
-    """y = weight * x + bias, for each channel: dimension 1 of a convolution's output, the last of a linear layer's."""
+    """y = weight * x + bias per channel: dimension 1 of a convolution's output, the last of a linear layer's."""
 
     def __init__(self, channels: int, after: int) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Scale(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A layer, and the scale after it."""
+    """A layer followed by a Scale."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Scaled(nn.Module):
 
 
 def attach(surgeon: Surgeon) -> None:
-    """Wrap every shared layer, and give each domain its own scale."""
+    """Add a Scale of each domain after every shared layer."""
     if norms := surgeon.find(*NORMS):
         raise UdbenchError(
             f"domain-scale is for networks without norms, and this one has {len(norms)} in its shared stages, such as "

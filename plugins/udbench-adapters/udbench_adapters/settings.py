@@ -1,4 +1,4 @@
-"""What `--set adapter.KEY=VALUE` can change."""
+"""The settings of the adapters: `--set adapter.KEY=VALUE`."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Norms = Literal["domain", "moments", "shared"]
 
 _NORMS = (
-    "the network's batch norms: each domain's own (domain), a shared scale with each domain's moments (moments), or "
-    "shared by all (shared)"
+    "the network's batch norms: separate for each domain (domain), a shared scale with running statistics of each "
+    "domain (moments), or shared by all (shared)"
 )
 
 
@@ -19,7 +19,7 @@ class InstanceNormSettings(BaseModel):
 
     last_norm: Literal["keep", "none", "bn"] = Field(
         "keep",
-        description="the last norm before the head: an instance norm as the others, left out, or a batch norm",
+        description="the last norm before the head: keep as an instance norm, remove (none), or leave as a batch norm",
     )
 
 
@@ -32,7 +32,7 @@ class _WithNorms(BaseModel):
 class MaskSettings(_WithNorms):
     """Settings of the binary masks."""
 
-    lr: float = Field(1.0, gt=0, description="the rate of the masks' scores, as a factor of the recipe's")
+    lr: float = Field(1.0, gt=0, description="learning rate of the masks' scores, as a factor of the recipe's")
 
 
 class TapsSettings(_WithNorms):
@@ -44,13 +44,13 @@ class TapsSettings(_WithNorms):
 class TsaSettings(_WithNorms):
     """Settings of the task-specific adapters."""
 
-    align: bool = Field(True, description="the alignment B of the trunk's last channels, before the head")
+    align: bool = Field(True, description="add the alignment B of the trunk's last channels before the head")
 
 
 class RoutingSettings(_WithNorms):
     """Settings of task routing."""
 
-    dropped: float = Field(0.5, ge=0, lt=1, description="part of each layer's channels that a domain goes without")
+    dropped: float = Field(0.5, ge=0, lt=1, description="fraction of each layer's channels that is masked for a domain")
 
 
 class SsfSettings(_WithNorms):
@@ -65,11 +65,13 @@ class LoraSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rank: int = Field(4, ge=1, description="rank of each layer's difference")
-    alpha: float | None = Field(None, gt=0, description="the difference is scaled by alpha / rank; the rank if not set")
+    alpha: float | None = Field(
+        None, gt=0, description="the difference is scaled by alpha / rank; alpha = rank if not set"
+    )
 
     @property
     def scale(self) -> float:
-        """What the difference is multiplied by."""
+        """The factor of the difference."""
         return 1.0 if self.alpha is None else self.alpha / self.rank
 
 
@@ -78,5 +80,5 @@ class LoraConvSettings(LoraSettings):
 
     norms: Norms = Field("domain", description=_NORMS)
     grouped: Literal["refuse", "share"] = Field(
-        "refuse", description="convolutions in groups, depthwise ones too: refused, or left as all domains share them"
+        "refuse", description="grouped convolutions, including depthwise ones: raise an error, or leave them shared"
     )

@@ -198,19 +198,19 @@ def test_images_of_two_sizes_share_a_trunk_where_the_network_can() -> None:
 @pytest.mark.parametrize(
     ("name", "sizes", "settings", "said"),
     [
-        ("test_vit", (8,), {}, r"'timm/test_vit' cannot .* images of 8x8.*made for 160x160: .*--set image_size=160"),
+        ("test_vit", (8,), {}, r"'timm/test_vit' .* images of 8x8.*built for 160x160: .*--set image_size=160"),
         ("mixer_s32_224", (32, 64), {}, r"'timm/mixer_s32_224' cannot be built for images of 32x32, 64x64"),
         ("test_resnet", (32,), {"drop_path": 0.1}, r"no setting 'drop_path'. Did you mean 'drop_path_rate'"),
         ("dla46_c", (32,), {"drop_path_rate": 0.1}, r"timm's 'dla46_c' has no stochastic depth"),
         ("test_resnet", (32,), {"pretrained": True, "weights": "x.pt"}, "leave one of the two out"),
         ("test_resnet", (32,), {"weights": "missing.safetensors"}, "weights = 'missing.safetensors': there is no such"),
-        ("test_resnet", (32,), {"weights": "x.npz"}, r"ends in one of .safetensors, .pt, .pth, .bin"),
-        ("test_resnet", (32,), {"weights_sha256": "ab"}, "of the file that `weights` names, and none is named"),
+        ("test_resnet", (32,), {"weights": "x.npz"}, r"must end in one of .safetensors, .pt, .pth, .bin"),
+        ("test_resnet", (32,), {"weights_sha256": "ab"}, "belongs to the file of `weights`, which is not set"),
         (
             "resnet26t",
             (32,),
             {"pretrained": True},
-            r"cannot be fetched here .*model.safetensors of https.*weights=FILE",
+            r"cannot be downloaded here .*model.safetensors of https.*weights=FILE",
         ),
     ],
 )

@@ -126,7 +126,7 @@ def test_images_that_are_too_small_are_refused_with_what_to_do(arch: str) -> Non
     model = ARCHS[arch].settings
     assert model is not None
     inputs = {name: Input(height=side, width=side, channels=3, num_classes=2) for name, side in (("a", 64), ("d", 6))}
-    with pytest.raises(UdbenchError, match=rf"'{arch}' cannot take images of 6x6 \('d'\): .*--set image_size="):
+    with pytest.raises(UdbenchError, match=rf"'{arch}' does not accept images of 6x6 \('d'\): .*--set image_size="):
         build_model(ARCHS[arch], Adapter(name="nothing", attach=print), inputs, arch_settings=model())
 
 

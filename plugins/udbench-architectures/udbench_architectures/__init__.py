@@ -1,4 +1,4 @@
-"""Networks for udbench: the paper's residual ones, AlexNet, VGG-M-128, the decathlon's ResNet-26, and timm's."""
+"""Architectures for udbench: the paper's ResNet-38, AlexNet and VGG-M-128, the decathlon's ResNet-26, and timm."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def udbench_architectures() -> list[Architecture]:
         *_towers(),
         Architecture(
             name="timm/*",
-            build=_one_of_many,
+            build=_build_family,
             settings=_timm_settings(),
             summary="any classification network of timm: timm/resnet18, timm/vit_tiny_patch16_224",
             citation=TIMM,
-            member=_of_timm,
+            member=_timm_member,
             names=_timm_names,
             example="mobilenetv3_small_050",
         ),
@@ -136,11 +136,11 @@ def _resnet26(inputs: Mapping[str, Input], settings: object) -> Network:
     return build(inputs, settings)
 
 
-def _one_of_many(inputs: Mapping[str, Input], settings: object) -> Network:
-    raise UdbenchError("timm/* stands for many networks; name one of them, such as timm/resnet18")
+def _build_family(inputs: Mapping[str, Input], settings: object) -> Network:
+    raise UdbenchError("timm/* is a family of networks; name one of them, such as timm/resnet18")
 
 
-def _of_timm(name: str) -> Architecture:
+def _timm_member(name: str) -> Architecture:
     from udbench_architectures.timm_networks import build, summary
 
     return Architecture(

@@ -19,8 +19,7 @@ SMALLEST = 16
 class Unit(nn.Module):
     """Convolution, norm, ReLU, convolution, norm, added to the input, ReLU.
 
-    Where the unit has a stride, the input is averaged over windows of 2x2; where it has more channels, zeros stand for
-    those that the input lacks.
+    With a stride, the input is averaged over windows of 2x2. With more channels, the shortcut is padded with zeros.
     """
 
     def __init__(self, entering: int, leaving: int, stride: int) -> None:
@@ -42,7 +41,7 @@ class Unit(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Images (N, 3, H, W) to maps (N, 256, H/8, W/8)."""
+    """Maps images (N, 3, H, W) to features (N, 256, H/8, W/8)."""
 
     def __init__(self, stem: int, widths: Sequence[int], channels: int) -> None:
         super().__init__()
@@ -58,7 +57,7 @@ class Trunk(nn.Module):
 
 
 def build(inputs: Mapping[str, Input], settings: object) -> Network:
-    """The network for these inputs. Raises UdbenchError for images below 16 pixels.
+    """Build the network for these inputs. Raises UdbenchError for images below 16 pixels.
 
     1 stem + 24 in units + 1 classifier = 26 weighted layers.
     """

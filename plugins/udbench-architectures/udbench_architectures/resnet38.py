@@ -15,7 +15,7 @@ SMALLEST = 16
 
 
 class Unit(nn.Module):
-    """Norm, ReLU, convolution, twice, added to the input; the first of a stage projects its input by a 1x1."""
+    """Twice norm, ReLU and convolution, added to the input. The first unit of a stage projects its input by a 1x1."""
 
     def __init__(self, entering: int, leaving: int, stride: int, project: bool) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Unit(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Images (N, 3, H, W) to maps (N, widths[-1], H/8, W/8)."""
+    """Maps images (N, 3, H, W) to features (N, widths[-1], H/8, W/8)."""
 
     def __init__(self, widths: Sequence[int], channels: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Trunk(nn.Module):
 
 
 def build(widths: Sequence[int], inputs: Mapping[str, Input], settings: object) -> Network:
-    """The network for these inputs. Raises UdbenchError for images below 16 pixels.
+    """Build the network for these inputs. Raises UdbenchError for images below 16 pixels.
 
     1 stem + 32 in units + 4 projections + 1 classifier = 38 weighted layers.
     """

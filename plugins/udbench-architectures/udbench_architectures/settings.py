@@ -1,4 +1,4 @@
-"""What `--set arch.KEY=VALUE` can change."""
+"""The settings of the architectures: `--set arch.KEY=VALUE`."""
 
 import hashlib
 from functools import lru_cache
@@ -27,12 +27,12 @@ class TowerSettings(BaseModel):
         1.0, gt=0, le=WIDEST, description="factor on the channels of every convolution and on fc6 and fc7"
     )
     norm: Literal["bn", "none"] = Field(
-        "bn", description="a batch norm after each convolution, fc6 and fc7; or none, and dropout behind fc6 and fc7"
+        "bn", description="a batch norm after each convolution, fc6 and fc7; or none, with dropout after fc6 and fc7"
     )
 
 
 class ThirdTowerSettings(TowerSettings):
-    """Settings of the thirds of Table 5: widths of 1/sqrt(3)."""
+    """Settings of the reduced networks of Table 5, with widths times 1/sqrt(3)."""
 
     width: float = Field(
         3**-0.5, gt=0, le=WIDEST, description="factor on the channels of every convolution and on fc6 and fc7"
@@ -40,12 +40,12 @@ class ThirdTowerSettings(TowerSettings):
 
 
 class TowerHeadSettings(BaseModel):
-    """What a domain can ask of its head in AlexNet and VGG-M-128."""
+    """Settings of a domain's head in AlexNet and VGG-M-128."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool5: bool | None = Field(
-        None, description="pool before fc6; if not set, all do whose last map has more than one row and column"
+        None, description="pool before fc6; if not set, pool if the last map has more than one row and column"
     )
 
 
@@ -58,28 +58,28 @@ class TimmSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pretrained: bool = Field(
-        False, description="begin with timm's pretrained weights, from the network or from the Hub's cache"
+        False, description="start from timm's pretrained weights, downloaded or from the Hub's cache"
     )
     weights: str = Field(
         "",
-        description="begin with the weights in this file, its classifier left out: .safetensors, or .pt, .pth, .bin "
-        "that hold tensors and nothing else",
+        description="start from the weights in this file, without its classifier: .safetensors, or .pt, .pth, .bin "
+        "that hold only tensors",
     )
     weights_sha256: str = Field(
-        "", validate_default=True, description="of that file: filled in, and checked where it is given"
+        "", validate_default=True, description="sha256 of that file: filled in, and verified if given"
     )
-    drop_rate: float = Field(0.0, ge=0, lt=1, description="dropout in front of each domain's classifier")
+    drop_rate: float = Field(0.0, ge=0, lt=1, description="dropout before each domain's classifier")
     drop_path_rate: float = Field(
-        0.0, ge=0, lt=1, description="stochastic depth: how often a residual branch is left out, the last one's rate"
+        0.0, ge=0, lt=1, description="stochastic depth: the rate at which the last residual branch is dropped"
     )
 
     @field_validator("weights")
     @classmethod
     def _is_a_file(cls, weights: str, info: ValidationInfo) -> str:
         if weights and info.data.get("pretrained"):
-            raise ValueError("pretrained=true asks for timm's weights already; leave one of the two out")
+            raise ValueError("pretrained=true uses timm's weights already; leave one of the two out")
         if weights and Path(weights).suffix.lower() not in TENSOR_FILES:
-            raise ValueError(f"a file of weights ends in one of {', '.join(TENSOR_FILES)}")
+            raise ValueError(f"a weights file must end in one of {', '.join(TENSOR_FILES)}")
         return weights
 
     @field_validator("weights_sha256")
@@ -88,11 +88,11 @@ class TimmSettings(BaseModel):
         weights: str = info.data.get("weights", "")
         if not weights:
             if given:
-                raise ValueError("it is of the file that `weights` names, and none is named")
+                raise ValueError("it belongs to the file of `weights`, which is not set")
             return given
         path = Path(weights).expanduser()
         if not path.is_file():
-            if given:  # of a run that began with it, which is used without
+            if given:  # a trained run that started from it, and no longer needs the file
                 return given
             raise ValueError(f"weights = {weights!r}: there is no such file")
         try:
@@ -107,6 +107,6 @@ class TimmSettings(BaseModel):
 
 @lru_cache
 def _sha256(path: Path, state: tuple[int, ...]) -> str:
-    """Of a file, computed once while its state stays."""
+    """The sha256 of a file, computed once as long as its state does not change."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Any classification network of timm, from the images to one vector each; the classifier is each domain's own."""
+"""Any classification network of timm up to its feature vector, with a classifier for each domain."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from udbench_architectures.timm_weights import from_file, from_hub
 
 
 def names() -> list[str]:
-    """What timm has: networks, and with a dot behind them the pretrained weights that there are."""
+    """The names of timm's networks, also with a dot and the name of their pretrained weights."""
     return [*timm.list_models(), *timm.list_models(pretrained=True)]
 
 
 def summary(name: str) -> str:
-    """A line about a network of timm's."""
+    """A one-line summary of a timm network."""
     size = _made_for(name)
     weights = "has" if is_model_pretrained(name) or "." in name else "no"
     return f"timm's {name}, made for images of {size[0]}x{size[1]}; {weights} pretrained weights"
 
 
 def build(name: str, inputs: Mapping[str, Input], settings: object) -> Network:
-    """The network for these inputs.
+    """Build the network for these inputs.
 
     Its trunk ends as timm's does in front of the classifier: maps pooled, the class token taken, the last norm applied.
     Raises UdbenchError for what it cannot take, with the reason: sizes, settings, weights.
@@ -64,18 +64,18 @@ def build(name: str, inputs: Mapping[str, Input], settings: object) -> Network:
 
 @torch.no_grad()
 def _begin_with(own: Mapping[str, Tensor], load: Callable[[], nn.Module]) -> None:
-    """Bring a network's tensors, wherever they lie by now, to those of the same network with weights."""
+    """Copy the weights of a loaded network to the tensors of this one, wherever they are in it."""
     theirs = load().state_dict()
     for key, tensor in own.items():
         tensor.copy_(theirs[key])
 
 
 def _made(name: str, inputs: Mapping[str, Input], drop_path_rate: float, **more: Any) -> nn.Module:
-    """timm's network without its classifier, for images of these sizes."""
+    """Create timm's network without its classifier, for images of these sizes."""
     options: dict[str, Any] = {
         "num_classes": 0,
         "in_chans": next(iter(inputs.values())).channels,
-        "drop_rate": 0.0,  # in front of the classifier, which is the head's
+        "drop_rate": 0.0,  # dropout before the classifier is part of the head
         "drop_path_rate": drop_path_rate,
         **_sizes(name, inputs),
         **more,
@@ -97,7 +97,7 @@ def _made(name: str, inputs: Mapping[str, Input], drop_path_rate: float, **more:
 
 
 def _sizes(name: str, inputs: Mapping[str, Input]) -> dict[str, Any]:
-    """What timm is to be told of the images' sizes: nothing, unless the network is built for one size."""
+    """The options of timm for the images' sizes: none, unless the network is built for one size."""
     cfg = get_pretrained_cfg(name)
     sizes = sorted({(i.height, i.width) for i in inputs.values()})
     if cfg is None or not cfg.fixed_input_size:
@@ -108,7 +108,7 @@ def _sizes(name: str, inputs: Mapping[str, Input]) -> dict[str, Any]:
 
 
 def _taking(create: Callable[..., nn.Module], options: dict[str, Any], droppable: set[str]) -> nn.Module:
-    """Create with these options, without those of `droppable` that the network's constructor does not know."""
+    """Create with these options, leaving out those of `droppable` that the network's constructor does not accept."""
     left = dict(options)
     while True:
         try:
@@ -120,14 +120,14 @@ def _taking(create: Callable[..., nn.Module], options: dict[str, Any], droppable
 
 
 def _check_size(name: str, net: nn.Module, shape: tuple[int, int, int], domain: str) -> None:
-    """Raises UdbenchError for images that the network cannot take, or of which it does not make one vector each."""
+    """Raise UdbenchError for images that the network does not accept, or does not map to one vector each."""
     net.eval()
     try:
         with torch.no_grad():
             found: Any = net(torch.zeros(2, *shape))
     except Exception as error:
         raise UdbenchError(
-            f"architecture 'timm/{name}' cannot take images of {shape[1]}x{shape[2]} ('{domain}'): {_said(error)}; "
+            f"architecture 'timm/{name}' does not accept images of {shape[1]}x{shape[2]} ('{domain}'): {_said(error)}; "
             f"{_another(name)}"
         ) from None
     finally:
@@ -135,7 +135,7 @@ def _check_size(name: str, net: nn.Module, shape: tuple[int, int, int], domain: 
     if not isinstance(found, Tensor) or found.dim() != 2 or found.shape[0] != 2:
         kind = f"{tuple(found.shape[1:])}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise UdbenchError(
-            f"architecture 'timm/{name}' makes {kind} of an image where a classifier takes one vector; choose another "
+            f"architecture 'timm/{name}' returns {kind} per image where a classifier needs one vector; choose another "
             "network (udbench list archs timm/)"
         )
 
@@ -151,9 +151,9 @@ def _made_for(name: str) -> tuple[int, int]:
 
 def _another(name: str) -> str:
     size = _made_for(name)
-    return f"it was made for {size[0]}x{size[1]}: set another size with --set image_size={max(size)}"
+    return f"it was built for {size[0]}x{size[1]}: set another size with --set image_size={max(size)}"
 
 
 def _said(error: BaseException) -> str:
-    """The first line of an error, or its kind where it says nothing."""
+    """The first line of an error, or its type if it has no message."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

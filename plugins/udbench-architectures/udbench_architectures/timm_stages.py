@@ -1,4 +1,4 @@
-"""A network of timm's cut into stages, by what timm says of its parts and by how they are called."""
+"""Splits a timm network into stages, by timm's parameter groups and by the calls of its modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS = 3
 
 
 class Trunk(nn.Module):
-    """A network, images (N, C, H, W) to vectors (N, F), some of whose parts lie beside it.
+    """A network from images (N, C, H, W) to vectors (N, F), some of whose parts are stored next to it.
 
     A network that holds tensors itself, such as a class token, can be private only as a whole. So the parts of other
     stages are taken out of it, and it calls them where they are.
@@ -38,7 +38,7 @@ class Trunk(nn.Module):
 
 
 class Elsewhere(nn.Module):
-    """Stands for a part of a network that lies at the same path of its home, and calls whatever is there."""
+    """A placeholder for a part that is stored at the same path of its home; calls the module there."""
 
     home: nn.Module
 
@@ -48,7 +48,7 @@ class Elsewhere(nn.Module):
         self.path = path
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Elsewhere:
-        """A copy of the whole has a home of its own; a copy of a part stays with the home that it has."""
+        """A copy of the whole network refers to the copied home; a copy of a part keeps its home."""
         return Elsewhere(memo.get(id(self.home), self.home), self.path).train(self.training)
 
     def forward(self, *values: Any) -> Any:
@@ -59,7 +59,7 @@ class Elsewhere(nn.Module):
 
 
 def in_stages(net: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[Stage, ...]]:
-    """A trunk and its stages: timm's coarse groups, the stem with the first, what follows the last with the last.
+    """Return a trunk and its stages: timm's coarse groups, with the stem in the first and the rest in the last.
 
     `images` are ROWS blank ones. A stage is made private by copying its modules, so each must map rows of images to
     rows; where timm names no groups, or they cannot be told apart by such modules, the network is one stage.
@@ -81,7 +81,7 @@ def in_stages(net: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[Stage, .
 
 
 def _in_two_places(net: nn.Module) -> bool:
-    """Whether a network holds a module with tensors under two paths."""
+    """Whether a network has a module with tensors at two paths."""
     every = [module for _, module in net.named_modules(remove_duplicate=False) if _own(module)]
     return len(every) > len(set(every))
 
@@ -95,7 +95,7 @@ def _listed(tops: Mapping[str, int]) -> tuple[Stage, ...]:
 
 
 class _Heard:
-    """Of a forward: the paths of modules in the order of their first calls, and those that map rows to rows."""
+    """Run a forward. Returns the paths of modules in call order, and those that map rows to rows."""
 
     def __init__(self) -> None:
         self.order: list[str] = []
@@ -133,7 +133,7 @@ def _are_rows(value: Any) -> bool:
 
 
 def _stages_of(net: nn.Module, order: Sequence[str]) -> dict[str, int]:
-    """The stage, from 0, of each module with tensors of its own; the network's own tensors stand under ""."""
+    """The stage, from 0, of each module with tensors of its own; the network itself is ""."""
     owned = {path: own for path, module in net.named_modules() if (own := _own(module))}
     ranks = _ranks(net)
     found: dict[str, int | None] = {}
@@ -157,7 +157,7 @@ def _own(module: nn.Module) -> list[str]:
 
 
 def _ranks(net: nn.Module) -> dict[str, int]:
-    """timm's group of each parameter, from 0, the stem's with the first; without those that it leaves to the last."""
+    """timm's group of each parameter, from 0, with the stem in the first; without those of no group."""
     ask: Any = getattr(net, "group_matcher", None)
     if ask is None:
         return {}

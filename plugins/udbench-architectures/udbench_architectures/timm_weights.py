@@ -1,4 +1,4 @@
-"""Weights for a network of timm's: from a file, checked key by key, or from the Hub."""
+"""Weights for a timm network: from a file, which is checked key by key, or from the Hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from udbench import SettingError, UdbenchError
 
 SECONDS = 5.0
-"""How long the Hub may take to answer before its cache alone is asked."""
+"""The timeout of the Hub, after which only its cache is used."""
 
 
 def from_file(arch: str, make: Callable[..., nn.Module], file: str) -> nn.Module:
-    """The network with the weights of a file, as timm reads them for it: keys of other codebases renamed where timm
-    knows them, positions resized to the images. Raises SettingError: not readable as tensors alone, or another
-    network's."""
+    """Create the network with the weights of a file, converted by timm.
+
+    timm renames the keys of other codebases that it knows, and resizes position embeddings to the images. Raises
+    SettingError for a file that does not hold only tensors, and for weights of another network.
+    """
     tensors = _tensors(file)
     plain = make()
     source = {"state_dict": tensors, "custom_load": False}
@@ -32,7 +34,7 @@ def from_file(arch: str, make: Callable[..., nn.Module], file: str) -> nn.Module
             net = make(pretrained=True, pretrained_cfg_overlay=source)
         except UdbenchError:
             raise
-        except Exception as error:  # timm's renaming fails in its own ways on what it does not know
+        except Exception as error:  # timm's conversion raises various errors for unknown keys
             raise SettingError(_differs(arch, file, plain, tensors, error)) from None
     left_out = _classifiers(net)
     missing = [key for result in results for key in result.missing_keys]
@@ -45,7 +47,7 @@ def from_file(arch: str, make: Callable[..., nn.Module], file: str) -> nn.Module
 
 
 def from_hub(arch: str, make: Callable[..., nn.Module], repository: str) -> nn.Module:
-    """The network with timm's own weights, fetched or from the cache. Raises UdbenchError where they cannot be had."""
+    """Create the network with timm's pretrained weights. Raises UdbenchError if they are not available."""
     where = f" (model.safetensors of {constants.ENDPOINT}/{repository})" if repository else ""
     set_pretrained_check_hash(True)
     with _not_waiting():
@@ -55,8 +57,8 @@ def from_hub(arch: str, make: Callable[..., nn.Module], repository: str) -> nn.M
             raise
         except Exception as error:
             raise UdbenchError(
-                f"arch.pretrained=true: the pretrained weights of '{arch}' cannot be fetched here and are not in the "
-                f"Hub's cache ({type(error).__name__}); fetch them where there is a network{where} and "
+                f"arch.pretrained=true: the pretrained weights of '{arch}' cannot be downloaded here and are not in "
+                f"the Hub's cache ({type(error).__name__}); download them on another machine{where} and "
                 "give the file with --set arch.weights=FILE"
             ) from None
         finally:
@@ -72,22 +74,21 @@ def _tensors(file: str) -> dict[str, Tensor]:
     except Exception as error:
         if isinstance(error.__cause__, pickle.UnpicklingError) and "weights_only" in str(error):
             raise SettingError(
-                f"arch.weights={file}: it is a pickle that holds more than tensors, and could run any program; save "
-                "its state_dict() alone, best as .safetensors"
+                f"arch.weights={file}: it is a pickle with more than tensors, which could run any program; save only "
+                "its state_dict(), preferably as .safetensors"
             ) from None
         raise SettingError(
             f"arch.weights={file}: it cannot be read as tensors ({type(error).__name__}: "
             f"{next(iter(str(error).splitlines()), '')[:200]})"
         ) from None
     if not isinstance(found, Mapping) or not found or not all(isinstance(each, Tensor) for each in found.values()):
-        raise SettingError(f"arch.weights={file}: it holds no tensors by name; give a network's state_dict()")
+        raise SettingError(f"arch.weights={file}: it does not hold tensors by name; give a network's state_dict()")
     return dict(found)
 
 
 @contextmanager
 def _loading(network: type[nn.Module]) -> Iterator[list[Any]]:
-    """Within, what networks of this class say when they load tensors is kept: timm only logs what does not fit, and in
-    full, which is told here instead."""
+    """Within, collect the results of `load_state_dict` of networks of this class, and silence timm's log of them."""
     results: list[Any] = []
     log = logging.getLogger("timm.models")
     level = log.level
@@ -119,7 +120,7 @@ def _differs(
     missing: list[str] | None = None,
     unknown: list[str] | None = None,
 ) -> str:
-    """What tells a file's tensors from a network's: the first and how many, of each kind."""
+    """Describe how a file's tensors differ from a network's: the first key and the number, of each kind."""
     ours, left_out = plain.state_dict(), _classifiers(plain)
     if missing is None or unknown is None or not (missing or unknown):
         missing = [key for key in ours if key not in tensors]
@@ -140,7 +141,7 @@ def _differs(
     aside = f"; its classifier ({shown:.80}) is left out" if shown else ""
     return (
         f"arch.weights={file}: these are not the weights of '{arch}': {', '.join(parts) or 'nothing fits'}{aside}; "
-        "give a file of that network, or the --arch that it is of"
+        "give a file of that network, or the --arch of the file"
     )
 
 
@@ -149,7 +150,7 @@ def _shapes(theirs: Tensor, ours: Tensor) -> str:
 
 
 def _classifiers(net: nn.Module) -> tuple[str, ...]:
-    """What the keys of a network's classifiers begin with, as timm has it."""
+    """The key prefixes of a network's classifiers, according to timm."""
     cfg: Any = net.pretrained_cfg
     names: Any = cfg.get("classifier") or ()
     return tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
@@ -157,11 +158,11 @@ def _classifiers(net: nn.Module) -> tuple[str, ...]:
 
 @contextmanager
 def _not_waiting() -> Iterator[None]:
-    """Within, the Hub is asked only if it answers now, and else its cache alone: it would be tried for a minute."""
+    """Within, use the Hub only if it answers now, else only its cache. Otherwise it would be tried for a minute."""
     before = constants.HF_HUB_OFFLINE
     try:
         get_session().head(constants.ENDPOINT, timeout=SECONDS)
-    except Exception:  # whatever it is, the Hub cannot be asked
+    except Exception:  # for any reason, the Hub is not available
         constants.HF_HUB_OFFLINE = True
     try:
         yield

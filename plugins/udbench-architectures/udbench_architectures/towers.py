@@ -1,4 +1,4 @@
-"""AlexNet and VGG-M-128: five convolutions that all domains may share, and fully connected layers of each domain."""
+"""AlexNet and VGG-M-128: five convolutions that domains can share, and fully connected layers for each domain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Rounding = Literal["up", "height"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A convolution with its norm and ReLU, and the pooling after it: none, or how its map's size is rounded."""
+    """A convolution with norm and ReLU, and the pooling after it: none, or the rounding of its output size."""
 
     channels: int
     kernel: int
@@ -32,7 +32,7 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tower:
-    """A network: its convolutions, and the widths of fc6 and fc7."""
+    """The convolutions of a network, and the widths of fc6 and fc7."""
 
     layers: tuple[Layer, ...]
     hidden: tuple[int, int]
@@ -63,7 +63,7 @@ TOWERS = {
 
 
 class Pool(nn.Module):
-    """Max pooling of 3x3 windows, 2 apart, after a ReLU.
+    """Max pooling of 3x3 windows with stride 2, after a ReLU.
 
     Where the map's size does not fit, "up" lets the last window hang over, as the networks were published.
     "height" does so in height, and in width unless the map is wider than high: so a 2x14 map of a word becomes
@@ -84,7 +84,7 @@ class Pool(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Images (N, 3, H, W) to the maps of the fifth convolution."""
+    """Maps images (N, 3, H, W) to the output of the fifth convolution."""
 
     def __init__(self, tower: Tower, channels: int, settings: TowerSettings) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Trunk(nn.Module):
 
 
 def build(tower: Tower, inputs: Mapping[str, Input], settings: object) -> Network:
-    """The network for these inputs, which may differ in size."""
+    """Build the network for these inputs, which may differ in size."""
     assert isinstance(settings, TowerSettings)
     trunk = Trunk(tower, next(iter(inputs.values())).channels, settings)
     _initialise(trunk)
@@ -131,7 +131,7 @@ def build(tower: Tower, inputs: Mapping[str, Input], settings: object) -> Networ
 
 
 def _head(hidden: Sequence[int], given: Input, shape: tuple[int, ...], norm: Literal["bn", "none"]) -> nn.Module:
-    """pool5, fc6, fc7 and the classifier.
+    """A head: pool5, fc6, fc7 and the classifier.
 
     fc6 and fc7 have batch norms where the convolutions do, and else dropout, as in MatConvNet's AlexNet and VGG-M.
     """
@@ -171,10 +171,10 @@ def _pooled(size: int) -> int:
 
 
 def _hanging(size: int) -> int:
-    """How far the last window hangs over a side of this many pixels."""
+    """By how many pixels the last window exceeds a side of this length."""
     return 2 * (_pooled(size) - 1) + 3 - size
 
 
 def _scaled(channels: int, width: float) -> int:
-    """An even number of channels, so that two groups of filters can share them."""
+    """Round to an even number of channels, for convolutions in two groups."""
     return 2 * max(1, round(channels * width / 2))

@@ -75,7 +75,7 @@ def test_a_folder_of_the_librarys_name_is_not_the_library(monkeypatch: pytest.Mo
 def test_a_library_that_is_broken_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "brokenlib.py").write_text("import not_there_at_all")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SettingError, match=r"brokenlib cannot be imported here .*not_there_at_all.*install it anew"):
+    with pytest.raises(SettingError, match=r"brokenlib cannot be imported here .*not_there_at_all.*install it again"):
         library("brokenlib")
 
 
@@ -88,7 +88,7 @@ def test_what_is_kept_is_read_again_and_damage_is_told(tmp_path: Path) -> None:
     assert read_kept(path) == kept and kept.logged == 3 and [each.name for each in tmp_path.iterdir()] == ["wandb.json"]
     for text in ("{", '{"id": "../../x"}', "[]"):
         path.write_text(text)
-        with pytest.raises(DataError, match=r"wandb.json is damaged: .*; remove it to begin a new run there"):
+        with pytest.raises(DataError, match=r"wandb.json is damaged: .*; remove it to start a new run there"):
             read_kept(path)
 
 

@@ -1,4 +1,4 @@
-"""Reporters for udbench: how a run goes, in TensorBoard, Weights & Biases and trackio."""
+"""Callbacks for udbench that log runs to TensorBoard, Weights & Biases and trackio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def udbench_callbacks() -> list[CallbackFactory]:
     from udbench_callbacks.to_wandb import Wandb
 
     return [
-        CallbackFactory(name="tensorboard", open=TensorBoard, summary="TensorBoard's event files, in the run's folder"),
+        CallbackFactory(name="tensorboard", open=TensorBoard, summary="TensorBoard event files in the run's folder"),
         CallbackFactory(name="wandb", open=Wandb, summary="Weights & Biases, online or offline; project udbench"),
-        CallbackFactory(name="trackio", open=Trackio, summary="trackio, in its own place; project udbench"),
+        CallbackFactory(name="trackio", open=Trackio, summary="trackio, in its own folder; project udbench"),
     ]

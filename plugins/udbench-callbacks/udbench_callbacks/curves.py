@@ -1,4 +1,4 @@
-"""What a callback hears, as numbers under tags: the same in every library."""
+"""Converts the calls of a callback to numbers under tags, which are the same in every library."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Value = str | bool | int | float
 
 
 class Curves(ABC):
-    """A callback that hands on numbers under tags, round by round.
+    """A callback that logs numbers under tags, round by round.
 
-    loss/DOMAIN and loss/mean, lr, images_per_second; error/SPLIT/DOMAIN and error/SPLIT/mean in percent. Of networks
-    that share nothing each is trained by itself, from round 1 on, so what would be of them all is told of each:
-    lr/DOMAIN, images_per_second/DOMAIN, and no means until all are done.
+    The tags are loss/DOMAIN, loss/mean, lr and images_per_second; error/SPLIT/DOMAIN and error/SPLIT/mean in percent.
+    With --sharing none, each network is trained separately from round 1 on. The tags are then lr/DOMAIN and
+    images_per_second/DOMAIN, and means are logged when all networks are done.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,30 +61,32 @@ class Curves(ABC):
 
     @abstractmethod
     def begin(self, folder: Path, start: int) -> None:
-        """A network's training begins, or goes on behind a round. `folder` is that network's."""
+        """Called when the training of a network starts, or resumes after round `start`. `folder` is the network's."""
 
     @abstractmethod
     def put(self, curve: str, round: int, numbers: Mapping[str, float]) -> None:
-        """Numbers of one round. `curve` says to which they belong: a curve's rounds only rise, unless a run that goes
-        on repeats those behind its checkpoint."""
+        """Log the numbers of a round.
+
+        `curve` names the series. Its rounds increase; a resumed run repeats those after its checkpoint.
+        """
 
     @abstractmethod
     def end(self, round: int, errors: Mapping[str, float], totals: Mapping[str, float]) -> None:
-        """The run is over. `begin` was never called where nothing was left to be trained."""
+        """Called at the end of the run. `begin` was not called if there was nothing left to train."""
 
     def _own(self, tag: str) -> str:
         return f"{tag}/{self._network}" if self._network else tag
 
 
 def _errors(split: str, scores: Mapping[str, float], mean: float | None) -> dict[str, float]:
-    each = {f"error/{split}/{name}": error for name, error in scores.items()}
-    return each if mean is None else {**each, f"error/{split}/mean": mean}
+    errors = {f"error/{split}/{name}": error for name, error in scores.items()}
+    return errors if mean is None else {**errors, f"error/{split}/mean": mean}
 
 
 def configuration(folder: Path) -> dict[str, Value]:
-    """A run's configuration as it stands in its folder, as hyperparameters: {"settings.lr": 0.1, "arch": "resnet38"}.
+    """Read a run's configuration from its folder, as hyperparameters: {"settings.lr": 0.1, "arch": "resnet38"}.
 
-    Lists are told as JSON. Letters that a plugin's names should not have are replaced.
+    Lists become JSON. Characters that are not printable are replaced.
     """
     document = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8"))
     document.pop("id", None)
@@ -92,7 +94,7 @@ def configuration(folder: Path) -> dict[str, Value]:
 
 
 def title(config: Mapping[str, Value]) -> str:
-    """A run's name for people."""
+    """A display name for a run."""
     return f"{config['adapter']} on {config['arch']}, sharing {config['sharing']}, seed {config['seed']}"
 
 
@@ -105,11 +107,11 @@ def _flat(name: str, value: Any) -> list[tuple[str, Value]]:
 
 
 def clean(text: str) -> str:
-    """Text without characters that cannot be seen, such as those that move the cursor."""
+    """Replace characters that are not printable, such as those that move the cursor."""
     return "".join(letter if letter.isprintable() else "�" for letter in text)
 
 
 def say(text: str) -> None:
-    """A line for the user, on standard error."""
+    """Print a line to standard error."""
     sys.stderr.write(clean(text) + "\n")
     sys.stderr.flush()

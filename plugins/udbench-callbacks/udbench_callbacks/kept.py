@@ -1,4 +1,4 @@
-"""What is remembered of a run beside it, so that a run that goes on is one run in the library too."""
+"""The state of a logged run, stored in its folder so that a resumed run is the same run in the library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from udbench import DataError
 
 
 class Kept(BaseModel):
-    """A run's id in a library, how often something was logged there, and the last round of each curve."""
+    """A run's id in a library, the number of log calls, and the last round of each curve."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,7 +24,7 @@ class Kept(BaseModel):
     rounds: dict[str, int] = Field(default_factory=dict)
 
     def note(self, curve: str, round: int) -> bool:
-        """Count what is logged. False for a round that was logged before: it is the same, so it need not be twice."""
+        """Record a log call. False for a round that was logged before, which has the same numbers."""
         if round <= self.rounds.get(curve, -1):
             return False
         self.rounds[curve] = round
@@ -32,7 +32,7 @@ class Kept(BaseModel):
         return True
 
     def write(self, path: Path) -> None:
-        """Write the whole file, or leave the one that was there."""
+        """Write the file atomically."""
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".part")
         try:
             with os.fdopen(handle, "w") as file:
@@ -44,7 +44,7 @@ class Kept(BaseModel):
 
 
 def read_kept(path: Path) -> Kept | None:
-    """What was written, None where nothing was. Raises DataError for a damaged file."""
+    """Read the state, or None if there is none. Raises DataError for a damaged file."""
     try:
         return Kept.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -52,4 +52,4 @@ def read_kept(path: Path) -> Kept | None:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
-        raise DataError(f"{path} is damaged: {error.errors()[0]['msg']}; remove it to begin a new run there") from None
+        raise DataError(f"{path} is damaged: {error.errors()[0]['msg']}; remove it to start a new run there") from None

@@ -1,4 +1,4 @@
-"""The libraries behind the callbacks, imported when one is asked for and not before."""
+"""Lazy import of the libraries behind the callbacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from udbench import SettingError
 
 
 def library(name: str) -> Any:
-    """The module of that name. Raises SettingError, which says what to install, where there is none or it is broken."""
+    """Import a library. Raises SettingError, with what to install, if it is missing or broken."""
     install = f"pip install 'udbench-callbacks[{name}]'"
     try:
         module = importlib.import_module(name)
@@ -17,13 +17,13 @@ def library(name: str) -> Any:
         if error.name == name:
             raise _missing(name, install) from None
         raise SettingError(
-            f"--callback {name}: {name} cannot be imported here ({error}); install it anew: {install}"
+            f"--callback {name}: {name} cannot be imported here ({error}); install it again: {install}"
         ) from error
     except ImportError as error:
         raise SettingError(
-            f"--callback {name}: {name} cannot be imported here ({error}); install it anew: {install}"
+            f"--callback {name}: {name} cannot be imported here ({error}); install it again: {install}"
         ) from error
-    if getattr(module, "__file__", None) is None:  # a mere folder of that name, such as the one that wandb makes
+    if getattr(module, "__file__", None) is None:  # a plain folder of that name, such as the one that wandb makes
         raise _missing(name, install)
     return module
 

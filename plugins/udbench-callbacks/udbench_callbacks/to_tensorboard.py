@@ -1,5 +1,4 @@
-"""TensorBoard: event files in the run's folder, by TensorBoard's own writer, which imports neither torch nor
-TensorFlow."""
+"""TensorBoard: event files in the run's folder, with a writer that imports neither torch nor TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,8 +15,10 @@ FOLDER = "tensorboard"
 
 
 class TensorBoard(Curves):
-    """Writes FOLDER/tensorboard, of each network in its own folder. All that was told is on disk when a call returns,
-    so nothing is lost where a run is stopped."""
+    """Writes FOLDER/tensorboard, for each network in its own folder.
+
+    Everything is on disk when a call returns, so nothing is lost when a run is stopped.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -32,7 +33,7 @@ class TensorBoard(Curves):
         logs = folder / FOLDER
         again = next(logs.glob("events.out.tfevents.*"), None) is not None
         self._at, self._writer = folder, files.EventFileWriter(str(logs))
-        if again:  # TensorBoard drops what earlier files say of the rounds that are repeated
+        if again:  # TensorBoard then drops the repeated rounds of earlier files
             session: Any = import_module("tensorboard.compat.proto.event_pb2").SessionLog
             self._add(start + 1, session_log=session(status=session.START))
         self._add(0, summary=hyperparameters.hparams_pb(configuration(folder)))

@@ -1,4 +1,4 @@
-"""trackio: a local database of runs that its dashboard compares."""
+"""trackio: a local database of runs with a dashboard."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOTE = "trackio.json"
 
 
 class Trackio(Curves):
-    """Logs to the project "udbench" where trackio keeps its projects: all runs of a machine in one dashboard.
+    """Logs to the project "udbench" in trackio's folder, so that a dashboard has all runs of a machine.
 
-    A run that goes on is the same run there. What trackio would print is not printed: standard output is the run's.
+    A resumed run is the same run there. trackio's own output is suppressed.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run there for each run here, online or offline."""
+"""Weights & Biases: one run there per udbench run, online or offline."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FINISH_SECONDS = 300.0
 class Wandb(Curves):
     """Logs to the project "udbench", or $WANDB_PROJECT; files are in FOLDER/wandb.
 
-    Where wandb has no key or does not reach its server, the run is kept offline, and that is said. A run that goes on
-    has the same id there; a process that dies leaves a run that wandb calls crashed or failed.
+    Without a key or a connection to its server, wandb stores the run offline, and a message says so. A resumed run has
+    the same id. If the process dies, wandb marks the run as crashed or failed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class Wandb(Curves):
             self._run = self._init(self._kept.id, again=before is not None)
         except (self._wandb.errors.Error, OSError) as error:
             say(f"wandb: {next(iter(str(error).strip().splitlines()), type(error).__name__)}")
-            apart = Kept().id  # wandb holds on to the id with which it failed
+            apart = Kept().id  # wandb keeps the id with which it failed
             if before is None:
                 self._kept.id = apart
             self._run = self._init(apart, again=False, mode="offline")
@@ -75,7 +75,7 @@ class Wandb(Curves):
             settings["finish_timeout"] = FINISH_SECONDS
         config = configuration(self.folder)
         offline = (mode or os.environ.get("WANDB_MODE")) in ("offline", "dryrun")
-        with _nobody_asked():
+        with _without_terminal():
             return self._wandb.init(
                 project=os.environ.get("WANDB_PROJECT") or PROJECT,
                 id=id,
@@ -89,7 +89,7 @@ class Wandb(Curves):
             )
 
     def _sync(self) -> str:
-        """The command that sends what is here."""
+        """The command that uploads the offline run."""
         place = Path(self._run.dir).parent
         with contextlib.suppress(ValueError):
             place = place.relative_to(Path.cwd())
@@ -98,8 +98,8 @@ class Wandb(Curves):
 
 
 @contextmanager
-def _nobody_asked() -> Iterator[None]:
-    """Within, wandb sees no terminal to ask for a key on, over which the run's own display is drawn."""
+def _without_terminal() -> Iterator[None]:
+    """Within, wandb has no terminal on which it could ask for a key, since the run's display uses it."""
     before = sys.stdin
     with Path(os.devnull).open() as sys.stdin:
         try:

@@ -195,7 +195,7 @@ def test_how_jobs_stand_is_shown_and_none_is_submitted_twice(cli: Call, runs: Pa
         (Note(state="ended", code=-9, reason="it was killed"), "", "failed", "it was killed"),
         (Note(state="running"), "TIMEOUT", "failed", "Slurm says TIMEOUT"),
         (None, "CANCELLED by 1000", "failed", "Slurm says CANCELLED by 1000"),
-        (Note(state="requeued"), "", "failed", "it has left the queue without a word"),
+        (Note(state="requeued"), "", "failed", "it left the queue without a note"),
         (None, "COMPLETED", "done", ""),
     ],
 )
@@ -218,13 +218,13 @@ def test_a_slurm_that_does_not_answer_is_told(cli: Call, runs: Path, slurm: Path
     said = cli(*SWEEP)
     assert said.code == 2 and said.err.startswith("error: launcher 'slurm': squeue does not answer")
     (slurm.parent / "bin" / "squeue").unlink()
-    assert "there is no squeue here to ask how jobs stand" in cli("sweep", "toys.toml", "--status").err
+    assert "squeue is not installed here; ask for the status" in cli("sweep", "toys.toml", "--status").err
     assert len(list(slurm.glob("submitted-*"))) == 1
 
 
 @pytest.mark.parametrize("job_id", ["", "slurm:../..:7", "slurm:one:7;rm", "other:one:7", "slurm:one"])
 def test_a_ticket_that_is_none_is_refused(tmp_path: Path, job_id: str) -> None:
-    with pytest.raises(Exception, match="is no job_id of its"):
+    with pytest.raises(Exception, match="is not one of its job ids"):
         list(poll({"own": job_id}, tmp_path))
 
 
@@ -254,10 +254,10 @@ def test_what_is_missing_or_refused_is_one_sentence(
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "/nowhere")
         said = cli(*SWEEP)
-        assert said.code == 2 and "there is no sbatch here" in said.err
+        assert said.code == 2 and "sbatch is not installed here" in said.err
     monkeypatch.setitem(sys.modules, "submitit", None)
     said = cli(*SWEEP)
-    assert said.code == 2 and "needs submitit, which does not import here" in said.err
+    assert said.code == 2 and "needs submitit, which cannot be imported" in said.err
     assert not Path("sweeps/toys/handed.json").exists()
 
 
@@ -298,7 +298,7 @@ def test_local_runs_in_the_background(cli: Call, runs: Path) -> None:
 
 def test_a_background_process_that_is_gone_is_told(tmp_path: Path) -> None:
     (report,) = poll({"own": f"local:one:{2**22 + 1}"}, tmp_path)
-    assert (report.state, report.reason) == ("failed", "its process ended without a word")
+    assert (report.state, report.reason) == ("failed", "its process ended without a note")
     (report,) = poll({"own": f"local:one:{os.getpid()}"}, tmp_path)
     assert report.state == "failed", "another process has got its number"
 

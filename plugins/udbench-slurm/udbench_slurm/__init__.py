@@ -1,4 +1,4 @@
-"""A launcher for udbench: runs as jobs of a Slurm cluster, by submitit."""
+"""A launcher for udbench: runs as jobs on a Slurm cluster, with submitit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def udbench_launchers() -> list[Launcher]:
             start=start,
             poll=poll,
             settings=SlurmSettings,
-            summary="jobs in the queue of a Slurm cluster, the runs of a sweep as one array",
+            summary="jobs on a Slurm cluster; the runs of a sweep are one job array",
         )
     ]

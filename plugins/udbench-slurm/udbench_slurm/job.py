@@ -1,4 +1,4 @@
-"""What runs on a node: the command of one run, told in time to save."""
+"""The job on a node: runs the command of one run, and signals it in time to save its state."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TAIL = 64 * 1024
 
 
 class Job:
-    """A run's command as submitit starts it.
+    """The command of a run, as submitit starts it.
 
-    Before the time is up submitit calls `checkpoint` and queues the job again: the run has saved by then, and goes on
-    by its --resume. On SIGTERM (a preemption, scancel) the run saves as well; whether the job comes back is Slurm's to
-    say.
+    Before the time limit, submitit calls `checkpoint` and queues the job again. The run has saved its state by then,
+    and continues with --resume. On SIGTERM (a preemption, scancel) the run saves its state, too; Slurm decides whether
+    the job is queued again.
     """
 
     def __init__(self, command: Sequence[str], cwd: str, folder: str) -> None:
@@ -33,22 +33,22 @@ class Job:
         self._job = ""
 
     def __call__(self) -> None:
-        """Start the command, wait, and note how it ended. Leaves with its exit code, so that Slurm knows it too."""
+        """Run the command, write a note of how it ended, and exit with its exit code, so that Slurm knows it."""
         import submitit
 
         environment = submitit.JobEnvironment()
         self._job, folder = environment.job_id, Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_note(folder, self._job, Note(state="running", host=socket.gethostname()))
-        here = environment.cluster == "debug"
+        is_local = environment.cluster == "debug"
         with log_path(folder, self._job).open("ab") as log:
             begin = log.tell()
             self._process = process = subprocess.Popen(
-                self.command, cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=here
+                self.command, cwd=self.cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=is_local
             )
-            if not here:
-                told = signal.SIGUSR1 if environment.cluster == "slurm" else signal.SIGTERM
-                signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(told))
+            if not is_local:
+                forwarded = signal.SIGUSR1 if environment.cluster == "slurm" else signal.SIGTERM
+                signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(forwarded))
             try:
                 while process.poll() is None:
                     time.sleep(LOOK_SECONDS)
@@ -62,20 +62,20 @@ class Job:
             raise SystemExit(code if code > 0 else 128 - code)
 
     def checkpoint(self) -> Any:
-        """Have the run save what it has and end; what submitit is to start when the job comes again."""
+        """Make the run save its state and end. Returns the job that submitit queues again."""
         from submitit.helpers import DelayedSubmission
 
         process = self._process
         if process is not None and process.returncode is None:
             process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(ChildProcessError):  # without Popen's lock, which who was interrupted may hold
+            with contextlib.suppress(ChildProcessError):  # not Popen.wait: the interrupted code may hold its lock
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         write_note(Path(self.folder), self._job, Note(state="requeued", host=socket.gethostname()))
         return DelayedSubmission(Job(self.command, self.cwd, self.folder))
 
 
 def _stopped(process: subprocess.Popen[bytes]) -> None:
-    """Ctrl-C here, where the run is apart from the terminal: it saves and ends; a second one ends it at once."""
+    """Pass Ctrl-C on to the run, which saves its state and ends; a second one kills it."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait()
@@ -85,7 +85,7 @@ def _stopped(process: subprocess.Popen[bytes]) -> None:
 
 
 def _lines(log: Path, begin: int) -> list[str]:
-    """The last lines of a log, of those behind a place in it."""
+    """The last lines of a log, from position `begin` on."""
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(begin, size - TAIL))

@@ -1,4 +1,4 @@
-"""What a job writes down about itself, beside its log: a small JSON file, never a pickle."""
+"""The note of a job next to its log: a small JSON file, never a pickle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from udbench import DataError
 
 
 class Note(BaseModel):
-    """How a job stands by its own word: on which host it runs, or how its run ended."""
+    """A job's own report: the host on which it runs, or how its run ended."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,17 +25,17 @@ class Note(BaseModel):
 
 
 def note_path(folder: Path, job: str) -> Path:
-    """Where the job of that id keeps its note."""
+    """The path of a job's note."""
     return folder / f"{job}.json"
 
 
 def log_path(folder: Path, job: str) -> Path:
-    """Where what the run of a job says is written to."""
+    """The path of the output of a job's run."""
     return folder / f"{job}.log"
 
 
 def write_note(folder: Path, job: str, note: Note) -> None:
-    """Write a whole note, or leave the one that was there."""
+    """Write a note atomically."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=f".{job}-", suffix=".part")
     try:
         with os.fdopen(handle, "w") as file:
@@ -47,7 +47,7 @@ def write_note(folder: Path, job: str, note: Note) -> None:
 
 
 def read_note(folder: Path, job: str) -> Note | None:
-    """A job's note, None where it has not begun. Raises DataError for a damaged one."""
+    """Read a job's note; None if it has not started. Raises DataError for a damaged note."""
     path = note_path(folder, job)
     try:
         return Note.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Tasks to jobs: one array for all of them."""
+"""Submits tasks as one job array."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SIGNAL = "SUBMITIT_PREEMPT_SIGNAL"
 
 
 def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Iterator[TaskStatus]:
-    """Submit tasks, those of as many processes as one array, and tell what the queue calls them.
+    """Submit tasks as jobs, one array for each number of processes, and yield their job ids.
 
-    `cluster=debug` runs them here instead, one after another. Raises UdbenchError without submitit or Slurm, and where
-    sbatch refuses.
+    With `cluster=debug`, run them in this process instead, one after another. Raises UdbenchError without submitit or
+    Slurm, and if sbatch fails.
     """
     submitit = imported()
     cluster = settings.cluster
@@ -33,7 +33,7 @@ def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Itera
         cluster = "slurm" if _there("sbatch") else "local"
     if cluster == "slurm" and not _there("sbatch"):
         raise UdbenchError(
-            "launcher 'slurm': there is no sbatch here; call it on a machine of the cluster, or try it out with "
+            "launcher 'slurm': sbatch is not installed here; run this on a machine of the cluster, or try it with "
             "--set launcher.cluster=local"
         )
     batches: dict[int, list[Task]] = {}
@@ -53,13 +53,13 @@ def start(tasks: Iterable[Task], folder: Path, settings: SlurmSettings) -> Itera
 
 
 def imported() -> ModuleType:
-    """submitit, told to warn by SIGUSR1. Raises UdbenchError where it is not installed."""
+    """Import submitit, with SIGUSR1 as its warning signal. Raises UdbenchError if it is not installed."""
     os.environ.setdefault(SIGNAL, "USR1")
     try:
         import submitit
     except ImportError as error:
         raise UdbenchError(
-            f"launcher 'slurm' needs submitit, which does not import here ({error}): pip install submitit"
+            f"launcher 'slurm' needs submitit, which cannot be imported ({error}): pip install submitit"
         ) from error
     return submitit
 
@@ -103,7 +103,7 @@ def _here(submitit: ModuleType, place: Path, batch: Sequence[Task], jobs: Sequen
     for task, job in zip(batch, jobs, strict=True):
         yield TaskStatus(task=task.name, state="running")
         started = executor.submit(job)
-        with contextlib.suppress(SystemExit):  # the run's own exit code, which its note has too
+        with contextlib.suppress(SystemExit):  # the run's exit code, which its note has as well
             started.results()
         note = read_note(place, started.job_id)
         code = None if note is None else note.code
@@ -117,17 +117,17 @@ def _here(submitit: ModuleType, place: Path, batch: Sequence[Task], jobs: Sequen
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    """What keeps jobs from being submitted, as one error."""
-    said = io.StringIO()
+    """Within, a failure to submit jobs raises one UdbenchError."""
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # submitit prints what sbatch said, and raises it as well
+        with contextlib.redirect_stderr(stderr):  # submitit prints the output of sbatch, and raises it as well
             yield
     except (OSError, RuntimeError) as error:
         raise UdbenchError(
-            f"launcher 'slurm': the jobs cannot be submitted: {str(error).strip() or said.getvalue()}"
+            f"launcher 'slurm': the jobs cannot be submitted: {str(error).strip() or stderr.getvalue()}"
         ) from error
     except (ValueError, AssertionError) as error:
-        raise SettingError(f"launcher 'slurm': submitit does not take these settings: {error}") from error
+        raise SettingError(f"launcher 'slurm': submitit does not accept these settings: {error}") from error
 
 
 def _there(command: str) -> bool:

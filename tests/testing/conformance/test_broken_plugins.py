@@ -53,7 +53,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("imports", LOADS, "No module named 'einops_that_is_not_there'"),
         ("newer", LOADS, "cannot import name 'NameOfTomorrow' from 'udbench'"),
-        ("types", LOADS, "brought a int where a Recipe is expected: 42"),
+        ("types", LOADS, "returned a int where a Recipe is expected: 42"),
         ("misspelt", LOADS, "no hook 'udbench_recipe'. Did you mean 'udbench_recipes'?"),
         ("raises", LOADS, "RuntimeError: boom"),
         ("escapes", LOADS, "a recipe's name is 1 to 64 of a-z"),
@@ -99,8 +99,8 @@ def test_an_unknown_plugin_is_answered_with_those_there_are() -> None:
 @pytest.mark.parametrize(
     ("declared", "said"),
     [
-        ("v99", r"written for contract v99 of udbench, and this udbench keeps v1; update udbench"),
-        ("v0", r"written for contract v0 of udbench, which this udbench keeps no more \(v1\); update the plugin"),
+        ("v99", r"written for contract v99 of udbench, and this udbench supports v1; update udbench"),
+        ("v0", r"written for contract v0 of udbench, which this udbench no longer supports \(v1\); update the plugin"),
         ("1.0", r"declared as '1.0' where v1 is expected"),
     ],
 )
@@ -117,7 +117,7 @@ def test_what_was_kept_and_what_comes_is_told_by_both_ends(monkeypatch: pytest.M
     monkeypatch.setattr(hookspecs, "CONTRACT", 4)
     monkeypatch.setattr(hookspecs, "OLDEST", 3)
     check_contract(""), check_contract("v3"), check_contract("v4")
-    for text, said in (("v2", r"keeps no more \(v3 to v4\)"), ("v5", "keeps v3 to v4")):
+    for text, said in (("v2", r"no longer supports \(v3 to v4\)"), ("v5", "supports v3 to v4")):
         with pytest.raises(Exception, match=said):
             check_contract(text)
 

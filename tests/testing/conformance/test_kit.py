@@ -188,7 +188,7 @@ def refuse(surgeon: Surgeon, settings: object) -> None:
 
 def batch_moments(surgeon: Surgeon, settings: object) -> None:
     for path in surgeon.batch_norms():
-        surgeon.moments(path, "batch")
+        surgeon.norm_stats(path, "batch")
 
 
 def frozen(surgeon: Surgeon, settings: object) -> None:

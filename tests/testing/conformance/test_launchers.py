@@ -21,7 +21,7 @@ def launcher(start: Callable[..., Any], **changed: Any) -> Launcher:
 
 def status(task: Task, **changed: Any) -> TaskStatus:
     """How a task that is not really run would end: each has its own exit code by its words."""
-    code = 2 if "--no-such-option" in task.words else 0
+    code = 2 if "--no-such-option" in task.args else 0
     return TaskStatus(**{"task": task.name, "state": "failed" if code else "done", "code": code, **changed})
 
 

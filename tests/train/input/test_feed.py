@@ -71,7 +71,7 @@ def test_a_domain_split_over_processes_sees_the_same_rows() -> None:
 def test_without_padding_and_flips_training_images_are_the_centre_view() -> None:
     feed = toys.toy_feed([numbered()])
     images, (labels,) = feed.next(0, [Slice("reds", 6)], BATCH)
-    assert torch.equal(images, next(feed.centres("reds", [labels.numpy()])))
+    assert torch.equal(images, next(feed.eval_views("reds", [labels.numpy()])))
     assert images.shape == (6, 3, 4, 4) and torch.equal(images[:, 0], images[:, 2])
 
 
@@ -115,7 +115,7 @@ def test_the_scored_view_is_the_centre_of_the_padded_image_and_never_mirrored() 
     domain = numbered(images=20, size=6, pad=2, flip=True, mean=(100.0,), std=(50.0,))
     feed = toys.toy_feed([domain])
     for _ in range(3):
-        for image, seen in zip(domain.images, next(feed.centres("reds", [np.arange(20)])), strict=True):
+        for image, seen in zip(domain.images, next(feed.eval_views("reds", [np.arange(20)])), strict=True):
             padded = np.pad((image[:, :, 0].astype(float) - 100) / 50, 2)
             assert np.allclose(seen[0].numpy(), padded[2:8, 2:8])
 
@@ -136,13 +136,13 @@ def test_encoded_images_are_mirrored_in_training_alone_and_only_where_allowed(fl
     images = torch.cat([feed.next(round, [Slice("reds", 6)], BATCH)[0] for round in range(8)])
     mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
     assert 0.25 < mirrored.float().mean() < 0.75 if flip else not mirrored.any()
-    scored = torch.cat(list(feed.centres("reds", [np.arange(20)])))
+    scored = torch.cat(list(feed.eval_views("reds", [np.arange(20)])))
     assert (scored[:, 0, 0, 0] < scored[:, 0, 0, -1]).all()
 
 
 def test_images_are_whitened_by_their_own_domains_moments() -> None:
     data = toys.toy_data("reds", images=300)
-    images = next(toys.toy_feed([data]).centres("reds", [data.train_rows]))
+    images = next(toys.toy_feed([data]).eval_views("reds", [data.train_rows]))
     assert torch.allclose(images.mean((0, 2, 3)), torch.zeros(3, dtype=torch.float64), atol=1e-9)
     assert torch.allclose(images.std((0, 2, 3), unbiased=False), torch.ones(3, dtype=torch.float64), atol=1e-9)
 
@@ -160,4 +160,4 @@ def test_a_read_only_memory_map_is_read_without_a_warning(
     )
     other = toys.toy_feed([domain])
     rows = [domain.test_rows]
-    assert torch.equal(next(feed.centres("reds", rows)), next(other.centres("reds", rows)))
+    assert torch.equal(next(feed.eval_views("reds", rows)), next(other.eval_views("reds", rows)))

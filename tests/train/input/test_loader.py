@@ -101,7 +101,7 @@ def test_scoring_in_between_changes_nothing_and_shows_the_centre(expected: list[
     with feed(2) as made:
         made.plan(GROUPS, range(8), BATCH)
         first = [t for group in GROUPS for t in flat(*made.next(0, group, BATCH))]
-        seen = list(made.centres("reds", [np.array([86, 85]), np.array([89])]))
+        seen = list(made.eval_views("reds", [np.array([86, 85]), np.array([89])]))
         later = rounds(made, range(1, 8))
     assert same(first + later, expected)
     data = made.data["reds"]
@@ -130,7 +130,7 @@ def test_one_set_of_processes_serves_all_domains_and_ends_with_the_feed() -> Non
     before = len(multiprocessing.active_children())
     with feed(2) as made:
         rounds(made, range(2))
-        list(made.centres("blues", [np.arange(3)]))
+        list(made.eval_views("blues", [np.arange(3)]))
         assert len(multiprocessing.active_children()) - before == 2
     assert len(multiprocessing.active_children()) == before
 

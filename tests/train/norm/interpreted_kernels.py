@@ -149,7 +149,7 @@ def test_views_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def views() -> list[Tensor]:
         rounds = [feed.next(round, group, rows) for round in range(4)]
-        return [*(each for images, labels in rounds for each in (images, *labels)), *feed.scored(tests)]
+        return [*(each for images, labels in rounds for each in (images, *labels)), *feed.eval_batches(tests)]
 
     expected = views()
     monkeypatch.setattr(feeding, "can_view", lambda device, dtype: True)

@@ -15,8 +15,8 @@ def test_a_cpu_has_no_kernels_and_says_nothing(recwarn: pytest.WarningsRecorder)
 
 def test_without_triton_it_is_said_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "find_spec", lambda name: None)
-    assert fused.why_not(torch.device("cuda")) == ("Triton is not installed", "install the one that torch names")
-    with pytest.warns(UserWarning, match="on cuda:3 .* piece by piece, which is slower: Triton is not installed"):
+    assert fused.why_not(torch.device("cuda")) == ("Triton is not installed", "install the version that torch requires")
+    with pytest.warns(UserWarning, match="on cuda:3 .* one by one, which is slower: Triton is not installed"):
         assert not fused._tried.__wrapped__(3)
 
 

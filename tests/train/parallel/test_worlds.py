@@ -11,7 +11,7 @@ import pytest
 from support.worlds import COSTS, ROWS, in_world, resumed, trained
 from udbench.errors import SettingError
 from udbench.plugin.loader import load
-from udbench.train.schedule import deal
+from udbench.train.schedule import assign
 
 ADAPTERS = load().names("adapters")
 TOY = ["universal-bn", "bn-plus", "domain-moments", "domain-bn", "universal-in", "domain-in", "series", "piggyback"]
@@ -65,23 +65,23 @@ def test_law_1_any_world_gives_the_gradients_moments_and_scores_of_one(alone: li
 
 
 @pytest.mark.parametrize("world", range(1, 14))
-def test_every_row_is_dealt_once_and_every_process_has_some(world: int) -> None:
-    dealt = deal(ROWS, COSTS, world)
+def test_every_row_is_assigned_once_and_every_process_has_some(world: int) -> None:
+    assignment = assign(ROWS, COSTS, world)
     seen = {name: np.zeros(rows, dtype=int) for name, rows in ROWS.items()}
-    for rank, own in enumerate(dealt.slices):
+    for rank, own in enumerate(assignment.slices):
         assert own and all(part.rows > 0 for part in own)
         assert len(own) == 1 or all(part.rows == ROWS[part.domain] for part in own)
         for part in own:
             seen[part.domain][part.first : part.first + part.rows] += 1
-            assert rank in dealt.members[part.domain]
+            assert rank in assignment.ranks_of[part.domain]
     assert all((times == 1).all() for times in seen.values())
 
 
-def test_the_deal_evens_out_what_processes_have_to_do() -> None:
-    assert deal(ROWS, COSTS, 2).members == {"reds": (0,), "blues": (1,), "greys": (1,)}
-    assert deal(ROWS, COSTS, 5).members == {"reds": (0, 1, 2), "blues": (3,), "greys": (4,)}
-    with pytest.raises(SettingError, match="14 processes for 13 rows of 3 domains"):
-        deal(ROWS, COSTS, 14)
+def test_the_assignment_balances_the_processes() -> None:
+    assert assign(ROWS, COSTS, 2).ranks_of == {"reds": (0,), "blues": (1,), "greys": (1,)}
+    assert assign(ROWS, COSTS, 5).ranks_of == {"reds": (0, 1, 2), "blues": (3,), "greys": (4,)}
+    with pytest.raises(SettingError, match="14 processes for 13 images of 3 domains"):
+        assign(ROWS, COSTS, 14)
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 from udbench.errors import UdbenchError, how_ended
 from udbench.plugin import hookspecs, loader
 from udbench.plugin.registry import KINDS, Item, Registry
-from udbench.processes.isolated import Ended, Silent, Tell, told
+from udbench.processes.isolated import Ended, Report, Silent, run_isolated
 from udbench.testing.conformance.findings import Broken, Finding, Outcome, Skipped, said
 from udbench.testing.conformance.target import Target
 
@@ -257,7 +257,7 @@ def _about(target: Target, own: Registry, everything: Registry, torch: bool) -> 
     ]
 
 
-def examine(tell: Tell, target: Target, scratch: str, full: bool) -> None:
+def examine(tell: Report, target: Target, scratch: str, full: bool) -> None:
     """In a process of its own: ask everything, telling what is asked before and what was found after.
 
     Unless `full`, load the plugin and tell its items alone.
@@ -301,7 +301,7 @@ def listened(target: Target, scratch: Path, *, limit: float, full: bool) -> Iter
     """What `examine` tells: findings, and at last, unless `full`, the items as (kind, name)."""
     subject, check = "plugin", LOADS
     try:
-        for message in told(examine, target, str(scratch), full, limit=limit):
+        for message in run_isolated(examine, target, str(scratch), full, limit=limit):
             match message:
                 case {"begins": [str() as subject, str() as check]}:
                     continue

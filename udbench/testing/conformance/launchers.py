@@ -11,7 +11,7 @@ from udbench.errors import UdbenchError, how_ended
 from udbench.plugin.contracts_run import Launcher, State, Task, TaskStatus
 from udbench.plugin.loader import load
 from udbench.plugin.registry import Item, Registry
-from udbench.processes.isolated import Ended, Silent, Tell, told
+from udbench.processes.isolated import Ended, Report, Silent, run_isolated
 from udbench.testing.conformance.findings import Broken, Skipped, said
 
 POLL_SECONDS = 60.0
@@ -32,7 +32,7 @@ def starts(item: Item, everything: Registry, scratch: Path) -> None:
     launcher = item.value
     assert isinstance(launcher, Launcher)
     tasks = [
-        Task(name=name, words=words, folder=scratch / name)
+        Task(name=name, args=words, folder=scratch / name)
         for name, words in (("first", HELP), (FAILS, REFUSED), ("last", HELP))
     ]
     reports, taken = _reported(launcher, tasks, scratch / "launcher")
@@ -132,7 +132,7 @@ def _check_queue(item: Item, reports: Iterable[TaskStatus], names: list[str], fo
 
 def _polled(item: Item, job_ids: Mapping[str, str], folder: Path) -> Iterator[TaskStatus]:
     try:
-        for task, state in told(_poll, item.name, dict(job_ids), str(folder), limit=POLL_SECONDS):
+        for task, state in run_isolated(_poll, item.name, dict(job_ids), str(folder), limit=POLL_SECONDS):
             yield TaskStatus(task=task, state=state)
     except Silent:
         raise Broken(
@@ -146,13 +146,13 @@ def _polled(item: Item, job_ids: Mapping[str, str], folder: Path) -> Iterator[Ta
         ) from None
 
 
-def _poll(tell: Tell, name: str, job_ids: Mapping[str, str], folder: str) -> None:
+def _poll(report: Report, name: str, job_ids: Mapping[str, str], folder: str) -> None:
     """In another process: load the plugins again, and ask."""
     poll: Poll | None = load().item("launchers", name).value.poll
     assert poll is not None
     try:
-        for report in poll(job_ids, Path(folder)):
-            tell([str(getattr(report, "task", report)), str(getattr(report, "state", ""))])
+        for status in poll(job_ids, Path(folder)):
+            report([str(getattr(status, "task", status)), str(getattr(status, "state", ""))])
     except Exception as error:
         print(said(error), file=sys.stderr)
         raise SystemExit(1) from None

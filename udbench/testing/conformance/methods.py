@@ -70,7 +70,7 @@ def normalises(item: Item, everything: Registry, scratch: Path) -> None:
         raise Broken(
             f"in training, what becomes of one domain's rows does not depend on another's ('{THREE[1]}')",
             f"it changes by {float((mine - same).abs().max()):.3g}",
-            "use surgeon.moments, surgeon.per_domain or surgeon.instance_norm for batch norms, and mix no rows",
+            "use surgeon.norm_stats, surgeon.per_domain or surgeon.instance_norm for batch norms, and mix no rows",
         )
 
 
@@ -162,7 +162,7 @@ def evaluates(item: Item, everything: Registry, scratch: Path) -> None:
         raise Broken(
             'with eval_stats="running", what is said of a test image does not depend on its neighbours',
             f"it changes by {float((together[:2] - apart).abs().max()):.3g}",
-            'say eval_stats="batch", or use running moments at test (surgeon.moments(path, "shared" or "domain"))',
+            'say eval_stats="batch", or use running moments at test (surgeon.norm_stats(path, "shared" or "domain"))',
         )
 
 

@@ -1,1 +1,1 @@
-""""""
+"""The input pipeline: sampling, decoding, augmentation and batches."""

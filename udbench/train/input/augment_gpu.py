@@ -1,4 +1,4 @@
-"""Views of stored images on a GPU: crop, flip and whitening in one pass, straight into the batch."""
+"""Augmentation on a GPU: crops, flips and whitens stored images in one kernel, directly into the batch."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PIXELS = 1024
 
 
 def can_view(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether `view` works there."""
+    """Whether `view` supports a device and dtype."""
     return dtype == torch.float32 and has_kernels(device)
 
 
 def view(source: Tensor, numbers: Tensor, mean: Tensor, scale: Tensor, batch: Tensor, first: int, images: int) -> None:
-    """Fill so many images of a batch (N, H, W, 3), from `first` on, with windows of images (S, H, W, C) uint8.
+    """Write augmented images to `batch` (N, H, W, 3), from index `first` on, from `source` (S, H, W, C) uint8.
 
-    `numbers`, (4 or more, N): which image of the source each is, how far down and right its window lies, and whether
-    it is mirrored. What lies outside of an image is zero after whitening by `mean` and `scale`, (C,).
+    `numbers`, (4 or more, N): the index of each image in the source, the vertical and horizontal shift of its crop, and
+    whether it is mirrored. Pixels outside an image are zero after whitening by `mean` and `scale`, (C,).
     """
     from udbench.train.norm import kernels
 

@@ -1,4 +1,4 @@
-"""Decoding ahead of training: so many processes for all domains of a run, however many domains there are."""
+"""Decoding ahead of training, in a fixed number of processes for all domains of a run."""
 
 from __future__ import annotations
 
@@ -25,40 +25,40 @@ PIECE, AHEAD = 16, 8
 
 
 class Encoded(Protocol):
-    """Images that are decoded when they are needed. Picklable, and safe to read in several processes at once."""
+    """Images that are decoded on demand. Picklable, and safe to read from several processes at once."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every view."""
+        """The height, width and channels of every view."""
         ...
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
-        """An image's view, (height, width, channels) uint8. Raises DataError."""
+        """Decode a view of an image, (height, width, channels) uint8. Raises DataError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Views of images of one domain: `rows` (n,), and for training windows `draws` (n, 4) in [0, 1)."""
+    """Views of images of one domain: `rows` (n,), and for random crops in training `draws` (n, 4) in [0, 1)."""
 
     domain: str
     rows: NDArray[np.int64]
     draws: NDArray[np.float64] | None = None
 
     def pieces(self) -> Iterator[Views]:
-        """The same in parts small enough to be shared out among processes."""
+        """Split the views into pieces of 16, which the processes decode."""
         for start in range(0, len(self.rows), PIECE):
             part = slice(start, start + PIECE)
             yield Views(self.domain, self.rows[part], None if self.draws is None else self.draws[part])
 
 
 class Loader:
-    """Decodes views in `workers` processes, in the order in which they were announced; with 0, in this process.
+    """Decodes views in `workers` processes, in the order of their announcement; with 0 workers, in this process.
 
-    What is announced with `expect` is decoded ahead, `take` gives it in turn. A process holds at most a few pieces
-    of 16 images that nobody has asked for yet, so memory does not grow with the number of images. Pieces come through
-    pipes: shared memory may be too small for them (64 MB in a container), which no process notices in time. A process
-    that does not decode a piece in $UDBENCH_TIMEOUT seconds is given up.
+    `expect` announces views, which are decoded ahead; `take` returns them in turn. A process holds at most 8 pieces of
+    16 images that were not taken yet, so memory does not grow with the number of images. Pieces are sent through pipes:
+    shared memory may be too small for them (64 MB in a container), and no process notices that in time. A piece that is
+    not decoded within $UDBENCH_TIMEOUT seconds is an error.
     """
 
     def __init__(self, images: Mapping[str, Encoded], workers: int, *, pin: bool = False) -> None:
@@ -79,27 +79,27 @@ class Loader:
                     prefetch_factor=AHEAD,
                     persistent_workers=True,
                     timeout=time_limit(),
-                    # a process that is forked has the script already; another does not need it
+                    # a forked process has the user's script already; a spawned one does not need it
                     multiprocessing_context=None if get_start_method() == "fork" else Spawning(),
-                    worker_init_fn=_begin,
+                    worker_init_fn=_init_worker,
                     generator=torch.Generator(),
                 )
 
     def expect(self, views: Iterable[Views]) -> None:
-        """What `take` will be asked for from now on, in order; what was announced before is forgotten."""
+        """Announce the calls of `take` from now on, in order. Earlier announcements are dropped."""
         self._announced, self._started = iter(views), deque()
         if self._loader is not None:
-            with _told(self._pieces), _quietly():
+            with _explain_failures(self._pieces), _quietly():
                 self._pieces = iter(self._loader)
         else:
             self._pieces = (self._decode[piece] for piece in self.next_pieces())
 
     def take(self, views: Views) -> Tensor:
-        """The views that come next, (n, height, width, channels) uint8. Raises DataError, UdbenchError."""
+        """Return the next announced views, (n, height, width, channels) uint8. Raises DataError, UdbenchError."""
         block: Tensor | None = None
         count = 0
         while count < len(views.rows):
-            with _told(self._pieces):
+            with _explain_failures(self._pieces):
                 piece = next(self._pieces)
             if isinstance(piece, str):
                 raise DataError(piece)
@@ -113,14 +113,14 @@ class Loader:
         return block
 
     def next_pieces(self) -> Iterator[Views]:
-        """What is to be decoded, as it is handed out."""
+        """Yield the announced pieces, as the processes request them."""
         for views in self._announced:
             self._started.append(views)
             yield from views.pieces()
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
-        workers = getattr(self._pieces, "_workers", ())  # no public way of DataLoader's leads to them
+        """Kill the processes."""
+        workers = getattr(self._pieces, "_workers", ())  # DataLoader has no public access to them
         self._pieces, self._loader = iter(()), None
         for worker in workers:
             worker.kill()
@@ -136,7 +136,7 @@ class _Announced(Sampler[Views]):
 
 
 class _Decoding(Dataset[Any]):
-    """Decodes a piece. What is wrong with an image is handed on as text: torch would wrap an error in its own."""
+    """Decodes a piece. An error of an image is returned as text, since torch would wrap the exception in its own."""
 
     def __init__(self, images: Mapping[str, Encoded]) -> None:
         self._images = images
@@ -144,36 +144,36 @@ class _Decoding(Dataset[Any]):
     def __getitem__(self, piece: Views) -> NDArray[np.uint8] | str:
         images = self._images[piece.domain]
         block = np.empty((len(piece.rows), *images.shape), dtype=np.uint8)
-        for place, row in enumerate(piece.rows.tolist()):
-            draw = None if piece.draws is None else piece.draws[place].tolist()
+        for i, row in enumerate(piece.rows.tolist()):
+            draw = None if piece.draws is None else piece.draws[i].tolist()
             try:
-                block[place] = images.pixels(row, draw)
+                block[i] = images.pixels(row, draw)
             except DataError as error:
                 return str(error)
         return block
 
 
 def _as_it_is(piece: Any) -> Any:
-    """Instead of what DataLoader does: it would make a tensor of a piece, which needs shared memory."""
+    """Return a piece unchanged. DataLoader's own collate function makes a tensor, which needs shared memory."""
     return piece
 
 
-def _begin(_number: int) -> None:
-    """In a new process: leave Ctrl-C to the parent, whose end is this one's too."""
+def _init_worker(_number: int) -> None:
+    """In a new process: ignore Ctrl-C, which the parent handles; the process ends with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
-def _told(pieces: Iterator[Any]) -> Iterator[None]:
-    """Say of a process that died what can be done."""
+def _explain_failures(pieces: Iterator[Any]) -> Iterator[None]:
+    """Within, a worker that died or hangs raises UdbenchError with what to do."""
     try:
         yield
     except RuntimeError as error:
         if "DataLoader timed out" in str(error):
             raise UdbenchError(
-                f"no process has decoded the next {PIECE} images in {time_limit():g} s: one of them hangs, or the disk "
-                f"does; look at both, or wait longer with {TIMEOUT}=SECONDS"
+                f"no process has decoded the next {PIECE} images in {time_limit():g} s: a process or the disk hangs; "
+                f"check both, or wait longer with {TIMEOUT}=SECONDS"
             ) from error
         if "DataLoader worker" not in str(error):
             raise
@@ -181,8 +181,8 @@ def _told(pieces: Iterator[Any]) -> Iterator[None]:
 
 
 def _end_of(pieces: Iterator[Any]) -> str:
-    """How the process ended that decoded no further."""
-    for process in getattr(pieces, "_workers", ()):  # no public way of DataLoader's leads to them
+    """How the failed process ended."""
+    for process in getattr(pieces, "_workers", ()):  # DataLoader has no public access to them
         if process.exitcode:
             return how_ended(process.exitcode)
     return "ended before its work was done"
@@ -190,8 +190,8 @@ def _end_of(pieces: Iterator[Any]) -> str:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without what torch thinks of the number of processes, which was asked for, and without Python's warning that
-    they are forked beside threads, of which none works in them."""
+    """Suppress torch's warning about the number of workers, which the user chose, and Python's about forking a process
+    with threads, none of which is used by the workers."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")
         warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)

@@ -1,4 +1,4 @@
-"""The order in which a domain's training images are seen: counted, so that any place in it can be asked for."""
+"""The order of a domain's training images. Any position of it can be computed without the ones before."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ BLOCK, WINDOW = 256, 32
 
 
 class Order(Protocol):
-    """Positions (0 to count - 1) of the images that stand at these places of an epoch, each once in it."""
+    """A permutation for each epoch: maps positions in the epoch to indices of images (0 to count - 1)."""
 
-    def __call__(self, epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]: ...
+    def __call__(self, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]: ...
 
 
 def shuffled(count: int, seed: int, domain: str) -> Order:
-    """All images in any order: a permutation in memory for each epoch."""
+    """A uniform permutation of all images for each epoch, held in memory."""
 
     @lru_cache(maxsize=2)
     def permutation(epoch: int) -> NDArray[np.int64]:
         return draws(seed, seeds.ORDER, domain, epoch).permutation(count)
 
-    return lambda epoch, places: permutation(epoch)[places]
+    return lambda epoch, positions: permutation(epoch)[positions]
 
 
 def block_shuffled(count: int, seed: int, domain: str, block: int = BLOCK, window: int = WINDOW) -> Order:
-    """Blocks of neighbours in any order, and within so many blocks one after another all images in any order.
+    """Blocks of `block` neighbours are permuted, then all images within `window` consecutive blocks.
 
-    So what is read lies near what was read before, and memory is that of a number for each block, whatever the
-    number of images. It shuffles as well as the images are mixed where they lie.
+    So images that are read in turn are near each other on disk, and memory is one number per block. The shuffle is as
+    good as the images are mixed on disk.
     """
     blocks = -(-count // block)
 
@@ -48,15 +48,15 @@ def block_shuffled(count: int, seed: int, domain: str, block: int = BLOCK, windo
     def within(epoch: int, number: int, size: int) -> NDArray[np.int64]:
         return draws(seed, seeds.WINDOW, domain, epoch, number).permutation(size)
 
-    def at(epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         order, starts = laid_out(epoch)
-        windows = (np.searchsorted(starts, places, side="right") - 1) // window
-        moved = np.empty_like(places)
+        windows = (np.searchsorted(starts, positions, side="right") - 1) // window
+        moved = np.empty_like(positions)
         for number in np.unique(windows).tolist():
-            here = windows == number
+            in_window = windows == number
             first, end = int(starts[number * window]), int(starts[min((number + 1) * window, blocks)])
-            moved[here] = first + within(epoch, number, end - first)[places[here] - first]
-        which = np.searchsorted(starts, moved, side="right") - 1
-        return order[which] * block + moved - starts[which]
+            moved[in_window] = first + within(epoch, number, end - first)[positions[in_window] - first]
+        block_of = np.searchsorted(starts, moved, side="right") - 1
+        return order[block_of] * block + moved - starts[block_of]
 
     return at

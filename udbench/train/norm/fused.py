@@ -1,4 +1,4 @@
-"""Batch normalisation of several slices on a GPU, in one kernel over all of them for each pass over memory."""
+"""Batch normalisation of several slices on a GPU, with one kernel over all slices for each pass over memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-TILE, WARPS = 4096, 8  # numbers that a program has in hand at a time, and by how many warps
+TILE, WARPS = 4096, 8  # numbers that a program holds at a time, and its warps
 MOST_CHANNELS, CHANNELS_SUMMED = 64, 16
-TILES = 4  # a program's, in a slice of which there are enough
+TILES = 4  # tiles of a program, in a slice with enough of them
 MOST_PARTS, PROGRAMS = 512, 1024
 
 
 def has_kernels(device: torch.device) -> bool:
-    """Whether kernels run on a device: tried once, and where a GPU has none, a warning says why."""
+    """Whether the Triton kernels work on a device. Tried once; on a GPU where they fail, a warning says why."""
     if device.type != "cuda":
         return False
     return _tried(torch.cuda.current_device() if device.index is None else device.index)
@@ -32,17 +32,17 @@ def _tried(index: int) -> bool:
     trouble = why_not(torch.device("cuda", index))
     if trouble is not None:
         warnings.warn(
-            f"on cuda:{index} norms of several domains and views of images are done piece by piece, which is slower: "
-            f"{trouble[0]}; {trouble[1]}",
+            f"on cuda:{index} the norms of several domains and the views of images are computed one by one, which is "
+            f"slower: {trouble[0]}; {trouble[1]}",
             stacklevel=2,
         )
     return trouble is None
 
 
 def why_not(device: torch.device) -> tuple[str, str] | None:
-    """What keeps kernels from running on a GPU, and what to do; None where a small norm comes out right."""
+    """Why kernels do not work on a GPU, and what to do; None where a small norm is computed correctly."""
     if find_spec("triton") is None:
-        return "Triton is not installed", "install the one that torch names"
+        return "Triton is not installed", "install the version that torch requires"
     try:
         with torch.enable_grad(), torch.inference_mode(False):
             x = torch.arange(64 * CHANNELS_SUMMED, device=device, dtype=torch.float32).view(4, CHANNELS_SUMMED, 4, 4)
@@ -52,16 +52,16 @@ def why_not(device: torch.device) -> tuple[str, str] | None:
             out.sum().backward()
             right = torch.allclose(means[0], x.mean((0, 2, 3))) and bool((out.mean() - 1).abs() < 1e-3)
     except Exception as error:
-        told = (str(error).strip().splitlines() or [""])[0]
+        message = (str(error).strip().splitlines() or [""])[0]
         return (
-            f"Triton does not work here ({type(error).__name__}: {told})",
-            "it wants a C compiler, Python's headers (python3-dev) and a writable ~/.triton, or $TRITON_CACHE_DIR",
+            f"Triton does not work here ({type(error).__name__}: {message})",
+            "it needs a C compiler, Python's headers (python3-dev) and a writable ~/.triton, or $TRITON_CACHE_DIR",
         )
-    return None if right else ("Triton's kernels give wrong sums", "install the Triton that torch names")
+    return None if right else ("Triton's kernels give wrong sums", "install the version that torch requires")
 
 
 def can_launch(x: Tensor) -> bool:
-    """Whether `normalise` takes x: on a GPU, channels-last, in at most 32 bits."""
+    """Whether `normalise` accepts x: on a GPU, channels-last, of at most 32 bits."""
     return (
         x.is_cuda
         and x.dim() == 4
@@ -74,9 +74,10 @@ def can_launch(x: Tensor) -> bool:
 def normalise(
     x: Tensor, rows: Sequence[int], weights: Sequence[Tensor], biases: Sequence[Tensor], eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise consecutive rows of x (N, C, H, W), so many for each weight and bias (C,), by their own moments.
+    """Normalise consecutive slices of x (N, C, H, W) by their own mean and variance.
 
-    Gives also the slices' means and unbiased variances, (slices, C) each.
+    `rows` are the slices' lengths; `weights` and `biases` are theirs, (C,) each. Returns the result, and the slices'
+    means and unbiased variances, (slices, C) each.
     """
     alike = all(each is one for one, *others in (weights, biases) for each in others)
     weight, bias = (
@@ -96,7 +97,7 @@ class _Normalised(torch.autograd.Function):
         mean, var, scale = (grid.of_slices() for _ in range(3))
         sums, stride = grid.sums(), grid.stride(weight)
         grid.summing(kernels.sums_of_pixels, x, sums)
-        grid.summed(kernels.moments_of_sums, x, sums, mean, var, scale, eps)
+        grid.summed(kernels.stats_of_sums, x, sums, mean, var, scale, eps)
         grid.all(kernels.normalise_pixels, x, mean, scale, weight, bias, out, stride)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.grid = grid
@@ -124,10 +125,10 @@ class _Normalised(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """How kernels go over consecutive rows of images.
+    """The launch grid of the kernels over consecutive slices of images.
 
-    `starts`: (slices + 1,), the first pixel of each slice, and the end. `block`: the channels of a program. `parts`:
-    in how many a slice is summed; `portions`: in how many it is gone over where nothing is summed.
+    `starts`: (slices + 1,), the first pixel of each slice, and the end. `block`: channels of a program.
+    `parts`: programs over the pixels of a slice where it is summed; `portions`: where it is not.
     """
 
     starts: Tensor
@@ -146,39 +147,39 @@ class _Grid:
     def stride(self, weight: Tensor) -> int:
         return self.channels if len(weight) > 1 else 0
 
-    def summing(self, kernel: Any, *given: object) -> None:
-        """Over all pixels, in so many parts as there are sums."""
-        self._over(kernel, self.parts, given)
+    def summing(self, kernel: Any, *args: object) -> None:
+        """Launch a kernel over all pixels, with a program for each partial sum."""
+        self._over(kernel, self.parts, args)
 
-    def all(self, kernel: Any, *given: object) -> None:
-        """Over all pixels, a few tiles for each program."""
-        self._over(kernel, self.portions, given)
+    def all(self, kernel: Any, *args: object) -> None:
+        """Launch a kernel over all pixels, with a few tiles for each program."""
+        self._over(kernel, self.portions, args)
 
-    def summed(self, kernel: Any, *given: object) -> None:
-        """Over the sums."""
+    def summed(self, kernel: Any, *args: object) -> None:
+        """Launch a kernel over the partial sums."""
         with torch.cuda.device_of(self.starts):
             kernel[_ceil(self.channels, CHANNELS_SUMMED), self.slices](
-                *given, self.starts, self.channels,
+                *args, self.starts, self.channels,
                 PARTS=self.parts, CHANNELS=CHANNELS_SUMMED, num_warps=4, enable_fp_fusion=True,
             )  # fmt: skip
 
-    def _over(self, kernel: Any, parts: int, given: tuple[object, ...]) -> None:
+    def _over(self, kernel: Any, parts: int, args: tuple[object, ...]) -> None:
         with torch.cuda.device_of(self.starts):
             kernel[parts, _ceil(self.channels, self.block), self.slices](
-                *given, self.starts, self.channels, parts,
+                *args, self.starts, self.channels, parts,
                 PIXELS=TILE // self.block, CHANNELS=self.block, num_warps=WARPS, enable_fp_fusion=True,
             )  # fmt: skip
 
 
 @cache
 def _grid(device: torch.device, rows: tuple[int, ...], pixels: int, channels: int) -> _Grid:
-    """That for slices of so many images of so many pixels."""
+    """The grid for slices of `rows` images of `pixels` pixels each."""
     starts = torch.tensor([0, *accumulate(pixels * each for each in rows)])
     block = min(MOST_CHANNELS, max(16, _power(channels)))
     tiles = _ceil(pixels * max(rows), TILE // block)
     portions = _ceil(tiles, TILES)
-    wanted = max(portions, _ceil(PROGRAMS, _ceil(channels, block) * len(rows)))
-    parts = min(MOST_PARTS, _power(wanted), _power(tiles))
+    programs = max(portions, _ceil(PROGRAMS, _ceil(channels, block) * len(rows)))
+    parts = min(MOST_PARTS, _power(programs), _power(tiles))
     return _Grid(starts.to(device), len(rows), channels, block, parts, portions)
 
 
@@ -187,5 +188,5 @@ def _ceil(number: int, of: int) -> int:
 
 
 def _power(number: int) -> int:
-    """The least power of two that is not below a number."""
+    """The smallest power of two that is at least `number`."""
     return 1 << (number - 1).bit_length()

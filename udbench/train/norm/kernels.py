@@ -1,7 +1,7 @@
-"""Triton kernels: normalisation of several slices, and the views of images that training sees.
+"""Triton kernels for the normalisation of several slices and for the views of images in training.
 
-Images lie channels-last, so a batch is a matrix of pixels by channels and a slice is consecutive rows of it. Sums are
-taken in a fixed order, in float32. On a CPU they run in Triton's interpreter, which is what tests do.
+Images are channels-last, so a batch is a matrix of pixels by channels, and a slice is a range of its rows. Sums are
+computed in a fixed order, in float32. On a CPU the kernels run in Triton's interpreter, as in the tests.
 """
 
 # pyright: basic
@@ -14,14 +14,14 @@ import triton.language as tl
 
 @triton.jit
 def channels_here(place, channels, CHANNELS: tl.constexpr):
-    """The channels of a program at some place of the grid, and which of them there are."""
+    """The channels of a program at a position of the grid, and the mask of those that exist."""
     c = place * CHANNELS + tl.arange(0, CHANNELS)
     return c, c < channels
 
 
 @triton.jit
 def pixels_here(starts, parts, PIXELS: tl.constexpr):
-    """The first pixel of this program's part of its slice, and the end."""
+    """The first pixel and the end of this program's part of its slice."""
     g = tl.program_id(2)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
     each = tl.cdiv(tl.cdiv(last - first, parts), PIXELS) * PIXELS
@@ -31,7 +31,7 @@ def pixels_here(starts, parts, PIXELS: tl.constexpr):
 
 @triton.jit
 def both_sums(sums, g, c, known, channels, PARTS: tl.constexpr):
-    """The two sums of a slice, over its parts."""
+    """The two sums of a slice, added over its parts."""
     of = sums + ((g * PARTS + tl.arange(0, PARTS)[:, None]) * 2) * channels + c[None, :]
     one = tl.sum(tl.load(of, mask=known[None, :], other=0.0), axis=0)
     return one, tl.sum(tl.load(of + channels, mask=known[None, :], other=0.0), axis=0)
@@ -39,7 +39,7 @@ def both_sums(sums, g, c, known, channels, PARTS: tl.constexpr):
 
 @triton.jit
 def middle_of_slice(x, first, last, channels, c, known, HEAD: tl.constexpr):
-    """The mean of a slice's first pixels, from which sums are taken: near enough to the mean for float32."""
+    """The mean of a slice's first pixels, which is subtracted before summing so that float32 is accurate enough."""
     row = first + tl.arange(0, HEAD)
     here = (row < last)[:, None] & known[None, :]
     head = tl.load(x + row[:, None] * channels + c[None, :], mask=here, other=0.0).to(tl.float32)
@@ -56,7 +56,7 @@ def sums_of_pixels(
     PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """For each slice, part of its pixels and channel: the sums of x - s and (x - s)^2, s being `middle_of_slice`.
+    """Sum x - s and (x - s)^2 for each slice, part of its pixels and channel, where s is `middle_of_slice`.
 
     sums: (slices, parts, 2, channels).
     """
@@ -81,7 +81,7 @@ def sums_of_pixels(
 
 
 @triton.jit
-def moments_of_sums(
+def stats_of_sums(
     x,
     sums,
     mean,
@@ -93,7 +93,7 @@ def moments_of_sums(
     PARTS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """From those sums each slice's mean, its unbiased variance and 1 / sqrt(variance + eps), (slices, channels)."""
+    """Compute each slice's mean, unbiased variance and 1 / sqrt(variance + eps) from the sums, (slices, channels)."""
     g = tl.program_id(1)
     c, known = channels_here(tl.program_id(0), channels, CHANNELS)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
@@ -102,7 +102,7 @@ def moments_of_sums(
     shift = middle_of_slice(x, first, last, channels, c, known, 16)  # pyright: ignore[reportArgumentType]
     off = one / number
     biased = two / number - off * off
-    biased = tl.where(biased < 0, 0.0, biased)  # what is no number stays none
+    biased = tl.where(biased < 0, 0.0, biased)  # NaN stays NaN
     to = g * channels + c
     tl.store(mean + to, shift + off, mask=known)
     tl.store(var + to, biased * (number / tl.maximum(number - 1.0, 1.0)), mask=known)
@@ -124,7 +124,7 @@ def normalise_pixels(
     PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """out = (x - mean) * scale * weight + bias, each slice with its own; weight_stride 0 where all share one."""
+    """out = (x - mean) * scale * weight + bias for each slice. weight_stride is 0 where all slices share a weight."""
     g = tl.program_id(2)
     c, known = channels_here(tl.program_id(1), channels, CHANNELS)
     begin, end = pixels_here(starts, parts, PIXELS)
@@ -154,7 +154,7 @@ def sums_of_gradients(
     PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """For each slice, part of its pixels and channel: the sums of the gradient and of gradient * (x - mean)."""
+    """Sum the gradient and gradient * (x - mean) for each slice, part of its pixels and channel."""
     part, g = tl.program_id(0), tl.program_id(2)
     c, known = channels_here(tl.program_id(1), channels, CHANNELS)
     begin, end = pixels_here(starts, parts, PIXELS)
@@ -188,8 +188,10 @@ def gradients_of_sums(
     PARTS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """From those sums each slice's gradients of weight and bias, the mean gradient (`level`), and by what the gradient
-    of a pixel falls with its value (`slant`), (slices, channels) each."""
+    """Compute each slice's gradients of weight and bias from the sums, and two terms of the pixels' gradients.
+
+    `level` is the mean gradient, `slant` the coefficient of x - mean. (slices, channels) each.
+    """
     g = tl.program_id(1)
     c, known = channels_here(tl.program_id(0), channels, CHANNELS)
     first, last = tl.load(starts + g), tl.load(starts + g + 1)
@@ -243,7 +245,7 @@ def gradient_of_pixels(
 @triton.jit(do_not_specialize=["first"])
 def views_of_images(
     store,
-    said,
+    numbers,
     mean,
     scale,
     out,
@@ -254,15 +256,16 @@ def views_of_images(
     STORED: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
-    """Windows of stored images (N, height, width, STORED) uint8, whitened, with zeros where they leave the image.
+    """Crop, mirror and whiten stored images (N, height, width, STORED) uint8. Pixels outside an image are zero.
 
-    said: (4, images of the whole batch): which stored image each is, the window's rows and columns off the image, and
-    whether it is mirrored. out: (images of the whole batch, height, width, 3). These are the batch's from `first` on.
+    numbers: (4, images of the whole batch): the index of the stored image, the vertical and horizontal shift of
+    the crop, and whether it is mirrored. out: (images of the whole batch, height, width, 3). The programs compute the
+    images from `first` on.
     """
     i = tl.program_id(0).to(tl.int64) + first
-    picked = tl.load(said + i)
-    down, right = tl.load(said + images + i), tl.load(said + 2 * images + i)
-    mirrored = tl.load(said + 3 * images + i)
+    picked = tl.load(numbers + i)
+    down, right = tl.load(numbers + images + i), tl.load(numbers + 2 * images + i)
+    mirrored = tl.load(numbers + 3 * images + i)
     place = tl.program_id(1) * PIXELS + tl.arange(0, PIXELS)
     there = place < height * width
     y, x = place // width, place % width

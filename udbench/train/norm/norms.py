@@ -1,4 +1,4 @@
-"""Normalisations that know whose rows they see."""
+"""Norms that normalise the rows of each domain separately."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from udbench.train.route import Route, Slice
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (_BatchNorm,)
 
-NO_EPS = 1e-40  # beside a variance of one it is nothing, and torch before 2.15 wants more than zero
+NO_EPS = 1e-40  # negligible beside a variance of one; torch before 2.15 requires more than zero
 
-Moments = Literal["shared", "domain", "batch"]
+NormStats = Literal["shared", "domain", "batch"]
 
 
-class RunningMoments(nn.Module):
-    """The running mean and variance of one domain, with the number of updates they took."""
+class RunningStats(nn.Module):
+    """The running mean and variance of one domain, (C,) each, and the number of their updates."""
 
     mean: Tensor
     var: Tensor
@@ -46,44 +46,44 @@ class RunningMoments(nn.Module):
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     def restart(self) -> None:
-        """As if nothing had been seen."""
+        """Reset to mean 0, variance 1 and no updates."""
         self.mean.zero_()
         self.var.fill_(1)
         self.updates.zero_()
 
 
 class SliceNorm(nn.Module):
-    """A batch norm whose scale all domains share and which normalises each domain's rows by themselves.
+    """A batch norm with one scale and bias for all domains, which normalises the rows of each domain separately.
 
-    Wraps the network's own module, so that whatever else it does (a fused activation) stays. `moments` says
-    what is used at test: "shared", one running mean and variance, updated once a round with the mean of the
-    domains' means and, for the variance, the mean of their variances plus the spread of their means; "domain",
-    those of each domain; "batch", the test batch's own, as in training (the paper's BN+). A norm that is `mixed`
-    normalises all rows together, whosever they are: what the paper warns of.
+    Wraps the network's own module, so that everything else that it does (a fused activation) stays. `stats` is what
+    normalises at test. "shared": one running mean and variance, updated once a round. The mean is updated with the mean
+    of the domains' means; the variance with the mean of their variances plus the variance of their means. "domain":
+    the running mean and variance of each domain. "batch": the mean and variance of the test batch, as in training (the
+    paper's BN+). A `mixed` norm normalises the rows of all domains together, which the paper warns of.
 
     Source: Bilen and Vedaldi 2017, section 3.2.
     """
 
-    def __init__(self, norm: _BatchNorm, route: Route, domains: Sequence[str], moments: Moments) -> None:
+    def __init__(self, norm: _BatchNorm, route: Route, domains: Sequence[str], stats: NormStats) -> None:
         super().__init__()
         self.norm = norm
         self.route = route
         self.domains = tuple(domains)
-        self.moments = moments
+        self.stats = stats
         self.mixed = False
         self.own = PerDomainModules()
         self._seen: dict[str, tuple[Tensor, Tensor, int]] = {}
         self._room = torch.empty(0)
         if norm.running_mean is None or norm.running_var is None:
-            self.moments = "batch"
-        elif moments == "domain":
-            self.own = PerDomainModules({name: RunningMoments(norm) for name in domains})
-        if self.moments != "shared":
+            self.stats = "batch"
+        elif stats == "domain":
+            self.own = PerDomainModules({name: RunningStats(norm) for name in domains})
+        if self.stats != "shared":
             norm.running_mean = norm.running_var = norm.num_batches_tracked = None
             norm.track_running_stats = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.mixed or (self.moments == "shared" and not self.training):
+        if self.mixed or (self.stats == "shared" and not self.training):
             return self.norm(x)
         if can_stack(self) and is_plain(self.norm):
             rows = [stop - start for _, start, stop in self.route.bounds(x.shape[0])]
@@ -96,30 +96,30 @@ class SliceNorm(nn.Module):
         return self.route.muxed(x, self._normalised)
 
     def _state(self, part: Slice) -> SliceState:
-        if self.moments == "batch":
+        if self.stats == "batch":
             return tracked(self.norm)
-        if self.moments == "domain":
+        if self.stats == "domain":
             own = self._running(part.domain)
             return state_of(self.norm, own.mean, own.var, own.updates)
         assert self.norm.weight is not None and self.norm.bias is not None
-        return SliceState(self.norm.weight, self.norm.bias, *self._round_moments(part.domain))
+        return SliceState(self.norm.weight, self.norm.bias, *self._round_stats(part.domain))
 
     def _normalised(self, part: Slice, rows: Tensor) -> Tensor:
-        if self.moments == "batch":
+        if self.stats == "batch":
             return self.norm(rows)
-        if self.moments == "domain":
+        if self.stats == "domain":
             own = self._running(part.domain)
-            return _with_moments(self.norm, own.mean, own.var, own.updates, self.norm.momentum, rows)
-        mean, var, factor = self._round_moments(part.domain)
-        return _with_moments(self.norm, mean, var, None, factor, rows)
+            return _with_stats(self.norm, own.mean, own.var, own.updates, self.norm.momentum, rows)
+        mean, var, factor = self._round_stats(part.domain)
+        return _with_stats(self.norm, mean, var, None, factor, rows)
 
-    def _running(self, domain: str) -> RunningMoments:
+    def _running(self, domain: str) -> RunningStats:
         own = self.own[domain]
-        assert isinstance(own, RunningMoments)
+        assert isinstance(own, RunningStats)
         return own
 
-    def _round_moments(self, domain: str) -> tuple[Tensor, Tensor, float]:
-        """Where a slice leaves its moments for the end of the round, and how much this call counts in the round."""
+    def _round_stats(self, domain: str) -> tuple[Tensor, Tensor, float]:
+        """The buffers that take a slice's mean and variance until the round ends, and the weight of this call."""
         shared = self.norm.running_mean
         assert shared is not None
         if not self._seen:
@@ -128,32 +128,37 @@ class SliceNorm(nn.Module):
         self._seen[domain] = mean, var, calls + 1
         return mean, var, 1 / (calls + 1)
 
-    def leave(self, domain: str, mean: Tensor, var: Tensor) -> None:
-        """Leave a slice's moments, (C,) each, for the end of the round."""
-        to_mean, to_var, factor = self._round_moments(domain)
+    def record(self, domain: str, mean: Tensor, var: Tensor) -> None:
+        """Record a slice's mean and variance, (C,) each, for the update at the end of the round."""
+        to_mean, to_var, factor = self._round_stats(domain)
         to_mean.lerp_(mean, factor)
         to_var.lerp_(var, factor)
 
-    def report(self, domains: Sequence[str]) -> Tensor:
-        """What these domains left for the end of the round, (all domains, 3, C): moments and whether there are any."""
+    def round_stats(self, domains: Sequence[str]) -> Tensor:
+        """The statistics that this round recorded of these domains, (all domains, 3, C): mean, variance, and 1 or 0.
+
+        The last is 0 where a domain has none.
+        """
         shared = self.norm.running_mean
         assert shared is not None
-        said = shared.new_zeros(len(self.domains), 3, len(shared))
+        stats = shared.new_zeros(len(self.domains), 3, len(shared))
         for i, name in enumerate(self.domains):
             if name in domains and name in self._seen:
                 mean, var, _ = self._seen[name]
-                said[i] = torch.stack([mean, var, torch.ones_like(mean)])
-        return said
+                stats[i] = torch.stack([mean, var, torch.ones_like(mean)])
+        return stats
 
-    def take_report(self, said: Tensor) -> None:
-        """Take what all domains left, as `report` gives it, for what was seen in this round."""
+    def set_round_stats(self, stats: Tensor) -> None:
+        """Replace the statistics of this round by those of all domains, in the format of `round_stats`."""
         self._seen = {
-            name: (each[0], each[1], 1) for name, each in zip(self.domains, said, strict=True) if each[2, 0] > 0
+            name: (mean, var, 1)
+            for name, (mean, var, present) in zip(self.domains, stats, strict=True)
+            if present[0] > 0
         }
 
     @torch.no_grad()
     def end_round(self) -> None:
-        """Let the shared running moments take in what the round's slices had; one update, in the domains' order."""
+        """Update the shared running statistics once with those of the round's slices, in the domains' order."""
         if not self._seen:
             return
         norm, seen = self.norm, [self._seen[name] for name in self.domains if name in self._seen]
@@ -171,15 +176,15 @@ class SliceNorm(nn.Module):
         norm.running_var.mul_(1 - factor).add_(var, alpha=factor)
 
     def forget_round(self) -> None:
-        """Drop what slices left for the end of the round."""
+        """Discard the statistics that this round recorded."""
         self._seen, self._room = {}, torch.empty(0)
 
 
 class InstanceNorm(nn.Module):
-    """A batch norm turned into an instance norm: each image and channel is normalised by its own moments.
+    """An instance norm made of a batch norm: normalises each channel of each image by its own mean and variance.
 
-    Wraps a copy of the network's own module, whose scale, bias and whatever it does after normalising stay.
-    `path` names the layer in messages. A map of a single position is refused: it would become zero.
+    Wraps a copy of the network's own module. Its scale, its bias and what it does after normalising stay. `path` names
+    the layer in messages. A map of a single position is refused, since it would become zero.
 
     Source: Bilen and Vedaldi 2017, equation 3; Ulyanov et al. 2016.
     """
@@ -205,28 +210,29 @@ class InstanceNorm(nn.Module):
         if x[0, 0].numel() < 2:
             raise UdbenchError(
                 f"instance norm at '{self.path}': its map has a single position, which would always become zero; "
-                "use larger images (--set image_size=64) or an adapter with batch moments"
+                "use larger images (--set image_size=64) or an adapter with batch statistics"
             )
         return self.norm(F.instance_norm(x, eps=self.eps))
 
 
 def end_round(model: nn.Module) -> None:
-    """Close a round for every norm in the model. Called once after the last slice's forward."""
+    """End the round of every norm in a model. Called once, after the last forward of the round."""
     for norm in _slice_norms(model):
         norm.end_round()
 
 
 def forget_round(model: nn.Module) -> None:
-    """Drop what a forward that was no round left behind."""
+    """Discard the statistics of a forward that is not part of training."""
     for norm in _slice_norms(model):
         norm.forget_round()
 
 
 @torch.no_grad()
 def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], None]) -> None:
-    """Take all running moments anew: plain averages over so many rounds, whose forwards `forward_round` does.
+    """Recompute all running statistics as plain averages over `rounds` rounds.
 
-    Moments that are frozen stay as they are."""
+    `forward_round(round)` runs a round's forwards. Frozen statistics stay unchanged.
+    """
     training = model.training
     model.train()
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.training]
@@ -236,7 +242,7 @@ def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], No
         if norm.running_mean is not None:
             norm.reset_running_stats()
     for own in model.modules():
-        if isinstance(own, RunningMoments):
+        if isinstance(own, RunningStats):
             own.restart()
     try:
         for round in range(rounds):
@@ -249,20 +255,21 @@ def recalibrate(model: nn.Module, rounds: int, forward_round: Callable[[int], No
 
 
 def mix_batches(model: nn.Module) -> None:
-    """Let every shared norm take its moments from all rows of a forward, not from each domain's by themselves.
+    """Make every shared norm compute mean and variance over all rows of a forward, instead of those of each domain.
 
-    Raises SettingError where that is not defined, or changes nothing.
+    Raises SettingError where this is not defined or changes nothing.
     """
     norms = _slice_norms(model)
-    if any(norm.moments != "shared" for norm in norms):
+    if any(norm.stats != "shared" for norm in norms):
         raise SettingError(
-            "batch=mixed takes a norm's moments from all domains together, but this adapter keeps moments of each "
-            "domain or of the test batch; choose an adapter with shared moments, such as universal-bn, or batch=pure"
+            "batch=mixed computes a norm's mean and variance over all domains together, but this adapter uses those of "
+            "each domain or of the test batch; choose an adapter with shared statistics, such as universal-bn, or "
+            "batch=pure"
         )
     if not norms:
         raise SettingError(
-            "batch=mixed changes nothing here: no norm is shared that takes moments from its batch, so each domain's "
-            "rows are normalised by themselves anyway; choose another adapter, such as universal-bn, or batch=pure"
+            "batch=mixed changes nothing here: no shared norm computes statistics over its batch, so the rows of each "
+            "domain are normalised separately anyway; choose another adapter, such as universal-bn, or batch=pure"
         )
     for norm in norms:
         norm.mixed = True
@@ -272,10 +279,10 @@ def _slice_norms(model: nn.Module) -> list[SliceNorm]:
     return [module for module in model.modules() if isinstance(module, SliceNorm)]
 
 
-def _with_moments(
+def _with_stats(
     norm: _BatchNorm, mean: Tensor, var: Tensor, updates: Tensor | None, momentum: float | None, x: Tensor
 ) -> Tensor:
-    """Call a batch norm with other running moments than its own. They take the update that its own would."""
+    """Call a batch norm with other running statistics than its own, and update those instead."""
     kept = [getattr(norm, name) for name in _STATE]
     for name, value in zip(_STATE, (mean, var, updates, momentum, True), strict=True):
         setattr(norm, name, value)

@@ -1,8 +1,8 @@
-"""Batch normalisation of several slices in one piece: no slice is copied out or put together again.
+"""Batch normalisation of several slices without copying them out of the batch and back.
 
-On two AVX2 cores, forward and backward of ten slices of 8x64x24x24 took 6.7 ms so and 14.0 ms slice by slice
-(medians of 10). The arithmetic is torch's own, slice for slice, so that results are the same bits. On a GPU
-`udbench.train.norm.fused` does it, with torch's results to within rounding.
+On two AVX2 cores, forward and backward of ten slices of 8x64x24x24 took 6.7 ms this way and 14.0 ms slice by slice
+(medians of 10). The arithmetic is torch's own for each slice, so results are equal bit for bit. On a GPU,
+`udbench.train.norm.fused` computes it, and results are torch's to within rounding.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ SEEN_MEAN, SEEN_VAR = "seen_mean", "seen_var"
 
 @dataclass(frozen=True, slots=True)
 class SliceState:
-    """What one slice is normalised with: its scale and bias, the running moments that are moved by `factor`, and the
-    counter of updates that is yet to be moved."""
+    """The tensors that normalise one slice: scale, bias, and the running statistics, which move by `factor`.
+
+    `updates` is a counter that is still to be increased, or None.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -37,10 +39,10 @@ class SliceState:
 
 
 def can_fuse(norms: Sequence[nn.Module], x: Tensor) -> bool:
-    """Whether `normalise_slices` does for x what calling these norms, each on its slice, would.
+    """Whether `normalise_slices` computes for x what calling each of these norms on its slice would.
 
-    Only in training, for torch's own classes and without hooks, where x lies as it should on a CPU or a GPU with
-    kernels; everything else is called as it is.
+    True only in training, for torch's own classes without hooks, and for x in a dense memory format on a CPU, or as
+    the kernels require on a GPU. All other norms are called one by one.
     """
     return (
         all(is_plain(norm) and is_unhooked(norm) for norm in norms)
@@ -51,7 +53,7 @@ def can_fuse(norms: Sequence[nn.Module], x: Tensor) -> bool:
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Whether torch's own kernels do, slice by slice."""
+    """Whether torch's own kernels normalise slice by slice."""
     return x.device.type == "cpu"
 
 
@@ -60,22 +62,25 @@ def _is_dense(x: Tensor) -> bool:
 
 
 def is_unhooked(module: nn.Module) -> bool:
-    """Whether nothing but its forward happens when a module is called."""
+    """Whether calling a module runs its forward and no hook."""
     return not any(getattr(module, name) for name in _HOOKS) and not any(
         getattr(global_hooks, name) for name in _GLOBAL_HOOKS
     )
 
 
 def tracked(norm: _BatchNorm) -> SliceState:
-    """A norm's own state in training."""
+    """A norm's own parameters and running statistics, as a SliceState."""
     if not norm.track_running_stats:
         return state_of(norm, None, None, None)
     return state_of(norm, norm.running_mean, norm.running_var, norm.num_batches_tracked)
 
 
 def state_of(norm: _BatchNorm, mean: Tensor | None, var: Tensor | None, updates: Tensor | None) -> SliceState:
-    """A norm's scale and bias with running moments that move as its own would: by its momentum, or without one so that
-    they are plain averages over the updates, of which this one is counted here."""
+    """A norm's scale and bias with the given running statistics, which are updated as the norm's own would be.
+
+    With a momentum they move by it. Without one they become plain averages over the updates; this update is counted
+    here.
+    """
     assert norm.weight is not None and norm.bias is not None
     if mean is None:
         return SliceState(norm.weight, norm.bias, None, None, 0.0)
@@ -87,13 +92,13 @@ def state_of(norm: _BatchNorm, mean: Tensor | None, var: Tensor | None, updates:
 
 
 def normalise_slices(x: Tensor, rows: Sequence[int], states: Sequence[SliceState], eps: float) -> Tensor:
-    """Normalise consecutive rows of x (N, C, …), so many for each state, by their own moments."""
+    """Normalise consecutive slices of x (N, C, …) by their own mean and variance. `rows` are their lengths."""
     if counters := [state.updates for state in states if state.updates is not None]:
         torch._foreach_add_(counters, 1)  # pyright: ignore[reportPrivateImportUsage]
     weights, biases = [state.weight for state in states], [state.bias for state in states]
     if on_cpu(x):
-        moments = [(state.mean, state.var, state.factor) for state in states]
-        return _Slices.apply(x, list(rows), moments, eps, *weights, *biases)  # pyright: ignore[reportReturnType]
+        running = [(state.mean, state.var, state.factor) for state in states]
+        return _Slices.apply(x, list(rows), running, eps, *weights, *biases)  # pyright: ignore[reportReturnType]
     out, means, variances = fused.normalise(x, rows, weights, biases, eps)
     moved: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
     for state, *seen in zip(states, means.unbind(), variances.unbind(), strict=True):
@@ -112,7 +117,7 @@ class _Slices(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         rows: list[int],
-        moments: list[tuple[Tensor | None, Tensor | None, float]],
+        running: list[tuple[Tensor | None, Tensor | None, float]],
         eps: float,
         *scales: Tensor,
     ) -> Tensor:
@@ -120,7 +125,7 @@ class _Slices(torch.autograd.Function):
         weights, biases = scales[: len(rows)], scales[len(rows) :]
         saved: list[Tensor] = []
         for own, to, weight, bias, (mean, var, factor) in zip(
-            x.split(rows), out.split(rows), weights, biases, moments, strict=True
+            x.split(rows), out.split(rows), weights, biases, running, strict=True
         ):
             at, scale = torch.empty_like(weight), torch.empty_like(weight)
             torch.ops.aten.native_batch_norm.out(
@@ -152,29 +157,28 @@ class _Slices(torch.autograd.Function):
 
 
 def is_plain(norm: nn.Module) -> bool:
-    """Whether a module is one of torch's own batch norms with a scale, in training."""
+    """Whether a module is one of torch's own batch norm classes, with a scale and in training mode."""
     return type(norm) in PLAIN_NORMS and norm.training and norm.weight is not None
 
 
 def stackable(module: nn.Module, slices: int, features: int, like: Tensor) -> None:
-    """Give a module that normalises slices the room to leave their moments in, (slices, features) each."""
+    """Register buffers in a module for the mean and variance of its slices, (slices, features) each."""
     for name in (SEEN_MEAN, SEEN_VAR):
         module.register_buffer(name, torch.zeros(slices, features, dtype=like.dtype, device=like.device), False)
 
 
 def can_stack(module: nn.Module) -> bool:
-    """Whether `normalise_stacked` does what calling a norm on each slice would: while a compiler looks on, in a
-    module that was made `stackable`."""
+    """Whether `normalise_stacked` applies: in a module that was made `stackable`, under torch.compile."""
     return torch.compiler.is_compiling() and hasattr(module, SEEN_MEAN)
 
 
 def normalise_stacked(
     module: nn.Module, x: Tensor, rows: Sequence[int], weights: Sequence[Tensor], biases: Sequence[Tensor], eps: float
 ) -> Tensor:
-    """Normalise consecutive rows of x by their own moments, in operations whose number does not grow with the slices.
+    """Normalise consecutive slices of x by their own mean and variance, in a number of operations that does not grow.
 
-    Written for a compiler to fuse. Slices of equal length that follow each other are one piece. The moments are left
-    with the module, slice by slice, for `udbench.train.compiled` to move the running ones.
+    Written for torch.compile to fuse. Neighbouring slices of equal length are normalised as one tensor. The mean and
+    variance of each slice are left in the module's buffers; `udbench.train.compiled` updates the running ones.
     """
     means, variances = module.get_buffer(SEEN_MEAN), module.get_buffer(SEEN_VAR)
     done: list[Tensor] = []
@@ -197,14 +201,14 @@ def normalise_stacked(
 
 
 def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbours of equal length, as their number and that length."""
-    found: list[tuple[int, int]] = []
+    """Runs of equal lengths, as (number, length)."""
+    runs: list[tuple[int, int]] = []
     for length in rows:
-        if found and found[-1][1] == length:
-            found[-1] = (found[-1][0] + 1, length)
+        if runs and runs[-1][1] == length:
+            runs[-1] = (runs[-1][0] + 1, length)
         else:
-            found.append((1, length))
-    return found
+            runs.append((1, length))
+    return runs
 
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

@@ -1,4 +1,4 @@
-"""Batch norms whose batch lies in several processes."""
+"""Batch norms over a batch that is split over several processes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def syncing(group: Any) -> Iterator[None]:
-    """Within, every batch norm in training takes its moments from the rows of all processes of a group.
+    """Within, every batch norm in training computes mean and variance over the rows of all processes of a group.
 
-    Whatever module calls torch's batch norm is reached, also those that do more besides.
+    This applies to every call of torch's batch norm, whichever module makes it.
     """
     with _Synced(group):
         yield
@@ -32,9 +32,9 @@ class _Synced(TorchFunctionMode):
         kwargs = kwargs or {}
         read = {F.batch_norm: _functional, torch.batch_norm: _builtin}.get(func)
         if read is not None:
-            training, given = read(*args, **kwargs)
+            training, arguments = read(*args, **kwargs)
             if training:
-                return _synced(self.group, *given)
+                return _synced(self.group, *arguments)
         return func(*args, **kwargs)
 
 
@@ -48,7 +48,7 @@ def _functional(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> tuple[bool, tuple[Any, ...]]:
-    """Whether torch.nn.functional.batch_norm was called in training, and what for `_synced`."""
+    """Whether torch.nn.functional.batch_norm was called in training, and the arguments for `_synced`."""
     return training, (x, weight, bias, running_mean, running_var, momentum, eps)
 
 
@@ -63,7 +63,7 @@ def _builtin(
     eps: float,
     cudnn_enabled: bool,
 ) -> tuple[bool, tuple[Any, ...]]:
-    """The same of torch.batch_norm."""
+    """The same for torch.batch_norm."""
     return training, (x, weight, bias, running_mean, running_var, momentum, eps)
 
 
@@ -92,7 +92,10 @@ def _synced(
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - m) / sqrt(v + eps) with m and v over the rows and positions of all processes; and m, v, their number."""
+    """(x - m) / sqrt(v + eps), where m and v are over the rows and positions of all processes.
+
+    Also returns m, v and the number of values.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float, group: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -100,14 +103,14 @@ class _Normalise(torch.autograd.Function):
         over = (0, *range(2, x.dim()))
         number = own.new_tensor(float(x.numel() // x.shape[1]))
         var, mean = torch.var_mean(own, over, correction=0)
-        said = torch.cat([mean, var * number, number[None]])
-        heard = [torch.empty_like(said) for _ in range(dist.get_world_size(group))]
-        dist.all_gather(heard, said, group=group)
-        means, spreads, numbers = zip(*(each.split([len(mean), len(mean), 1]) for each in heard), strict=True)
+        local = torch.cat([mean, var * number, number[None]])
+        gathered = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
+        dist.all_gather(gathered, local, group=group)
+        means, spreads, numbers = zip(*(stats.split([len(mean), len(mean), 1]) for stats in gathered), strict=True)
         total = torch.stack(numbers).sum()
         mean = (torch.stack(means) * torch.stack(numbers)).sum(0) / total
-        apart = ((torch.stack(means) - mean) ** 2 * torch.stack(numbers)).sum(0)
-        var = (torch.stack(spreads).sum(0) + apart) / total
+        between = ((torch.stack(means) - mean) ** 2 * torch.stack(numbers)).sum(0)
+        var = (torch.stack(spreads).sum(0) + between) / total
         shape = (1, -1, *(1 for _ in range(x.dim() - 2)))
         scale = torch.rsqrt(var + eps)
         normalised = (own - mean.view(shape)) * scale.view(shape)

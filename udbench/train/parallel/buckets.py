@@ -1,4 +1,4 @@
-"""GradBuckets of gradients over processes that begin while a backward still goes on."""
+"""Buckets of gradients whose reduction over processes overlaps with the backward."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import torch.distributed as dist
 from torch import Tensor
 
 PARTS, LEAST_BYTES, MOST_BYTES = 4, 1 << 20, 25 << 20
-"""Buckets of one sum: few, for each has a latency, and not one, which would wait for the first layer."""
+"""Buckets of one reduction: few, since each costs a latency; not one, which would wait for the first layer."""
 
 Guard = Callable[[], AbstractContextManager[None]]
 
 
 class GradBuckets:
-    """The sums of some parameters' gradients over the processes of a group (None: all), bucket by bucket.
+    """Sum the gradients of some parameters over the processes of a group (None: all), bucket by bucket.
 
-    Buckets go from the last parameter to the first, as a backward reaches them, and begin in that order in all
-    processes, whose parameters are alike. A parameter without a gradient here counts as zero. What fails does so
-    under `guard`.
+    Buckets go from the last parameter to the first, as a backward reaches them. All processes have the same parameters
+    and send the buckets in the same order. A parameter without a gradient counts as zero. Collectives run under
+    `guard`.
     """
 
     def __init__(self, parameters: Sequence[Tensor], group: Any, guard: Guard) -> None:
@@ -33,10 +33,12 @@ class GradBuckets:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Within, the last backward of a round runs: a bucket is sent once its gradients are whole. All are behind
-        it."""
+        """Within, the last backward of a round sends each bucket once its gradients are complete.
+
+        All buckets have been sent when the block ends.
+        """
         hooks = [
-            parameter.register_post_accumulate_grad_hook(lambda _, i=i: self._whole(i))
+            parameter.register_post_accumulate_grad_hook(lambda _, i=i: self._complete(i))
             for i, bucket in enumerate(self._buckets)
             for parameter in bucket
         ]
@@ -48,14 +50,14 @@ class GradBuckets:
         self.send()
 
     def send(self, last: int | None = None) -> None:
-        """Send all buckets before this one (all there are) that have not been sent."""
+        """Send the unsent buckets before index `last` (None: all)."""
         for bucket in self._buckets[len(self._sent) : last]:
             flat = torch.cat([_gradient(parameter).flatten() for parameter in bucket])
             with self._guard():
                 self._sent.append((flat, dist.all_reduce(flat, group=self._group, async_op=True)))
 
     def finish(self, used: Callable[[Tensor], bool]) -> None:
-        """Wait for the sums, and make them the gradients of the parameters that were used."""
+        """Wait for the sums, and write them to the gradients of the parameters for which `used` holds."""
         self.send()
         for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
             with self._guard():
@@ -66,7 +68,7 @@ class GradBuckets:
                         parameter.grad = torch.empty_like(parameter)
                     parameter.grad.copy_(value.view(parameter.shape))
 
-    def _whole(self, index: int) -> None:
+    def _complete(self, index: int) -> None:
         self._missing[index] -= 1
         ready = len(self._sent)
         while ready < len(self._buckets) and self._missing[ready] == 0:
@@ -75,12 +77,12 @@ class GradBuckets:
 
 
 def bucket_bytes(whole: int) -> int:
-    """How many bytes a bucket may have of so many that are summed."""
+    """The maximum bytes of a bucket, where `whole` bytes are summed in all."""
     return max(LEAST_BYTES, min(MOST_BYTES, -(-whole // PARTS)))
 
 
 def _buckets(parameters: Sequence[Tensor], most: int) -> Iterator[list[Tensor]]:
-    """Neighbours of one number format, up to so many bytes together."""
+    """Split parameters into runs of neighbours of one dtype, of at most `most` bytes."""
     bucket: list[Tensor] = []
     size = 0
     for parameter in parameters:
