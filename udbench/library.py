@@ -163,13 +163,13 @@ class TrainedRun:
         return np.concatenate(found).astype(np.int64) if found else np.zeros(0, dtype=np.int64)
 
     def _views(self, domain: str, images: Iterable[tuple[str, bytes]]) -> Iterator[NDArray[np.uint8]]:
-        from udbench.data.eval_view import seen
+        from udbench.data.eval_view import eval_pixels
         from udbench.data.image import DamagedImage
         from udbench.errors import DataError
 
         for name, image in images:
             try:
-                yield seen(image, self._job.config.settings, domain, self._facts[domain].channels)
+                yield eval_pixels(image, self._job.config.settings, domain, self._facts[domain].channels)
             except DamagedImage as error:
                 raise DataError(f"'{domain}': {name}: {error}") from None
 

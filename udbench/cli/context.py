@@ -193,7 +193,7 @@ def _domain(reference: Reference, places: Mapping[str, str]) -> Domain:
     if reference.scheme:
         from udbench.data.folders import folder_domain
 
-        return folder_domain(Path(reference.place), name)
+        return folder_domain(Path(reference.path), name)
     if not name.startswith(OF_FOLDERS) or name in registry().names("domains"):
         return registry().get(Domain, name)
     if name not in places:

@@ -101,7 +101,7 @@ def test_damaged_idx_files_are_named(opened, tmp_path, name, change, message):
 def test_damaged_gzip_is_named(opened, tmp_path, change):
     path = mnist(tmp_path) / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged or cut off"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged or truncated"):
         opened("mnist", tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_downloads_end_as_the_domains_images_even_when_they_break_off_at_first(t
         ]
         first = len(packed[files[0].name])
         server.cut = first - 1
-        with pytest.raises(UdbenchError, match="what came is kept"):
+        with pytest.raises(UdbenchError, match="they are kept"):
             sources.fetch_files(files, folder, silent)
         with pytest.raises(DataError):
             DOMAINS[name].open(folder)

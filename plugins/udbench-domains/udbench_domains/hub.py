@@ -28,7 +28,7 @@ SOURCE = "source.json"
 FILES, GROWING = ".files", ".growing"
 SECONDS = 10
 
-Tell = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Snapshot:
     files: tuple[DataFile, ...]
 
 
-def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, tell: Tell) -> None:
+def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, progress: ByteProgress) -> None:
     """Fetch a repository's parquet files and write them as `<class>/<id>.png` (or `.jpg`) into a folder.
 
     The images' bytes are kept. Raises DataError for files that are not as the Hub states, columns that are not `image`
@@ -71,7 +71,7 @@ def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: P
             path,
             size=file.size,
             sha256=file.sha256,
-            tell=lambda done, _, before=before: tell(before + done, total),
+            progress=lambda done, _, before=before: progress(before + done, total),
         )
         before += file.size
         paths.append(path)
@@ -97,24 +97,24 @@ def write_class_folders(domain: str, dataset: Dataset, folder: Path, known: Sequ
     names = _names(dataset, labels)
     growing = folder / GROWING
     shutil.rmtree(growing, ignore_errors=True)
-    seen: set[tuple[str, bytes]] = set()
+    written: set[tuple[str, bytes]] = set()
     records = cast("Any", dataset.cast_column("image", Image(decode=False)))
     try:
         for row, record in enumerate(records):
             content = record["image"]["bytes"] or b""
             mark = (labels[row], hashlib.sha256(content).digest())
-            if mark in seen:
+            if mark in written:
                 continue
-            seen.add(mark)
-            place = growing / labels[row] / (names[row] + _suffix(domain, row, content))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-        for made in common.subfolders(growing):
-            shutil.rmtree(folder / made, ignore_errors=True)
-            (growing / made).rename(folder / made)
+            written.add(mark)
+            path = growing / labels[row] / (names[row] + _suffix(domain, row, content))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for folder_name in common.subfolders(growing):
+            shutil.rmtree(folder / folder_name, ignore_errors=True)
+            (growing / folder_name).rename(folder / folder_name)
     finally:
         shutil.rmtree(growing, ignore_errors=True)
-    return {"images": len(seen), "repeated": len(labels) - len(seen)}
+    return {"images": len(written), "repeated": len(labels) - len(written)}
 
 
 def current(repository: str, revision: str | None) -> Snapshot:
@@ -133,9 +133,9 @@ def current(repository: str, revision: str | None) -> Snapshot:
             f"({_first_line(error)})"
         ) from error
     files = [
-        DataFile(name=each.rfilename, size=each.lfs.size, sha256=each.lfs.sha256)
-        for each in sorted(info.siblings or [], key=lambda each: each.rfilename)
-        if each.rfilename.endswith(".parquet") and each.lfs is not None
+        DataFile(name=file.rfilename, size=file.lfs.size, sha256=file.lfs.sha256)
+        for file in sorted(info.siblings or [], key=lambda file: file.rfilename)
+        if file.rfilename.endswith(".parquet") and file.lfs is not None
     ]
     if not files or not info.sha:
         raise DataError(f"{repository} has no parquet files with a checksum any more; get the images by hand")
@@ -154,13 +154,13 @@ def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot |
     try:
         facts = json.loads((folder / SOURCE).read_text())
         files = tuple(DataFile(**file) for file in facts["files"])
-        found = Snapshot(repository=facts["repository"], revision=facts["revision"], files=files)
+        snapshot = Snapshot(repository=facts["repository"], revision=facts["revision"], files=files)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, it will be fetched anew") from error
-    wanted = found.repository == repository and revision in (None, found.revision)
-    return found if wanted else None
+    wanted = snapshot.repository == repository and revision in (None, snapshot.revision)
+    return snapshot if wanted else None
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> None:

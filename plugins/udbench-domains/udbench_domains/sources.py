@@ -22,7 +22,7 @@ from udbench import DataError, Download, fetch_file, unpack
 # Far above what any of these archives holds; that they are the right ones, their checksums say.
 MAX_BYTES, MAX_MEMBERS = 8_000_000_000, 500_000
 
-Tell = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +141,7 @@ _ORIGINS = {
 }
 
 
-def fetch_files(files: Sequence[File], folder: Path, tell: Tell) -> None:
+def fetch_files(files: Sequence[File], folder: Path, progress: ByteProgress) -> None:
     """Fetch files into a domain's folder and unpack the archives among them; what is there already is passed over."""
     folder = Path(folder)
     total, before = sum(file.size for file in files), 0
@@ -153,12 +153,12 @@ def fetch_files(files: Sequence[File], folder: Path, tell: Tell) -> None:
                 path,
                 size=file.size,
                 md5=file.md5,
-                tell=lambda done, _, before=before: tell(before + done, total),
+                progress=lambda done, _, before=before: progress(before + done, total),
             )
             if file.takes:
                 _unpack(file, path, folder)
         before += file.size
-        tell(before, total)
+        progress(before, total)
 
 
 def _unpack(file: File, archive: Path, folder: Path) -> None:
@@ -187,11 +187,11 @@ def _hub_download(name: str, repository: str, revision: str, size: int) -> Downl
     )
 
 
-def _fetch_from_hub(name: str, repository: str, revision: str, folder: Path, tell: Tell) -> None:
+def _fetch_from_hub(name: str, repository: str, revision: str, folder: Path, progress: ByteProgress) -> None:
     """The library behind it takes seconds to import."""
     from udbench_domains.hub import fetch_from_hub
 
-    fetch_from_hub(name, repository, revision, folder, tell)
+    fetch_from_hub(name, repository, revision, folder, progress)
 
 
 DOWNLOADS: dict[str, Download] = {

@@ -127,7 +127,7 @@ def _offers(source: str) -> Iterator[_Address | _File]:
     try:
         parts = urllib.parse.urlsplit(source)
     except ValueError as error:
-        raise DataError(f"--from {source}: no web address: {error}") from None
+        raise DataError(f"--from {source}: not a web address: {error}") from None
     if parts.scheme in ("http", "https"):
         if not parts.path.endswith(".json"):
             raise DataError(f"--from {source}: the address of an entry is that of its record, …/ID.json")

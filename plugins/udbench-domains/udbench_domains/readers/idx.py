@@ -73,7 +73,7 @@ def _checked_shape(path: Path, dims: int) -> tuple[int, ...]:
             while held <= stated and (piece := file.read(_CHUNK)):
                 held += len(piece)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or truncated ({error}); get it again") from error
     if held != stated:
         raise DataError(
             f"{path}: its header states {' x '.join(map(str, shape))} bytes, and it holds "

@@ -194,7 +194,7 @@ def _unpacked(archive: Path) -> bytes:
         with gzip.open(archive) as file:
             data = file.read(_MOST_DEVKIT + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"imagenet: {archive}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"imagenet: {archive}: damaged or truncated ({error}); get it again") from error
     if len(data) > _MOST_DEVKIT:
         raise DataError(
             f"imagenet: {archive}: unpacks to more than {_MOST_DEVKIT:,} bytes: not the devkit; get it again"

@@ -56,7 +56,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
                 raise DataError(f"{path}: the variable {outline.name!r} is no array of real numbers; get it again")
             found[outline.name] = _numbers(outline, element, order)
     except (_Damage, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or truncated ({error}); get it again") from error
     if missing := [name for name in names if name not in found]:
         raise DataError(f"{path}: the variable {missing[0]!r} is missing; get it again")
     return found
@@ -66,7 +66,7 @@ def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> li
     """The entries of the struct array of this name in a file's bytes, in order: these of their fields.
 
     A field is text (a row of characters) or one number. `what` begins the sentence of an error. DataError: no MATLAB
-    5 file, damaged or cut off, no struct array of that name, or fields that are missing or hold something else.
+    5 file, damaged or truncated, no struct array of that name, or fields that are missing or hold something else.
     """
     order = _order(data, what)
     found: list[list[tuple[str | float, ...]]] = []
@@ -80,7 +80,7 @@ def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> li
                 raise _Damage(f"a struct array of {element.size} bytes")
             found.append(_entries(outline, element.whole(), order, fields))
     except (_Damage, zlib.error) as error:
-        raise DataError(f"{what}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{what}: damaged or truncated ({error}); get it again") from error
     if len(found) != 1:
         raise DataError(f"{what}: the variable {name!r} is {'there twice' if found else 'missing'}; get it again")
     return found[0]

@@ -72,13 +72,13 @@ def make_words(
         job = Job(
             folder=str(top), words=words, counts=counts, seed=seed, height=height, fonts=found.used, textures=files
         )
-        tell = progress or (lambda *_: None)
+        report = progress or (lambda *_: None)
         ready = 0
-        tell(ready, job.total)
+        report(ready, job.total)
         with contextlib.closing(done(job, workers)) as steps:
             for step in steps:
                 ready += step
-                tell(ready, job.total)
+                report(ready, job.total)
         assert ready == job.total
         digest = _write_lists(job, top)
         note = _note(job, digest, found)

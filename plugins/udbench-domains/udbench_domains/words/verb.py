@@ -39,7 +39,7 @@ def make_words_verb(
 ) -> None:
     """Draw images of words, laid out as Synth90k is, for those who cannot download it."""
     with _shown() as progress:
-        made = make_words(
+        result = make_words(
             lexicon,
             out,
             counts=Counts(train=images_per_word, val=val, test=test),
@@ -50,9 +50,9 @@ def make_words_verb(
             height=height,
             progress=progress,
         )
-    many = f"{len(made.fonts.used)} font{'s' if len(made.fonts.used) > 1 else ''}"
-    typer.echo(f"{made.images:,} images of {made.words:,} words in {many}: {ascii(str(made.folder))[1:-1]}")
-    if left := len(made.fonts.left_out):
+    many = f"{len(result.fonts.used)} font{'s' if len(result.fonts.used) > 1 else ''}"
+    typer.echo(f"{result.images:,} images of {result.words:,} words in {many}: {ascii(str(result.folder))[1:-1]}")
+    if left := len(result.fonts.left_out):
         typer.echo(f"{left} font file{'s' if left > 1 else ''} left out; {NOTE} tells why", err=True)
 
 

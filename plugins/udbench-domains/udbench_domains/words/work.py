@@ -43,9 +43,9 @@ def make(job: Job, span: tuple[int, int]) -> int:
     """Make the images of a span of all of them."""
     start, stop = span
     for n in range(start, stop):
-        each = picture(n, job.words, job.counts)
-        path = Path(job.folder, each.path)
-        content = paint(job.words[each.word], job.fonts, job.textures, job.height, each.draws(job.seed))
+        image = picture(n, job.words, job.counts)
+        path = Path(job.folder, image.path)
+        content = paint(job.words[image.word], job.fonts, job.textures, job.height, image.draws(job.seed))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return stop - start
