@@ -66,7 +66,7 @@ def test_structs_with_other_fields_are_refused(tmp_path, change, fields, says):
 
 
 def test_what_is_no_struct_array_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is no struct array"):
+    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is not a struct array"):
         read_structs(meta(tmp_path, synsets=np.eye(2)), "f", "synsets", FIELDS)
     with pytest.raises(DataError, match=r"^f: the variable 'synsets' is missing"):
         read_structs(meta(tmp_path, other=trees_large.synsets()), "f", "synsets", FIELDS)

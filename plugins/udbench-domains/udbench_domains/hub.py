@@ -1,9 +1,9 @@
-"""Domains that are kept as a data set on the Hugging Face Hub, turned into class folders.
+"""Convert data sets of the Hugging Face Hub to class folders.
 
-Which bytes were fetched is recorded: `source.json` beside the images names the repository, the commit and the sha256
-of every data file. Where a domain's `revision` is None, the first fetch takes the repository's current commit; a fetch
-that goes on after an interruption keeps to the recorded one, and refuses data files that are no longer the same. To
-pin a domain in code, set its `revision` to a commit.
+The source is recorded: `source.json` beside the images contains the repository, the commit and the sha256 of every
+data file. If a domain's `revision` is None, the first download takes the repository's current commit; a resumed
+download uses the recorded one, and refuses data files that have changed. To pin a domain in code, set its `revision`
+to a commit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ByteProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFile:
-    """A parquet file of a repository, and what it has to be."""
+    """A parquet file of a repository, with its expected size and hash."""
 
     name: str
     size: int
@@ -50,10 +50,10 @@ class Snapshot:
 
 
 def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, progress: ByteProgress) -> None:
-    """Fetch a repository's parquet files and write them as `<class>/<id>.png` (or `.jpg`) into a folder.
+    """Download a repository's parquet files and write their images as `<class>/<id>.png` (or `.jpg`) into a folder.
 
-    The images' bytes are kept. Raises DataError for files that are not as the Hub states, columns that are not `image`
-    and `label`, or a class that the domain has not; UnreachableError where there is no network.
+    The images' bytes are unchanged. Raises DataError for files that differ from what the Hub states, columns other
+    than `image` and `label`, or a class that the domain does not have; UnreachableError if there is no network.
     """
     folder = Path(folder)
     snapshot = _recorded(folder, repository, revision)
@@ -84,16 +84,16 @@ def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: P
 def write_class_folders(domain: str, dataset: Dataset, folder: Path, known: Sequence[str]) -> dict[str, int]:
     """Write the rows of a data set (`image`, `label`) as class folders, and count them: `images`, `repeated`.
 
-    An image keeps its file's name where all have one, and is else named by its row. One that is there twice in a
-    class, byte for byte, is written once: it would be trained on and scored. Raises DataError, and writes nothing that
-    stays, for other columns, a class that is not `known`, and what is neither PNG nor JPEG.
+    An image keeps its file name if all images have one; otherwise it is named by its row. A duplicate within a class,
+    byte for byte, is written once, since one copy could be trained on and the other scored. Raises DataError, and
+    leaves nothing, for other columns, a class that is not `known`, and images that are neither PNG nor JPEG.
     """
     from datasets import Image
 
     classes = _classes(domain, dataset, known)
     labels = [classes(label) for label in dataset.data.column("label").to_pylist()]
     if strange := sorted({str(label) for label in labels} - set(known)):
-        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain does not have: {_few(strange)}")
     names = _names(dataset, labels)
     growing = folder / GROWING
     shutil.rmtree(growing, ignore_errors=True)
@@ -127,7 +127,7 @@ def current(repository: str, revision: str | None) -> Snapshot:
     except HfHubHTTPError as error:
         at = f" at {revision}" if revision else ""
         raise UdbenchError(f"the Hugging Face Hub does not give {repository}{at}: {_first_line(error)}") from error
-    except Exception as error:  # each version of the client has another family of errors for a silent network
+    except Exception as error:  # each version of the client raises other errors if there is no network
         raise UnreachableError(
             f"cannot fetch {repository} from huggingface.co: there is no network, or it does not answer "
             f"({_first_line(error)})"
@@ -143,14 +143,14 @@ def current(repository: str, revision: str | None) -> Snapshot:
 
 
 def address(snapshot: Snapshot, file: DataFile) -> str:
-    """Where a data file is fetched from."""
+    """The address of a data file."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(snapshot.repository, file.name, repo_type="dataset", revision=snapshot.revision)
 
 
 def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot | None:
-    """What an earlier attempt began with; None where there is none, or one of something else."""
+    """The snapshot of an earlier attempt; None if there is none, or if it is of another repository or revision."""
     try:
         facts = json.loads((folder / SOURCE).read_text())
         files = tuple(DataFile(**file) for file in facts["files"])
@@ -158,7 +158,7 @@ def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot |
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, it will be fetched anew") from error
+        raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, and it will be downloaded again") from error
     wanted = snapshot.repository == repository and revision in (None, snapshot.revision)
     return snapshot if wanted else None
 
@@ -171,7 +171,7 @@ def _record(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _opened(paths: Sequence[Path], cache: Path, repository: str) -> Dataset:
-    """The rows of all parquet files. The library's bars are kept quiet: the caller shows its own."""
+    """Load the rows of all parquet files, without the library's progress bars."""
     import datasets
     from datasets.exceptions import DatasetsError
 
@@ -189,7 +189,7 @@ def _opened(paths: Sequence[Path], cache: Path, repository: str) -> Dataset:
 
 
 def _classes(domain: str, dataset: Dataset, known: Sequence[str]) -> Callable[[Any], str]:
-    """What turns a row's label into a class; all classes that the data set states have to be known."""
+    """A function from a row's label to its class; all classes of the data set must be `known`."""
     from datasets import ClassLabel, Image, Value
 
     image, label = dataset.features.get("image"), dataset.features.get("label")
@@ -201,18 +201,18 @@ def _classes(domain: str, dataset: Dataset, known: Sequence[str]) -> Callable[[A
     if isinstance(label, Value):
         return str
     if strange := sorted(set(label.names) - set(known)):
-        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain does not have: {_few(strange)}")
     names = label.names
     return lambda number: names[number] if number is not None and 0 <= number < len(names) else f"number {number}"
 
 
 def _names(dataset: Dataset, labels: Sequence[str]) -> list[str]:
-    """A file name without suffix for each row: the images' own, or their rows'."""
+    """A file name without suffix for each row: that of the image, or the row number."""
     paths = [path for chunk in dataset.data.column("image").chunks for path in chunk.field("path").to_pylist()]
-    own = [Path(path or "").name.rpartition(".")[0] for path in paths]
-    usable = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", name) for name in own)
-    if usable and max(Counter(zip(labels, own, strict=True)).values(), default=1) == 1:
-        return own
+    stems = [Path(path or "").name.rpartition(".")[0] for path in paths]
+    usable = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", name) for name in stems)
+    if usable and max(Counter(zip(labels, stems, strict=True)).values(), default=1) == 1:
+        return stems
     return [f"{row:06d}" for row in range(len(labels))]
 
 
