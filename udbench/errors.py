@@ -126,7 +126,7 @@ def how_ended(code: int) -> str:
     if is_crash(code):
         return f"crashed in a native library (signal {name})"
     if name == "SIGKILL":
-        return f"was killed (signal {name}), perhaps for want of memory"
+        return f"was killed (signal {name}), perhaps because memory ran out"
     return f"was ended by signal {name}"
 
 

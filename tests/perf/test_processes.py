@@ -148,7 +148,7 @@ def test_a_process_that_is_killed_while_it_starts_is_told() -> None:
         time.sleep(0.01)
     children[0].kill()
     beginning.join(60)
-    assert said == ["process 0 of 1 was killed (signal SIGKILL), perhaps for want of memory; the figures are lost"]
+    assert said == ["process 0 of 1 was killed (signal SIGKILL), perhaps because memory ran out; the figures are lost"]
     assert multiprocessing.active_children() == []
 
 
