@@ -18,7 +18,7 @@ from udbench.errors import how_ended
         (-signal.SIGABRT, "crashed in a native library (signal SIGABRT)"),
         (-signal.SIGFPE, "crashed in a native library (signal SIGFPE)"),
         (-signal.SIGSEGV, "crashed in a native library (signal SIGSEGV)"),
-        (-9, "was killed (signal SIGKILL), perhaps for want of memory"),
+        (-9, "was killed (signal SIGKILL), perhaps because memory ran out"),
         (-signal.SIGTERM, "was ended by signal SIGTERM"),
         (-63, "was ended by signal 63"),
     ],

@@ -198,9 +198,9 @@ def contracts_page() -> str:
     more = tuple(name for name in udbench.__all__ if name not in named)
     said = [
         "# Contracts\n",
-        "What may be imported from `udbench`: the items that plugins bring, and what helps to make them. All else is "
-        "the house's own and may change in any version. What changes how, says [stability](stability.md).\n",
-        "Items are frozen dataclasses, made with keywords: a field without a default must be given.\n",
+        "The public names of `udbench`: the items that plugins provide, and helpers to build them. Everything else is "
+        "internal and may change in any version; [stability](stability.md) defines what may change.\n",
+        "Items are frozen dataclasses with keyword-only fields: a field without a default is required.\n",
     ]
     for topic, names in {**TOPICS, **({"More": more} if more else {})}.items():
         said.append(f"## {topic}\n")

@@ -1,18 +1,18 @@
-"""What can go wrong, told to the person who can mend it.
+"""Exceptions for the user.
 
-UdbenchError                the user's mistake: one clear sentence, exit code 2
-├── UnknownNameError             no item of that name; carries the nearest and the list
-├── SettingError              a setting's key or value that nothing takes
-├── DataError                 images, labels or folders that cannot be used
-│   └── DamagedImage        one image that cannot be decoded
-├── PluginError               a plugin that breaks its contract
-│   └── PluginFailed        a plugin whose code failed while it was at work
-├── NotWritten              a file or folder that cannot be written
-│   └── DiskFullError            no room to write
-├── UnreachableError             no way to fetch
-└── RunError               the run itself failed (a loss that is not finite): exit code 1
+UdbenchError            an error that the user can correct: one clear sentence, exit code 2
+├── UnknownNameError    no item has this name; carries the nearest name and all known ones
+├── SettingError        a setting with an unknown key or an invalid value
+├── DataError           images, labels or folders that cannot be used
+│   └── DamagedImage    one image that cannot be decoded
+├── PluginError         a plugin that breaks its contract
+│   └── PluginFailed    a plugin whose code raised an unexpected exception
+├── NotWritten          a file or folder that cannot be written
+│   └── DiskFullError   no space left on the disk
+├── UnreachableError    a download that no host answers
+└── RunError            a run that failed (such as a loss that is not finite): exit code 1
 
-Anything else that escapes is a bug of ours and shows its traceback.
+Any other exception is a bug in udbench and shows its traceback.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ CRASHES = ("SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV")
 
 
 class UdbenchError(Exception):
-    """A message for the user: the thing, what was given, what exists, what to do.
+    """Base class of errors whose message is for the user: the thing, what was given, what exists, what to do.
 
-    `exit_code` is what the command line ends with.
+    `exit_code` is the exit code of the command line.
     """
 
     exit_code: int = 2
 
 
 class UnknownNameError(UdbenchError):
-    """A name that nothing installed answers to.
+    """Raised when no installed item has a name.
 
-    `kind` is the word for the thing ("adapter"), `given` what the user typed, `known` what there is;
-    `notes` are further lines, such as plugins that did not load.
+    `kind` is the kind of item ("adapter"), `given` the user's input, `known` the installed names; `notes` are further
+    lines, such as plugins that did not load.
     """
 
     def __init__(self, kind: str, given: str, known: Iterable[str], notes: Sequence[str] = ()) -> None:
@@ -54,36 +54,36 @@ class UnknownNameError(UdbenchError):
 
 
 class SettingError(UdbenchError):
-    """A setting whose key is unknown or whose value does not fit."""
+    """Raised when a setting has an unknown key or an invalid value."""
 
 
 class DataError(UdbenchError):
-    """Images, labels or folders that cannot be used as they are."""
+    """Raised when images, labels or folders cannot be used."""
 
 
 class PluginError(UdbenchError):
-    """A plugin whose items do not keep the contract."""
+    """Raised when a plugin's item breaks its contract."""
 
 
 class PluginFailed(PluginError):
-    """An error that escaped from a plugin's code, which is its cause."""
+    """Raised when a plugin's code raised an unexpected exception, which is the cause."""
 
 
 class NotWritten(UdbenchError):
-    """A file or folder that cannot be written."""
+    """Raised when a file or folder cannot be written."""
 
 
 class RunError(UdbenchError):
-    """A run that was well asked for and still could not end well."""
+    """Raised when a valid run fails."""
 
     exit_code = 1
 
 
 @contextmanager
 def plugin_code(what: str) -> Generator[None]:
-    """Within, code runs that a plugin brought; what escapes it and is no message yet becomes one.
+    """Run plugin code in the block, and convert its unexpected exceptions to PluginFailed.
 
-    `what` says whose it is and what it does ("adapter 'mine', attached to 'resnet38'"). Raises PluginFailed.
+    `what` names the item and what it does ("adapter 'mine', attached to 'resnet38'").
     """
     try:
         yield
@@ -94,15 +94,15 @@ def plugin_code(what: str) -> Generator[None]:
 
 
 def plugin_failed(what: str, error: Exception) -> PluginFailed:
-    """What to say of an error that escaped from a plugin's code."""
+    """The PluginFailed for an unexpected exception of a plugin's code."""
     return PluginFailed(
-        f"{what}: its code failed with {type(error).__name__}: {error}; mend it or leave it out (--traceback shows "
-        "where, `udbench check` tries a plugin)"
+        f"{what}: its code failed with {type(error).__name__}: {error}; correct it or leave it out (--traceback "
+        "shows where, `udbench check` tests a plugin)"
     )
 
 
 def shown(value: object) -> str:
-    """A value as --set and TOML write it: true, [1, 2], {key = "word"}; `none` where there is none."""
+    """Format a value as --set and TOML write it: true, [1, 2], {key = "word"}; None is `none`."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -112,33 +112,33 @@ def shown(value: object) -> str:
         return json.dumps(text, ensure_ascii=False) if "'" in text or not text.isprintable() else f"'{text}'"
     if isinstance(value, Mapping):
         table = cast("Mapping[object, object]", value)
-        return "{" + ", ".join(f"{key} = {shown(each)}" for key, each in table.items() if each is not None) + "}"
+        return "{" + ", ".join(f"{key} = {shown(item)}" for key, item in table.items() if item is not None) + "}"
     if isinstance(value, Iterable):
         return "[" + ", ".join(map(shown, cast("Iterable[object]", value))) + "]"
     return str(value)
 
 
 def how_ended(code: int) -> str:
-    """How a process ended, as a predicate, from its exit code, which is below 0 for the number of a signal."""
+    """Describe how a process ended, from its exit code; a negative code is the number of a signal."""
     if code >= 0:
         return f"ended with exit code {code}"
-    name = next((each.name for each in signal.Signals if each == -code), str(-code))
+    name = next((item.name for item in signal.Signals if item == -code), str(-code))
     if is_crash(code):
         return f"crashed in a native library (signal {name})"
     if name == "SIGKILL":
-        return f"was killed (signal {name}), perhaps for want of memory"
+        return f"was killed (signal {name}), perhaps because memory ran out"
     return f"was ended by signal {name}"
 
 
 def is_crash(code: int) -> bool:
-    """Whether an exit code is that of a process which its own machine code ended."""
+    """Whether an exit code is that of a crash in native code."""
     return -code in {getattr(signal, name, None) for name in CRASHES}
 
 
 def nearest(given: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like the given one, or None when none is near.
+    """The known name most similar to the given one, or None if none is similar.
 
-    Of several, one with the same letters in another order comes first: that is how fingers slip.
+    A name with the same letters in another order, a common typing error, comes first.
     """
     word = given.lower()
     matches = difflib.get_close_matches(word, list(known), n=5, cutoff=0.6)

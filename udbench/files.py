@@ -1,4 +1,4 @@
-"""Writing files so that they are whole or not there."""
+"""Write files and folders atomically."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFullError(NotWritten):
-    """There is no room left where something was to be written."""
+    """Raised when the disk is full."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` to write into; it takes the path's place when the block ends well.
+    """Yield a temporary file beside `path`; it replaces `path` if the block succeeds.
 
-    Leaves what was there and raises DiskFullError, or NotWritten when the folder cannot be written.
+    On failure an existing file is unchanged. Raises DiskFullError, or NotWritten if the folder cannot be written.
     """
     path = Path(path)
     try:
@@ -57,24 +57,24 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def atomic_write(path: Path, content: bytes | str) -> None:
-    """Write a whole file, or leave what was there. Raises DiskFullError, or NotWritten where nothing can be written."""
+    """Write a file atomically; on failure an existing file is unchanged. Raises DiskFullError or NotWritten."""
     with writing(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_new(path: Path, content: str) -> bool:
-    """Write a whole file where there is none; False where somebody else was first, whose file stays. Raises as
-    `atomic_write` does."""
+    """Write a new file atomically; return False, and keep the existing file, if there is one. Raises the errors of
+    `atomic_write`."""
     path = Path(path)
-    made = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with made.open("x", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(made, path)
+            os.link(temporary, path)
         except FileExistsError:
             return False
         sync_folder(path.parent)
@@ -82,15 +82,15 @@ def write_new(path: Path, content: str) -> bool:
         raise explained(error, path) from error
     finally:
         with contextlib.suppress(OSError):
-            made.unlink()
+            temporary.unlink()
     return True
 
 
 @contextmanager
 def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename) -> Iterator[Path]:
-    """A temporary folder beside `path` to write into; `put(folder, path)` gives it its name when the block ends well.
+    """Yield a temporary folder beside `path`; `put(folder, path)` renames it if the block succeeds.
 
-    Leaves nothing otherwise. Raises DiskFullError, or NotWritten when nothing can be written there.
+    On failure nothing is left. Raises DiskFullError, or NotWritten if nothing can be written there.
     """
     path = Path(path)
     try:
@@ -111,9 +111,9 @@ def writing_folder(path: Path, put: Callable[[Path, Path], object] = Path.rename
 
 
 def check_writable(folder: Path, remedy: str) -> None:
-    """Try at once what is to be written into a folder later, and leave nothing. The folder need not be there yet.
+    """Check that a folder can be written, without leaving anything. The folder need not exist yet.
 
-    Raises NotWritten, whose sentence `remedy` ends ("choose another with --board DIR").
+    Raises NotWritten; its message ends with `remedy` ("choose another with --board DIR").
     """
     folder = Path(folder)
     try:
@@ -121,33 +121,33 @@ def check_writable(folder: Path, remedy: str) -> None:
         with tempfile.TemporaryDirectory(dir=nearest, prefix=".udbench-", suffix=".part"):
             pass
     except OSError as error:
-        raise type(made := explained(error, folder))(f"{made}; {remedy}") from error
+        raise type(refusal := explained(error, folder))(f"{refusal}; {remedy}") from error
 
 
 def check_file_writable(path: Path, remedy: str) -> None:
-    """The same for a file that is to be written, in the place of one that is there. Raises NotWritten."""
+    """Check that a file can be written, also if it exists already. Raises NotWritten."""
     if Path(path).is_dir():
         raise NotWritten(f"{path}: cannot be written: it is a folder; {remedy}")
     check_writable(Path(path).parent, remedy)
 
 
 def matching(folder: Path, pattern: str, *, below: bool = False) -> list[Path]:
-    """The files of a folder whose names fit a pattern ("*.json"), sorted; with `below`, those of all folders below too.
-    None where there is no such folder.
+    """The sorted files of a folder whose names match a pattern ("*.json"); with `below`, also those in subfolders.
 
-    Raises DataError for a folder that cannot be read, where a glob would say that it holds nothing.
+    The list is empty if the folder does not exist. Raises DataError for a folder that cannot be read, which a glob
+    would treat as empty.
     """
     folder, found = Path(folder), list[Path]()
     try:
-        for place, deeper, files in os.walk(folder, onerror=_raise):
-            found += [Path(place, name) for name in fnmatch.filter(files, pattern)]
+        for folder_path, deeper, files in os.walk(folder, onerror=_raise):
+            found += [Path(folder_path, name) for name in fnmatch.filter(files, pattern)]
             if not below:
                 deeper.clear()
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not found:
             return []
         raise DataError(
-            f"{error.filename or folder}: cannot be read: {error.strerror or error}; mend its permissions"
+            f"{error.filename or folder}: cannot be read: {error.strerror or error}; correct its permissions"
         ) from None
     return sorted(found)
 
@@ -157,7 +157,7 @@ def _raise(error: OSError) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a loss of power."""
+    """Flush a folder to disk, so that a rename in it survives a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -166,36 +166,36 @@ def sync_folder(folder: Path) -> None:
 
 
 def json_text(document: object, what: str, **how: Any) -> str:
-    """A document as JSON, `how` as json.dumps takes it; `what` is what errors call it.
+    """Serialize a document to JSON with the options of json.dumps; `what` is its name in errors.
 
-    Raises RunError for a number that is not finite, which JSON has no form for and which is no figure.
+    Raises RunError for a number that is not finite, which JSON cannot represent.
     """
     try:
         return json.dumps(document, allow_nan=False, **how)
     except ValueError:
-        place = next(_not_finite(document, ""), None)
-        if place is None:
+        location = next(_not_finite(document, ""), None)
+        if location is None:
             raise
         raise RunError(
-            f"{what} cannot be written: {place} is not finite, which is no figure; please report this, with the command"
+            f"{what} cannot be written: {location} is not finite; please report this, with the command"
         ) from None
 
 
-def _not_finite(value: object, place: str) -> Iterator[str]:
-    """Where numbers stand in a document that are not finite, with what they are."""
+def _not_finite(value: object, location: str) -> Iterator[str]:
+    """Iterate over the numbers of a document that are not finite, with their locations."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            yield f"{place} = {value}" if place else f"{value}"
+            yield f"{location} = {value}" if location else f"{value}"
     elif isinstance(value, Mapping):
-        for key, each in cast("Mapping[object, object]", value).items():
-            yield from _not_finite(each, f"{place}.{key}" if place else str(key))
+        for key, item in cast("Mapping[object, object]", value).items():
+            yield from _not_finite(item, f"{location}.{key}" if location else str(key))
     elif isinstance(value, list | tuple):
-        for number, each in enumerate(cast("list[object]", value)):
-            yield from _not_finite(each, f"{place}[{number}]")
+        for number, item in enumerate(cast("list[object]", value)):
+            yield from _not_finite(item, f"{location}[{number}]")
 
 
 def explained(error: OSError, path: Path) -> NotWritten:
-    """An operating system's refusal in words."""
+    """Convert an operating system's error to NotWritten or DiskFullError."""
     if error.errno in FULL:
         return DiskFullError(f"{path}: the disk is full; free some space, or choose a folder on another disk")
     return NotWritten(f"{path}: cannot be written: {error.strerror or error}")

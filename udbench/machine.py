@@ -1,4 +1,4 @@
-"""What this machine has for this process: cores, memory, and the other processes that were started with it."""
+"""The resources of this process: cores, memory, and its rank among the processes of a distributed run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_GROUP, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes that this process can still get, and those that it could have at most."""
+    """Bytes that this process can still allocate, and its limit."""
 
     free: int
     whole: int
@@ -31,7 +31,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Which process of how many this one is."""
+    """The rank of this process and the number of processes."""
 
     rank: int = 0
     size: int = 1
@@ -41,36 +41,35 @@ WORLD_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 def world() -> World:
-    """This process among those that torchrun, or who sets its variables, started for one run; alone where $WORLD_SIZE
-    is not set, or 1.
+    """Rank and world size from the variables that torchrun sets; a single process if $WORLD_SIZE is not set, or 1.
 
-    Raises ValueError where the environment contradicts itself.
+    Raises ValueError if the variables are inconsistent.
     """
     size = _variable("WORLD_SIZE", "1")
     if size == 1:
         return World()
     rank = _variable("RANK", "")
     if not rank < size:
-        raise ValueError(_unclear("RANK", str(rank), f"a number below WORLD_SIZE={size}"))
+        raise ValueError(_invalid_variable("RANK", str(rank), f"a number below WORLD_SIZE={size}"))
     return World(rank, size)
 
 
 def leave_world() -> None:
-    """Be alone from now on, and the processes that this one starts too, whatever the environment says."""
+    """Remove torchrun's variables, so that this process and its children run as single processes."""
     for name in WORLD_VARIABLES:
         os.environ.pop(name, None)
 
 
 def _variable(name: str, default: str) -> int:
-    """A variable of the environment as a number: one or more for a size, zero or more for a rank."""
+    """An environment variable as a number: at least one for a size, at least zero for a rank."""
     given = os.environ.get(name, "").strip() or default
-    least = 1 if name.endswith("SIZE") else 0
-    if not re.fullmatch("[0-9]{1,9}", given) or int(given) < least:
-        raise ValueError(_unclear(name, given, f"a number from {least} on"))
+    minimum = 1 if name.endswith("SIZE") else 0
+    if not re.fullmatch("[0-9]{1,9}", given) or int(given) < minimum:
+        raise ValueError(_invalid_variable(name, given, f"a number from {minimum} on"))
     return int(given)
 
 
-def _unclear(name: str, given: str, wanted: str) -> str:
+def _invalid_variable(name: str, given: str, wanted: str) -> str:
     return (
         f"{name}={given!r:.80} in the environment: {wanted} is expected, as torchrun sets it; unset RANK and "
         "WORLD_SIZE to run in one process, or start the processes by torchrun"
@@ -78,60 +77,60 @@ def _unclear(name: str, given: str, wanted: str) -> str:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> Memory | None:
-    """The machine's memory, or less where a control group (v2) that this process is in, or one above it, has a limit.
+    """The machine's memory, or the lower limit of this process's control group (v2) or one of its ancestors.
 
-    Files that are cached and not in use count as free. None where no system tells.
+    Cached files that are not in use count as free. None if the system does not report it.
     """
-    told = [each for each in (_of_machine(), *_of_groups()) if each is not None]
-    if not told:
+    limits = [limit for limit in (_machine_memory(), *_cgroup_memories()) if limit is not None]
+    if not limits:
         return None
-    return Memory(free=min(each.free for each in told), whole=min(each.whole for each in told))
+    return Memory(free=min(limit.free for limit in limits), whole=min(limit.whole for limit in limits))
 
 
-def _of_machine() -> Memory | None:
+def _machine_memory() -> Memory | None:
     try:
-        told = dict(line.split(":") for line in MEMORY.read_text().splitlines())
-        free, whole = (int(told[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
+        fields = dict(line.split(":") for line in MEMORY.read_text().splitlines())
+        free, whole = (int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
     except (OSError, ValueError, KeyError):
         return None
     return Memory(free=free, whole=whole)
 
 
-def _of_groups() -> Iterator[Memory | None]:
-    """What each of the groups that this process is in leaves, from its own up to the outermost."""
+def _cgroup_memories() -> Iterator[Memory | None]:
+    """The memory limits of this process's control groups, from the innermost to the outermost."""
     try:
         lines = OWN_GROUP.read_text().splitlines()
     except OSError:
         return
-    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
-    if own is None:
+    group = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), None)
+    if group is None:
         return
-    place = GROUPS / own.lstrip("/")
-    for folder in (place, *place.parents):
+    innermost = GROUPS / group.lstrip("/")
+    for folder in (innermost, *innermost.parents):
         if folder.is_relative_to(GROUPS):
-            yield _of_group(folder)
+            yield _cgroup_memory(folder)
 
 
-def _of_group(folder: Path) -> Memory | None:
+def _cgroup_memory(folder: Path) -> Memory | None:
     try:
-        limit = int((folder / "memory.max").read_text())  # "max" where there is none
+        limit = int((folder / "memory.max").read_text())  # "max" if there is no limit
         used = int((folder / "memory.current").read_text())
-        told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        cached = int(told["inactive_file"])
+        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        cached = int(fields["inactive_file"])
     except (OSError, ValueError, KeyError):
         return None
     return Memory(free=max(0, limit - used + cached), whole=limit)
 
 
 def peak_while(task: Callable[[], object], device: torch.device | None = None) -> int | None:
-    """The most bytes held while a task runs, of this process, or of a device that is a GPU.
+    """Run a task and return the peak memory in bytes, of this process, or of `device` if it is a GPU.
 
-    None, and the task is done, where no system tells.
+    None if the system does not report it; the task is run all the same.
     """
     peak = Peak(device)
     task()
@@ -139,16 +138,16 @@ def peak_while(task: Callable[[], object], device: torch.device | None = None) -
 
 
 class Peak:
-    """The most bytes that this process, or a GPU for it, has held since this was made, beyond those held `before`.
+    """Measures the peak memory of this process, or of a GPU, from its creation; `before` is the memory at creation.
 
-    There is one at a time: a new one begins anew.
+    Only one can be used at a time: a new one resets the counter.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
         self._gpu = device if device is not None and device.type == "cuda" else None
         if self._gpu is None:
-            self._told = _begun_anew()
-            self.before = held()
+            self._can_measure = _reset_peak()
+            self.before = resident_bytes()
         else:
             import torch
 
@@ -156,26 +155,26 @@ class Peak:
             self.before = torch.cuda.memory_allocated(self._gpu)
 
     def most(self) -> int | None:
-        """The most bytes until now; None where no system tells."""
+        """The peak so far in bytes; None if the system does not report it."""
         if self._gpu is None:
-            return _kilobytes("VmHWM") if self._told else None
+            return _kilobytes("VmHWM") if self._can_measure else None
         import torch
 
         return torch.cuda.max_memory_allocated(self._gpu)
 
     def grown(self) -> int | None:
-        """The same beyond what was held before."""
+        """The peak above the memory at creation; None if the system does not report it."""
         most = self.most()
         return None if most is None or self.before is None else max(0, most - self.before)
 
 
-def held() -> int | None:
-    """The bytes that this process holds now; None where no system tells."""
+def resident_bytes() -> int | None:
+    """The resident memory of this process in bytes; None if the system does not report it."""
     return _kilobytes("VmRSS")
 
 
 def core_seconds() -> float | None:
-    """Seconds that cores have worked for this process and its children so far; None where no system tells."""
+    """The CPU time of this process and its children in seconds; None if the system does not report it."""
     with contextlib.suppress(OSError):
         times = os.times()
         living = sum(_ticks(child.pid) for child in multiprocessing.active_children() if child.pid is not None)
@@ -184,13 +183,13 @@ def core_seconds() -> float | None:
 
 
 def _ticks(pid: int) -> float:
-    # behind the name, which may hold spaces and brackets, user and system time are the 12th and 13th field
+    # after the name, which may contain spaces and brackets, user and system time are the 12th and 13th field
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _begun_anew() -> bool:
-    """Whether the system counts the peak of this process from now on: that since it began would be no answer."""
+def _reset_peak() -> bool:
+    """Reset the peak-memory counter; False if the system cannot."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
         return True

@@ -1,4 +1,4 @@
-"""Words of strangers and numbers, as pages show them."""
+"""Format untrusted text and numbers for pages and file names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NO_FILE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)")
 
 
 def clean(text: str) -> str:
-    """Text without control characters or marks that turn the direction of writing, of its neighbours too."""
+    """Replace control characters and marks that change the writing direction."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in "\n\t" or not _is_hidden(c) else "�" for c in text)
@@ -24,15 +24,15 @@ def _is_hidden(character: str) -> bool:
 
 
 def short(text: str, longest: int = LONGEST) -> str:
-    """A name on one line, no longer than that."""
+    """A name on one line, shortened to `longest` characters."""
     flat = " ".join(clean(text).split()) or "(no name)"
     return flat if len(flat) <= longest else f"{flat[: longest - 1]}…"
 
 
 def slug(name: str) -> str:
-    """A file name for whatever a thing is called: lower case, without dots and slashes, another for every other name.
+    """A unique file name for any name: lower case, without dots and slashes.
 
-    A name that is a file name already stays as it is; of any other, what can be kept stands before a hash of it.
+    A name that is already a valid file name is unchanged; any other is shortened, and followed by a hash of it.
     """
     if _PLAIN_SLUG.fullmatch(name) and not _NO_FILE.fullmatch(name):
         return name
@@ -42,17 +42,17 @@ def slug(name: str) -> str:
 
 
 def path_slug(name: str) -> str:
-    """The same of a name with slashes, each part by itself."""
+    """The slug of a name with slashes, part by part."""
     return "/".join(slug(part) for part in name.split("/"))
 
 
 def error_text(error: float) -> str:
-    """An error in percent, with no more digits than it is good for."""
+    """Format an error in percent, with one decimal, or two below 1 %."""
     return f"{error:.1f}" if error >= 1 or error == 0 else f"{error:.2f}"
 
 
 def count_text(number: float) -> str:
-    """A large number: 5740000 is 5.74 M."""
+    """Format a large number: 5740000 is 5.74 M."""
     for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= unit:
             return f"{number / unit:.3g} {letter}" if number < 1e3 * unit else f"{number / unit:,.0f} {letter}"
@@ -60,7 +60,7 @@ def count_text(number: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """A time: 45 s, 4 min 5 s, 2 h 3 min."""
+    """Format a duration: 45 s, 4 min 5 s, 2 h 3 min."""
     if seconds < 60:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -69,7 +69,7 @@ def seconds_text(seconds: float) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    """A number and what it counts: 1 entry, 3 entries."""
+    """A number with its noun: 1 entry, 3 entries."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 

@@ -46,7 +46,7 @@ def large(tmp_path: Path, with_plugins: Callable[..., None], server: Server) -> 
         content = server.files[f"/{name}"]
         digest = hashlib.sha256(content).hexdigest()
         archive = folder / "all.zip"
-        udbench.fetch_file(server.url + name, archive, size=len(content), sha256=digest, tell=tell)
+        udbench.fetch_file(server.url + name, archive, size=len(content), sha256=digest, progress=tell)
         udbench.unpack(archive, folder / "unpacked", max_bytes=10**6, max_members=100)
         for found in (folder / "unpacked").iterdir():
             found.rename(folder / found.name)
@@ -152,7 +152,7 @@ def test_images_that_changed_since_are_said_and_with_source_which(cli: Call, she
     said = cli("data", "verify", *sized, "--source", "--workers", "1", "--json")
     (found,) = said.json
     assert said.code == 2 and not found["ok"] and len(found["problems"]) == 2
-    assert "1 image other than in the store: cone/003.png: other pixels" in found["problems"][1]
+    assert "1 image different from those in the store: cone/003.png: other pixels" in found["problems"][1]
     (after,) = cli("data", "prepare", "--domains", shells, *SMALL, "--json").json
     assert after["path"] != store["path"] and after["sha256"] != store["sha256"]
     assert cli("data", "verify", *sized).out == "folder-shells: ok\n"
@@ -172,7 +172,7 @@ def test_a_store_that_differs_from_images_that_did_not_change_is_found_by_readin
     verify = ("data", "verify", "--domains", shells, "--set", "image_size=16")
     assert cli(*verify).out == "folder-shells: ok\n"
     said = cli(*verify, "--source", "--workers", "1")
-    assert said.code == 2 and "1 image other than in the store" in said.out
+    assert said.code == 2 and "1 image different from those in the store" in said.out
     assert "stores that differ from their images: folder-shells; delete their folders" in said.err
 
 

@@ -97,7 +97,7 @@ def test_a_process_that_is_killed_is_named_and_takes_the_run_down(call: Any, tmp
         os.kill(_second_process_of(tmp_path), signal.SIGKILL)
         _, said = running.communicate(timeout=120)
     assert running.returncode == 1
-    assert "process 1 was killed (signal SIGKILL), perhaps for want of memory" in said
+    assert "process 1 was killed (signal SIGKILL), perhaps because memory ran out" in said
     assert re.search(r"process 0 of 2 \(folder-\w+\) lost the others in round \d+", said) and "Traceback" not in said
     assert (tmp_path / "killed" / "checkpoint.pt").exists() and not (tmp_path / "killed" / "result.json").exists()
 

@@ -39,7 +39,7 @@ CHILDREN = {
     "import sys; sys.stderr.write('note\\nerror: one\\n       two\\n'); sys.exit(2)": "one\ntwo",
     "1 / 0": "ZeroDivisionError: division by zero",
     "raise SystemExit(3)": "it ended with exit code 3",
-    "import os; os.kill(os.getpid(), 9)": "it was killed (signal SIGKILL), perhaps for want of memory",
+    "import os; os.kill(os.getpid(), 9)": "it was killed (signal SIGKILL), perhaps because memory ran out",
     "import os; print('lost', flush=True); os.kill(os.getpid(), 15)": "it was ended by signal SIGTERM",
     "import os, sys; sys.stderr.write('free(): invalid pointer\\n'); sys.stderr.flush(); os.abort()": (
         "it crashed in a native library (signal SIGABRT); its last line was: free(): invalid pointer; "

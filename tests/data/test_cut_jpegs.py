@@ -1,4 +1,4 @@
-"""A JPEG that ends before its picture does is refused; one that is whole never is, however it was made."""
+"""A JPEG that ends before its image data are complete is refused; one that is whole never is, however it was made."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def test_a_whole_jpeg_is_never_refused(name: str) -> None:
 def test_a_cut_one_is_refused_whatever_stands_at_its_end(share: float) -> None:
     for how in ways():
         data = jpeg(COLOURED, **how)
-        with pytest.raises(DamagedImage, match=r"truncated|ends before its picture does"):
+        with pytest.raises(DamagedImage, match=r"truncated|ends before its image data are complete"):
             decode(data[: coded(data, share)], 3)
-        with pytest.raises(DamagedImage, match=r"ends before its picture does|broken data stream|truncated"):
+        with pytest.raises(DamagedImage, match=r"ends before its image data are complete|broken data stream|truncated"):
             decode(closed(data, share), 3)
 
 
@@ -101,7 +101,9 @@ def test_one_that_ends_in_zeros_or_has_a_hole_of_zeros_is_refused() -> None:
             data[:half] + bytes(rest - 2) + b"\xff\xd9",
             data[:half] + bytes(100) + data[half + 100 :],
         ):
-            with pytest.raises(DamagedImage, match=r"zeros from byte [\d,]+ on: something was not written|truncated"):
+            with pytest.raises(
+                DamagedImage, match=r"zeros from byte [\d,]+ on: part of the file was not written|truncated"
+            ):
                 decode(broken, 3)
 
 
@@ -115,7 +117,7 @@ def test_a_cut_one_is_refused_among_other_metadata_and_in_front_of_a_second_pict
     data = jpeg(COLOURED, quality=90)
     cut = closed(data, 0.5)
     for broken in (cut + data, cut[:2] + b"\xff\xec\x01\x02" + bytes(256) + cut[2:], cut + b"junk" * 99):
-        with pytest.raises(DamagedImage, match="ends before its picture does"):
+        with pytest.raises(DamagedImage, match="ends before its image data are complete"):
             decode(broken, 3)
 
 

@@ -47,7 +47,7 @@ def fetch(server: Server, path: Path, name: str = "a.bin", size: int = len(CONTE
 def test_a_file_comes_whole_with_its_bytes_told_and_is_not_fetched_twice(server: Server, path: Path) -> None:
     told: list[tuple[int, int]] = []
     for _ in range(2):
-        fetch_file(server.url + "a.bin", path, size=len(CONTENT), md5=MD5, tell=lambda *at: told.append(at))
+        fetch_file(server.url + "a.bin", path, size=len(CONTENT), md5=MD5, progress=lambda *at: told.append(at))
     assert path.read_bytes() == CONTENT and not part(path).exists() and len(server.asked) == 1
     done = [at for at, _ in told]
     assert done == sorted(done) and done[0] == 0 and len(done) > 3 and {total for _, total in told} == {len(CONTENT)}
@@ -58,7 +58,7 @@ def test_what_came_is_gone_on_with_and_begun_anew_where_the_server_will_not(
     server: Server, path: Path, ranges: bool | str
 ) -> None:
     server.cut = 300_000
-    with pytest.raises(UdbenchError, match=r"ended after 300,000 of 700,000 bytes; what came is kept"):
+    with pytest.raises(UdbenchError, match=r"ended after 300,000 of 700,000 bytes; they are kept"):
         fetch(server, path)
     assert part(path).read_bytes() == CONTENT[:300_000] and not path.exists()
     server.cut, server.ranges = None, ranges
@@ -147,7 +147,7 @@ def test_only_web_addresses_are_followed(server: Server, path: Path, tmp_path: P
     fetch(server, path)
     path.unlink()
     for name in ("away.bin", "ftp.bin"):
-        with pytest.raises(UdbenchError, match=r"it sends on to (file|ftp)://.*, where it is not followed"):
+        with pytest.raises(UdbenchError, match=r"it redirects to (file|ftp)://.*, which is not followed"):
             fetch(server, path, name)
     with pytest.raises(UdbenchError, match="unknown url type: file"):
         fetch_file(local, path, size=len(CONTENT), sha256=SHA)
@@ -158,7 +158,7 @@ def test_a_full_disk_and_a_locked_folder_are_told_as_such(
     server: Server, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("udbench.data.fetch.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(DiskFullError, match="the disk is full: 700,000 bytes are to come, 10 are free"):
+    with pytest.raises(DiskFullError, match="the disk is full: 700,000 bytes are missing, 10 are free"):
         fetch(server, path)
     path.parent.joinpath("file").write_text("")
     with pytest.raises(UdbenchError, match="cannot be written"):
@@ -173,7 +173,7 @@ def domain(images: Path, server: Server) -> Domain:
     """A domain whose one file is fetched from the server."""
 
     def bring(folder: Path, tell) -> None:
-        fetch_file(server.url + "a.bin", folder / "a.bin", size=len(CONTENT), sha256=SHA, tell=tell)
+        fetch_file(server.url + "a.bin", folder / "a.bin", size=len(CONTENT), sha256=SHA, progress=tell)
 
     return replace(folder_domain(images), root=None, download=Download(origin="here", size=len(CONTENT), fetch=bring))
 

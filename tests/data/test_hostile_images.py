@@ -229,7 +229,7 @@ def test_a_hostile_picture_is_refused_by_name_and_reason(folder: Path, name: str
     write_bytes(folder / "train" / "odd" / name, data)
     with pytest.raises(DataError, match="1 damaged image in") as caught:
         made(folder)
-    said = re.search(rf"train/odd/{re.escape(name)}: (.+)\. Mend or remove them", str(caught.value))
+    said = re.search(rf"train/odd/{re.escape(name)}: (.+)\. Repair or remove them", str(caught.value))
     assert said and re.search(reason, said[1]), caught.value
     assert "\n" not in str(caught.value)
     assert find_store(wanted(folder)) is None

@@ -59,7 +59,7 @@ LOOK_LIKE_SOMETHING_ELSE: Mapping[str, tuple[dict[str, int], str]] = {
     "masks": ({"images": 3, "masks": 3, "images_resized": 3}, r"images/ and masks/ hold files of the same names"),
     "kaggle's gtsrb": ({"Train/0": 2, "Train/1": 2, "Test": 3, "Meta": 2}, r"'Test' holds images and no class folders"),
     "flat splits": ({"train": 3, "test": 2}, r"'train', 'test' look like splits, and hold images without class"),
-    "wrapped": ({"photos/a": 2, "photos/b": 2}, r"all its images lie in one folder, photos/.* give folder:.*d/photos$"),
+    "wrapped": ({"photos/a": 2, "photos/b": 2}, r"all its images are in one folder, photos/.* give folder:.*d/photos$"),
     "wrapped splits": ({"data/train/a": 2, "data/test/a": 2}, r"one folder, data/.*'test', 'train'.*give folder:"),
 }
 
@@ -166,7 +166,7 @@ def test_names_of_another_unicode_form_are_the_same_names(tmp_path: Path) -> Non
     assert listings["NFC"] == listings["NFD"]
     both = write_class_folders(tmp_path / "split", {f"train/{nfc}": 2, "train/x": 2, f"test/{nfd}": 1, "test/x": 1})
     assert ClassFolders(both).class_names == (nfc, "x") or ClassFolders(both).class_names == ("x", nfc)
-    with pytest.raises(DataError, match="have the same name but for their Unicode form"):
+    with pytest.raises(DataError, match="have names that differ only in their Unicode form"):
         ClassFolders(write_class_folders(tmp_path / "twice", {nfc: 2, nfd: 2, "x": 2}))
 
 

@@ -51,7 +51,7 @@ def listed(names: list[str], labels: list[int], **columns: object) -> Domain:
         (listed(list("vwxyz"), [1] * 5), r"one class only \(b\)"),
         (listed(list("vwxyz"), [0, 1, 2, 0, 1]), "labels from 0 to 2 for 2 classes"),
         (listed(list("vwxyz"), [0, 1, 2, 0, 1], class_names=("a", "b", "c")), "3 classes; the domain has 2"),
-        (listed(list("vwxyv"), [0, 1, 0, 0, 1]), "'v' stands twice"),
+        (listed(list("vwxyv"), [0, 1, 0, 0, 1]), "'v' occurs twice"),
         (listed(list("vw"), [0, 1]), "no test images"),
         (listed(list("vw"), [0, 1], split=np.array(["test", "test"])), "no training images"),
         (listed(list("vw"), [0, 1], split=np.array(["train", "dev"])), "'dev'"),

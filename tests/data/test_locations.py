@@ -33,7 +33,7 @@ def test_a_named_folder_that_is_not_there_is_an_error_however_named(
     monkeypatch.delenv("UDBENCH_DATA", raising=False)
     with pytest.raises(DataError, match=r"--data .*nowhere: does not exist"):
         data_root(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"--data .*file: is no folder"):
+    with pytest.raises(DataError, match=r"--data .*file: is not a folder"):
         data_root(tmp_path / "file")
     monkeypatch.setenv("UDBENCH_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match=r"\$UDBENCH_DATA .*nowhere: does not exist"):

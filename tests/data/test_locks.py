@@ -67,7 +67,7 @@ def test_who_shows_no_sign_of_life_is_waited_for_no_longer(tmp_path: Path, quick
         (tmp_path / "a.holder.lock").write_text("process 7 on there, which prepares 'mnist'")
         with (
             pytest.raises(UdbenchError, match=r"a\.lock is held by process 7 on there, which prepares 'mnist', and has "
-                          r"shown no sign of life for 0\.4 s; end that process and try again, or wait longer"),
+                          r"not updated its heartbeat for 0\.4 s; end that process and try again, or wait longer"),
             alone(lock, "prepares 'mnist'", REMEDY, said.append),
         ):  # fmt: skip
             pytest.fail("the lock is held")

@@ -45,7 +45,7 @@ def test_rows_are_written_in_their_place_and_only_there(tmp_path: Path) -> None:
     pixel_chunks.new_images(path, (6, 2, 3, 3))
     block = np.random.default_rng(0).integers(1, 256, (2, 2, 3, 3), dtype=np.uint8)
     with path.open("r+b") as file:
-        file.seek(pixel_chunks.place_of(file, 3, 2 * 3 * 3))
+        file.seek(pixel_chunks.offset_of(file, 3, 2 * 3 * 3))
         pixel_chunks.write_rows(file, block)
     whole = np.load(path)
     assert (whole[3:5] == block).all() and not whole[:3].any() and not whole[5:].any()

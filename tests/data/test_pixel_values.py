@@ -249,7 +249,7 @@ def test_png_of_any_depth(bits: int) -> None:
         assert_read(png(rgba, bits, 6), on_white(rgba[..., :3] * 255 / most, rgba[..., 3:] / most), within=2)
         keyed = png(rgb, bits, 2, chunk(b"tRNS", struct.pack(">3H", *rgb[2, 3].tolist())))
         if bits == 16:
-            assert "a colour of 16 bits stands for transparency" in refused(keyed)
+            assert "the PNG marks transparency by a colour of 16 bits" in refused(keyed)
         else:
             assert_read(keyed, np.where((rgb == rgb[2, 3]).all(-1, keepdims=True), 255, rgb))
 

@@ -22,7 +22,7 @@ from udbench.data import pixel_chunks
 from udbench.data.folders import ClassFolders
 from udbench.data.form import StoreFormat
 from udbench.data.prepare import Progress, prepare
-from udbench.data.store import growing_path, verify_store
+from udbench.data.store import partial_path, verify_store
 from udbench.errors import DataError, UdbenchError
 from udbench.plugin.contracts_data import Index
 
@@ -114,7 +114,7 @@ def test_a_stopped_preparation_leaves_no_process_and_goes_on_where_it_was(
         _, said = process.communicate(timeout=60)
     assert how != signal.SIGINT or (said.count("Traceback") == 1 and "KeyboardInterrupt" in said)
     want = wanted(images)
-    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [growing_path(want).name]
+    assert [name for name in leftovers(cache) if not name.endswith(".lock")] == [partial_path(want).name]
     monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     steps: list[Progress] = []
     store = prepare([want], workers=1, progress=steps.append)[0]
@@ -138,7 +138,7 @@ def test_two_processes_that_want_one_store_make_it_once(images: Path, cache: Pat
 
 def test_a_preparation_of_other_images_is_not_gone_on_with(images: Path) -> None:
     want = wanted(images)
-    partial = growing_path(want)
+    partial = partial_path(want)
     partial.mkdir(parents=True)
     (partial / "listing").write_text("another")
     (partial / "done").mkdir()
@@ -186,7 +186,7 @@ def test_what_did_not_reach_the_disk_is_done_again(
     monkeypatch.setattr(pixel_chunks, "CHUNK", 4)
     with pytest.raises(KeyboardInterrupt):
         prepare([wanted(images)], workers=1, progress=interrupt_after(12))
-    file = growing_path(wanted(images)) / lost
+    file = partial_path(wanted(images)) / lost
     whole = bytearray(file.read_bytes())
     whole[130:200] = bytes(70)  # as a file system leaves it after a loss of power
     file.write_bytes(whole)

@@ -10,7 +10,7 @@ import pytest
 
 from support.stores import content, made, wanted
 from udbench import files
-from udbench.data import finish, pixel_chunks, pixel_store
+from udbench.data import pixel_chunks, pixel_store, seal
 from udbench.data.prepare import Progress, prepare
 from udbench.data.store import find_store, verify_store
 from udbench.errors import DataError, UdbenchError
@@ -72,7 +72,7 @@ def test_damage_that_leaves_too_little_is_not_skipped(images: Path) -> None:
         made(images, skip_damaged=True)
 
 
-@pytest.mark.parametrize(("module", "step"), [(pixel_store, "hash_file"), (finish, "sync_folder")])
+@pytest.mark.parametrize(("module", "step"), [(pixel_store, "hash_file"), (seal, "sync_folder")])
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_kill_while_the_store_is_completed_mixes_nothing_up(
     images: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, module, step: str, damaged: bool
@@ -105,7 +105,7 @@ def test_a_full_disk_is_said_and_leaves_no_store(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(module, name, no_space)
-        with pytest.raises(UdbenchError, match=r"disk is full.*takes 6,480 bytes.*UDBENCH_CACHE"):
+        with pytest.raises(UdbenchError, match=r"disk is full.*needs 6,480 bytes.*UDBENCH_CACHE"):
             made(images)
     assert find_store(wanted(images)) is None and verify_store(made(images)) == []
 
@@ -114,7 +114,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_work(images: Path, monke
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     steps: list[Progress] = []
-    with pytest.raises(UdbenchError, match=r"takes 6,480 bytes, 100 are free"):
+    with pytest.raises(UdbenchError, match=r"needs 6,480 bytes, 100 are free"):
         prepare([wanted(images)], workers=1, progress=steps.append)
     assert steps == []
 

@@ -160,7 +160,7 @@ def test_a_shard_that_is_missing_or_cut_short_is_named(images: Path) -> None:
     with pytest.raises(DataError, match=r"train-000002.tar has \d+ bytes instead of \d+; delete the folder"):
         Store(store.path)
     cut = Shards(store.path, store.shards.tars, store.shards.starts)
-    with pytest.raises(DataError, match=r"train-000002.tar: cut short: image 23"):
+    with pytest.raises(DataError, match=r"train-000002.tar: truncated: image 23"):
         cut.read(23)
     tar.unlink()
     with pytest.raises(DataError, match=r"train-000002.tar is missing"):

@@ -56,9 +56,9 @@ def test_a_shared_folder_holds_those_who_say_so(tmp_path: Path) -> None:
 def test_what_a_source_says_that_it_lacks_makes_it_incomplete(tmp_path: Path) -> None:
     root = write_class_folders(tmp_path / "x", {"a": 5, "b": 5})
     domain, source = folder_domain(root), ClassFolders(root)
-    assert list_images(source, domain.spec, root).lacks(domain.spec) == ""
+    assert list_images(source, domain.spec, root).missing(domain.spec) == ""
     source.index = replace(source.index, missing="no test labels")
-    assert list_images(source, domain.spec, root).lacks(domain.spec) == "no test labels"
+    assert list_images(source, domain.spec, root).missing(domain.spec) == "no test labels"
 
 
 def test_an_archive_is_unpacked_into_the_cache_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from udbench.data.folders import ClassFolders, folder_domain
 from udbench.data.form import StoreFormat
 from udbench.data.prepare import Progress, prepare
 from udbench.data.state import files_state, rows_state, source_state
-from udbench.data.store import former_stores, growing_path, store_path, stores_of, verify_store
+from udbench.data.store import former_stores, partial_path, store_path, stores_of, verify_store
 from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain, Source
 from udbench.processes.pool import in_processes
@@ -237,9 +237,9 @@ def test_files_that_change_before_a_preparation_begins_are_seen_though_they_were
 
 
 def test_one_folder_grows_whatever_its_files_are(images: Path) -> None:
-    before = growing_path(wanted(images))
+    before = partial_path(wanted(images))
     painted(images, (0, 0, 255))
-    assert growing_path(wanted(images)) == before != growing_path(wanted(images, form=FILES))
+    assert partial_path(wanted(images)) == before != partial_path(wanted(images, form=FILES))
 
 
 def test_a_link_count_or_permissions_do_not_make_a_store_a_changed_one(images: Path, tmp_path: Path) -> None:
@@ -268,14 +268,17 @@ def test_comparing_finds_one_pixel_a_class_and_what_is_there_no_more(images: Pat
     pixels[0, 0] ^= 255
     Image.fromarray(pixels).save(changed)
     assert [line.split(": ", 1)[1] for line in compared(images, form=form)] == [
-        f"1 image other than in the store: cat/000.png: other {'bytes' if form.sharded else 'pixels'}"
+        f"1 image different from those in the store: cat/000.png: other {'bytes' if form.sharded else 'pixels'}"
     ]
     (images / "eel" / "003.png").unlink()
     (images / "dog" / "new.png").write_bytes((images / "dog" / "000.png").read_bytes())
     (images / "dog" / "002.png").write_bytes(b"")
     lines = " ".join(compared(images, form=form))
     assert "1 image not in the folder: eel/003.png" in lines and "1 image not in the store: dog/new.png" in lines
-    assert "2 images other than in the store: cat/000.png: other" in lines and "dog/002.png: the file is empty" in lines
+    assert (
+        "2 images different from those in the store: cat/000.png: other" in lines
+        and "dog/002.png: the file is empty" in lines
+    )
     assert verify_store(store) == []
 
 
@@ -332,7 +335,7 @@ def test_a_plugin_whose_code_was_edited_makes_its_stores_anew(images: Path, plug
     assert made(images, domain=reader(images)).path == before.path
     (plugin / "reader.py").write_text(READER.format(first=1))
     shutil.rmtree(plugin / "__pycache__", ignore_errors=True)
-    with pytest.raises(DataError, match=r"my_shells was edited since this process loaded it.*start Python again"):
+    with pytest.raises(DataError, match=r"my_shells was edited after this process loaded it.*start Python again"):
         made(images, domain=reader(images))
     forget()
     after = made(images, domain=reader(images))

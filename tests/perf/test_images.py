@@ -14,7 +14,7 @@ import pytest
 from udbench.data.form import StoreFormat
 from udbench.data.view import View
 from udbench.errors import UdbenchError
-from udbench.machine import held
+from udbench.machine import resident_bytes
 from udbench.perf import image_files
 from udbench.perf.images import ImagesReport, measure
 from udbench.processes.pool import in_processes
@@ -104,11 +104,11 @@ def test_what_decodes_alone_can_be_handed_to_other_processes(tmp_path: Path) -> 
             image_files.alone(processes, work, given * image_files.AT_ONCE)
 
 
-@pytest.mark.skipif(held() is None, reason="only Linux tells what a process holds")
+@pytest.mark.skipif(resident_bytes() is None, reason="only Linux tells what a process holds")
 def test_memory_that_was_held_for_a_moment_is_seen() -> None:
     program = """
-from udbench.machine import held, peak_while
-before = held()
+from udbench.machine import resident_bytes, peak_while
+before = resident_bytes()
 print(peak_while(lambda: bytearray(b"1") * (64 << 20)) - before)
 """
     # a process of its own: what other tests freed here could be given again

@@ -84,7 +84,7 @@ def test_memory_is_that_beyond_what_was_there_before(registry: Registry, monkeyp
     assert memory.together == memory.training + sum(work.images.values())
     # what the system tells is made up: what it truly tells depends on what allocators of earlier tests give back when
     told = {"VmRSS": 100 << 20, "VmHWM": 100 << 20}
-    monkeypatch.setattr(machine, "_begun_anew", lambda: True)
+    monkeypatch.setattr(machine, "_reset_peak", lambda: True)
     monkeypatch.setattr(machine, "_kilobytes", told.__getitem__)
 
     def building(*given: Any, **named: Any) -> UdbenchLoop:
@@ -94,7 +94,7 @@ def test_memory_is_that_beyond_what_was_there_before(registry: Registry, monkeyp
     monkeypatch.setattr(processes, "UdbenchLoop", building)
     contender = Contender(Comm(), lambda: job, SPECS, work)
     assert contender.rounds(1) > 0 and contender.grown() == 80 << 20
-    monkeypatch.setattr(machine, "_begun_anew", lambda: False)
+    monkeypatch.setattr(machine, "_reset_peak", lambda: False)
     contender = Contender(Comm(), lambda: job, SPECS, work)
     assert contender.rounds(1) > 0 and contender.grown() is None, "the mark of the whole process is no answer"
 

@@ -62,7 +62,7 @@ def test_domains_alone_are_a_suite_of_their_own(tmp_path: Path) -> None:
         ("few", "mnist,svhn", SettingError, "'svhn' is not in suite 'few', which has mnist, cifar10, gtsrb"),
         (None, "mnist,mnist", SettingError, "'mnist' is given twice"),
         (None, " , ", SettingError, "no domain given"),
-        (None, "folder:", SettingError, "'folder:': no path stands behind it"),
+        (None, "folder:", SettingError, "'folder:': the path is empty"),
         (None, "folder:nowhere", DataError, "no such folder"),
     ],
 )

@@ -26,7 +26,7 @@ def test_a_folder_is_all_images_below_it_in_the_order_of_their_paths(
     (strange,) = image_files(["-"], io.BytesIO(b"a\nb\xff.png\0"))
     assert bytes(strange) == b"a\nb\xff.png", "between zero bytes a line's end is part of a name"
     Path("top/b/again").symlink_to(tmp_path / "top")
-    with pytest.raises(DataError, match="top/b/again: a link to a folder that it lies in; remove it"):
+    with pytest.raises(DataError, match="top/b/again: a link to a folder that contains it; remove the link"):
         image_files(["top"], listed)
 
 

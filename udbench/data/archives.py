@@ -1,4 +1,4 @@
-"""Unpacking archives that others packed: into one folder, within bounds, and whole or not at all."""
+"""Unpack untrusted archives safely: into one folder, within limits, completely or not at all."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from udbench.errors import DataError
 from udbench.files import explained, sync_folder
 
 BLOCK = 1 << 18
-# What a tar's own headers and padding may take besides its files, for each of them.
+# Bytes of headers and padding that a tar may have for each of its files.
 OVERHEAD = 4096
 
 
 def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> None:
-    """Unpack a zip or a tar (plain, gz, xz, bz2) into a folder that is not there yet.
+    """Unpack a zip or a tar (plain, gz, xz, bz2) into a folder that does not exist yet.
 
-    Nothing lands outside the folder, nothing is a link or a device, nothing is encrypted, no name comes twice, and
-    unpacking stops at `max_bytes` and `max_members`, whatever the archive says of itself. Files get the access of
-    new files. Raises DataError, naming archive and member, for all of these and for damage, and UdbenchError where
-    nothing can be written; the folder is then not there.
+    Refused are paths outside the folder, links, devices, encrypted members and duplicate names. Unpacking stops at
+    `max_bytes` and `max_members`, whatever sizes the archive states. Files get the permissions of new files. Raises
+    DataError, naming archive and member, for all of these and for damage, and UdbenchError if nothing can be written;
+    the folder then does not exist.
     """
     archive, folder = Path(archive), Path(folder)
     if folder.exists():
-        raise DataError(f"{folder}: is there already; take it away to unpack {archive.name} there")
+        raise DataError(f"{folder}: exists already; remove it to unpack {archive.name} there")
     growing = folder.with_name(f".{folder.name}.unpacking")
     bounds = _Bounds(archive, max_bytes, max_members)
     try:
@@ -48,7 +48,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
         with _readable(archive):
             _way(archive)(archive, growing, bounds)
         if not bounds.names:
-            raise DataError(f"{archive}: has nothing in it; get the archive again")
+            raise DataError(f"{archive}: is empty; get the archive again")
         growing.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
@@ -58,9 +58,9 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int, max_members: int) -> 
 
 
 def unpacked(archive: Path, *, max_bytes: int, max_members: int) -> Path:
-    """The folder, in the cache, of what an archive holds: unpacked by whoever asks first, and once.
+    """Return the cache folder with an archive's content, unpacking it once.
 
-    The archive as it is now: one that was replaced, or written to, is unpacked anew. Raises as `unpack` does.
+    An archive that was replaced or modified is unpacked again. Raises the errors of `unpack`.
     """
     archive = Path(archive).resolve()
     try:
@@ -76,15 +76,15 @@ def unpacked(archive: Path, *, max_bytes: int, max_members: int) -> Path:
 
 
 class _Bounds:
-    """What came out so far, against what may."""
+    """Counts the unpacked bytes and members, and enforces their limits."""
 
     def __init__(self, archive: Path, max_bytes: int, max_members: int) -> None:
         self.archive, self.max_bytes, self.max_members = archive, max_bytes, max_members
         self.bytes = 0
         self.names: set[str] = set()
 
-    def place(self, folder: Path, name: str, *, is_folder: bool) -> Path:
-        """Where a member goes. Raises DataError for a name that leads elsewhere, one seen before, or one too many."""
+    def destination(self, folder: Path, name: str, *, is_folder: bool) -> Path:
+        """The path of a member. Raises DataError if it is outside the folder, a duplicate, or above the limit."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         outside = name.startswith("/") or "\\" in name or "\0" in name or ".." in parts
         if outside or re.match(r"[A-Za-z]:", name):
@@ -153,18 +153,18 @@ def _untar(archive: Path, folder: Path, bounds: _Bounds) -> None:
         opened = _stream_of(file.read(512))
         file.seek(0)
         with opened(file) if opened else file as plain:
-            # a stream cannot be read beyond the count: headers of any length, and what is passed over, count too
+            # limits everything that is read from the stream, including headers of any length and skipped members
             counted: Any = _Counted(plain, bounds)
             with tarfile.open(fileobj=counted, mode="r|", errors="surrogateescape") as tar:
                 _untar_members(tar, folder, bounds)
-            while counted.read(BLOCK):  # so that the checksum at the stream's end is looked at
+            while counted.read(BLOCK):  # so that the checksum at the end of the stream is verified
                 pass
 
 
 def _untar_members(tar: tarfile.TarFile, folder: Path, bounds: _Bounds) -> None:
     for member in tar:
         name = member.name
-        path = bounds.place(folder, name, is_folder=member.isdir())
+        path = bounds.destination(folder, name, is_folder=member.isdir())
         try:
             tarfile.data_filter(member, str(folder))
         except tarfile.FilterError as error:
@@ -181,7 +181,7 @@ def _untar_members(tar: tarfile.TarFile, folder: Path, bounds: _Bounds) -> None:
 
 
 class _Counted:
-    """A stream that ends in an error where an archive has unpacked to more than it may."""
+    """A stream that raises DataError if the archive unpacks to more than the limit."""
 
     def __init__(self, stream: IO[bytes], bounds: _Bounds) -> None:
         self._stream, self._bounds = stream, bounds
@@ -203,7 +203,7 @@ def _unzip(archive: Path, folder: Path, bounds: _Bounds) -> None:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
             name = member.orig_filename
-            path = bounds.place(folder, name, is_folder=name.endswith("/"))
+            path = bounds.destination(folder, name, is_folder=name.endswith("/"))
             mode = member.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"{archive}: '{name}' is a link or a device; only files and folders are taken")
@@ -217,7 +217,7 @@ def _unzip(archive: Path, folder: Path, bounds: _Bounds) -> None:
 
 @contextmanager
 def _readable(archive: Path, where: str = "") -> Iterator[None]:
-    """Damage in one sentence."""
+    """Convert the errors of damaged archives to DataError."""
     try:
         yield
     except (
@@ -239,4 +239,4 @@ def _readable(archive: Path, where: str = "") -> Iterator[None]:
 
 
 def _damaged(archive: Path, where: str, error: Exception) -> DataError:
-    return DataError(f"{archive}: damaged or cut off{where} ({error or type(error).__name__}); get the archive again")
+    return DataError(f"{archive}: damaged or truncated{where} ({error or type(error).__name__}); get the archive again")

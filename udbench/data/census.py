@@ -1,4 +1,4 @@
-"""What a prepared domain is made of, and what was left out of it: a line that is printed when it is prepared."""
+"""Counts of a prepared domain's used and skipped images, printed as one line after preparation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from udbench.plugin.contracts_data import Index
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Census:
-    """The counts of one domain, and what its user should know.
+    """The counts of one domain, and problems that its user should know.
 
-    `train_only` and `test_only` are classes of a split that came with the images, `unscored` those of which our split
-    of 80/20 takes no test image. `alike` are classes whose names differ in case, blanks or leading zeros alone.
-    `damaged` are images that were left out since they cannot be read. `copies` counts files that are the same as
-    another, kept on one side of our split; `leaked` counts test images with the pixels of a training image;
-    `contradictions` counts pictures that are in several classes, of which `contradiction` names two files.
+    `train_only` and `test_only` are classes that occur in only one part of the images' own split; `unscored` are
+    classes without a test image in our 80/20 split. `alike` are classes whose names differ only in case, blanks or
+    leading zeros. `damaged` are skipped images that cannot be read. `copies` counts files identical to another file,
+    which are kept on one side of our split; `leaked` counts test images with the pixels of a training image;
+    `contradictions` counts images that occur in several classes, and `contradiction` names two files of one of them.
     """
 
     classes: int
@@ -42,7 +42,7 @@ class Census:
     notes: Sequence[str] = ()
 
     def line(self, name: str) -> str:
-        """The census in one line, beginning with the domain's name."""
+        """Format the census as one line that begins with the domain's name."""
         parts = [f"{many(self.classes, 'class', 'classes')}, {self.num_train:,} training and {self.num_test:,} test"]
         parts[0] += " images"
         if self.passed_over:
@@ -75,7 +75,7 @@ class Census:
 
 
 def take_census(listing: Listing, index: Index, marks: NDArray[np.uint64]) -> Census:
-    """The census of images in a store's order. Those of one mark, (N,), have the same pixels."""
+    """Take the census of images in a store's order. Images with equal `marks`, (N,), have the same pixels."""
     names, classes, labels = listing.class_names, len(listing.class_names), listing.labels
     in_train = np.bincount(labels[: listing.num_train], minlength=classes) > 0
     in_test = np.bincount(labels[listing.num_train :], minlength=classes) > 0
@@ -100,19 +100,21 @@ def take_census(listing: Listing, index: Index, marks: NDArray[np.uint64]) -> Ce
 
 
 def _contradictions(listing: Listing, marks: NDArray[np.uint64]) -> tuple[int, tuple[str, ...]]:
-    """How many pictures have several labels, and the names of two images of the first of them."""
+    """The number of images with several labels, and the names of two files of the first of them."""
     order = np.lexsort((listing.labels, marks))
     same = marks[order][1:] == marks[order][:-1]
     other = same & (listing.labels[order][1:] != listing.labels[order][:-1])
     if not other.any():
         return 0, ()
-    places = np.flatnonzero(other)
-    first = places[np.argmin(order[places])]
-    return len(np.unique(marks[order[places]])), tuple(text(listing.names[int(order[at])]) for at in (first, first + 1))
+    positions = np.flatnonzero(other)
+    first = positions[np.argmin(order[positions])]
+    return len(np.unique(marks[order[positions]])), tuple(
+        text(listing.names[int(order[at])]) for at in (first, first + 1)
+    )
 
 
 def _alike(names: Sequence[str]) -> list[list[str]]:
-    """Names that are the same to a reader who looks past case, blanks and leading zeros, together."""
+    """Groups of names that differ only in case, blanks and leading zeros."""
 
     def key(name: str) -> str:
         folded = composed(" ".join(name.split()).casefold())

@@ -1,11 +1,11 @@
-"""Bringing a domain's images to this machine: into a folder that has its name only when all is there."""
+"""Download a domain's images into a folder that gets its name only when it is complete."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from udbench.data.fetch import Tell
+from udbench.data.fetch import ByteProgress
 from udbench.data.locations import DATA, domain_root, folder_name, images_root
 from udbench.data.locks import alone
 from udbench.errors import UdbenchError
@@ -13,12 +13,12 @@ from udbench.files import explained, sync_folder
 from udbench.plugin.contracts_data import Domain
 
 
-def download(domain: Domain, data: Path | None, tell: Tell) -> Path:
-    """The folder of a domain's images, which are fetched where they are not there.
+def download(domain: Domain, data: Path | None, progress: ByteProgress) -> Path:
+    """Return the folder of a domain's images, downloading them if it does not exist.
 
-    They go into the data folder, else into the cache. Until all is there they lie in `<name>.partial`, in which a
-    later call goes on; two processes do not fetch the same. Raises what the domain's own fetching raises, and
-    UdbenchError where the disk is full or the folder cannot be written.
+    The folder is in the data folder, else in the cache. An incomplete download is kept in `<name>.partial`, and a
+    later call resumes it; two processes never download the same domain. Raises the errors of the domain's own
+    download, and UdbenchError if the disk is full or the folder cannot be written.
     """
     assert domain.download is not None
     final = images_root(data) / folder_name(domain)
@@ -26,11 +26,11 @@ def download(domain: Domain, data: Path | None, tell: Tell) -> Path:
     try:
         lock = final.with_name(f".{final.name}.lock")
         with alone(lock, f"downloads '{domain.spec.name}'", f"choose a folder on a local disk with --data or ${DATA}"):
-            if (there := domain_root(domain, data)) is not None:
-                return there
+            if (root := domain_root(domain, data)) is not None:
+                return root
             partial.mkdir(exist_ok=True)
             try:
-                domain.download.fetch(partial, tell)
+                domain.download.fetch(partial, progress)
             except BaseException:
                 if not any(path.is_file() for path in partial.rglob("*")):
                     shutil.rmtree(partial)
@@ -49,5 +49,5 @@ def _take_away_empty(folder: Path) -> None:
         folder.rmdir()
     except OSError as error:
         raise UdbenchError(
-            f"{folder}: is in the way of what was fetched ({error.strerror}); take it away and try again"
+            f"{folder}: blocks the downloaded folder ({error.strerror}); remove it and try again"
         ) from error

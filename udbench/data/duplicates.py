@@ -1,4 +1,4 @@
-"""The same picture twice: as files, before images are split, and as pixels, once they are prepared."""
+"""Find duplicate images: by file content before images are split, and by pixels after they are prepared."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ GRID = 32
 
 
 def copies_of(source: Source, names: Names) -> NDArray[np.int64] | None:
-    """For each row the first one, by name, that holds the same bytes, (N,); None where no two do.
+    """For each row, the first row by name with the same bytes, (N,); None if there are no copies.
 
-    Images of one size alone are read, where the index knows sizes. One that cannot be read is nobody's copy: what is
-    wrong with it is found when it is prepared.
+    If the index has file sizes, only images with equal sizes are read. An image that cannot be read is no copy; its
+    error is reported when it is prepared.
     """
     index = source.index
     first = np.arange(len(index.name))
@@ -31,37 +31,37 @@ def copies_of(source: Source, names: Names) -> NDArray[np.int64] | None:
     if index.size is not None:
         sizes, counts = np.unique(index.size, return_counts=True)
         suspects = np.flatnonzero(np.isin(index.size, sizes[counts > 1]))
-    seen: dict[bytes, int] = {}
+    first_by_content: dict[bytes, int] = {}
     for row in suspects[np.argsort(names[suspects], kind="stable")].tolist():
         try:
             data = source.read(row)
         except (DataError, OSError, MemoryError):
             continue
-        first[row] = seen.setdefault(_content(data), row)
+        first[row] = first_by_content.setdefault(_content(data), row)
     return first if (first != np.arange(len(first))).any() else None
 
 
 def mark(pixels: bytes | memoryview) -> int:
-    """A number of 64 bits that two pictures share where their pixels are equal, and else by an accident in billions.
+    """A 64-bit checksum of an image's pixels, one-dimensional; collisions are extremely rare.
 
-    Checksums of all pixels and of the middle half: much faster than a hash that withstands an attacker, of whom there
-    is none here. `pixels` are of one dimension.
+    It combines the CRC-32 of all pixels with that of the middle half: much faster than a cryptographic hash, which is
+    not needed here.
     """
     quarter = len(pixels) // 4
     return zlib.crc32(pixels) << 32 | zlib.crc32(pixels[quarter : len(pixels) - quarter])
 
 
 def marks_of_rows(block: NDArray[np.uint8]) -> list[int]:
-    """The marks of pictures of one size, (N, H, W, C)."""
+    """The checksums of images of one size, (N, H, W, C)."""
     pixels = np.ascontiguousarray(block).reshape(len(block), -1)
     return [mark(row.data) for row in pixels]
 
 
 class Look(NamedTuple):
-    """What a picture of any size looks like, without all its pixels: checksums of a grid of them, and of its file.
+    """Checksums of an image of any size: of a grid of its pixels, and of its file.
 
-    Pictures with different grids differ; those with one grid and one file are the same. 32 bits are enough for files
-    that share a grid.
+    Images with different grids differ; images with equal grids and equal files are the same. 32 bits are enough to
+    distinguish files with equal grids.
     """
 
     grid: int
@@ -69,25 +69,25 @@ class Look(NamedTuple):
 
 
 def look_of(image: Image.Image, data: bytes) -> Look:
-    """The look of a picture that is kept as `data`."""
+    """The checksums of an image that is stored as `data`."""
     grid = image.resize((GRID, GRID), Image.Resampling.NEAREST).tobytes()
     return Look(grid=mark(f"{image.size}".encode() + grid), file=zlib.crc32(data))
 
 
 def marks_of_looks(looks: Sequence[Look], picture: Callable[[int], Image.Image]) -> list[int]:
-    """A number for each picture, which those share that have the same pixels, and no others.
+    """A number for each image; two images share it if and only if their pixels are equal.
 
-    Only pictures of one grid whose files differ are looked at; `picture` decodes one, by its place.
+    Only images with equal grids and different files are decoded; `picture(position)` decodes one.
     """
     groups: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for place, look in enumerate(looks):
-        groups[look.grid][look.file].append(place)
+    for position, look in enumerate(looks):
+        groups[look.grid][look.file].append(position)
     marks = np.arange(len(looks))
     for files in groups.values():
         first: dict[bytes, int] = {}
-        for places in files.values():
-            pixels = b"" if len(files) == 1 else hashlib.blake2b(picture(places[0]).tobytes()).digest()
-            marks[places] = first.setdefault(pixels, places[0])
+        for positions in files.values():
+            pixels = b"" if len(files) == 1 else hashlib.blake2b(picture(positions[0]).tobytes()).digest()
+            marks[positions] = first.setdefault(pixels, positions[0])
     return marks.tolist()
 
 

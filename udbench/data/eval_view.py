@@ -1,4 +1,4 @@
-"""An image of one's own as a run sees its test images."""
+"""Preprocess one image exactly as a run preprocesses its test images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from udbench.config import RecipeSettings
 
 
-def seen(data: bytes | NDArray[np.uint8], settings: RecipeSettings, domain: str, channels: int) -> NDArray[np.uint8]:
-    """An image file's bytes, or pixels, as a run with these settings scores the domain's images: (H, W, channels).
+def eval_pixels(
+    data: bytes | NDArray[np.uint8], settings: RecipeSettings, domain: str, channels: int
+) -> NDArray[np.uint8]:
+    """Return the evaluation view of an image, (H, W, channels) uint8, under a run's settings for a domain.
 
-    Raises DamagedImage.
+    `data` is the content of an image file, or pixels. Raises DamagedImage.
     """
     form = form_of(settings, domain)
     if form.storage == "jpeg":

@@ -1,4 +1,4 @@
-"""Fetching a file from the network: gone on with where it stopped, and checked before it gets its name."""
+"""Download a file: interrupted transfers are resumed, and the checksum is verified before the file gets its name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from udbench.files import DiskFullError, explained, sync_folder
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 BLOCK = 1 << 18
 
-Tell = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 class UnreachableError(UdbenchError):
-    """There is no network, or a host does not answer."""
+    """Raised when there is no network, or a host does not answer."""
 
 
 def fetch_file(
@@ -37,58 +37,58 @@ def fetch_file(
     size: int,
     sha256: str = "",
     md5: str = "",
-    tell: Tell | None = None,
+    progress: ByteProgress | None = None,
 ) -> None:
-    """Fetch a file over http(s); the first of `urls` that has it is enough, and all have the same bytes.
+    """Download a file over http(s) from the first of `urls` that provides it; all of them serve the same bytes.
 
-    `size` is the most that is taken, in bytes; `tell(done, size)` is called as they come. What came is kept beside
-    `path` as `.part` when the transfer breaks off, and a later call goes on there. The whole is compared with
-    `sha256` or `md5` (one of them is needed) before the file gets its name; a file that is there already and right
-    is not fetched again. Raises DataError for a wrong checksum or too many bytes (and drops what came),
-    UnreachableError where no host answers, UdbenchError for refusals and broken transfers, DiskFullError.
+    `size` is the maximum size in bytes; `progress(done, size)` is called as bytes arrive. If the transfer breaks off,
+    the received part is kept beside `path` as `.part`, and a later call resumes it. The complete file is compared with
+    `sha256` or `md5` (one is required) before it gets its name; an existing file with the right checksum is not
+    downloaded again. Raises DataError for a wrong checksum or too many bytes (the received bytes are deleted),
+    UnreachableError if no host answers, UdbenchError for refusals and broken transfers, and DiskFullError.
     """
-    wanted = _Wanted(path=Path(path), size=size, sha256=sha256.lower(), md5=md5.lower(), tell=tell or _silent)
-    assert wanted.sha256 or wanted.md5, "without a checksum nobody knows what was fetched"
-    with _disk(wanted.path):
-        wanted.path.parent.mkdir(parents=True, exist_ok=True)
-        if wanted.path.is_file() and wanted.digest(wanted.path) == wanted.checksum:
-            wanted.tell(size, size)
+    target = _Target(path=Path(path), size=size, sha256=sha256.lower(), md5=md5.lower(), progress=progress or _silent)
+    assert target.sha256 or target.md5, "a checksum is required"
+    with _disk(target.path):
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+        if target.path.is_file() and target.digest(target.path) == target.checksum:
+            target.progress(size, size)
             return
     problems: list[UdbenchError] = []
     for url in [urls] if isinstance(urls, str) else urls:
         try:
-            _transfer(url, wanted)
-            _check(url, wanted)
+            _transfer(url, target)
+            _check(url, target)
             return
         except DiskFullError:
             raise
         except UdbenchError as problem:
             problems.append(problem)
-    raise _together(problems)
+    raise _combined(problems)
 
 
 def fetch_bytes(url: str, most: int) -> bytes:
-    """A small file over https, at most so many bytes, for what has no checksum to compare it with.
+    """Download a small file without a checksum over https, at most `most` bytes.
 
-    Plain http is taken from this machine alone, and nobody may be sent on to it. Nothing is written. Raises DataError
-    for other addresses and too many bytes, UnreachableError where no host answers, UdbenchError for refusals and broken
-    transfers.
+    Plain http is accepted only from this machine, and never as the target of a redirect. Nothing is written to disk.
+    Raises DataError for other addresses and too many bytes, UnreachableError if no host answers, UdbenchError for
+    refusals and broken transfers.
     """
     _check_safe(url, url)
     name = urllib.parse.urlsplit(url).path.rpartition("/")[2] or url
-    wanted = _Wanted(path=Path(name), size=most, sha256="", md5="", tell=_silent, safe=True)
-    response = _ask(url, wanted, 0)
+    target = _Target(path=Path(name), size=most, sha256="", md5="", progress=_silent, safe=True)
+    response = _request(url, target, 0)
     assert response is not None
     with response:
         stated = response.headers.get("Content-Length", "")
         if stated.isdigit() and int(stated) > most:
-            raise _too_long(url, wanted, f"{int(stated):,}")
+            raise _too_long(url, target, f"{int(stated):,}")
         try:
             content = response.read(most + 1)
         except (OSError, http.client.HTTPException) as error:
-            raise UdbenchError(f"{url}: the transfer broke off ({_reason(error)}); nothing of it was kept") from error
+            raise UdbenchError(f"{url}: the transfer broke off ({_reason(error)}); nothing was kept") from error
     if len(content) > most:
-        raise _too_long(url, wanted, "more")
+        raise _too_long(url, target, "more")
     if stated.isdigit() and len(content) < int(stated):
         raise UdbenchError(
             f"{url}: the transfer ended after {len(content):,} of {int(stated):,} bytes; nothing was kept"
@@ -96,25 +96,25 @@ def fetch_bytes(url: str, most: int) -> bytes:
     return content
 
 
-def _check_safe(url: str, asked: str) -> None:
-    """Raises DataError for an address whose answer somebody on the way could have changed."""
+def _check_safe(url: str, requested: str) -> None:
+    """Raise DataError for an address whose response could be modified in transit."""
     try:
         parts = urllib.parse.urlsplit(url)
         host, scheme = parts.hostname, parts.scheme
     except ValueError as error:
-        raise DataError(f"{asked}: no web address: {error}") from None
+        raise DataError(f"{requested}: not a web address: {error}") from None
     if scheme != "https" and not (scheme == "http" and host in ("127.0.0.1", "::1", "localhost")):
-        where = "" if url == asked else f" (it sends on to {url})"
-        raise DataError(f"{asked}: only https is fetched, since there is no checksum to compare with{where}")
+        where = "" if url == requested else f" (it redirects to {url})"
+        raise DataError(f"{requested}: only https is allowed, since there is no checksum to verify{where}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Wanted:
+class _Target:
     path: Path
     size: int
     sha256: str
     md5: str
-    tell: Tell
+    progress: ByteProgress
     safe: bool = False
 
     @property
@@ -131,69 +131,69 @@ class _Wanted:
 
     def digest(self, file: Path) -> str:
         with file.open("rb") as opened:
-            # md5 is what the makers state of most sets: it finds damage, as there is nothing better to compare with
+            # most data sets publish only an md5: it detects damage, though not an attack
             new = hashlib.sha256 if self.sha256 else lambda: hashlib.md5(usedforsecurity=False)
             return hashlib.file_digest(opened, new).hexdigest()
 
 
-def _transfer(url: str, wanted: _Wanted) -> None:
-    """Bring the part to its whole length, as far as the server goes along."""
-    have = wanted.part.stat().st_size if wanted.part.is_file() else 0
-    if have == wanted.size:
+def _transfer(url: str, target: _Target) -> None:
+    """Download the missing bytes of the part, resuming where the server supports it."""
+    have = target.part.stat().st_size if target.part.is_file() else 0
+    if have == target.size:
         return
-    if have > wanted.size:
-        wanted.part.unlink()
+    if have > target.size:
+        target.part.unlink()
         have = 0
-    response = _ask(url, wanted, have)
-    if have and (response is None or not _goes_on(response, have)):
+    response = _request(url, target, have)
+    if have and (response is None or not _continues_at(response, have)):
         if response is not None and response.status == http.client.OK:
             have = 0
-        else:  # a range that is not the one that was asked for: all of it again
+        else:  # a range other than the requested one: start again from the beginning
             if response is not None:
                 response.close()
-            wanted.part.unlink()
-            have, response = 0, _ask(url, wanted, 0)
+            target.part.unlink()
+            have, response = 0, _request(url, target, 0)
     assert response is not None
     with response:
         stated = response.headers.get("Content-Length", "")
         whole = have + int(stated) if stated.isdigit() else None
-        if whole is not None and whole > wanted.size:
-            raise _too_long(url, wanted, f"{whole:,}")
-        if (free := shutil.disk_usage(wanted.part.parent).free) < (whole or wanted.size) - have:
+        if whole is not None and whole > target.size:
+            raise _too_long(url, target, f"{whole:,}")
+        if (free := shutil.disk_usage(target.part.parent).free) < (whole or target.size) - have:
             raise DiskFullError(
-                f"{wanted.path}: the disk is full: {(whole or wanted.size) - have:,} bytes are to come, {free:,} are "
-                "free; make room, or choose a folder on another disk"
+                f"{target.path}: the disk is full: {(whole or target.size) - have:,} bytes are missing, {free:,} are "
+                "free; free some space, or choose a folder on another disk"
             )
-        have = _receive(url, response, wanted, have)
+        have = _receive(url, response, target, have)
     if whole is not None and have < whole:
         raise UdbenchError(
-            f"{url}: the transfer ended after {have:,} of {whole:,} bytes; what came is kept, try again to go on"
+            f"{url}: the transfer ended after {have:,} of {whole:,} bytes; they are kept, try again to resume"
         )
 
 
-def _ask(url: str, wanted: _Wanted, have: int) -> http.client.HTTPResponse | None:
-    """The server's answer; None where it will not go on at `have`."""
+def _request(url: str, target: _Target, have: int) -> http.client.HTTPResponse | None:
+    """Send the request and return the response; None if the server cannot resume at `have`."""
     headers = {"User-Agent": "udbench", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    what = f"{wanted.path.name} from {url}"
+    what = f"{target.path.name} from {url}"
     try:
-        return _opener(wanted.safe).open(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
+        return _opener(target.safe).open(urllib.request.Request(url, headers=headers), timeout=CONNECT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
         if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             return None
         if error.code < 400:
             to = error.headers.get("Location", "another address")
-            raise UdbenchError(f"cannot fetch {what}: it sends on to {to}, where it is not followed") from error
-        hints = {403: "it is not given to everybody", 404: "it is no longer there", 429: "too many have asked; wait"}
+            raise UdbenchError(f"cannot fetch {what}: it redirects to {to}, which is not followed") from error
+        hints = {403: "access is restricted", 404: "it no longer exists", 429: "too many requests; wait"}
         hint = hints.get(error.code, "try again later")
         raise UdbenchError(f"cannot fetch {what}: the server answers {error.code} {error.reason} ({hint})") from error
     except (OSError, http.client.HTTPException) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         if isinstance(reason, ssl.SSLError):
             raise UdbenchError(f"cannot fetch {what}: its certificate is not trusted: {reason}") from error
-        if isinstance(reason, str):  # urllib's own: an address that it does not understand
+        if isinstance(reason, str):  # urllib's own: an address that it cannot parse
             raise UdbenchError(f"cannot fetch {what}: {reason}") from error
         host = urllib.parse.urlsplit(url).hostname
         raise UnreachableError(
@@ -201,21 +201,21 @@ def _ask(url: str, wanted: _Wanted, have: int) -> http.client.HTTPResponse | Non
         ) from error
 
 
-def _goes_on(response: http.client.HTTPResponse, have: int) -> bool:
+def _continues_at(response: http.client.HTTPResponse, have: int) -> bool:
     found = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", response.headers.get("Content-Range", ""))
     return response.status == http.client.PARTIAL_CONTENT and found is not None and int(found[1]) == have
 
 
-def _receive(url: str, response: http.client.HTTPResponse, wanted: _Wanted, have: int) -> int:
-    with _disk(wanted.part), wanted.part.open("ab" if have else "wb") as part:
-        wanted.tell(have, wanted.size)
+def _receive(url: str, response: http.client.HTTPResponse, target: _Target, have: int) -> int:
+    with _disk(target.part), target.part.open("ab" if have else "wb") as part:
+        target.progress(have, target.size)
         for block in _blocks(url, response):
             have += len(block)
-            if have > wanted.size:
-                wanted.part.unlink()
-                raise _too_long(url, wanted, "more")
+            if have > target.size:
+                target.part.unlink()
+                raise _too_long(url, target, "more")
             part.write(block)
-            wanted.tell(have, wanted.size)
+            target.progress(have, target.size)
     return have
 
 
@@ -227,37 +227,37 @@ def _blocks(url: str, response: IO[bytes]) -> Iterator[bytes]:
             block, response = error.partial, io.BytesIO()
         except (OSError, http.client.HTTPException) as error:
             raise UdbenchError(
-                f"{url}: the transfer broke off ({_reason(error)}); what came is kept, try again to go on"
+                f"{url}: the transfer broke off ({_reason(error)}); the received part is kept, try again to resume"
             ) from error
         if not block:
             return
         yield block
 
 
-def _check(url: str, wanted: _Wanted) -> None:
-    with _disk(wanted.path):
-        found = wanted.digest(wanted.part)
-        if found != wanted.checksum:
-            wanted.part.unlink()
+def _check(url: str, target: _Target) -> None:
+    with _disk(target.path):
+        received = target.digest(target.part)
+        if received != target.checksum:
+            target.part.unlink()
             raise DataError(
-                f"{url}: what came is not {wanted.path.name} as it should be: its {wanted.kind} is {found}, expected "
-                f"{wanted.checksum}; it was removed. Try again; if it stays so, the file was changed there: get it "
-                "by hand from elsewhere"
+                f"{url}: the received file is not the expected {target.path.name}: its {target.kind} is {received}, "
+                f"expected {target.checksum}; it was removed. Try again; if it happens again, the file was changed on "
+                "the server: get it by hand from elsewhere"
             )
-        wanted.part.replace(wanted.path)
-        sync_folder(wanted.path.parent)
-    wanted.tell(wanted.size, wanted.size)
+        target.part.replace(target.path)
+        sync_folder(target.path.parent)
+    target.progress(target.size, target.size)
 
 
-def _together(problems: list[UdbenchError]) -> UdbenchError:
-    """One error of all attempts. Wrong bytes weigh more than a refusal, and that more than silence."""
+def _combined(problems: list[UdbenchError]) -> UdbenchError:
+    """Combine the errors of all attempts: wrong bytes come before a refusal, and a refusal before no answer."""
     first = min(problems, key=lambda p: (not isinstance(p, DataError), isinstance(p, UnreachableError)))
     return type(first)("; ".join(map(str, [first, *(p for p in problems if p is not first)])))
 
 
-def _too_long(url: str, wanted: _Wanted, found: str) -> DataError:
+def _too_long(url: str, target: _Target, received: str) -> DataError:
     return DataError(
-        f"{url}: sends {found} bytes where {wanted.path.name} has at most {wanted.size:,}; it was not taken"
+        f"{url}: sends {received} bytes where {target.path.name} has at most {target.size:,}; nothing was downloaded"
     )
 
 
@@ -271,7 +271,7 @@ def _silent(_done: int, _total: int) -> None:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """Refusals of the disk in words."""
+    """Convert the operating system's errors to UdbenchError."""
     try:
         yield
     except OSError as error:
@@ -313,7 +313,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _opener(safe: bool = False) -> urllib.request.OpenerDirector:
-    """Web addresses only: urllib's own opener takes file:// and ftp:// too."""
+    """An opener for web addresses only: urllib's default one also accepts file:// and ftp://."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),

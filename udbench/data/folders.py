@@ -1,4 +1,4 @@
-"""Class folders: the layout that every domain accepts, and that needs no code at all."""
+"""Class folders: the layout that every domain accepts and that needs no code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".tbz2", ".xz", ".txz", ".zst
 
 
 class ClassFolders:
-    """Images in one folder per class: `train/<class>/*` and `test/<class>/*`, or `<class>/*` to be split.
+    """A source of images in one folder per class: `train/<class>/*` and `test/<class>/*`, or `<class>/*` to be split.
 
-    The splits' folders may be spelled otherwise: Train, training, trn, testing, tst. A class's images may lie in
-    folders of their own below it. Hidden files and folders, a system's own folders (`@eaDir`, `$RECYCLE.BIN`,
-    `__MACOSX` and the like) and files that are no images by their suffix are passed over; the index counts what was.
-    `known`, where given, is the full list of class names in label order: a folder of another name is an error, a
-    missing one is not. A folder called train or test counts as a split only where it holds folders. Folders that look
-    like splits, folds or masks, and cannot be read as classes, are refused.
+    Other spellings of the splits are accepted: Train, training, trn, testing, tst. A class folder may have subfolders.
+    Hidden files and folders, folders of the operating system (`@eaDir`, `$RECYCLE.BIN`, `__MACOSX` and the like) and
+    files without the suffix of an image are skipped; the index counts the skipped ones. `known`, if given, is the full
+    list of class names in label order: a folder with another name is an error, a missing one is not. A folder called
+    train or test counts as a split only if it holds folders. Folders that look like splits, folds or masks, and cannot
+    be read as classes, are refused.
     """
 
     def __init__(self, root: Path, known: Sequence[str] | None = None) -> None:
@@ -52,16 +52,16 @@ class ClassFolders:
         if loose := sum(len(FolderWalk().images(self.root / top)) for top in {"", *layout.splits.values()}):
             notes.append(f"in no class folder: {many(loose, 'image', 'images')}")
         if not rows:
-            held = f"; it holds files of other kinds: {counted(walk.passed_over)}" if walk.passed_over else ""
+            other_files = f"; it holds files of other kinds: {counted(walk.passed_over)}" if walk.passed_over else ""
             raise DataError(
                 f"{self.root}: no images in class folders; expected <class>/*.png (or .jpg, .ppm …), "
-                f"or train/<class>/* and test/<class>/*{held}"
+                f"or train/<class>/* and test/<class>/*{other_files}"
             )
         rows.sort()
         for one, two in itertools.pairwise(rows):
             if one.name == two.name:
                 raise DataError(
-                    f"{self.root}: {one.path!a} and {two.path!a} have the same name but for their Unicode "
+                    f"{self.root}: {one.path!a} and {two.path!a} have names that differ only in their Unicode "
                     "form; rename or remove one of them"
                 )
         found = sorted({row.label for row in rows})
@@ -89,11 +89,11 @@ class ClassFolders:
         return f"{self._top}/{self.path_of(str(self.index.name[i]))}"
 
     def read(self, i: int) -> bytes:
-        """The bytes of image `i`'s file."""
+        """Read the file of image `i`."""
         return read_file(self.file_of(i))
 
     def path_of(self, name: str) -> str:
-        """Where below the root the image of this name in the index lies: by the path as the system has it."""
+        """The path below the root of the image with this name in the index, as the file system spells it."""
         return self._paths.get(name, name)
 
     def _rows(self, split: str, top: str, walk: FolderWalk, notes: list[str]) -> list[_Row]:
@@ -116,20 +116,20 @@ class ClassFolders:
         return sum(1 for _ in FolderWalk().images_below(f"{self.root}/{top}", top))
 
     def _check_wrapped(self, found: Sequence[str], layout: Layout) -> None:
-        """Name the folder that was meant where all images lie in one folder, which has folders of its own."""
+        """Suggest the intended folder if all images are in one folder that has subfolders."""
         if len(found) > 1 or "" not in layout.splits:
             return
         (top,) = [top for top in layout.tops if portable_name(top) == found[0]][:1]
         if len(layout.below[top]) > 1 and not FolderWalk().images(self.root / top):
             raise DataError(
-                f"{self.root}: all its images lie in one folder, {found[0]}/, which has folders of its own "
+                f"{self.root}: all its images are in one folder, {found[0]}/, which has subfolders "
                 f"({few([portable_name(name) for name in layout.below[top]], 3)}); if those are the classes or the "
                 f"splits, give folder:{self.root / top}"
             )
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a file: in half the time that `open` takes, which matters for small images."""
+    """Read a file in half the time that `open` takes, which matters for small images."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(handle).st_size
@@ -142,23 +142,23 @@ def read_file(path: str) -> bytes:
 
 
 def folder_domain(path: Path, name: str = "") -> Domain:
-    """A domain of any folder of class folders: `--domains folder:PATH`. Without a name it is called `folder-` and the
-    folder's own.
+    """Make a domain from class folders, as `--domains folder:PATH` does. The default name is `folder-` and the folder's
+    name.
 
-    Raises DataError: no such folder, a file, a folder that only holds the one that is meant, one that cannot be read.
+    Raises DataError: no such folder, a file, a folder that only wraps the intended one, or one that cannot be read.
     """
-    said = f"folder:{path}"
+    reference = f"folder:{path}"
     try:
-        with readable(said):
+        with readable(reference):
             root = Path(path).expanduser().absolute()
             if not root.is_dir():
-                raise DataError(f"{said}: {_no_folder(root)}")
+                raise DataError(f"{reference}: {_no_folder(root)}")
             source = ClassFolders(root)
-    except RuntimeError as error:  # of a home that nobody has
-        raise DataError(f"{said}: {error}; give the whole path") from None
+    except RuntimeError as error:  # an unknown user's home
+        raise DataError(f"{reference}: {error}; give the whole path") from None
     split = source.index.split
     spec = DomainSpec(
-        name=name or _own_name(root, said),
+        name=name or _own_name(root, reference),
         num_classes=len(source.class_names),
         num_train=0 if split is None else int((split == "train").sum()),
         num_test=0 if split is None else int((split == "test").sum()),
@@ -173,12 +173,12 @@ def folder_domain(path: Path, name: str = "") -> Domain:
     return Domain(spec=spec, open=ClassFolders, instructions=f"class folders in {root}", root=root)
 
 
-def _own_name(root: Path, said: str) -> str:
+def _own_name(root: Path, reference: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", portable_name(root.name).lower()).strip("-") or "images"
     if len(OF_FOLDERS + slug) > LONGEST:
         raise DataError(
-            f"{said}: its folder's name is too long for a domain's, which has {LONGEST} letters at most; give it "
-            "another: folder:NAME=PATH"
+            f"{reference}: the folder's name is too long for a domain name, which has at most {LONGEST} characters; "
+            "give another name: folder:NAME=PATH"
         )
     return OF_FOLDERS + slug
 
@@ -187,5 +187,5 @@ def _no_folder(root: Path) -> str:
     if not root.exists():
         return "no such folder. Give a folder that holds one folder of images for each class"
     if root.name.lower().endswith(ARCHIVES):
-        return "an archive and no folder; unpack it, and give the folder that holds one folder for each class"
-    return "a file and no folder; give the folder that holds one folder of images for each class"
+        return "an archive, not a folder; unpack it, and give the folder that holds one folder for each class"
+    return "a file, not a folder; give the folder that holds one folder of images for each class"

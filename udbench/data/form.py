@@ -1,4 +1,4 @@
-"""In which form a domain's images are kept, as a recipe asks."""
+"""The format of a store and the view of its images, derived from a recipe's settings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Storage = Literal["pixels", "files", "jpeg"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFormat:
-    """How images are kept: as "pixels" of (height, width), as the "files" they are, or as "jpeg" whose `side` is
-    brought down to `resize` pixels."""
+    """How a store keeps images: decoded "pixels" of (height, width), the original "files", or "jpeg" whose `side` is
+    reduced to `resize` pixels."""
 
     height: int
     width: int
@@ -25,7 +25,7 @@ class StoreFormat:
     side: Side = "short"
 
     def shape(self) -> dict[str, Any]:
-        """All that makes a store of this form another one than a store of another form."""
+        """The fields that identify the format: stores with equal values hold the same images."""
         match self.storage:
             case "pixels":
                 return {"size": [self.height, self.width]}
@@ -45,12 +45,12 @@ class StoreFormat:
 
     @property
     def sharded(self) -> bool:
-        """Whether images are kept encoded, in shards."""
+        """Whether images are kept encoded, in tar shards."""
         return self.storage != "pixels"
 
 
 def form_of(settings: RecipeSettings, domain: str) -> StoreFormat:
-    """The form in which a recipe wants a domain's images."""
+    """The store format that the settings ask for, for one domain."""
     height, width = settings.size_of(domain)
     storage = settings.storage_of(domain)
     resize = settings.resize_of(domain) if storage == "jpeg" else None
@@ -58,7 +58,7 @@ def form_of(settings: RecipeSettings, domain: str) -> StoreFormat:
 
 
 def view_of(settings: RecipeSettings, domain: str) -> View:
-    """What a recipe shows of a domain's images that are kept encoded."""
+    """The view that the settings ask for of one domain's encoded images."""
     height, width = settings.size_of(domain)
     if settings.crop_of(domain) == "resize":
         return View(height=height, width=width)

@@ -1,4 +1,4 @@
-"""From a file's bytes to pixels of one size."""
+"""Decode image files to pixels of a given size."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class DamagedImage(DataError):
 
 
 def to_pixels(data: bytes | NDArray[np.uint8], channels: int, height: int, width: int) -> NDArray[np.uint8]:
-    """An image as (height, width, channels) uint8: bilinear with antialiasing, aspect not kept.
+    """Decode and resize an image to (height, width, channels) uint8: bilinear with antialiasing, aspect not kept.
 
     `channels` is 1 (grey) or 3 (RGB; grey becomes three equal channels). EXIF orientation is applied where it can be
-    read, values are scaled to 8 bits by their own number of bits, transparency is laid on white (an alpha channel that
-    is 0 throughout says nothing), of an animation the first frame is taken, and of a file of several pages the first.
-    Raises DamagedImage: empty, cut short, no image of FORMATS, above 100 million pixels or 65,535 on a side, with
-    pixels of no agreed range (floating-point, signed, or of 32 bits), or of a kind that would be read wrongly.
+    read. Values are scaled to 8 bits by their own bit depth. Transparent pixels are composited on white; an alpha
+    channel that is 0 throughout is ignored. The first frame of an animation is used, and the first page of a file of
+    several. Raises DamagedImage: empty, truncated, no image of FORMATS, above 100 million pixels or 65,535 on a side,
+    pixels without an agreed range (floating-point, signed, or of 32 bits), or a kind that would be decoded wrongly.
     """
     image = decode(data, channels)
     if image.size != (width, height):
@@ -60,12 +60,12 @@ def to_pixels(data: bytes | NDArray[np.uint8], channels: int, height: int, width
 
 
 def decode(data: bytes | NDArray[np.uint8], channels: int) -> Image.Image:
-    """An image in its own size, mode L or RGB. Raises DamagedImage."""
+    """Decode an image in its original size, mode L or RGB. Raises DamagedImage."""
     return decode_file(data, channels)[0] if isinstance(data, bytes) else _in_mode(Image.fromarray(data), channels)
 
 
 def decode_file(data: bytes, channels: int) -> tuple[Image.Image, str]:
-    """The same of an image file, with the usual suffix of its kind, such as "jpg"."""
+    """Decode an image file in its original size; return it with the usual suffix of its format, such as "jpg"."""
     if not data:
         raise DamagedImage("the file is empty")
     try:
@@ -85,7 +85,7 @@ def decode_file(data: bytes, channels: int) -> tuple[Image.Image, str]:
 
 
 def _decoded(data: bytes, channels: int) -> tuple[Image.Image, str]:
-    # Pillow's warnings are of odd metadata and large pictures: what matters of them is an error of ours
+    # Pillow warns of odd metadata and large images: what matters of that is checked here and raised as an error
     with warnings.catch_warnings(action="ignore"), _opened(data) as image:
         _check_size(image)
         if wrong := _misread(data, image):
@@ -98,16 +98,16 @@ def _decoded(data: bytes, channels: int) -> tuple[Image.Image, str]:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """An image of which only the header has been read."""
+    """Open an image and read only its header."""
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     if isinstance(image, BmpImagePlugin.BmpImageFile) and image.mode == "1" and data[28] != 1:
-        # Pillow takes one of two colours, black and white, for one of 1 bit, and reads its palette whole if told so.
+        # Pillow treats a palette of black and white as 1 bit, unless its header asks for the whole palette.
         image = Image.open(io.BytesIO(data[:46] + bytes(4) + data[50:]), formats=("BMP",))
     return image
 
 
 def _misread(data: bytes, image: Image.Image) -> str:
-    """Why Pillow would give other pixels than those of the file, in words; empty where it gives the right ones."""
+    """Explain why Pillow would decode this file to wrong pixels; empty if it decodes it correctly."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return tiff.misread(image)
     if isinstance(image, PngImagePlugin.PngImageFile):
@@ -116,21 +116,21 @@ def _misread(data: bytes, image: Image.Image) -> str:
 
 
 def _lost(data: bytes, image: Image.Image) -> str:
-    """What an image lacks that was loaded, in words; empty where it is whole."""
+    """Describe what is missing of a decoded image; empty if it is complete."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         return jpeg.what_is_missing(data, image)
     return tiff.lost(image) if isinstance(image, TiffImagePlugin.TiffImageFile) else ""
 
 
 def _without_metadata(data: bytes) -> bytes:
-    """The same file without what cannot harm its pixels if it is broken, where that can be told apart."""
+    """Strip the metadata of a PNG or JPEG, which may be broken although the pixels are intact."""
     if data.startswith(png.MAGIC):
         return png.without_metadata(data)
     return jpeg.without_metadata(data) if data.startswith(b"\xff\xd8") else data
 
 
 def _is_bomb(error: Exception) -> bool:
-    """Whether a file was refused since what is packed in it is huge."""
+    """Whether a file was refused because it would decompress to a huge size."""
     return isinstance(error, Image.DecompressionBombError) or "too large" in str(error)
 
 
@@ -139,7 +139,7 @@ def _suffix(kind: str) -> str:
 
 
 def _reason(error: Exception, data: bytes) -> str:
-    """What a decoder says; some of Pillow's say it in bytes."""
+    """The decoder's error message as text; some of Pillow's are bytes."""
     if isinstance(error, Image.DecompressionBombError):
         return f"it states more than {MAX_PIXELS:,} pixels"
     if isinstance(error, UnidentifiedImageError):
@@ -147,26 +147,26 @@ def _reason(error: Exception, data: bytes) -> str:
             return f"{kind}, which cannot be read; convert the image to 8 or 16 bits"
         if data.startswith(b"\xff\xd8") and (bits := jpeg.precision(data)) > 8:
             return f"the JPEG has {bits} bits, which cannot be read; convert the image to 8 bits"
-        return f"not an image ({_NAMES}), or damaged where it begins"
-    said = error.args[0] if error.args else ""
-    return (said.decode("latin-1") if isinstance(said, bytes) else str(error)) or type(error).__name__
+        return f"not an image ({_NAMES}), or its header is damaged"
+    detail = error.args[0] if error.args else ""
+    return (detail.decode("latin-1") if isinstance(detail, bytes) else str(error)) or type(error).__name__
 
 
 def _check_size(image: Image.Image) -> None:
-    """Refuse what would take too much memory, while only the header has been read."""
+    """Refuse images that would need too much memory, before anything but the header is read."""
     if image.width * image.height > MAX_PIXELS:
         raise DamagedImage(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
     if max(image.size) > MAX_SIDE:
         raise DamagedImage(f"{image.width}x{image.height} pixels: no side may be longer than {MAX_SIDE:,}")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # The tiles of a TIFF are unpacked whole, however small the picture is.
+        # The tiles of a TIFF are decompressed whole, however small the image is.
         width, height = (image.tag_v2.get(tag, 0) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
         if width * height > MAX_PIXELS:
             raise DamagedImage(f"tiles of {width}x{height} pixels are more than {MAX_PIXELS:,}")
 
 
 def _upright(image: Image.Image, file: Image.Image) -> Image.Image:
-    """An image turned as its file's EXIF says; metadata that cannot be read say nothing. Pillow turns a TIFF itself."""
+    """Apply the EXIF orientation; unreadable metadata is ignored. Pillow rotates a TIFF itself."""
     try:
         turn = _TURNS.get(_number(file.getexif().get(_ORIENTATION)))
     except Exception:
@@ -174,14 +174,14 @@ def _upright(image: Image.Image, file: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _number(said: object) -> int:
-    """An orientation, also where it is kept as bytes or as text."""
-    if isinstance(said, bytes):
-        said = said.decode("latin-1")
-    if isinstance(said, str):
-        first = said[:1]
+def _number(value: object) -> int:
+    """The orientation as a number, also where the file stores it as bytes or text."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        first = value[:1]
         return int(first) if first in tuple("12345678") else ord(first or "\1")
-    return said if isinstance(said, int) else 1
+    return value if isinstance(value, int) else 1
 
 
 def _in_mode(image: Image.Image, channels: int, range_of: Greys = SIXTEEN_BITS) -> Image.Image:
@@ -201,7 +201,7 @@ def _in_mode(image: Image.Image, channels: int, range_of: Greys = SIXTEEN_BITS) 
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """A picture with transparency, in colour on white. Some rows at a time: whole, it would be in memory five times."""
+    """Composite a transparent image on white, some rows at a time: at once it would be in memory five times."""
     flat = Image.new("RGB", image.size)
     rows = max(1, _AT_ONCE // image.width)
     for top in range(0, image.height, rows):
@@ -212,7 +212,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image, range_of: Greys) -> Image.Image:
-    """Grey of more than 8 bits as 8-bit. A value that stands for transparency becomes an alpha channel."""
+    """Convert grey of more than 8 bits to 8 bits. A value that marks transparency becomes an alpha channel."""
     # Pillow opens 16-bit PNG and PNM as 32 bits in some versions; in other formats those are numbers of any size.
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise DamagedImage("pixels of 32 bits have no agreed range; convert the image to 8 or 16 bits")
@@ -226,7 +226,7 @@ def _eight_bits(image: Image.Image, range_of: Greys) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _scaled(range_of: Greys) -> NDArray[np.uint8]:
-    """The 8 bits of each value that a grey may have."""
+    """Lookup table from each possible grey value to 8 bits."""
     values = np.arange(range_of.most + 1)
     scaled = ((values * 255 + range_of.most // 2) // range_of.most).astype(np.uint8)
     return scaled[::-1].copy() if range_of.inverted else scaled

@@ -1,4 +1,4 @@
-"""Whether a JPEG holds all of its picture: libjpeg makes up what is missing, and Pillow does not report it."""
+"""Detect incomplete JPEGs: libjpeg fills in what is missing, and Pillow does not report it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, SOI, *range(0xD0, 0xD8)})
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-# Where coded data end: at 0xFF and what is neither a stuffed zero, nor a restart marker, nor more filling.
+# The end of coded data: 0xFF followed by neither a stuffed zero, nor a restart marker, nor fill bytes.
 _NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
-# Zero bytes in a row: in coded data they stand for whole blocks of which every coefficient is the same.
+# Consecutive zero bytes: in coded data they encode whole blocks in which all coefficients are equal.
 _ZEROS = bytes(64)
-# What libjpeg puts where data are missing, whatever the colour space: the middle of the range.
+# The pixel value that libjpeg fills in for missing data in any colour space: the middle of the range.
 _MIDDLE = frozenset([127, 128, *product((127, 128), repeat=3), *product((127, 128), repeat=4)])
-# Codes of no meaning here, without 0xFF. A picture that is whole has been read before they come.
+# Arbitrary bytes without 0xFF. The decoder of a complete image never reads them.
 _NOISE = bytes((37 * i + 11) % 251 for i in range(64))
-_CUT_SHORT = "the JPEG ends before its picture does"
+_TRUNCATED = "the JPEG ends before its image data are complete"
 
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """What a zero bit after another means in a Huffman table: its first symbol, and the length of that one's code."""
+    """The all-zeros code of a Huffman table: its symbol, and its length in bits."""
 
     symbol: int
     length: int
 
     def bits(self, coefficients: int) -> int:
-        """Zero bits that fill so many coefficients of a block, none of them with 0; 0 where they leave them empty."""
+        """Zero bits that encode so many nonzero coefficients of a block; 0 if zero bits encode empty coefficients."""
         size = self.symbol & 15
         return -(-coefficients // ((self.symbol >> 4) + 1)) * (self.length + size) if size else 0
 
@@ -60,11 +60,11 @@ class _Layout:
 
 
 def what_is_missing(data: bytes, image: Image.Image) -> str:
-    """What a decoded JPEG lacks, in words; empty where it is whole, or nothing shows that it is not.
+    """Describe what is missing from a decoded JPEG; empty if it is complete, or nothing shows that it is not.
 
-    Looked at where something is suspicious: a long run of zero bytes, several scans, or a last pixel of the grey that
-    libjpeg puts where data are missing. Then the data are decoded once more with others behind them: those change a
-    picture that was cut short, and no other.
+    Only suspicious images are examined: those with a long run of zero bytes, several scans, or a last pixel of the grey
+    that libjpeg fills in for missing data. They are decoded again with other data appended, which changes a truncated
+    image and no other.
     """
     zeros = _ZEROS in data
     progressive = "progressive" in image.info
@@ -75,16 +75,16 @@ def what_is_missing(data: bytes, image: Image.Image) -> str:
     if layout is None or layout.process not in (BASELINE, EXTENDED, PROGRESSIVE):
         return ""
     if zeros and (at := _zeroed(data, layout)):
-        return f"the JPEG's data are zeros from byte {at:,} on: something was not written"
+        return f"the JPEG's data are zeros from byte {at:,} on: part of the file was not written"
     if progressive and _lacks_scans(layout):
-        return _CUT_SHORT
+        return _TRUNCATED
     if cut and layout.scans and _depends_on_what_follows(data, layout.scans[-1], image):
-        return _CUT_SHORT
+        return _TRUNCATED
     return ""
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same JPEG without what programs wrote about it: only what its pixels need is left."""
+    """Strip a JPEG's metadata: only the segments that its pixels need are kept."""
     kept = [data[:2]]
     for marker, start, stop in _segments(data):
         if marker == SOS:
@@ -95,7 +95,7 @@ def without_metadata(data: bytes) -> bytes:
 
 
 def precision(data: bytes) -> int:
-    """Bits of a sample, as the header says; 0 where it says none."""
+    """Bits per sample according to the header; 0 if it has none."""
     for marker, start, stop in _segments(data):
         if marker in _FRAMES and stop - start > 4:
             return data[start + 4]
@@ -103,7 +103,7 @@ def precision(data: bytes) -> int:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Markers up to the end of the picture, with where each segment begins and ends (coded data not included)."""
+    """Iterate over the markers up to the end of the image, with start and end of each segment (without coded data)."""
     at = 2
     while 0 <= (at := data.find(b"\xff", at)) < len(data) - 1:
         marker = data[at + 1]
@@ -127,37 +127,37 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _layout(data: bytes) -> _Layout | None:
-    """Where the coded data lie and how they are coded; None where the headers cannot be followed."""
-    found = _Layout()
+    """Parse where the coded data are and how they are coded; None if the headers cannot be parsed."""
+    layout = _Layout()
     codes: dict[tuple[int, int], _Code] = {}
     try:
         for marker, start, stop in _segments(data):
             body = data[start + 4 : stop]
             if marker in _FRAMES:
-                found.process = marker
-                found.blocks = {
+                layout.process = marker
+                layout.blocks = {
                     body[6 + 3 * i]: (body[7 + 3 * i] >> 4) * (body[7 + 3 * i] & 15) for i in range(body[5])
                 }
             elif marker == DHT:
                 codes |= _codes(body)
             elif marker == SOS:
-                found.scans.append(_scan(data, body, stop, codes))
+                layout.scans.append(_scan(data, body, stop, codes))
     except (IndexError, struct.error):
         return None
-    return found
+    return layout
 
 
 def _codes(body: bytes) -> dict[tuple[int, int], _Code]:
     """The first code of each table of a segment, by class (0 for DC, 1 for AC) and number."""
-    found: dict[tuple[int, int], _Code] = {}
+    codes: dict[tuple[int, int], _Code] = {}
     at = 0
     while at < len(body):
         counts = struct.unpack_from("16B", body, at + 1)
         length = next((i for i, count in enumerate(counts, 1) if count), 0)
         if length:
-            found[body[at] >> 4, body[at] & 15] = _Code(body[at + 17], length)
+            codes[body[at] >> 4, body[at] & 15] = _Code(body[at + 17], length)
         at += 17 + sum(counts)
-    return found
+    return codes
 
 
 def _scan(data: bytes, body: bytes, start: int, codes: dict[tuple[int, int], _Code]) -> _Scan:
@@ -172,10 +172,10 @@ def _scan(data: bytes, body: bytes, start: int, codes: dict[tuple[int, int], _Co
 
 
 def _zeroed(data: bytes, layout: _Layout) -> int:
-    """Where coded data turn to zeros that stand for no picture; 0 where they do not.
+    """The offset at which coded data turn to zeros that cannot be image data; 0 if they do not.
 
-    Zeros are blocks of one colour where the tables give those the first code, and then say nothing. Elsewhere they
-    are blocks of which every coefficient has the same value, which no picture has.
+    If the tables give the first code to blocks of one colour, zeros are valid. Otherwise they encode blocks in which
+    all coefficients are equal, which no image has.
     """
     for scan in layout.scans:
         if needed := _implausible(scan, layout):
@@ -186,7 +186,7 @@ def _zeroed(data: bytes, layout: _Layout) -> int:
 
 
 def _implausible(scan: _Scan, layout: _Layout) -> int:
-    """Zero bytes in a row that a scan cannot hold; 0 where it may hold any number."""
+    """The number of consecutive zero bytes that a scan cannot contain; 0 if it may contain any number."""
     first, last, before, _ = scan.band
     if layout.process == PROGRESSIVE and (before or last - first < 32):
         return 0
@@ -202,7 +202,7 @@ def _implausible(scan: _Scan, layout: _Layout) -> int:
 
 
 def _lacks_scans(layout: _Layout) -> bool:
-    """Whether some coefficient of a component was never sent to its last bit."""
+    """Whether the scans leave some coefficient of a component without its last bits."""
     left = {identity: [1] * 64 for identity in layout.blocks}
     for scan in layout.scans:
         first, last, _, after = scan.band
@@ -213,9 +213,9 @@ def _lacks_scans(layout: _Layout) -> bool:
 
 
 def _depends_on_what_follows(data: bytes, scan: _Scan, image: Image.Image) -> bool:
-    """Whether other data behind those of a picture change it: then it has not got all of its own.
+    """Whether appended data change the decoded image: then its own data are incomplete.
 
-    With the restart marker that would come next: a decoder that waits for one passes over all that is none.
+    The next restart marker is appended too, because a decoder that waits for one skips everything else.
     """
     restarts = len(_RESTART.findall(data, scan.start, scan.stop))
     longer = b"".join([data[: scan.stop], _NOISE, bytes([0xFF, 0xD0 + restarts % 8]), _NOISE, data[scan.stop :]])

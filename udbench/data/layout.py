@@ -1,4 +1,4 @@
-"""What the folders and files below a folder of images are: images, classes, splits, or nothing of ours."""
+"""Recognize the layout of a folder of images: which folders are classes or splits, and which files are images."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SPLITS = {
     "test": ("test", "testing", "tst"),
     "validation": ("val", "valid", "validation", "dev", "eval"),
 }
-# What systems keep in any folder; so is all that begins with "@", thumbnails and indexes of a NAS.
+# Folders that operating systems create; names that begin with "@" (a NAS's thumbnails and indexes) count as such too.
 _SYSTEM_FOLDERS = frozenset(
     {"__macosx", "lost+found", "$recycle.bin", "recycler", "#recycle", "#snapshot", "system volume information"}
 )
@@ -51,21 +51,21 @@ _MASK_ENDING = re.compile(r"[-_. ]?(mask|seg|segmentation|label|gt)s?$", re.IGNO
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is an image, by the suffix of its name."""
+    """Whether a file name has the suffix of an image."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (a Path for each of millions is slow)
 
 
 def portable_name(path: str) -> str:
-    """A path as it is the same on every machine: its bytes read as UTF-8, whatever the locale is, in Unicode's form C.
+    """Normalize a path so that it is equal on every machine: UTF-8 whatever the locale is, in Unicode form C.
 
-    A path that is not UTF-8 keeps its bytes, as Python does by default. It is for names in an index; files are opened
-    by the path as it was.
+    A path that is not UTF-8 keeps its bytes, as Python does by default. The result is for names in an index; files are
+    opened by the original path.
     """
     return path if path.isascii() else composed(os.fsencode(path).decode("utf-8", "surrogateescape"))
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's form C; one that is not valid UTF-8 as it is."""
+    """A name in Unicode form C; a name that is not valid UTF-8 is returned unchanged."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -74,10 +74,10 @@ def composed(name: str) -> str:
 
 
 class FolderWalk:
-    """Lists the folders and images below a folder, and counts what it passes over.
+    """Lists the folders and images below a folder, and counts what it skips.
 
-    Hidden files and folders are passed over without a word, and so are `Thumbs.db` and its like. Other files are
-    counted by their suffix, and folders that are a system's own by their name.
+    Hidden files and folders are skipped without being counted, and so are `Thumbs.db` and similar files. Other files
+    are counted by suffix, and folders of the operating system by name.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class FolderWalk:
 
     @property
     def passed_over(self) -> dict[str, int]:
-        """What was passed over so far, as `Index.passed_over` has it."""
+        """The counts of skipped files and folders so far, for `Index.passed_over`."""
         return dict(self._passed)
 
     def folders(self, top: Path | str) -> list[str]:
@@ -94,7 +94,7 @@ class FolderWalk:
         return sorted((name for name in found if not self._is_system(name)), key=portable_name)
 
     def images(self, folder: Path | str) -> list[str]:
-        """The names of the images in `folder`, by their suffix, sorted; not those in folders below it."""
+        """The sorted names of the images in `folder`, not of those in folders below it."""
         found: list[str] = []
         for entry in os.scandir(folder):
             if entry.name.startswith("."):
@@ -107,9 +107,9 @@ class FolderWalk:
         return sorted(found, key=portable_name)
 
     def images_below(self, folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-        """The images of a folder and of those below it, as paths that begin with `name`.
+        """Iterate over the images in a folder and below it, as paths that begin with `name`.
 
-        Raises DataError for a link to a folder that it lies in, and for an image that is a pipe or a device.
+        Raises DataError for a link to a folder that contains it, and for an image that is a pipe or a device.
         """
         for entry in list(os.scandir(folder)):
             if entry.name.startswith("."):
@@ -118,13 +118,13 @@ class FolderWalk:
                 if self._is_system(entry.name):
                     continue
                 if entry.is_symlink() and os.path.realpath(entry.path) in {
-                    os.path.realpath(each) for each in (folder, *above)
+                    os.path.realpath(parent) for parent in (folder, *above)
                 }:
-                    raise DataError(f"{entry.path}: a link to a folder that it lies in; remove it")
+                    raise DataError(f"{entry.path}: a link to a folder that contains it; remove the link")
                 yield from self.images_below(entry.path, f"{name}/{entry.name}", (folder, *above))
             elif is_image(entry.name):
                 if not entry.is_file() and os.path.exists(entry.path):  # noqa: PTH110 (as above)
-                    raise DataError(f"{entry.path}: no file, but a pipe or a device; remove it")
+                    raise DataError(f"{entry.path}: a pipe or a device, not a file; remove it")
                 yield f"{name}/{entry.name}"
             else:
                 self._file(entry.name)
@@ -140,21 +140,21 @@ class FolderWalk:
 
 
 class Layout:
-    """How a folder of images is laid out: `splits` are the folders of each split, {"": root} where there are none.
+    """The layout of a folder of images: `splits` are the folders of each split, {"": root} if there are none.
 
-    `unused` are folders beside the splits. Raises DataError for what looks like splits, folds or masks and cannot be
-    read as classes.
+    `unused` are folders beside the splits. Raises DataError for folders that look like splits, folds or masks and
+    cannot be read as classes.
     """
 
     def __init__(self, root: Path, *, classes_known: bool = False) -> None:
         self.root = root
         self.tops = FolderWalk().folders(root)
         self.below = {top: FolderWalk().folders(root / top) for top in self.tops}
-        self.spelled = {
+        self.split_folders = {
             split: [top for top in self.tops if portable_name(top).strip().casefold() in words]
             for split, words in SPLITS.items()
         }
-        divided = {split: [t for t in tops if self.below[t]] for split, tops in self.spelled.items()}
+        divided = {split: [t for t in tops if self.below[t]] for split, tops in self.split_folders.items()}
         self.splits: dict[str, str] = {"": ""}
         self.unused: list[str] = []
         if any(divided.values()):
@@ -173,7 +173,7 @@ class Layout:
             self.splits = {"train": train[0], "test": test[0]}
             self.unused = [top for top in self.tops if top not in (train[0], test[0])]
             return
-        flat = [top for split, tops in self.spelled.items() if split != "validation" for top in tops]
+        flat = [top for split, tops in self.split_folders.items() if split != "validation" for top in tops]
         if flat := [top for top in flat if not self.below[top] and FolderWalk().images(self.root / top)]:
             raise DataError(
                 f"{self.root}: {_names(flat)} holds images and no class folders, so nothing says their classes; sort "
@@ -193,8 +193,8 @@ class Layout:
         )
 
     def _check_flat_splits(self) -> None:
-        flat = [top for tops in self.spelled.values() for top in tops if FolderWalk().images(self.root / top)]
-        if len([tops for tops in self.spelled.values() if set(tops) & set(flat)]) > 1:
+        flat = [top for tops in self.split_folders.values() for top in tops if FolderWalk().images(self.root / top)]
+        if len([tops for tops in self.split_folders.values() if set(tops) & set(flat)]) > 1:
             raise DataError(
                 f"{self.root}: {_names(flat)} look like splits, and hold images without class folders, so nothing says "
                 "their classes; sort them into train/<class>/ and test/<class>/"
@@ -231,18 +231,18 @@ class Layout:
 
 
 def sizes_of(paths: Iterable[str]) -> NDArray[np.int64]:
-    """The sizes of files in bytes, (N,), as `Index.size` has them; 0 for one that is not there."""
+    """The sizes of files in bytes, (N,), for `Index.size`; 0 for a missing file."""
     return np.fromiter(map(_size, paths), dtype=np.int64)
 
 
 def few(names: Collection[str], most: int = 5) -> str:
-    """Some of the names, and how many more there are."""
+    """List the first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in list(names)[:most]) + more
 
 
 def counted(passed_over: Mapping[str, int]) -> str:
-    """What was passed over, in words: "12 .heic, 3 without suffix, 2 folders @eaDir"."""
+    """Describe what was skipped: "12 .heic, 3 without suffix, 2 folders @eaDir"."""
     words: list[str] = []
     for name, number in sorted(passed_over.items(), key=lambda item: (-item[1], item[0])):
         if name.endswith("/"):
@@ -253,7 +253,7 @@ def counted(passed_over: Mapping[str, int]) -> str:
 
 
 def many(number: int, one: str, several: str) -> str:
-    """A number and its noun."""
+    """A number with its noun in singular or plural."""
     return f"{number:,} {one if number == 1 else several}"
 
 

@@ -1,4 +1,4 @@
-"""The images of a source in the order of a store, once it is sure that they can be used."""
+"""List a source's images in the order of a store, after checking that they can be used."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from udbench.seeds import SEPARATOR, STORE
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """Images in a store's order: train rows first, each split sorted by name, or shuffled by it.
+    """Images in a store's order: train rows first, each split sorted by name, or shuffled by a hash of it.
 
-    `rows` are positions in the source's index. `divided` says whether the source brought its own split, `stated`
-    what it says itself that is missing. `copies`: (N,) rows of one number hold the same file, None where none does or
-    nobody looked. `dropped` are the names of rows that were left out afterwards.
+    `rows` are positions in the source's index. `divided` is whether the source has a split of its own; `stated` is
+    what the source itself reports as missing. `copies`: (N,) rows with equal numbers hold the same file; None if there
+    are no copies or they were not looked for. `dropped` are the names of rows that were removed afterwards.
     """
 
     rows: NDArray[np.int64]
@@ -38,14 +38,14 @@ class Listing:
     dropped: dict[int, str] = field(default_factory=dict[int, str])
 
     def fingerprint(self) -> str:
-        """A hash of what is listed; a preparation may only go on where this is the same."""
+        """A hash of the listing; a preparation may only be resumed if it is unchanged."""
         digest = hashlib.sha256(f"{self.num_train} {self.names.dtype}".encode())
         digest.update(np.ascontiguousarray(self.names).view(np.uint8).data)
         digest.update(np.ascontiguousarray(self.labels).data)
         return digest.hexdigest()
 
     def without(self, damaged: Sequence[int]) -> Listing:
-        """The listing without some rows."""
+        """Return the listing without the given rows."""
         kept = np.delete(np.arange(len(self.rows)), damaged)
         return replace(
             self,
@@ -58,29 +58,29 @@ class Listing:
             dropped={row: text(self.names[row]) for row in damaged},
         )
 
-    def lacks(self, spec: DomainSpec) -> str:
-        """What is missing to the whole domain, in words; empty where nothing is."""
+    def missing(self, spec: DomainSpec) -> str:
+        """Describe what is missing from the complete domain; empty if nothing is."""
         parts = [self.stated] if self.stated else []
         present = len(np.unique(self.labels))
         if present < spec.num_classes:
             parts.append(f"{present} of {spec.num_classes} classes")
-        expected, found = (spec.num_train, spec.num_test), (self.num_train, len(self.rows) - self.num_train)
+        expected, counts = (spec.num_train, spec.num_test), (self.num_train, len(self.rows) - self.num_train)
         if self.divided:
-            for name, have, whole in zip(("training", "test"), found, expected, strict=True):
+            for name, have, whole in zip(("training", "test"), counts, expected, strict=True):
                 if have < whole:
                     parts.append(f"{have:,} of {whole:,} {name} images")
-        elif sum(found) < sum(expected):
-            parts.append(f"{sum(found):,} of {sum(expected):,} images")
+        elif sum(counts) < sum(expected):
+            parts.append(f"{sum(counts):,} of {sum(expected):,} images")
         return ", ".join(parts)
 
 
 def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool = False) -> Listing:
-    """Check a source against its domain's facts and put its images in order.
+    """Check a source against its domain's specification and order its images.
 
-    `shuffled` draws the order by the names, so that images that are read one after another are of mixed classes.
+    `shuffled` orders them by a hash of their names, so that images read in sequence are of mixed classes.
 
     Raises DataError, naming the domain and the folder: more classes than the domain has, labels out of range,
-    names twice, one class or one image only, no image to train on or to score.
+    duplicate names, only one class or one image, no image to train on or to score.
     """
     index, what = source.index, f"'{spec.name}' in {root}"
     columns = {"label": index.label, "split": index.split, "group": index.group, "size": index.size}
@@ -100,7 +100,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
     index = replace(index, name=portable(index.name))
     names, counts = np.unique(index.name, return_counts=True)
     if (counts > 1).any():
-        raise DataError(f"{what}: the name '{text(names[counts > 1][0])}' stands twice in its index")
+        raise DataError(f"{what}: the name '{text(names[counts > 1][0])}' occurs twice in its index")
     if index.split is not None and (odd := {text(s) for s in np.unique(index.split).tolist()} - {"train", "test"}):
         raise DataError(f"{what}: split '{sorted(odd)[0]}' in its index is neither 'train' nor 'test'")
     copies = copies_of(source, index.name) if index.split is None else None
@@ -126,7 +126,7 @@ def list_images(source: Source, spec: DomainSpec, root: Path, *, shuffled: bool 
 
 
 def _groups(index: Index, copies: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """What must stay together in a validation cut: the index's groups, and copies of a picture."""
+    """The groups that a validation split keeps together: the index's groups, and copies of one image."""
     if index.group is None:
         return None if copies is None else as_numbers(np.asarray(index.name)[copies].tolist())[rows]
     groups = index.group if copies is None else with_copies(index.group, copies)
@@ -144,6 +144,8 @@ def check_usable(listing: Listing, what: str) -> None:
         why = (
             ""
             if listing.divided
-            else ": of each class a fifth is kept for testing, and copies of one file stay together"
+            else ": a fifth of each class is kept for testing, and copies of one file stay together"
         )
-        raise DataError(f"{what} has no test images{why}; put some into test/<class>/, or bring more of each class")
+        raise DataError(
+            f"{what} has no test images{why}; put some into test/<class>/, or add more images of each class"
+        )

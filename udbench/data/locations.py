@@ -1,4 +1,4 @@
-"""Where images, and what is made of them, lie on this machine."""
+"""The folders of images and of the cache on this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DATA, CACHE = "UDBENCH_DATA", "UDBENCH_CACHE"
 
 
 def data_root(given: Path | None) -> Path | None:
-    """The folder that holds a folder for each domain: the given one, else $UDBENCH_DATA, else None.
+    """The data folder, which holds a folder for each domain: the given one, else $UDBENCH_DATA, else None.
 
-    Raises DataError for a folder that was named, in either way, and is not there.
+    Raises DataError if the given folder does not exist.
     """
     if given is not None:
         root, how = Path(given).expanduser(), "--data"
@@ -26,51 +26,51 @@ def data_root(given: Path | None) -> Path | None:
         return None
     with readable(how):
         if not root.is_dir():
-            what = "is no folder" if root.exists() else "does not exist"
+            what = "is not a folder" if root.exists() else "does not exist"
             raise DataError(f"{how} {root}: {what}; name a folder that holds a folder for each domain")
     return root
 
 
 def domain_root(domain: Domain, data: Path | None) -> Path | None:
-    """The folder of one domain's images, in the data folder or as it was downloaded; None where there is none.
+    """The folder of one domain's images, in the data folder or in the cache; None if there is none.
 
-    An empty folder holds no images, and one that several domains share those of whom it does. Raises DataError for a
-    folder that cannot be read.
+    An empty folder counts as missing; in a folder that several domains share, `is_present` decides for each of them.
+    Raises DataError for a folder that cannot be read.
     """
     if domain.root is not None:
         return domain.root
     if domain.embedded:
         return cache_root()
-    places = [images_root(top) / folder_name(domain) for top in ([data, None] if data else [None])]
-    holds = domain.is_present or (lambda place: any(place.iterdir()))
+    candidates = [images_root(top) / folder_name(domain) for top in ([data, None] if data else [None])]
+    is_present = domain.is_present or (lambda folder: any(folder.iterdir()))
     with readable(f"'{domain.spec.name}'"):
-        return next((place for place in places if place.is_dir() and holds(place)), None)
+        return next((folder for folder in candidates if folder.is_dir() and is_present(folder)), None)
 
 
 @contextmanager
 def readable(what: str) -> Iterator[None]:
-    """Within, a file or folder that the system does not let anybody read is told in one sentence. Raises DataError."""
+    """Convert the operating system's read errors during the block to DataError."""
     try:
         yield
     except OSError as error:
         where = f"{error.filename} " if error.filename else ""
         raise DataError(
-            f"{what}: {where}cannot be read: {error.strerror or error}; mend its permissions, or give another folder"
+            f"{what}: {where}cannot be read: {error.strerror or error}; correct its permissions, or give another folder"
         ) from None
 
 
 def folder_name(domain: Domain) -> str:
-    """What a domain's folder in the data folder is called."""
+    """The name of a domain's folder in the data folder."""
     return domain.folder or domain.spec.name
 
 
 def images_root(data: Path | None) -> Path:
-    """Where downloaded images go: into the data folder, else into the cache."""
+    """The folder for downloaded images: the data folder, else one in the cache."""
     return data if data is not None else cache_root() / "images"
 
 
 def cache_root() -> Path:
-    """The folder of what udbench makes and may make again: $UDBENCH_CACHE, else the user's cache folder."""
+    """The folder of files that udbench can create again: $UDBENCH_CACHE, else the user's cache folder."""
     if os.environ.get(CACHE):
         return Path(os.environ[CACHE]).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

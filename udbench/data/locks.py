@@ -1,4 +1,4 @@
-"""One process at a time, where several want the same: the others wait, say for whom, and not without a limit."""
+"""File locks between processes: waiting processes say for whom they wait, and give up after a time limit."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ def _to_standard_error(text: str) -> None:
 
 
 @contextmanager
-def alone(lock: Path, doing: str, remedy: str, tell: Callable[[str], None] = _to_standard_error) -> Iterator[None]:
-    """Within, no other process holds this lock, a file in a folder that is made; it is gone when the block ends.
+def alone(lock: Path, activity: str, remedy: str, log: Callable[[str], None] = _to_standard_error) -> Iterator[None]:
+    """Hold a file lock exclusively during the block. The folder is created; the lock file is removed at the end.
 
-    `doing` says what is done within, as others are told ("prepares 'mnist'"), and `remedy` what helps where the folder
-    takes no locks. A wait is told after some seconds and each minute; it lasts as long as whoever holds the lock shows
-    that it lives. Raises UdbenchError: where nothing can be written or locked, and where the other one has shown
-    nothing for $UDBENCH_TIMEOUT seconds.
+    `activity` describes the block to waiting processes ("prepares 'mnist'"), and `remedy` says what to do if the
+    folder does not support locks. A wait is logged after some seconds and then every minute; it continues as long as
+    the holder updates its heartbeat. Raises UdbenchError if nothing can be written or locked, and if the holder has
+    not updated its heartbeat for $UDBENCH_TIMEOUT seconds.
     """
-    held = filelock.FileLock(lock)
+    file_lock = filelock.FileLock(lock)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(action="ignore"):  # of a system without flock, for which filelock has another way
-            _acquire(held, lock, tell)
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # filelock warns on systems without flock, where it uses another method
+            _acquire(file_lock, lock, log)
     except OSError as error:
         with contextlib.suppress(OSError):
             lock.unlink()
@@ -47,10 +49,10 @@ def alone(lock: Path, doing: str, remedy: str, tell: Callable[[str], None] = _to
             raise explained(error, lock) from error
         raise UdbenchError(f"{lock.parent}: cannot be written: {error.strerror or error}; {remedy}") from error
     note, over = _note_of(lock), threading.Event()
-    beat = threading.Thread(target=_beat, args=(note, over), daemon=True)
+    beat = threading.Thread(target=_heartbeat, args=(note, over), daemon=True)
     try:
         with contextlib.suppress(OSError):
-            note.write_text(f"process {os.getpid()} on {socket.gethostname()}, which {doing}")
+            note.write_text(f"process {os.getpid()} on {socket.gethostname()}, which {activity}")
         beat.start()
         yield
     finally:
@@ -59,35 +61,35 @@ def alone(lock: Path, doing: str, remedy: str, tell: Callable[[str], None] = _to
         with contextlib.suppress(OSError):
             note.unlink()
         with contextlib.suppress(OSError):
-            lock.unlink()  # while it is held: whoever waits for it sees that it is gone, and begins anew
-        held.release()
+            lock.unlink()  # before the release: a waiting process then sees that the file is gone, and tries again
+        file_lock.release()
 
 
-def _acquire(held: filelock.BaseFileLock, lock: Path, tell: Callable[[str], None]) -> None:
+def _acquire(file_lock: filelock.BaseFileLock, lock: Path, log: Callable[[str], None]) -> None:
     limit = time_limit()
-    began = alive = told = time.monotonic()
-    last = _seen(lock)
+    began = alive = logged = time.monotonic()
+    last = _holder_status(lock)
     while True:
         try:
-            held.acquire(timeout=min(FIRST_SECONDS, limit / 4))
+            file_lock.acquire(timeout=min(FIRST_SECONDS, limit / 4))
             return
         except filelock.Timeout:
             now = time.monotonic()
-        if (seen := _seen(lock)) != last:
-            last, alive = seen, now
-        holder = seen[0] or "another process"
+        if (status := _holder_status(lock)) != last:
+            last, alive = status, now
+        holder = status[0] or "another process"
         if now - alive > limit:
             raise UdbenchError(
-                f"{lock} is held by {holder}, and has shown no sign of life for {limit:g} s; end that process and try "
-                f"again, or wait longer with {TIMEOUT}=SECONDS"
+                f"{lock} is held by {holder}, and has not updated its heartbeat for {limit:g} s; end that process "
+                f"and try again, or wait longer with {TIMEOUT}=SECONDS"
             )
-        if told == began or now - told >= AGAIN_SECONDS:
-            tell(f"waiting for {holder} ({now - began:.0f} s so far)")
-            told = now
+        if logged == began or now - logged >= AGAIN_SECONDS:
+            log(f"waiting for {holder} ({now - began:.0f} s so far)")
+            logged = now
 
 
-def _seen(lock: Path) -> tuple[str, int]:
-    """Who holds a lock, in words, and when it last showed that it lives."""
+def _holder_status(lock: Path) -> tuple[str, int]:
+    """A description of the lock's holder, and the time of its last heartbeat."""
     note = _note_of(lock)
     try:
         return note.read_text(encoding="utf-8", errors="replace"), note.stat().st_mtime_ns
@@ -99,7 +101,7 @@ def _note_of(lock: Path) -> Path:
     return lock.with_name(f"{lock.name.removesuffix('.lock')}.holder.lock")
 
 
-def _beat(note: Path, over: threading.Event) -> None:
+def _heartbeat(note: Path, over: threading.Event) -> None:
     while not over.wait(BEAT_SECONDS):
         with contextlib.suppress(OSError):
             os.utime(note)

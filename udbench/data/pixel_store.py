@@ -1,4 +1,4 @@
-"""A store of pixels: from a listing to one array on disk, in several processes."""
+"""Build a store of decoded pixels, one array on disk, with several processes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from udbench.data.finish import columns, facts_of, save
 from udbench.data.listing import Listing
-from udbench.data.pixel_chunks import GROWING, NOTES, Chunk, Task, forget, new_images, noted, spans, work
+from udbench.data.pixel_chunks import GROWING, NOTES, Chunk, Task, forget, load_chunk, new_images, spans, work
 from udbench.data.resumable import complete, unchanged, usable
+from udbench.data.seal import columns, save, store_facts
 from udbench.data.state import rows_state
 from udbench.data.store import StoreRequest, blocks, content_hash, hash_file, moments, state_of
 from udbench.data.worker_source import write_source
@@ -31,29 +31,29 @@ def shape_of(listing: Listing, want: StoreRequest) -> tuple[int, int, int, int]:
 
 
 def bytes_of(listing: Listing, want: StoreRequest) -> int:
-    """What the array takes on disk."""
+    """The size of the array on disk, in bytes."""
     return int(np.prod(shape_of(listing, want), dtype=np.int64))
 
 
-def goes_on(partial: Path, listing: Listing, want: StoreRequest) -> bool:
-    """Whether an array of this shape has begun to grow."""
+def can_resume(partial: Path, listing: Listing, want: StoreRequest) -> bool:
+    """Whether an earlier attempt with an array of this shape can be resumed."""
     with contextlib.suppress(OSError, ValueError):
         return np.load(partial / GROWING, mmap_mode="r").shape == shape_of(listing, want)
     return False
 
 
-def begin(partial: Path, listing: Listing, want: StoreRequest) -> None:
-    """Lay out what grows."""
+def initialize(partial: Path, listing: Listing, want: StoreRequest) -> None:
+    """Create the folder's layout."""
     (partial / NOTES).mkdir()
     new_images(partial / GROWING, shape_of(listing, want))
 
 
-def begun(partial: Path) -> int:
-    """Bytes that are on disk already."""
+def bytes_written(partial: Path) -> int:
+    """Bytes already on disk."""
     return (partial / GROWING).stat().st_blocks * 512
 
 
-def grow(
+def build(
     partial: Path,
     source: Source,
     listing: Listing,
@@ -61,10 +61,10 @@ def grow(
     results: Processes,
     done: Callable[[int], None],
 ) -> list[Path]:
-    """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    """Build the missing chunks, calling `done` with the number of finished images; return the temporary files."""
     files = state_of(want).files
 
-    def now(span: tuple[int, int]) -> str:
+    def current_state(span: tuple[int, int]) -> str:
         return rows_state(source, listing.rows[slice(*span)].tolist(), files)
 
     task = Task(
@@ -76,26 +76,28 @@ def grow(
         height=want.form.height,
         width=want.form.width,
     )
-    everything = spans(listing.num_train, len(listing.rows))
-    with _Followed(partial / GROWING) as followed:
-        chunks = complete(partial, everything, noted, now, work, task, results, done, followed.reach)
+    all_spans = spans(listing.num_train, len(listing.rows))
+    with _RunningHash(partial / GROWING) as running_hash:
+        chunks = complete(
+            partial, all_spans, load_chunk, current_state, work, task, results, done, running_hash.advance
+        )
     with unchanged(want):
-        return _finish(partial, source, listing, want, chunks, followed.sha256)
+        return _finish(partial, source, listing, want, chunks, running_hash.sha256)
 
 
-class _Followed:
-    """The sha256 of an array that grows on disk, brought forward while others still work on what comes later."""
+class _RunningHash:
+    """The sha256 of an array that is being written, advanced over its finished part while workers write the rest."""
 
     def __init__(self, path: Path) -> None:
         images = np.load(path, mmap_mode="r")
         self._row_bytes, self._total, self._row = images[:1].nbytes, len(images), 0
         self._ahead: dict[int, int] = {}
-        # unbuffered: what lies behind is not written yet
+        # unbuffered: later bytes are not written yet
         self._file, self._digest, self._piece = path.open("rb", buffering=0), hashlib.sha256(), bytearray(1 << 18)
         self._hash(images.offset)
 
-    def reach(self, chunk: Chunk) -> None:
-        """Hash what is complete from the beginning on, now that these rows are there."""
+    def advance(self, chunk: Chunk) -> None:
+        """Hash the contiguous finished part, after these rows have been written."""
         self._ahead[chunk.start] = chunk.stop
         while (stop := self._ahead.pop(self._row, None)) is not None:
             self._hash((stop - self._row) * self._row_bytes)
@@ -124,9 +126,9 @@ class _Followed:
 def _finish(
     partial: Path, source: Source, listing: Listing, want: StoreRequest, chunks: Sequence[Chunk], grown_sha256: str
 ) -> list[Path]:
-    """Complete the files; return what is no part of the store. `grown_sha256` is that of the array that has grown.
+    """Write the remaining files; return the temporary files. `grown_sha256` is the sha256 of the finished array.
 
-    What has grown stays as it is until the end, so that a kill loses nothing and mixes nothing up.
+    The array is left unchanged until the end, so that the preparation can be resumed after a kill.
     """
     listing, damaged = usable(partial, listing, want, chunks, forget)
     grown = images = partial / GROWING
@@ -144,7 +146,7 @@ def _finish(
             os.fsync(file.fileno())
     digests = {file: grown_sha256 if path == grown else hash_file(path) for file, path in files.items()}
     marks = [mark for chunk in chunks for row, mark in enumerate(chunk.marks, chunk.start) if row not in damaged]
-    facts = facts_of(source, listing, want, damaged, marks) | {
+    facts = store_facts(source, listing, want, damaged, marks) | {
         "mean": mean,
         "std": std,
         "sizes": {file: path.stat().st_size for file, path in files.items()},
@@ -158,12 +160,12 @@ def _finish(
 
 
 def _copy_without(path: Path, to: Path, rows: Sequence[int]) -> None:
-    """Copy an array on disk without some rows, some at a time."""
+    """Copy an array on disk without some rows, block by block."""
     images = np.load(path, mmap_mode="r")
     kept: NDArray[np.int64] = np.delete(np.arange(len(images)), rows)
     new_images(to, (len(kept), *images.shape[1:]))
     offset = np.load(to, mmap_mode="r").offset
     with to.open("r+b") as file:
         file.seek(offset)
-        for some in blocks(kept):
-            file.write(np.ascontiguousarray(images[some]).data)
+        for block in blocks(kept):
+            file.write(np.ascontiguousarray(images[block]).data)

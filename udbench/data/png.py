@@ -1,4 +1,4 @@
-"""What a PNG says of its pixels, where Pillow takes them for something else."""
+"""PNG files that Pillow decodes to wrong pixels, and PNG metadata."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def depth(data: bytes) -> int:
-    """Bits of a sample, as the header says."""
+    """Bits per sample according to the header."""
     return data[24]
 
 
 def misread(data: bytes, image: Image.Image) -> str:
-    """Why Pillow would give other pixels than those of an opened PNG, in words; empty where it gives the right ones.
+    """Explain why Pillow would decode an opened PNG to wrong pixels; empty if it decodes it correctly.
 
-    What can be set right is: the grey that stands for transparency, which is of as many bits as the pixels in the file
-    are, is scaled as the pixels are.
+    What can be corrected is corrected: the grey that marks transparency has the file's bit depth, and is scaled like
+    the pixels.
     """
     key, bits = image.info.get("transparency"), depth(data)
     if isinstance(key, tuple) and bits == 16:
-        return "a colour of 16 bits stands for transparency in the PNG"
+        return "the PNG marks transparency by a colour of 16 bits"
     if isinstance(key, int) and image.mode == "L":
         most = (1 << bits) - 1
         image.info["transparency"] = (key & most) * 255 // most
@@ -32,12 +32,12 @@ def misread(data: bytes, image: Image.Image) -> str:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """The same PNG without what programs wrote about it, and without the further frames of an animation."""
+    """Strip a PNG's metadata and the further frames of an animation."""
     return MAGIC + b"".join(chunk for kind, chunk in _chunks(data) if kind in PIXELS)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The name of each chunk, and the whole of it; the last one may be cut short."""
+    """Iterate over the chunks' names and bytes; the last chunk may be truncated."""
     at = len(MAGIC)
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)

@@ -1,4 +1,4 @@
-"""How domains are referred to: an installed one by its name, a folder of one's own by its path."""
+"""Parse references to domains: an installed domain by its name, a folder of images by its path."""
 
 from __future__ import annotations
 
@@ -20,69 +20,71 @@ _ESCAPED = ",=\"'\\"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A domain as somebody refers to it.
+    """A reference to a domain.
 
-    `scheme` is "" for an installed domain, of that `name`; "folder" for one of class folders, which lies at `place`
-    and is called `name`, or after its folder where that is "".
+    `scheme` is "" for an installed domain called `name`, and "folder" for class folders at `path`; their domain is
+    called `name`, or after the folder if `name` is "".
     """
 
     scheme: str
     name: str
-    place: str = ""
+    path: str = ""
 
     def __str__(self) -> str:
-        """A text that is read as this reference, alone and between commas."""
+        """The text of this reference, which parses back to it, alone or in a comma-separated list."""
         if not self.scheme:
             return self.name
-        place = self.place
-        if place != place.strip() or place[:1] in ("'", '"') or set(place) & set(",="):
-            place = '"' + re.sub(r'(["\\])', r"\\\1", place) + '"'
-        elif "\\" in place:
-            place = place.replace("\\", "\\\\")
-        return f"{self.scheme}:{f'{self.name}=' if self.name else ''}{place}"
+        path = self.path
+        if path != path.strip() or path[:1] in ("'", '"') or set(path) & set(",="):
+            path = '"' + re.sub(r'(["\\])', r"\\\1", path) + '"'
+        elif "\\" in path:
+            path = path.replace("\\", "\\\\")
+        return f"{self.scheme}:{f'{self.name}=' if self.name else ''}{path}"
 
 
 def parse_references(text: str) -> list[Reference]:
-    """References with commas between. A path with a comma or an equals sign is quoted, or has a backslash before it:
-    `mnist,folder:shells="/data/a,b"`. Raises SettingError."""
+    """Parse a comma-separated list of references. Raises SettingError.
+
+    A comma or an equals sign in a path is quoted, or has a backslash before it: `mnist,folder:shells="/data/a,b"`.
+    """
     return list(_references(text, commas=True))
 
 
 def parse_reference(text: str) -> Reference:
-    """One reference, in which a comma is a comma. Raises SettingError."""
-    found = list(_references(text, commas=False))
-    if len(found) != 1:
-        raise SettingError(f"domain {text!r}: nothing is named; give {FORMS}")
-    return found[0]
+    """Parse one reference, in which a comma is not a separator. Raises SettingError."""
+    references = list(_references(text, commas=False))
+    if len(references) != 1:
+        raise SettingError(f"domain {text!r}: no domain is given; give {FORMS}")
+    return references[0]
 
 
 def folder_name(given: str, reference: str) -> str:
-    """The name of a folder's domain, from the one that the user gave. Raises SettingError for an invalid one."""
+    """The domain name for the name that the user gave to a folder. Raises SettingError for an invalid name."""
     name = given if given.startswith(OF_FOLDERS) else OF_FOLDERS + given
     if not _NAME.fullmatch(given) or len(name) > LONGEST:
         raise SettingError(
-            f"{reference}: {given!r} is no name for a domain: it has a-z, 0-9, - and _, starts with a letter or digit, "
-            f"and is at most {LONGEST - len(OF_FOLDERS)} long. Where the equals sign is the path's own, write \\= or "
-            'quote the path: folder:"PATH"'
+            f"{reference}: {given!r} is not a valid domain name: use a-z, 0-9, - and _, start with a letter or digit, "
+            f"and use at most {LONGEST - len(OF_FOLDERS)} characters. If the equals sign is part of the path, write "
+            '\\= or quote the path: folder:"PATH"'
         )
     return name
 
 
 def short_name(name: str) -> str:
-    """What to write before the equals sign for a folder's domain of that name."""
+    """The name to write before the equals sign for a folder's domain."""
     return name.removeprefix(OF_FOLDERS)
 
 
 def _references(text: str, *, commas: bool) -> Iterator[Reference]:
     at = 0
     while at < len(text):
-        found, at = _one(text, at, commas)
-        if found is not None:
-            yield found
+        reference, at = _one(text, at, commas)
+        if reference is not None:
+            yield reference
 
 
 def _one(text: str, at: int, commas: bool) -> tuple[Reference | None, int]:
-    """The reference that begins at a position, None where nothing stands there, and where the next one begins."""
+    """The reference that begins at a position (None if there is none), and the position of the next one."""
     while at < len(text) and text[at].isspace():
         at += 1
     scheme = _SCHEME.match(text, at)
@@ -93,26 +95,26 @@ def _one(text: str, at: int, commas: bool) -> tuple[Reference | None, int]:
         return (Reference("", name) if name else None), end + 1
     if scheme[1] != FOLDER:
         raise SettingError(f"domain {text[at:].split(',')[0]!r}: there is no '{scheme[1]}:'; give {FORMS}")
-    name, place, end = _named_place(text, scheme.end(), commas)
+    name, path, end = _named_place(text, scheme.end(), commas)
     whole = text[at:end].strip()
-    if not place:
+    if not path:
         raise SettingError(
-            f"'{whole}': no path stands behind it, perhaps because a variable of the shell is not set; give a folder "
-            "that holds one folder of images for each class, such as folder:photos, or folder:. for the one you are in"
+            f"'{whole}': the path is empty, perhaps because a shell variable is not set; give a folder that holds one "
+            "folder of images for each class, such as folder:photos, or folder:. for the current one"
         )
-    return Reference(FOLDER, folder_name(name, whole) if name is not None else "", place), end + 1
+    return Reference(FOLDER, folder_name(name, whole) if name is not None else "", path), end + 1
 
 
 def _named_place(text: str, at: int, commas: bool) -> tuple[str | None, str, int]:
-    """[NAME=]PATH from a position on: the name, None where there is none; the path; and where it ends."""
+    """Parse [NAME=]PATH at a position; return the name (None if there is none), the path, and the end position."""
     name: str | None = None
     read: list[str] = []
     blanks = 0  # at the end, and neither quoted nor escaped
     while at < len(text) and not (commas and text[at] == ","):
         letter = text[at]
         if letter in "\"'" and not "".join(read).strip():
-            place, at = _quoted(text, at, commas)
-            return name, place, at
+            path, at = _quoted(text, at, commas)
+            return name, path, at
         if letter == "=" and name is None and not re.match(r"\s*[./~\\]|.*/", "".join(read)):
             name, read, blanks = "".join(read).strip(), [], 0
         elif letter == "\\" and text[at + 1 : at + 2] and text[at + 1] in _ESCAPED:
@@ -126,7 +128,7 @@ def _named_place(text: str, at: int, commas: bool) -> tuple[str | None, str, int
 
 
 def _quoted(text: str, at: int, commas: bool) -> tuple[str, int]:
-    """What stands between quotes from a position on, and where what follows ends."""
+    """Parse a quoted path at a position; return it with the position after it."""
     mark, start, read = text[at], at, list[str]()
     at += 1
     while at < len(text) and text[at] != mark:
@@ -137,6 +139,6 @@ def _quoted(text: str, at: int, commas: bool) -> tuple[str, int]:
     end = text.find(",", at) if commas else -1
     end = len(text) if end < 0 else end
     if at >= len(text) or text[at + 1 : end].strip():
-        wrong = "the quote is not closed" if at >= len(text) else f"{text[at + 1 : end].strip()!r} stands behind it"
+        wrong = "the quote is not closed" if at >= len(text) else f"{text[at + 1 : end].strip()!r} follows it"
         raise SettingError(f'path {text[start:end]}: {wrong}; quote the whole path, such as folder:"/data/a,b"')
     return "".join(read), end

@@ -1,4 +1,4 @@
-"""A sharded store while it grows: a shard at a time, each whole or not there."""
+"""Build a sharded store, one shard at a time; a shard is complete or absent."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from udbench.data.duplicates import Look, look_of, marks_of_looks
-from udbench.data.finish import columns, facts_of, save
 from udbench.data.form import StoreFormat
 from udbench.data.image import decode, decode_file
 from udbench.data.listing import Listing
-from udbench.data.resumable import complete, note_of, unchanged, usable
+from udbench.data.resumable import complete, to_json, unchanged, usable
+from udbench.data.seal import columns, save, store_facts
 from udbench.data.shards import Shards, index_name, tar_name
 from udbench.data.state import rows_state
 from udbench.data.store import StoreRequest, content_hash, hash_file, moments, picture_sums, state_of
@@ -40,7 +40,7 @@ Span = tuple[int, int, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardTask:
-    """What a worker must know of the domain at hand: `files` is the state of all that the source reads."""
+    """What a worker needs to build shards of a domain; `files` is the state of all files that the source reads."""
 
     folder: str
     source_sha256: str
@@ -52,10 +52,9 @@ class ShardTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """What came of some rows: the files, exact pixel sums of the training images, and rows that could not be read.
+    """The result for some rows: the files, exact pixel sums of the training images, and rows that could not be read.
 
-    `looks` are those of the pictures that could be. `source` is the state of the files that they were read from, before
-    they were.
+    `looks` are the checksums of the images that could be read. `source` is the state of their files before reading.
     """
 
     start: int
@@ -73,27 +72,27 @@ class Shard:
 
 
 def bytes_of(listing: Listing, want: StoreRequest) -> int:
-    """What the shards take on disk: not known before they are made."""
+    """The size of the shards on disk: 0, as it is not known in advance."""
     return 0
 
 
-def goes_on(partial: Path, listing: Listing, want: StoreRequest) -> bool:
-    """Whether shards of these images have begun to grow; each note says itself whether it still holds."""
+def can_resume(partial: Path, listing: Listing, want: StoreRequest) -> bool:
+    """Whether an earlier attempt can be resumed; each shard's record decides whether that shard is still valid."""
     return (partial / NOTES).is_dir() and (partial / LABELS).is_file()
 
 
-def begin(partial: Path, listing: Listing, want: StoreRequest) -> None:
-    """Lay out what grows."""
+def initialize(partial: Path, listing: Listing, want: StoreRequest) -> None:
+    """Create the folder's layout."""
     (partial / NOTES).mkdir()
     save(partial / LABELS, listing.labels)
 
 
-def begun(partial: Path) -> int:
-    """Bytes that are on disk already, of those that `bytes_of` knows."""
+def bytes_written(partial: Path) -> int:
+    """Bytes already on disk, out of `bytes_of`."""
     return 0
 
 
-def grow(
+def build(
     partial: Path,
     source: Source,
     listing: Listing,
@@ -101,10 +100,10 @@ def grow(
     results: Processes,
     done: Callable[[int], None],
 ) -> list[Path]:
-    """Make what was not made before, telling how many images are done; return what is no part of the store."""
+    """Build the missing shards, calling `done` with the number of finished images; return the temporary files."""
     files = state_of(want).files
 
-    def now(span: Span) -> str:
+    def current_state(span: Span) -> str:
         return rows_state(source, listing.rows[slice(*span[:2])].tolist(), files)
 
     task = ShardTask(
@@ -115,18 +114,18 @@ def grow(
         channels=want.domain.spec.channels,
         form=want.form,
     )
-    everything = spans(listing.num_train, len(listing.rows))
-    shards = complete(partial, everything, noted, now, work, task, results, done)
+    all_spans = spans(listing.num_train, len(listing.rows))
+    shards = complete(partial, all_spans, load_shard, current_state, work, task, results, done)
     with unchanged(want):
         return _finish(partial, source, listing, want, shards)
 
 
 def _finish(partial: Path, source: Source, listing: Listing, want: StoreRequest, shards: Sequence[Shard]) -> list[Path]:
-    """Complete the files; return what is no part of the store."""
+    """Write the remaining files; return the temporary files."""
     listing, damaged = usable(partial, listing, want, shards, forget)
     digests = {name: digest for shard in shards for name, digest in shard.sha256.items()}
     sizes = {name: size for shard in shards for name, size in shard.sizes.items()}
-    # the labels that workers read stay as they are until the end: a kill before it must leave what a retry needs
+    # the labels that workers read are replaced last: after a kill, a retry needs them
     kept = columns(listing)
     for file, array in kept.items():
         with writing(partial / f"{file}.kept") as temporary, temporary.open("wb") as opened:
@@ -137,7 +136,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: StoreRequest,
         np.sum([shard.squares for shard in shards], 0),
         sum(shard.pixels for shard in shards),
     )
-    facts = facts_of(source, listing, want, damaged, _marks(partial, shards, want.domain.spec.channels)) | {
+    facts = store_facts(source, listing, want, damaged, _marks(partial, shards, want.domain.spec.channels)) | {
         "mean": mean,
         "std": std,
         "shards": {shard.tar: shard.count for shard in shards},
@@ -152,7 +151,7 @@ def _finish(partial: Path, source: Source, listing: Listing, want: StoreRequest,
 
 
 def _marks(partial: Path, shards: Sequence[Shard], channels: int) -> list[int]:
-    """The marks of all pictures that could be read, in order."""
+    """The pixel checksums of all images that could be read, in order."""
     starts = np.cumsum([0, *(shard.count for shard in shards)], dtype=np.int64)
     with contextlib.closing(Shards(partial, [shard.tar for shard in shards], starts)) as kept:
         looks = [look for shard in shards for look in shard.looks]
@@ -160,7 +159,7 @@ def _marks(partial: Path, shards: Sequence[Shard], channels: int) -> list[int]:
 
 
 def spans(num_train: int, total: int) -> list[Span]:
-    """Rows in shards, none of which holds both training and test images, with the shards' file names."""
+    """The row ranges and file names of the shards; no shard holds both training and test images."""
     return [
         (first, min(first + PER_SHARD, end), tar_name(split, number))
         for split, begin, end in (("train", 0, num_train), ("test", num_train, total))
@@ -169,7 +168,7 @@ def spans(num_train: int, total: int) -> list[Span]:
 
 
 def work(task: ShardTask, span: Span) -> Shard | None:
-    """Read, check and write the images of a shard, in whichever process; None when stopped, with nothing left."""
+    """Read, check and write the images of a shard in a worker; None, with nothing written, if cancelled."""
     start, stop, tar = span
     folder = Path(task.folder)
     source, rows = read_source(task.folder, task.source_sha256)
@@ -180,14 +179,14 @@ def work(task: ShardTask, span: Span) -> Shard | None:
         _write(temporary, source, rows, task, range(start, stop), written)
         index = index_name(tar)
         with writing(folder / index) as beside, beside.open("wb") as file:
-            np.save(file, np.array(written.places, dtype=np.int64).reshape(-1, 2), allow_pickle=False)
+            np.save(file, np.array(written.offsets, dtype=np.int64).reshape(-1, 2), allow_pickle=False)
         files = {tar: temporary, index: folder / index}
         digests = {tar: written.sha256, index: hash_file(folder / index)}
         shard = Shard(
             start=start,
             stop=stop,
             tar=tar,
-            count=len(written.places),
+            count=len(written.offsets),
             sha256=digests,
             sizes={name: path.stat().st_size for name, path in files.items()},
             total=written.total.tolist(),
@@ -198,19 +197,19 @@ def work(task: ShardTask, span: Span) -> Shard | None:
             source=state,
         )
     if shard is not None:
-        atomic_write(_note(folder, tar), note_of(shard))
+        atomic_write(_record_path(folder, tar), to_json(shard))
     return shard
 
 
-def noted(folder: Path, span: Span) -> Shard | None:
-    """What came of a shard that was done before, or None where it has to be done again.
+def load_shard(folder: Path, span: Span) -> Shard | None:
+    """Load the record of a finished shard; None if the shard must be built again.
 
-    A note is written when its files have reached the disk.
+    A record is written after its files have reached the disk.
     """
     try:
-        note = json.loads(_note(folder, span[2]).read_text())
-        damaged = {int(row): reason for row, reason in note["damaged"].items()}
-        shard = Shard(**{**note, "damaged": damaged, "looks": [Look(*look) for look in note["looks"]]})
+        record = json.loads(_record_path(folder, span[2]).read_text())
+        damaged = {int(row): reason for row, reason in record["damaged"].items()}
+        shard = Shard(**{**record, "damaged": damaged, "looks": [Look(*look) for look in record["looks"]]})
         whole = all((folder / name).stat().st_size == size for name, size in shard.sizes.items())
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -218,12 +217,12 @@ def noted(folder: Path, span: Span) -> Shard | None:
 
 
 def forget(folder: Path, shard: Shard) -> None:
-    """Have a shard done again the next time."""
-    _note(folder, shard.tar).unlink()
+    """Delete a shard's record, so that the shard is built again."""
+    _record_path(folder, shard.tar).unlink()
 
 
 class _Stopped(Exception):
-    """Nobody waits for this shard any more."""
+    """The shard was cancelled."""
 
 
 @dataclass
@@ -232,7 +231,7 @@ class _Written:
     squares: NDArray[np.int64]
     pixels: int = 0
     sha256: str = ""
-    places: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    offsets: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     looks: list[Look] = field(default_factory=list[Look])
     damaged: dict[int, str] = field(default_factory=dict[int, str])
 
@@ -261,8 +260,8 @@ def _write(
             except UdbenchError:
                 raise
             except Exception as error:
-                raise plugin_failed(f"a domain that was asked for image {row}", error) from error
-            written.places.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
+                raise plugin_failed(f"a domain, reading image {row}", error) from error
+            written.offsets.append((archive.add(f"{row:09d}.{suffix}", data), len(data)))
             archive.add(f"{row:09d}.cls", str(int(labels[row])).encode())
             written.looks.append(look_of(image, data))
             if row < task.num_train:
@@ -275,7 +274,7 @@ def _write(
 
 
 def kept_form(data: bytes | NDArray[np.uint8], channels: int, form: StoreFormat) -> tuple[bytes, str, Image.Image]:
-    """An image as a store of this form keeps it, the suffix of its kind, and its pixels. Raises DamagedImage."""
+    """Encode an image for a store of this format; return bytes, file suffix and pixels. Raises DamagedImage."""
     image, suffix = decode_file(data, channels) if isinstance(data, bytes) else (decode(data, channels), "png")
     if form.storage == "jpeg":
         assert form.resize is not None
@@ -293,5 +292,5 @@ def _saved(image: Image.Image, kind: str, **how: int) -> bytes:
     return memory.getvalue()
 
 
-def _note(folder: Path, tar: str) -> Path:
+def _record_path(folder: Path, tar: str) -> Path:
     return folder / NOTES / f"{tar}.json"

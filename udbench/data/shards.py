@@ -1,4 +1,4 @@
-"""Encoded images in plain tars of webdataset's kind, read by position through an offset index beside each."""
+"""Read encoded images from webdataset-style tars by row, with an index of offsets beside each tar."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ MOST_OPEN = 32
 
 
 def tar_name(split: str, number: int) -> str:
-    """The file of a split's shard, such as train-000012.tar."""
+    """The file name of a split's shard, such as train-000012.tar."""
     return f"{split}-{number:06d}.tar"
 
 
 def index_name(tar: str) -> str:
-    """The file beside a shard that says where its images lie: (n, 2) int64, offset and size in bytes."""
+    """The file name of a shard's index: (n, 2) int64, offset and size of each image in bytes."""
     return f"{tar.removesuffix('.tar')}.index.npy"
 
 
 class Shards:
     """The images of a folder of shards, by row. Picklable, and safe to read in several processes at once.
 
-    `tars`: the shards' names, in order. `starts`: (shards + 1,) the first row of each, and the number of all.
-    A few shards are held open at a time, each process its own.
+    `tars`: the shards' names, in order. `starts`: (shards + 1,) the first row of each shard, then the total.
+    Each process keeps a few shards open.
     """
 
     def __init__(self, folder: Path, tars: Sequence[str], starts: NDArray[np.int64]) -> None:
@@ -43,17 +43,17 @@ class Shards:
         return int(self.starts[-1])
 
     def read(self, row: int) -> bytes:
-        """The bytes of an image. Raises DataError for a shard that is missing, cut short, or not the index's."""
+        """Read the bytes of an image. Raises DataError if a shard is missing, truncated, or not that of its index."""
         shard = int(np.searchsorted(self.starts, row, side="right")) - 1
         handle, index = self._opened(shard)
         offset, size = index[row - int(self.starts[shard])].tolist()
-        data = os.pread(handle, size, offset)  # by position: processes that were forked share a file's own place in it
+        data = os.pread(handle, size, offset)  # pread: forked processes share a file's position
         if len(data) != size:
-            raise DataError(f"{self.folder / self.tars[shard]}: cut short: image {row} ends behind the end of the file")
+            raise DataError(f"{self.folder / self.tars[shard]}: truncated: image {row} ends after the end of the file")
         return data
 
     def close(self) -> None:
-        """Let go of the shards that are held open."""
+        """Close all open shards."""
         while self._open:
             os.close(self._open.popitem()[1][0])
 
@@ -92,7 +92,7 @@ def _index(path: Path, count: int) -> NDArray[np.int64]:
 
 
 class EncodedImages:
-    """A domain's encoded images as a network sees them: what training is handed of a sharded store.
+    """The encoded images of a sharded store with the view that is applied when they are decoded.
 
     `shape`: height, width and channels of every view.
     """
@@ -102,7 +102,7 @@ class EncodedImages:
         self.shape = (view.height, view.width, channels)
 
     def pixels(self, row: int, draw: Sequence[float] | None = None) -> NDArray[np.uint8]:
-        """An image's view, (height, width, channels) uint8; `draw` places a training window. Raises DataError."""
+        """Decode a view, (height, width, channels) uint8; `draw` selects a training window. Raises DataError."""
         try:
             return self.view.pixels(self.shards.read(row), self.shape[2], draw)
         except DamagedImage as error:

@@ -1,4 +1,4 @@
-"""Contact sheets: a domain at a glance."""
+"""Contact sheets: example images of a domain with their classes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ CELL, GAP, CAPTION, TITLE = 96, 8, 16, 34
 
 
 def contact_sheet(store: Store, out: Path, *, classes: int = 40, columns: int = 8, seed: int = 0) -> Path:
-    """Write a PNG with a training image of up to so many classes, class names under the pictures; return its path.
+    """Write a PNG with training images of up to `classes` classes, with class names; return its path.
 
-    With more classes than that, they are drawn evenly from all; with fewer, each is shown several times.
+    If there are more classes, they are chosen evenly from all; if there are fewer, each has several images.
     """
     present = np.flatnonzero(store.train_counts)
     shown = present[np.linspace(0, len(present) - 1, min(classes, len(present))).round().astype(int)]
-    each = max(1, classes // len(shown))
-    picks = [row for label in shown for row in _picked(store, int(label), each, seed)]
+    per_class = max(1, classes // len(shown))
+    picks = [row for label in shown for row in _picked(store, int(label), per_class, seed)]
     lines = -(-len(picks) // columns)
     sheet = Image.new("RGB", (columns * (CELL + GAP) + GAP, TITLE + lines * (CELL + CAPTION + GAP) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     draw.text((GAP, GAP), _title(store, len(shown), len(present)), "black", ImageFont.load_default(15))
-    for place, row in enumerate(picks):
-        line, column = divmod(place, columns)
+    for position, row in enumerate(picks):
+        line, column = divmod(position, columns)
         x, y = GAP + column * (CELL + GAP), TITLE + line * (CELL + CAPTION + GAP)
         sheet.paste(_picture(store, row), (x, y))
         draw.text((x, y + CELL + 1), _fitted(draw, store.class_names[store.labels[row]], font), "#333333", font)
@@ -41,7 +41,7 @@ def contact_sheet(store: Store, out: Path, *, classes: int = 40, columns: int = 
 
 
 def _picked(store: Store, label: int, number: int, seed: int) -> list[int]:
-    """Some of a class's training rows, the same for the same seed."""
+    """Choose training rows of a class, reproducibly for a seed."""
     rows = np.flatnonzero(store.labels[: store.num_train] == label).tolist()
 
     def rank(row: int) -> bytes:
@@ -61,13 +61,13 @@ def _picture(store: Store, row: int) -> Image.Image:
 
 
 def _title(store: Store, shown: int, present: int) -> str:
-    some = f"{shown} of {present} classes shown" if shown < present else f"{present} classes"
-    lacks = f"; incomplete: {store.missing}" if store.missing else ""
-    return f"{store.name}: {some}, {store.num_train:,} training and {store.num_test:,} test images{lacks}"
+    classes = f"{shown} of {present} classes shown" if shown < present else f"{present} classes"
+    missing = f"; incomplete: {store.missing}" if store.missing else ""
+    return f"{store.name}: {classes}, {store.num_train:,} training and {store.num_test:,} test images{missing}"
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """A caption that is no wider than its picture, on one line."""
+    """Shorten a caption to the width of its image, on one line."""
     text = " ".join(text.split())
     if draw.textlength(text, font) <= CELL:
         return text

@@ -1,4 +1,4 @@
-"""Which images are trained on and which are scored: by name, so the same on every machine."""
+"""Split images into training and test images by a hash of their names, so that every machine has the same split."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ ESCAPE = "surrogateescape"
 
 
 def split_index(index: Index, key: str, num_classes: int, copies: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-    """Which rows are test images, (N,) bool: as the index says, else a fifth of each class.
+    """Which rows are test images, (N,) bool: the index's own split, else a fifth of each class.
 
-    A class's images are taken in the order of a seeded hash of their names, groups as wholes; a class with a
-    single image is only trained on. `key` seeds it: the domain's name, or what stands for it. Rows of one number in
-    `copies`, (N,), hold the same picture and stay on one side; a class without any is split as it would be alone.
+    A class's images are taken in the order of a seeded hash of their names, and groups stay whole; a class with a
+    single image is only trained on. `key` seeds the hash: the domain's name or its `split_key`. Rows with equal
+    numbers in `copies`, (N,), hold the same image and stay on one side; a class without copies is split as if the
+    others had none.
     """
     if index.split is not None:
         return np.asarray(index.split == (b"test" if index.split.dtype.kind == "S" else "test"))
@@ -52,7 +53,7 @@ def validation_mask(
     fraction: float,
     key: str,
 ) -> NDArray[np.bool_]:
-    """Which training rows are kept for validation, (N,) bool: about a fraction of each class, groups as wholes."""
+    """Which training rows are held out for validation, (N,) bool: about `fraction` of each class; groups stay whole."""
     return stratified(labels, groups, names, fraction, f"{VALIDATION}{SEPARATOR}{key}")
 
 
@@ -63,22 +64,22 @@ def stratified(
     fraction: float,
     purpose: str,
 ) -> NDArray[np.bool_]:
-    """About `fraction` of each class's rows, (N,) bool, whatever the order of the rows.
+    """Select about `fraction` of each class's rows, (N,) bool, independently of the order of the rows.
 
-    Groups stay whole, also those of several classes. Units (groups, or else rows) are gone through by the rank
-    of their names, and one is taken where that brings the classes' counts nearer to what is wanted; the last of
-    a class never is, so that no class is taken as a whole.
+    Groups stay whole, also those of several classes. Units (groups, or else rows) are visited in the order of the
+    hash of their names. A unit is selected if that brings the classes' counts nearer to their targets. The last unit
+    of a class is never selected, so that no class is selected entirely.
     """
     if groups is None:
         return _first_of_each_class(labels, names, fraction, purpose)
-    found, units = np.unique(groups, return_inverse=True)
-    least = np.full(len(found), np.iinfo(np.int64).max)
-    np.minimum.at(least, units, labels)
+    group_names, units = np.unique(groups, return_inverse=True)
+    smallest_label = np.full(len(group_names), np.iinfo(np.int64).max)
+    np.minimum.at(smallest_label, units, labels)
     digests = [
         _digest(purpose, f"{label}{SEPARATOR}{composed(str(name))}".encode(errors=ESCAPE))
-        for label, name in zip(least.tolist(), found.tolist(), strict=True)
+        for label, name in zip(smallest_label.tolist(), group_names.tolist(), strict=True)
     ]
-    order = np.array(sorted(range(len(found)), key=digests.__getitem__), dtype=np.int64)
+    order = np.array(sorted(range(len(group_names)), key=digests.__getitem__), dtype=np.int64)
     return _wholes(labels, units, order, fraction)
 
 
@@ -89,29 +90,31 @@ def _wholes(
     fraction: float,
     gains: Sequence[int] = (0,),
 ) -> NDArray[np.bool_]:
-    """The same for units that are numbered from 0 on, (N,), and are gone through in an `order`, once for each of
-    `gains`: by how many images one that is taken must bring the counts nearer, at least."""
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    """Select units, numbered from 0, (N,), in the given `order`, with one pass for each of `gains`.
+
+    A gain is the number of images by which a selected unit must at least reduce the distance to the targets.
+    """
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
     last = np.full(int(labels.max(initial=0)) + 1, -1)
-    np.maximum.at(last, labels, place[units])
-    short: list[int] = [round(fraction * size) for size in np.bincount(labels).tolist()]
+    np.maximum.at(last, labels, rank[units])
+    remaining: list[int] = [round(fraction * size) for size in np.bincount(labels).tolist()]
     by_unit = np.argsort(units, kind="stable")
     ends = np.cumsum(np.bincount(units, minlength=len(order)))
     mask = np.zeros(len(labels), dtype=bool)
     for gain, unit in itertools.product(gains, order.tolist()):
         rows = by_unit[ends[unit - 1] if unit else 0 : ends[unit]]
-        own = Counter(labels[rows].tolist())
-        nearer = sum(abs(short[label]) - abs(short[label] - n) for label, n in own.items())
-        if nearer >= gain and not mask[rows[0]] and not any(last[label] == place[unit] for label in own):
+        counts = Counter(labels[rows].tolist())
+        nearer = sum(abs(remaining[label]) - abs(remaining[label] - n) for label, n in counts.items())
+        if nearer >= gain and not mask[rows[0]] and not any(last[label] == rank[unit] for label in counts):
             mask[rows] = True
-            for label, n in own.items():
-                short[label] -= n
+            for label, n in counts.items():
+                remaining[label] -= n
     return mask
 
 
 def with_copies(groups: NDArray[np.str_], copies: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Groups in which rows that hold the same picture are together: those that share one become one."""
+    """Merge groups that share an image, so that copies of one image are in one group."""
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
@@ -128,7 +131,7 @@ def with_copies(groups: NDArray[np.str_], copies: NDArray[np.int64]) -> NDArray[
 
 
 def _first_of_each_class(labels: NDArray[np.int64], names: Names, fraction: float, purpose: str) -> NDArray[np.bool_]:
-    """The same where each row is a unit of its own, in the memory of a few numbers a row."""
+    """Select about `fraction` of each class's rows where each row is a unit; memory is a few numbers per row."""
     order = ranked(names, purpose, labels)
     inside = labels[order]
     starts = np.flatnonzero(np.diff(inside, prepend=inside[0] - 1))
@@ -140,23 +143,23 @@ def _first_of_each_class(labels: NDArray[np.int64], names: Names, fraction: floa
 
 
 def ranked(names: Names, purpose: str, *before: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows in an order that is drawn by their names and a purpose alone; those of one value of `before` together."""
+    """Order rows by a hash of their names and a purpose; rows with equal values of `before` stay together."""
     digests = np.frombuffer(b"".join(_digest(purpose, name) for name in _encoded(names)), dtype=">u8")
     halves = digests.reshape(-1, 2)
     return np.lexsort((halves[:, 1], halves[:, 0], *before)).astype(np.int64)
 
 
 def portable(names: Names) -> Names:
-    """Names in Unicode's form C, in which they are hashed, ordered and kept; those that are no UTF-8 as they are."""
+    """Normalize names to Unicode form C, in which they are hashed, ordered and stored; invalid UTF-8 stays as it is."""
     plain = np.ascontiguousarray(names).view(np.uint8 if names.dtype.kind == "S" else np.uint32)
     if plain.max(initial=0) < 128:
         return names
-    found = [composed(text(name)) for name in names.tolist()]
-    return np.array([name.encode(errors=ESCAPE) for name in found] if names.dtype.kind == "S" else found)
+    normalized = [composed(text(name)) for name in names.tolist()]
+    return np.array([name.encode(errors=ESCAPE) for name in normalized] if names.dtype.kind == "S" else normalized)
 
 
 def text(name: str | bytes) -> str:
-    """A name as text, whether it is kept so or as bytes; names of files need not be valid text."""
+    """A name as text, from text or bytes; file names need not be valid UTF-8."""
     return name if isinstance(name, str) else name.decode(errors=ESCAPE)
 
 
@@ -171,5 +174,5 @@ def _digest(purpose: str, name: bytes) -> bytes:
 
 
 def as_numbers(groups: Sequence[str]) -> NDArray[np.int64]:
-    """Groups' names as numbers, for a store."""
+    """Number groups by their names, for a store."""
     return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)

@@ -1,4 +1,4 @@
-"""What a store is made of, as it is at a moment: the files below a domain's folder, and the code that reads them."""
+"""The state of a store's inputs: a digest of the files below a domain's folder, and one of the code that reads them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from udbench.errors import DataError
 from udbench.plugin.contracts_data import Domain, Source
 
 CORE = "udbench"
-# Longer than any file system's clock stands still: a file can be written twice within it and show one time of change.
+# Longer than the timestamp resolution of any file system: two writes within it can have the same time of change.
 TICK_NS = 20_000_000
 TRIES = 5
-LARGE = 1 << 20  # bytes of a file of a package above which it is not read
+LARGE = 1 << 20  # package files above this size in bytes are not read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceState:
-    """A digest of the files below a domain's folder ("embedded" where it makes its images), and one of the code that
+    """A digest of the files below a domain's folder ("embedded" if it generates its images), and one of the code that
     reads them.
 
-    A file counts by its path, size, inode and times of change, so that one that is written in place, or takes another
-    one's place, makes another state. Hidden files and folders do not count.
+    A file enters with its path, size, inode and times of change, so that a file that is overwritten or replaced gives
+    another state. Hidden files and folders are ignored.
     """
 
     files: str
@@ -42,7 +42,7 @@ class SourceState:
 
 
 class SourceStates:
-    """States of sources, each folder gone through once: what one command takes for the state of all its domains."""
+    """The source states within one command; each folder is walked once."""
 
     def __init__(self) -> None:
         self._files = functools.cache(files_state)
@@ -61,10 +61,10 @@ def source_state(domain: Domain, root: Path) -> SourceState:
 
 
 def files_state(root: Path) -> str:
-    """A digest of all files below a folder, links followed, none of them read. udbench's own cache is passed over.
+    """A digest of all files below a folder, from their metadata; links are followed. udbench's own cache is skipped.
 
-    Files that were changed within the last tick of the clock are looked at again when it has passed: from then on no
-    further change can go unseen.
+    If a file was changed within the last clock tick, the folder is walked again after that tick: a later change can
+    then no longer go unnoticed.
     """
     digest = ""
     for _ in range(TRIES):
@@ -77,18 +77,20 @@ def files_state(root: Path) -> str:
 
 
 def _walked(root: bytes) -> tuple[str, int]:
-    """The digest of a folder and all below it, and when the last change was. A folder that two paths lead to is gone
-    through once, so that links in a circle end."""
+    """The digest of a folder and everything below it, and the time of the last change.
+
+    A folder that is reachable by two paths is walked once, so that circular links end.
+    """
     digest, newest = hashlib.sha256(), 0
-    seen: dict[tuple[int, int], bytes] = {}
-    cache = _place(os.fsencode(cache_root()))
+    visited: dict[tuple[int, int], bytes] = {}
+    cache = _identity(os.fsencode(cache_root()))
     todo = [(root, b"")]
     while todo:
         path, name = todo.pop()
         try:
-            if (place := _place(path)) is not None and place == cache and name:
+            if (identity := _identity(path)) is not None and identity == cache and name:
                 continue
-            if place is not None and (first := seen.setdefault(place, name)) != name:
+            if identity is not None and (first := visited.setdefault(identity, name)) != name:
                 digest.update(b"%b\0=%b\0" % (name, first))
                 continue
             with os.scandir(path) as entries:
@@ -99,32 +101,32 @@ def _walked(root: bytes) -> tuple[str, int]:
         lines, below = [b"%b\0d" % name], list[tuple[bytes, bytes]]()
         for entry in listed:
             try:
-                found = entry.stat()
+                info = entry.stat()
             except OSError as error:
                 lines.append(_unread(entry.name, error))
                 continue
-            if stat.S_ISDIR(found.st_mode):
+            if stat.S_ISDIR(info.st_mode):
                 below.append((entry.path, b"%b/%b" % (name, entry.name)))
                 continue
-            lines.append(_line(entry.name, found))
-            if found.st_ctime_ns > newest:
-                newest = found.st_ctime_ns
+            lines.append(_line(entry.name, info))
+            if info.st_ctime_ns > newest:
+                newest = info.st_ctime_ns
         digest.update(b"".join(lines))
         todo.extend(reversed(below))
     return digest.hexdigest(), newest
 
 
-def _place(folder: bytes) -> tuple[int, int] | None:
-    """What is the same of two paths that lead to one folder; None where there is none."""
+def _identity(folder: bytes) -> tuple[int, int] | None:
+    """The identity of a folder, equal for all paths to it; None if it does not exist."""
     try:
-        found = os.stat(folder)  # noqa: PTH116 (a path in bytes)
+        info = os.stat(folder)  # noqa: PTH116 (a path in bytes)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return info.st_dev, info.st_ino
 
 
 def file_state(path: Path) -> bytes:
-    """What tells a file from what it was before, or from another one. Raises OSError."""
+    """The state of one file: it changes if the file is modified or replaced. Raises OSError."""
     return _line(os.fsencode(path), path.stat())
 
 
@@ -133,8 +135,8 @@ _NAME = operator.attrgetter("name")
 _NUMBERS = struct.Struct("<qqqQ")
 
 
-def _line(name: bytes, found: os.stat_result) -> bytes:
-    return name + b"\0f" + _NUMBERS.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+def _line(name: bytes, info: os.stat_result) -> bytes:
+    return name + b"\0f" + _NUMBERS.pack(info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
 def _unread(name: bytes, error: OSError) -> bytes:
@@ -143,33 +145,33 @@ def _unread(name: bytes, error: OSError) -> bytes:
 
 @runtime_checkable
 class _OfFiles(Protocol):
-    """A source that says which file an image is."""
+    """A source that knows the file of each image."""
 
     def file_of(self, i: int) -> str | os.PathLike[str] | None: ...
 
 
-def rows_state(source: Source, rows: Iterable[int], whole: str) -> str:
-    """A digest of the files that some images of a source are read from, as they are now.
+def rows_state(source: Source, rows: Iterable[int], all_files: str) -> str:
+    """A digest of the current state of the files of some images.
 
-    It is `whole`, that of all files of the source, where an image is not a file of its own (`Source` says how a source
-    tells), and "" where a file was changed just now, so that the next change might not show.
+    It is `all_files`, the digest of all files of the source, if an image has no file of its own (see `Source`), and
+    "" if a file was changed within the last clock tick, because the next change might not be visible.
     """
     if not isinstance(source, _OfFiles):
-        return whole
+        return all_files
     now, newest = time.time_ns(), 0
     lines: list[bytes] = []
     for row in rows:
         if (file := source.file_of(row)) is None:
-            return whole
+            return all_files
         path = os.fsencode(file)
         try:
-            found = os.stat(path)  # noqa: PTH116 (a path in bytes)
+            info = os.stat(path)  # noqa: PTH116 (a path in bytes)
         except OSError as error:
             lines.append(_unread(path, error))
             continue
-        lines.append(_line(path, found))
-        if found.st_ctime_ns > newest:
-            newest = found.st_ctime_ns
+        lines.append(_line(path, info))
+        if info.st_ctime_ns > newest:
+            newest = info.st_ctime_ns
     if now - TICK_NS < newest:
         return ""
     return hashlib.sha256(b"".join(lines)).hexdigest()
@@ -179,37 +181,37 @@ _loaded: dict[Path, str] = {}
 
 
 def _code_state(domain: str, opener: Any) -> str:
-    """A digest of how a domain is opened: the function, its bound arguments, and all files of the packages they are of.
+    """A digest of how a domain is opened: the function, its bound arguments, and all files of their packages.
 
-    The core's own code is left out: it has versions (the store's format, the split's rule).
+    The core's code is excluded: it has versions (the store's format, the split's rule).
     """
     modules: set[str] = set()
     digest = hashlib.sha256(json.dumps(_described(opener, modules), sort_keys=True).encode())
     for package in sorted({path for module in modules if (path := _package(module)) is not None}):
-        found = _package_state(package)
-        if _loaded.setdefault(package, found) != found:
+        package_digest = _package_state(package)
+        if _loaded.setdefault(package, package_digest) != package_digest:
             raise DataError(
-                f"'{domain}': {package} was edited since this process loaded it, so the code that runs is not the code "
-                "that is there; start Python again"
+                f"'{domain}': {package} was edited after this process loaded it, so the running code differs from the "
+                "code on disk; start Python again"
             )
-        digest.update(found.encode())
+        digest.update(package_digest.encode())
     return digest.hexdigest()
 
 
 def _described(value: Any, modules: set[str]) -> Any:
-    """A value as JSON has it, the same in every process; adds the modules that it takes its functions from."""
+    """A JSON description of a value, equal in every process; the modules of its functions are added to `modules`."""
     match value:
         case None | bool() | int() | float() | str():
             return value
         case os.PathLike():
             return os.fspath(cast("os.PathLike[str]", value))
         case list() | tuple():
-            return [_described(each, modules) for each in cast("Iterable[Any]", value)]
+            return [_described(item, modules) for item in cast("Iterable[Any]", value)]
         case dict():
-            return {str(key): _described(each, modules) for key, each in cast("dict[Any, Any]", value).items()}
+            return {str(key): _described(item, modules) for key, item in cast("dict[Any, Any]", value).items()}
         case functools.partial():
             call = cast("functools.partial[Any]", value)
-            return [_described(each, modules) for each in (call.func, call.args, call.keywords)]
+            return [_described(item, modules) for item in (call.func, call.args, call.keywords)]
         case _:
             kind: Any = value if hasattr(value, "__qualname__") else type(value)
             modules.add(str(value.__module__))
@@ -221,7 +223,7 @@ def _described(value: Any, modules: set[str]) -> Any:
 
 
 def _package(module: str) -> Path | None:
-    """The folder of the outermost package that a module is in, or its file; None for the core and what has no file."""
+    """The folder of a module's top-level package, or its file; None for the core and for modules without a file."""
     if module.partition(".")[0] == CORE:
         return None
     names = module.split(".")
@@ -234,15 +236,15 @@ def _package(module: str) -> Path | None:
 
 
 def _package_state(package: Path) -> str:
-    """A digest of a package's files by content, so that it is the same in every environment; of large ones by state."""
+    """A digest of a package's files by content, equal in every environment; large files enter with their metadata."""
     digest = hashlib.sha256()
     for path in sorted(_files(package)) if package.is_dir() else [package]:
         name = os.fsencode(path.relative_to(package.parent))
         try:
-            if (found := path.stat()).st_size <= LARGE:
+            if (info := path.stat()).st_size <= LARGE:
                 digest.update(b"%b\0%b\0" % (name, hashlib.sha256(path.read_bytes()).digest()))
             else:
-                digest.update(_line(name, found))
+                digest.update(_line(name, info))
         except OSError as error:
             digest.update(_unread(name, error))
     return digest.hexdigest()

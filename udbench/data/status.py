@@ -1,4 +1,4 @@
-"""What is there of a domain on this machine, and what is to be done about the rest."""
+"""The status of a domain on this machine, and what to do if its images are missing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ HERE = ("prepared", "ready")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Status:
-    """Where a domain stands.
+    """The status of a domain.
 
-    "prepared": its store is there. "ready": its images are there, or it makes its own, and will be prepared.
-    "downloadable": `download` fetches its images. "manual": a person has to. `path` is the store's folder or that
-    of the images, None where there is neither; `instructions` then say how to get the images by hand, and `folder`
-    is the name of the folder in the data folder where they belong. `wanted` is the store that was looked for,
-    None where there are no images to make it of.
+    "prepared": its store exists. "ready": its images exist or are generated, and can be prepared. "downloadable":
+    `download` fetches its images. "manual": a person has to get them. `path` is the folder of the store or of the
+    images, None if there is neither; `instructions` then say how to get the images by hand, and `folder` is the name
+    of their folder in the data folder. `wanted` is the request for the store, None if there are no images.
     """
 
     domain: str
@@ -38,7 +37,7 @@ class Status:
 
     @property
     def here(self) -> bool:
-        """Whether nothing has to be got any more."""
+        """Whether the domain can be used without getting anything."""
         return self.state in HERE
 
 
@@ -50,9 +49,9 @@ def status(
     skip_damaged: bool = False,
     states: SourceStates | None = None,
 ) -> Status:
-    """The status of a domain in a form of its images, with the data folder as `locate.data_root` gives it.
+    """Return the status of a domain for a store format; `data` is the data folder from `locations.data_root`.
 
-    `states` keeps what was found out of folders that several domains lie in.
+    `states` caches the states of folders that several domains share.
     """
     name, root = domain.spec.name, domain_root(domain, data)
     if root is None:
@@ -73,6 +72,6 @@ def status(
 
 
 def by_hand(domain: Domain) -> str:
-    """What a person has to do for a domain's images."""
-    obtain = domain.instructions or f"put its images into a folder {folder_name(domain)}, in the layout that it reads"
-    return f"{obtain} Homepage: {domain.spec.homepage}" if domain.spec.homepage else obtain
+    """Instructions to get a domain's images by hand."""
+    steps = domain.instructions or f"put its images into a folder {folder_name(domain)}, in the layout that it reads"
+    return f"{steps} Homepage: {domain.spec.homepage}" if domain.spec.homepage else steps

@@ -1,4 +1,4 @@
-"""A store: a domain prepared on disk, read at memory speed."""
+"""Stores: prepared domains on disk, memory-mapped for reading."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FORMAT = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreRequest:
-    """A store that somebody wants: a domain, the folder of its images, and the form in which to keep them.
+    """A request for a store: a domain, the folder of its images, and the format in which to keep them.
 
-    `state` is what the folder and the code that reads it are; where it is None it is found out when it is needed.
+    `state` is the state of the folder and of the code that reads it; None means that it is determined when needed.
     """
 
     domain: Domain
@@ -43,9 +43,9 @@ class StoreRequest:
 
 
 class Store:
-    """A prepared domain, read only.
+    """A prepared domain, read-only.
 
-    Train rows come first. `images`: (N, H, W, C) uint8, mapped from disk, each split sorted by name; or `shards`:
+    Training rows come first. `images`: (N, H, W, C) uint8, mapped from disk, each split sorted by name; or `shards`:
     encoded images, each split shuffled by name. `labels`: (N,) int64. `names`: (N,) str, or UTF-8 as bytes.
     `groups`: (N,) int64 or None. `mean`, `std`: per channel over the train split, in units of 0 to 255. `sha256`:
     of images and labels. Raises DataError when files are missing, short, or newer.
@@ -55,10 +55,10 @@ class Store:
         self.path = Path(path)
         self.facts = facts = _read_facts(self.path)
         for file, size in facts["sizes"].items():
-            found = (self.path / file).stat().st_size if (self.path / file).is_file() else None
-            if found != size:
-                have = "is missing" if found is None else f"has {found} bytes instead of {size}"
-                raise DataError(f"store {self.path}: {file} {have}; delete the folder, it will be made anew")
+            actual = (self.path / file).stat().st_size if (self.path / file).is_file() else None
+            if actual != size:
+                have = "is missing" if actual is None else f"has {actual} bytes instead of {size}"
+                raise DataError(f"store {self.path}: {file} {have}; delete the folder, and it will be prepared again")
         self.spec = DomainSpec(**self.facts["spec"])
         self.name = self.spec.name
         self.class_names: tuple[str, ...] = tuple(self.facts["class_names"])
@@ -75,27 +75,27 @@ class Store:
 
     @cached_property
     def census(self) -> Census:
-        """What it is made of and what was left out, as it was found when it was prepared."""
+        """Counts of the used and skipped images, recorded during preparation."""
         return Census(**self.facts["census"])
 
     def check_unchanged(self) -> None:
-        """Raises RunError when a file is no longer the one that was opened."""
+        """Raise RunError if a file has changed since the store was opened."""
         now = self._states()
         if changed := [file for file, state in self._opened.items() if self._is_changed(file, state, now[file])]:
             raise RunError(
                 f"store {self.path}: {changed[0]} was changed while it was being read, so the images of '{self.name}' "
-                "are not those that the run began with. See what writes there; `udbench data verify` tells what is "
-                "damaged"
+                "are not those that the run began with. Find out what writes there; `udbench data verify` lists what "
+                "is damaged"
             )
 
     def _is_changed(self, file: str, opened: _State | None, now: _State | None) -> bool:
         if opened is None or now is None or opened[:-1] != now[:-1]:
             return opened != now
-        # its time of change alone also moves when it gets a second name or other permissions, as backups do
+        # the time of change alone is also updated by a hard link or new permissions, as backups make them
         return opened != now and hash_file(self.path / file) != self.facts["files_sha256"][file]
 
     def _states(self) -> dict[str, _State | None]:
-        """What tells a file from one that took its place, or was written to."""
+        """The file attributes that change if a file is replaced or written to."""
         return {file: _state(self.path / file) for file in self.facts["sizes"]}
 
     @cached_property
@@ -110,7 +110,7 @@ class Store:
         return Shards(self.path, list(counts), np.cumsum([0, *counts.values()], dtype=np.int64))
 
     def picture(self, row: int) -> Image.Image:
-        """An image as it is kept, mode L or RGB."""
+        """Return an image as it is stored, mode L or RGB."""
         if self.form.sharded:
             return decode(self.shards.read(row), self.channels)
         pixels = self.images[row]
@@ -140,73 +140,77 @@ _State = tuple[int, int, int, int]
 
 def _state(path: Path) -> _State | None:
     try:
-        found = path.stat()
+        info = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def find_store(wanted: StoreRequest) -> Store | None:
-    """The store that is wanted, if it is there and whole. Reads no image and no file of the source.
+    """Return the requested store if it exists and is complete, else None. Reads no image and no file of the source.
 
-    Where damaged images may be skipped, a store that had none serves as well.
+    If damaged images may be skipped, a store without damaged images matches too.
     """
     return first_store(store_paths(wanted))
 
 
 def first_store(paths: Sequence[Path]) -> Store | None:
-    """The first store that is there and whole."""
+    """Return the first store that exists and is complete, else None."""
     return next((Store(path) for path in paths if path.is_dir()), None)
 
 
 def store_path(wanted: StoreRequest) -> Path:
-    """Where a store lies: named by a hash of all that shapes it, the state of the source's files included."""
+    """The path of a store: its name contains a hash of all its inputs, including the state of the source's files."""
     return store_paths(wanted)[-1]
 
 
 def store_paths(wanted: StoreRequest) -> list[Path]:
-    """Where the stores lie that serve, the wanted one last."""
+    """The paths of all stores that satisfy the request, the requested one last."""
     state = asdict(state_of(wanted))
-    every = (False, True) if wanted.skip_damaged else (False,)
-    return [_place(wanted, {**_shape(wanted), **state, "skip_damaged": skip}) for skip in every]
+    skip_options = (False, True) if wanted.skip_damaged else (False,)
+    return [_store_folder(wanted, {**_shape(wanted), **state, "skip_damaged": skip}) for skip in skip_options]
 
 
-def growing_path(wanted: StoreRequest) -> Path:
-    """The folder in which a store grows: one for all states of its source, as what was made of images that have not
-    changed since is not made again."""
-    return _place(wanted, {**_shape(wanted), "skip_damaged": wanted.skip_damaged}).with_suffix(".partial")
+def partial_path(wanted: StoreRequest) -> Path:
+    """The temporary folder in which a store is built.
+
+    It is the same for all states of the source, so that finished work on unchanged images is reused.
+    """
+    return _store_folder(wanted, {**_shape(wanted), "skip_damaged": wanted.skip_damaged}).with_suffix(".partial")
 
 
 def state_of(wanted: StoreRequest) -> SourceState:
-    """The state of the source: the one that is known, else as it is now."""
+    """The state of the source: the request's, else the current one."""
     return wanted.state or source_state(wanted.domain, wanted.root)
 
 
 def with_state(wanted: StoreRequest) -> StoreRequest:
-    """The same with the state of its source, found out now where it is not known."""
+    """Return the request with the state of its source filled in."""
     return replace(wanted, state=state_of(wanted))
 
 
 def made_of(wanted: StoreRequest) -> dict[str, str]:
-    """What a store says of its source: the folder ("" where the images are made), and the state that it was in."""
+    """The source of a store as store.json records it: the folder ("" for generated images) and its state."""
     return {"root": _root(wanted), **asdict(state_of(wanted))}
 
 
 def former_stores(wanted: StoreRequest) -> list[Store]:
-    """The whole stores of the same folder in the same form that are of another state of its files or code, the newest
-    first. Nothing uses them any more but what is done with finished runs on them."""
-    found: list[tuple[float, Store]] = []
+    """The outdated stores of the same folder and format: those of another state of its files or code, newest first.
+
+    They are used only for finished runs that were trained on them.
+    """
+    matches: list[tuple[float, Store]] = []
     now, shape = made_of(wanted), wanted.form.shape()
     for path, facts in _kept_facts(wanted.domain.spec.name):
         source = facts["made_of"]
         if source["root"] == now["root"] and source != now and StoreFormat(**facts["form"]).shape() == shape:
             with contextlib.suppress(DataError):
-                found.append(((path / "store.json").stat().st_mtime, Store(path)))
-    return [store for _, store in sorted(found, key=lambda each: each[0], reverse=True)]
+                matches.append(((path / "store.json").stat().st_mtime, Store(path)))
+    return [store for _, store in sorted(matches, key=lambda match: match[0], reverse=True)]
 
 
 def stores_of(sha256: str, name: str = "") -> Iterator[Store]:
-    """The whole stores on this machine whose images and labels have this sha256: of a domain, or of any."""
+    """The complete stores on this machine whose images and labels have this sha256: of one domain, or of any."""
     for path, facts in _kept_facts(name):
         if facts["sha256"] == sha256:
             with contextlib.suppress(DataError):
@@ -214,7 +218,7 @@ def stores_of(sha256: str, name: str = "") -> Iterator[Store]:
 
 
 def _kept_facts(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folders of finished stores of a domain ("" of any), with their facts; those of other formats are left out."""
+    """The folders of finished stores of a domain ("" for any) with their facts; other format versions are skipped."""
     for path in sorted((cache_root() / "stores").glob("*/store.json")):
         folder = path.parent
         if folder.name.startswith(f"{name}-" if name else "") and folder.suffix != ".partial":
@@ -225,7 +229,7 @@ def _kept_facts(name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _shape(wanted: StoreRequest) -> dict[str, Any]:
-    """What shapes a store besides the state of its source."""
+    """The inputs of a store besides the state of its source."""
     spec = wanted.domain.spec
     return {"format": FORMAT, "split": RULE, "spec": asdict(spec), "root": _root(wanted), **wanted.form.shape()}
 
@@ -234,27 +238,27 @@ def _root(wanted: StoreRequest) -> str:
     return "" if wanted.domain.embedded else str(Path(wanted.root).resolve())
 
 
-def _place(wanted: StoreRequest, facts: Mapping[str, Any]) -> Path:
+def _store_folder(wanted: StoreRequest, facts: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return cache_root() / "stores" / f"{wanted.domain.spec.name}-{digest[:16]}"
 
 
 def verify_store(store: Store) -> list[str]:
-    """What is wrong with a store, a sentence each.
+    """Check a store and return its problems, one sentence each.
 
-    Hashes, labels and, of pixels, moments are computed anew; encoded images are not decoded again.
+    Hashes and labels are recomputed, and for pixels also mean and standard deviation; encoded images are not decoded.
     """
     recorded: dict[str, str] = store.facts["files_sha256"]
-    found = {file: hash_file(store.path / file) for file in recorded}
+    digests = {file: hash_file(store.path / file) for file in recorded}
     problems = [
         f"{store.path / file} was changed: its sha256 is not the recorded one"
         for file, digest in recorded.items()
-        if found[file] != digest
+        if digests[file] != digest
     ]
     if problems:
         return problems
     images = store.shards.tars if store.form.sharded else ("images.npy",)
-    if content_hash(found, images) != store.sha256:
+    if content_hash(digests, images) != store.sha256:
         problems.append(f"{store.path / 'store.json'}: its sha256 is not that of images and labels")
     count = store.num_train + store.num_test
     shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
@@ -289,42 +293,42 @@ def verify_store(store: Store) -> list[str]:
 
 
 def hash_file(path: Path) -> str:
-    """A file's sha256."""
+    """The sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(digests: Mapping[str, str], images: Sequence[str] = ("images.npy",)) -> str:
-    """The sha256 of a store's images and labels, from their files'; it does not depend on where they came from."""
+    """The sha256 of a store's images and labels, from those of their files; it does not depend on their origin."""
     return hashlib.sha256("".join(digests[file] for file in (*images, "labels.npy")).encode()).hexdigest()
 
 
 def blocks(rows: NDArray[Any], size: int = 1024) -> Iterator[NDArray[Any]]:
-    """Rows in blocks, so that a mapped array need not be in memory as a whole."""
+    """Iterate over blocks of rows, so that a memory-mapped array is never in memory as a whole."""
     for start in range(0, len(rows), size):
         yield np.asarray(rows[start : start + size])
 
 
 def pixel_sums(images: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Exact sums of pixels and of their squares, per channel, of which there are one or three, the last dimension."""
+    """Exact sums of pixels and of their squares per channel; the last dimension is the channel, one or three."""
     channels = images.shape[-1]
     flat = images.reshape(-1, channels)
     total, squares = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
-    for some in blocks(flat, 1 << 20):
-        sums = picture_sums(Image.fromarray(some[None] if channels == 3 else some.T))
+    for block in blocks(flat, 1 << 20):
+        sums = picture_sums(Image.fromarray(block[None] if channels == 3 else block.T))
         total, squares = total + sums[0], squares + sums[1]
     return total, squares
 
 
 def picture_sums(image: Image.Image) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The same of an image, mode L or RGB: Pillow counts how often each value occurs much faster than numpy can."""
+    """Exact pixel sums of one image, mode L or RGB: Pillow computes histograms much faster than numpy."""
     counts = np.array(image.histogram(), dtype=np.int64).reshape(-1, 256)
     values = np.arange(256)
     return counts @ values, counts @ values**2
 
 
 def moments(total: Any, squares: Any, pixels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel from exact sums; of equal pixels the deviation counts as 1."""
+    """Mean and standard deviation per channel from exact sums; a standard deviation of 0 is replaced by 1."""
     mean = np.asarray(total) / pixels
     variance = np.asarray(squares) / pixels - mean**2
     std = np.sqrt(np.maximum(variance, 0))
@@ -337,7 +341,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
         newer, older = facts["format"] > FORMAT, facts["format"] < FORMAT
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"store {path}: store.json cannot be read ({error}); delete the folder, it will be made anew"
+            f"store {path}: store.json cannot be read ({error}); delete the folder, and it will be prepared again"
         ) from None
     if newer:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Writing tars: the bytes that Python's tarfile writes, in a fraction of its time, hashed on the way."""
+"""Write tars with the same bytes as Python's tarfile, in a fraction of the time, and hash them while writing."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import BinaryIO
 
 BLOCK = tarfile.BLOCKSIZE
 _SIZE, _SUM = slice(124, 136), slice(148, 156)
-# whatever tarfile puts into the fields that are the same in all headers
+# tarfile's values of the fields that are equal in all headers
 _BLANK = tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
 
 
 class TarWriter:
-    """A tar of plain files, written from its beginning to `end`. `sha256` is that of the bytes so far."""
+    """Writes a tar of plain files sequentially; call `end` last. `sha256` is the hash of the bytes so far."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._at, self._digest = file, 0, hashlib.sha256()
 
     def add(self, name: str, data: bytes) -> int:
-        """Put a file into the tar, the same whenever it is made; return where its bytes begin.
+        """Add a file with a reproducible header; return the offset of its content.
 
-        `name` is plain ASCII of up to 100 letters, and `data` has less than 8 GiB.
+        `name` is ASCII of up to 100 characters, and `data` has less than 8 GiB.
         """
-        place = self._at + BLOCK
+        offset = self._at + BLOCK
         for part in (header(name, len(data)), data, bytes(-len(data) % BLOCK)):
             self._write(part)
-        return place
+        return offset
 
     def end(self) -> None:
-        """Mark the end, as tarfile does: two empty blocks, and more up to a whole record."""
+        """Write the end of the archive as tarfile does: two empty blocks, padded to a whole record."""
         self._write(bytes(2 * BLOCK))
         self._write(bytes(-self._at % tarfile.RECORDSIZE))
 
@@ -44,7 +44,7 @@ class TarWriter:
 
 
 def header(name: str, size: int) -> bytes:
-    """The block before a file's bytes: `TarInfo.tobuf` of a name and a size."""
+    """The header block of a file: equal to `TarInfo.tobuf` for this name and size."""
     block = bytearray(_BLANK)
     letters = name.encode("ascii")
     assert len(letters) <= tarfile.LENGTH_NAME and size < 8**11

@@ -1,4 +1,4 @@
-"""What a TIFF says of its pixels, where Pillow takes them for something else."""
+"""TIFF files that Pillow decodes to wrong pixels or cannot decode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FULL_RANGE = (0, 255, 128, 255, 128, 255)
 
 @dataclass(frozen=True, slots=True)
 class Greys:
-    """What the numbers of a grey picture mean: `most` is white, or black where `inverted`."""
+    """The range of a grey image: `most` is white, or black if `inverted`."""
 
     most: int
     inverted: bool = False
@@ -31,15 +31,15 @@ SIXTEEN_BITS = Greys(65_535)
 
 
 def greys(image: TiffImageFile) -> Greys:
-    """The range of a TIFF of one channel of more than 8 bits, which Pillow gives as 16 bits of no meaning."""
+    """The range of a one-channel TIFF of more than 8 bits, which Pillow decodes to 16 bits without their range."""
     tags = image.tag_v2
     return Greys((1 << tags.get(BITS, (16,))[0]) - 1, tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
 
 
 def misread(image: TiffImageFile) -> str:
-    """Why Pillow would give other pixels than those of an opened TIFF, in words; empty where it gives the right ones.
+    """Explain why Pillow would decode an opened TIFF to wrong pixels; empty if it decodes it correctly.
 
-    What can be set right is: a palette of 8 bits, which old programs wrote, is made one of 16.
+    What can be corrected is corrected: a palette of 8 bits, written by old programs, is converted to 16 bits.
     """
     tags = image.tag_v2
     photometric = tags.get(PHOTOMETRIC)
@@ -70,7 +70,7 @@ def misread(image: TiffImageFile) -> str:
 
 
 def lost(image: TiffImageFile) -> str:
-    """Why a loaded TIFF has no colours, in words; empty where it has. Divided by an alpha of 0, none are left."""
+    """Explain why a decoded TIFF has lost its colours; empty if it has not. Division by an alpha of 0 loses them."""
     premultiplied = 1 in image.tag_v2.get(EXTRA_SAMPLES, ())
     if premultiplied and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
         return "the TIFF's colours are multiplied by an alpha channel that is 0 throughout"
@@ -78,12 +78,12 @@ def lost(image: TiffImageFile) -> str:
 
 
 def _planes_misread(raw: bool, bits: int, colours: int, extra: Sequence[int]) -> bool:
-    """Of a plane for each channel, Pillow reads 8 bits right, and others where libtiff does it."""
+    """Whether Pillow misreads separate planes: it reads 8 bits correctly, and others only through libtiff."""
     return (raw and (bits != 8 or 1 in extra)) or (colours == 1 and 0 not in extra)
 
 
 def unread(data: bytes) -> str:
-    """What is in a TIFF that Pillow does not know, in words; empty where its header cannot be read either."""
+    """Describe the pixels of a TIFF that Pillow does not support; empty if its header cannot be read either."""
     try:
         file = io.BytesIO(data)
         tags: Any = ImageFileDirectory_v2(file.read(8))

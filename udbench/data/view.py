@@ -1,4 +1,4 @@
-"""What a network sees of an image that is kept in its own size: which part of it, at which size."""
+"""The crop of an encoded image that a network sees, and its size."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DRAWS = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """A part of an image as (height, width) pixels.
+    """A crop of an image, resized to (height, width) pixels.
 
-    Without `resize` it is the whole image, its aspect not kept. With it, the image is thought of as scaled so that
-    its shorter side (or its height, as `side` says) has `resize` pixels, and a window of (height, width) is cut:
-    at test the one in the centre, in training one at a random place whose sides are each up to `aspect_jitter` (a part
-    of them) shorter or longer, brought to (height, width) afterwards. A window is never larger than the image: where
-    the image is narrower it is as wide as the image.
+    Without `resize` the crop is the whole image, its aspect not kept. With `resize`, the image is scaled so that its
+    shorter side (or its height, depending on `side`) has `resize` pixels, and a window of (height, width) is cropped:
+    the centre in evaluation, a random position in training. In training each side of the window is scaled by a random
+    factor in [1 - aspect_jitter, 1 + aspect_jitter], and the crop is resized to (height, width). A window is never
+    larger than the image: if the image is narrower, the window is as wide as the image.
     """
 
     height: int
@@ -36,9 +36,9 @@ class View:
     aspect_jitter: float = 0.0
 
     def box(self, width: int, height: int, draw: Sequence[float] | None) -> Box:
-        """The window in an image of this size, as left, top, right, bottom in its own pixels.
+        """The window in an image of this size: left, top, right, bottom in the image's pixels.
 
-        `draw`: height, width, top, left, each uniform in [0, 1), or None for the view that is scored.
+        `draw`: height, width, top, left, each uniform in [0, 1), or None for the evaluation view.
         """
         if self.resize is None:
             return 0.0, 0.0, float(width), float(height)
@@ -52,7 +52,7 @@ class View:
     def pixels(
         self, data: bytes | NDArray[np.uint8], channels: int, draw: Sequence[float] | None = None
     ) -> NDArray[np.uint8]:
-        """The view of an encoded image, (height, width, channels) uint8: bilinear with antialiasing.
+        """Decode an image and return its view, (height, width, channels) uint8: bilinear with antialiasing.
 
         Raises DamagedImage.
         """
@@ -64,5 +64,5 @@ class View:
 
 
 def scale_of(width: int, height: int, resize: int, side: Side) -> float:
-    """The factor that brings an image's shorter side, or its height, to `resize` pixels."""
+    """The scale factor that gives an image's shorter side, or its height, `resize` pixels."""
     return resize / (height if side == "height" else min(width, height))

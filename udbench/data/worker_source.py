@@ -1,4 +1,4 @@
-"""A source as it is handed to the processes that read it: written once, mapped by each, in nobody's memory twice."""
+"""Pass a source to worker processes: it is written to disk once and memory-mapped by each worker."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ALIGN = 64
 
 
 def write_source(folder: Path, source: Source, rows: NDArray[np.int64]) -> str:
-    """Leave the source, and the store's rows in it, for the workers; return the sha256 that they ask for.
+    """Write the source and the store's row numbers for the workers, and return the file's sha256.
 
-    Arrays lie behind the pickle as they are, so that an index of millions of rows is mapped and not copied.
+    Arrays follow the pickle as raw buffers, so that an index of millions of rows is mapped and not copied.
     """
     arrays: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps((source, rows), protocol=5, buffer_callback=arrays.append)
@@ -38,9 +38,9 @@ def write_source(folder: Path, source: Source, rows: NDArray[np.int64]) -> str:
 
 @lru_cache(maxsize=2)
 def read_source(folder: str, sha256: str) -> tuple[Source, NDArray[np.int64]]:
-    """The source and its rows, fetched once in each process: the very bytes that the parent process wrote.
+    """Load the source and its rows, once per process.
 
-    Raises UdbenchError when they are others.
+    Raises UdbenchError when the file's sha256 is not that of what the parent process wrote.
     """
     with (Path(folder) / SOURCE).open("rb") as file:
         mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

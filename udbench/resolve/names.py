@@ -78,7 +78,7 @@ def _domain(session: Session, reference: Reference, places: Mapping[str, str]) -
     if reference.scheme:
         from udbench.data.folders import folder_domain
 
-        return folder_domain(Path(reference.place), name)
+        return folder_domain(Path(reference.path), name)
     if not name.startswith(OF_FOLDERS) or name in registry.names("domains"):
         return registry.get(Domain, name)
     from udbench.data.reference import short_name

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor
 
 from udbench.config import RecipeSettings
-from udbench.data.eval_view import seen
+from udbench.data.eval_view import eval_pixels
 from udbench.data.image import DamagedImage
 from udbench.data.layout import IMAGE_SUFFIXES, FolderWalk, portable_name
 from udbench.data.locations import readable
@@ -245,7 +245,7 @@ def _view(path: Path, settings: RecipeSettings, domain: str, channels: int) -> N
             f"{path} is no file, but {'a folder' if path.is_dir() else 'a pipe or a device'}; name an image"
         )
     try:
-        return seen(path.read_bytes(), settings, domain, channels)
+        return eval_pixels(path.read_bytes(), settings, domain, channels)
     except DamagedImage as error:
         raise DataError(f"{path}: {error}") from None
     except OSError as error:

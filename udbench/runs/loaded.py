@@ -210,7 +210,7 @@ class LoadedRun:
             )
 
     def _views(self, domain: str, images: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
-        from udbench.data.eval_view import seen
+        from udbench.data.eval_view import eval_pixels
         from udbench.data.image import DamagedImage
 
         if isinstance(images, str | bytes | os.PathLike) or not isinstance(images, Iterable):
@@ -218,7 +218,7 @@ class LoadedRun:
         for number, image in enumerate(images):
             name, data = _read(image, f"images[{number}]", domain)
             try:
-                yield seen(data, self._job.config.settings, domain, self._facts[domain].channels)
+                yield eval_pixels(data, self._job.config.settings, domain, self._facts[domain].channels)
             except DamagedImage as error:
                 raise DataError(f"'{domain}': {name}: {error}") from None
 

@@ -213,7 +213,7 @@ def test_imagenet_shards_are_of_one_set(large, tmp_path):
     assert "shards of several sets: " in (text := large.refused("imagenet", tmp_path))
     assert "other-train-0.tar" in text
     (tmp_path / "other-train-0.tar").rename(tmp_path / "imagenet1k-train-all.tar")
-    assert "imagenet1k-train-all.tar has no number as the other shards have" in large.refused("imagenet", tmp_path)
+    assert "imagenet1k-train-all.tar has no number like the other shards" in large.refused("imagenet", tmp_path)
     (tmp_path / "imagenet1k-train-all.tar").rename(tmp_path / "imagenet1k-train-002.tar")
     assert "two shards of one number" in large.refused("imagenet", tmp_path)
     (tmp_path / "imagenet1k-train-002.tar").rename(tmp_path / "interval-train-0.tar")
@@ -345,7 +345,7 @@ def test_imagenet_refuses_a_devkit_that_will_not_do(large, tmp_path):
     assert "meta.mat: 'n00000001' is none of the 1,000 classes" in large.refused("imagenet", tmp_path)
     synsets["ILSVRC2012_ID"][0, 0] = np.nan
     write_mat(devkit / "meta.mat", synsets=synsets)
-    assert "meta.mat: the entry nan, 'n00000001' is no class" in large.refused("imagenet", tmp_path)
+    assert "meta.mat: the entry nan, 'n00000001' is not a class" in large.refused("imagenet", tmp_path)
     (devkit / "meta.mat").write_bytes(b"<html>")
     assert "meta.mat: not a MATLAB 5 file" in large.refused("imagenet", tmp_path)
 

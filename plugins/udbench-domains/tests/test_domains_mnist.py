@@ -80,7 +80,7 @@ def _damage(path, change):
             lambda d: b"\x00\x00\x08\x01" + d[4:],
             "not an idx file of images: it begins with 00000801",
         ),
-        ("train-images-idx3", lambda d: d[:9], "cut off inside its header"),
+        ("train-images-idx3", lambda d: d[:9], "truncated inside its header"),
         ("train-images-idx3", lambda d: b"", "begins with nothing"),
         ("t10k-labels-idx1", lambda d: d[:-1] + b"\x0a", "label 4 is 10"),
         ("t10k-labels-idx1", lambda d: d[:7] + b"\x04" + d[8:-1], "4 labels for 5 images"),
@@ -101,7 +101,7 @@ def test_damaged_idx_files_are_named(opened, tmp_path, name, change, message):
 def test_damaged_gzip_is_named(opened, tmp_path, change):
     path = mnist(tmp_path) / "MNIST" / "raw" / "train-images-idx3-ubyte.gz"
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged or cut off"):
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz: damaged or truncated"):
         opened("mnist", tmp_path)
 
 

@@ -122,7 +122,7 @@ def test_downloads_end_as_the_domains_images_even_when_they_break_off_at_first(t
         ]
         first = len(packed[files[0].name])
         server.cut = first - 1
-        with pytest.raises(UdbenchError, match="what came is kept"):
+        with pytest.raises(UdbenchError, match="they are kept"):
             sources.fetch_files(files, folder, silent)
         with pytest.raises(DataError):
             DOMAINS[name].open(folder)
@@ -304,8 +304,8 @@ def test_what_does_not_fit_the_domain_is_named_and_nothing_is_written(tmp_path):
             hub.write_class_folders("sketches", dataset, folder, SKETCHES)
         assert list(folder.iterdir()) == []
 
-    refused(rows(IMAGES[:1], [0], ["airplane", "../evil"]), r"classes that the domain has not: '\.\./evil'")
-    refused(rows(IMAGES[:1], [-1], SKETCHES), "classes that the domain has not: 'number -1'")
+    refused(rows(IMAGES[:1], [0], ["airplane", "../evil"]), r"classes that the domain does not have: '\.\./evil'")
+    refused(rows(IMAGES[:1], [-1], SKETCHES), "classes that the domain does not have: 'number -1'")
     refused(rows(IMAGES[:1], [0], SKETCHES, columns=("img", "label")), r"expected .* found img \(Image\), label")
     refused(rows(IMAGES[:1], [0], SKETCHES, columns=("image", "fine")), "found image .*, fine")
     refused(rows([*IMAGES[:1], b"GIF89a"], [0, 1], SKETCHES), "row 1 of the data set is neither a PNG nor a JPEG")

@@ -61,12 +61,12 @@ def test_structs_with_other_fields_are_refused(tmp_path, change, fields, says):
     synsets = trees_large.synsets()
     if change:
         synsets[change[0]][1, 0] = change[1]
-    with pytest.raises(DataError, match=rf"^f: damaged or cut off \({says}.*get it again"):
+    with pytest.raises(DataError, match=rf"^f: damaged or truncated \({says}.*get it again"):
         read_structs(meta(tmp_path, synsets=synsets), "f", "synsets", fields)
 
 
 def test_what_is_no_struct_array_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is no struct array"):
+    with pytest.raises(DataError, match=r"^f: the variable 'synsets' is not a struct array"):
         read_structs(meta(tmp_path, synsets=np.eye(2)), "f", "synsets", FIELDS)
     with pytest.raises(DataError, match=r"^f: the variable 'synsets' is missing"):
         read_structs(meta(tmp_path, other=trees_large.synsets()), "f", "synsets", FIELDS)
@@ -117,5 +117,5 @@ def test_a_struct_array_that_states_gigabytes_is_not_unpacked(tmp_path):
     whole = meta(tmp_path, packed=False, synsets=trees_large.synsets())
     body = struct.pack("<2I", 14, 1 << 31) + whole[136:]
     packed = zlib.compress(body + bytes(1 << 20))
-    with pytest.raises(DataError, match=r"^f: damaged or cut off \(a struct array of 2147483648 bytes\)"):
+    with pytest.raises(DataError, match=r"^f: damaged or truncated \(a struct array of 2147483648 bytes\)"):
         read_structs(whole[:128] + struct.pack("<2I", 15, len(packed)) + packed, "f", "synsets", FIELDS)

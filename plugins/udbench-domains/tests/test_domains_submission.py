@@ -13,9 +13,10 @@ import udbench
 from udbench import DataError, SettingError, load_run
 from udbench.cli import main
 from udbench.data.listing import list_images
-from udbench_domains.submission.answers import TEN, answers, asked_of
+from udbench_domains.submission.answers import TEN, answers, available_domains
 from udbench_domains.trees.decathlon import APART, annotation_files, archives, decathlon, image_files
-from udbench_domains.visual_decathlon import CLASSES, DECATHLON
+from udbench_domains.visual_decathlon import DECATHLON
+from udbench_domains.visual_decathlon_facts import CLASSES
 
 TWO = ("vd-aircraft", "vd-dtd")
 
@@ -54,12 +55,12 @@ def test_each_test_image_is_answered_by_its_own_number(tmp_path: Path) -> None:
 
 
 def test_a_run_that_lacks_some_of_the_ten_is_refused_unless_partial() -> None:
-    assert asked_of([*reversed(TEN), "mnist"], partial=False) == TEN
-    assert asked_of(["vd-dtd", "vd-aircraft"], partial=True) == TWO
+    assert available_domains([*reversed(TEN), "mnist"], partial=False) == TEN
+    assert available_domains(["vd-dtd", "vd-aircraft"], partial=True) == TWO
     with pytest.raises(SettingError, match=r"this run lacks vd-imagenet12, vd-cifar100, .*--partial"):
-        asked_of(TWO, partial=False)
+        available_domains(TWO, partial=False)
     with pytest.raises(SettingError, match="none of the Visual Decathlon's domains; it has mnist"):
-        asked_of(["mnist"], partial=True)
+        available_domains(["mnist"], partial=True)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_columns_keep_rows_in_order_and_names_in_bounds(monkeypatch):
     assert columns.numbers("label").tolist() == list(range(8))
     assert columns.in_tars([]).offset.tolist() == [1 << 40] * 8
     for name in ("x" * 401, "a\0b"):
-        with pytest.raises(DataError, match=r"^d: the image name '.* will not do"):
+        with pytest.raises(DataError, match=r"^d: the image name '.* is invalid"):
             columns.add(name, 0)
 
 

@@ -61,7 +61,7 @@ def test_an_example_is_read_and_prepared_whole(name, tmp_path, monkeypatch):
     assert 4 <= listing.num_train <= images - 2
     for part in (listing.labels, listing.labels[: listing.num_train], listing.labels[listing.num_train :]):
         assert len(np.unique(part)) >= 2, "something to learn and to score"
-    assert "images" in listing.lacks(domain.spec), "nobody takes it for the whole domain"
+    assert "images" in listing.missing(domain.spec), "nobody takes it for the whole domain"
     pixels = [to_pixels(source.read(i), domain.spec.channels, 16, 16) for i in range(images)]
     assert len({array.tobytes() for array in pixels}) == images, "an image's content tells which one it is"
     (store,) = prepare([StoreRequest(domain=domain, root=root, form=StoreFormat(height=16, width=16))], workers=1)

@@ -82,11 +82,9 @@ def test_vggface_refuses_more_persons_than_there_are(large, tmp_path, monkeypatc
 def test_vggface_refuses_what_is_not_clear(large, tmp_path):
     for top in ("", "vgg_face_dataset"):
         trees_large.vggface(tmp_path / "both", top=top, lists=False)
-    assert "holds people's folders itself and in vgg_face_dataset/ as well" in large.refused(
-        "vggface", tmp_path / "both"
-    )
+    assert "holds people's folders, and vgg_face_dataset/ does too" in large.refused("vggface", tmp_path / "both")
     write_tar(tmp_path / "a" / "all.tar", {"train/A/1.jpg": b"", "test/A/2.jpg": b""})
-    assert "all.tar comes divided into train and test; unpack it" in large.refused("vggface", tmp_path / "a")
+    assert "all.tar is split into train and test; unpack it" in large.refused("vggface", tmp_path / "a")
     for name in ("one", "two"):
         write_tar(tmp_path / "b" / f"{name}.tar", {"A/1.jpg": b"", "B/1.jpg": b""})
     assert "one.tar has images in 'A' and in 'B'; a tar beside others" in large.refused("vggface", tmp_path / "b")

@@ -110,7 +110,7 @@ def test_without_their_labels_validation_images_are_scored_and_it_is_said(tmp_pa
     splits = {name: split for name, (_, split, _) in table(source, tmp_path).items()}
     assert {name.split("/")[1] for name, split in splits.items() if split == "test"} == {"val"}
     assert {name.split("/")[1] for name, split in splits.items() if split == "train"} == {"train"}
-    lacks = list_images(source, AIRCRAFT.spec, tmp_path).lacks(AIRCRAFT.spec)
+    lacks = list_images(source, AIRCRAFT.spec, tmp_path).missing(AIRCRAFT.spec)
     assert lacks.startswith("no test labels (validation images are scored), 3 of 100 classes")
 
 

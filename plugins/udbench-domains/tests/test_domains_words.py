@@ -160,7 +160,7 @@ def test_textures_are_blended_in(made: Callable[..., Made], tmp_path: Path) -> N
         (b"\n", "no word"),
         (b"cat\n\ndog\n", "line 2: empty"),
         (b"cat\ndog\n\n", "line 3: empty"),
-        (b"cat\ndog\ncat\n", "line 3: 'cat' is there already, in line 1"),
+        (b"cat\ndog\ncat\n", "line 3: 'cat' exists already, in line 1"),
         ("caf\u00e9\ncafe\u0301\n".encode(), "line 2"),
         (b"cat\n../../etc/passwd\n", "line 2: '../../etc/passwd' holds '/'"),
         (b"cat\ndo\\g\n", "line 2"),
@@ -198,13 +198,13 @@ def test_what_is_there_is_not_touched(made: Callable[..., Made], tmp_path: Path)
     out.mkdir()
     assert made().folder == out, "an empty folder may be filled"
     before = contents(out)
-    with pytest.raises(udbench.DataError, match="is there already"):
+    with pytest.raises(udbench.DataError, match="exists already"):
         made(seed=1)
     assert contents(out) == before
-    with pytest.raises(udbench.DataError, match="no folder"):
+    with pytest.raises(udbench.DataError, match="its parent folder"):
         made("nowhere/out")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(udbench.DataError, match="is there already"):
+    with pytest.raises(udbench.DataError, match="exists already"):
         made("file")
     assert names(tmp_path) == ["file", "out", "words.txt"]
 
@@ -312,7 +312,7 @@ def test_the_verb_makes_them(tmp_path: Path, lexicon: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"18 images of 6 words in 1 font: {tmp_path / 'out'}\n"
     again = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
-    assert again.returncode == 2 and "is there already" in again.stderr and "Traceback" not in again.stderr
+    assert again.returncode == 2 and "exists already" in again.stderr and "Traceback" not in again.stderr
 
 
 def test_the_plugin_imports_no_numpy_until_asked() -> None:

@@ -51,7 +51,7 @@ def udbench_studies() -> Iterable[Study]:
 
 @hookimpl
 def udbench_published() -> Iterable[Path]:
-    """What the paper's tables say, and the Visual Decathlon's."""
+    """The published tables of the paper and of the Visual Decathlon."""
     folder = Path(__file__).parent / "published"
     return [folder / "bilen2017.json", folder / "decathlon.json"]
 
@@ -67,8 +67,8 @@ def udbench_scores() -> Iterable[Score]:
 @hookimpl
 def udbench_commands() -> Mapping[str, tuple[str, str]]:
     """`udbench data make-words` and `udbench decathlon submit`."""
-    words = "Draw images of words, laid out as Synth90k is, for those who cannot download it."
-    decathlon = "Write a run's answers for the Visual Decathlon's test images as its server took them."
+    words = "Draw images of words in the layout of Synth90k, for users who cannot download it."
+    decathlon = "Write a run's predictions for the Visual Decathlon's test images in the format of its server."
     return {
         "data/make-words": ("udbench_domains.words.verb:make_words_verb", words),
         "decathlon": ("udbench_domains.submission.verb:app", decathlon),

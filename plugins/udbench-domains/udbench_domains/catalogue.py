@@ -16,7 +16,7 @@ from udbench_domains.trees import TREES
 
 
 def _open(name: str, module: str, function: str, root: Path) -> Source:
-    """The readers need numpy; they are loaded when a folder is opened, not when domains are listed."""
+    """Open a folder with a reader. Readers need numpy, so they are imported only here, not when domains are listed."""
     root = Path(root)
     if not root.is_dir():
         raise DataError(
@@ -25,11 +25,11 @@ def _open(name: str, module: str, function: str, root: Path) -> Source:
     return getattr(importlib.import_module(f"udbench_domains.readers.{module}"), function)(root)
 
 
-def domain(spec: DomainSpec, obtain: str, module: str, function: str = "open_folder") -> Domain:
+def domain(spec: DomainSpec, instructions: str, module: str, function: str = "open_folder") -> Domain:
     return Domain(
         spec=spec,
         open=partial(_open, spec.name, module, function),
-        instructions=obtain,
+        instructions=instructions,
         download=DOWNLOADS.get(spec.name),
         example=TREES[spec.name],
     )
@@ -57,7 +57,7 @@ DOMAINS = (
         "of the same fifty classes), whose results are not comparable with the paper's. Get AwA2-data.zip from the "
         "homepage and unpack it so that awa/Animals_with_Attributes2/JPEGImages/<class>/<class>_10001.jpg (or "
         "awa/JPEGImages/…) are there; the first edition goes to awa/Animals_with_Attributes/JPEGImages/<class>/"
-        "<class>_0001.jpg. Both at once are refused, and the number of images tells which one was used. Also read: "
+        "<class>_0001.jpg. Both at once are refused, and the number of images shows which one was used. Also read: "
         f"awa/<class>/*, or awa/{FOLDERS}, classes as in grizzly+bear.",
         "awa",
     ),

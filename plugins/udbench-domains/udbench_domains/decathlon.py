@@ -1,4 +1,4 @@
-"""The official score of the Visual Decathlon, for its own suite alone."""
+"""The official score of the Visual Decathlon, for its suite only."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ BASELINE = "finetune"
 
 @cache
 def baseline() -> dict[str, float]:
-    """The errors, in percent, of the fine-tuned networks that the score is measured by."""
+    """The errors, in percent, of the fine-tuned networks that are the score's baseline."""
     (table,) = json.loads(FILE.read_text())["tables"]
     (row,) = [row for row in table["rows"] if row["key"] == BASELINE]
     return row["errors"]
 
 
 def score(errors: Mapping[str, float]) -> float:
-    """The score of these errors, in percent. Raises SettingError for a domain that it does not have."""
-    own = baseline()
-    if strange := [name for name in errors if name not in own]:
-        raise SettingError(f"score 'decathlon' knows no domain '{strange[0]}'; it is for {', '.join(own)}")
-    return decathlon(errors, {name: own[name] for name in errors})
+    """The score of these errors, in percent. Raises SettingError for a domain outside the Visual Decathlon."""
+    references = baseline()
+    if strange := [name for name in errors if name not in references]:
+        raise SettingError(f"score 'decathlon' knows no domain '{strange[0]}'; it is for {', '.join(references)}")
+    return decathlon(errors, {name: references[name] for name in errors})
 
 
 SCORE = Score(

@@ -1,9 +1,9 @@
-"""Domains that are kept as a data set on the Hugging Face Hub, turned into class folders.
+"""Convert data sets of the Hugging Face Hub to class folders.
 
-Which bytes were fetched is recorded: `source.json` beside the images names the repository, the commit and the sha256
-of every data file. Where a domain's `revision` is None, the first fetch takes the repository's current commit; a fetch
-that goes on after an interruption keeps to the recorded one, and refuses data files that are no longer the same. To
-pin a domain in code, set its `revision` to a commit.
+The source is recorded: `source.json` beside the images contains the repository, the commit and the sha256 of every
+data file. If a domain's `revision` is None, the first download takes the repository's current commit; a resumed
+download uses the recorded one, and refuses data files that have changed. To pin a domain in code, set its `revision`
+to a commit.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SOURCE = "source.json"
 FILES, GROWING = ".files", ".growing"
 SECONDS = 10
 
-Tell = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFile:
-    """A parquet file of a repository, and what it has to be."""
+    """A parquet file of a repository, with its expected size and hash."""
 
     name: str
     size: int
@@ -49,11 +49,11 @@ class Snapshot:
     files: tuple[DataFile, ...]
 
 
-def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, tell: Tell) -> None:
-    """Fetch a repository's parquet files and write them as `<class>/<id>.png` (or `.jpg`) into a folder.
+def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: Path, progress: ByteProgress) -> None:
+    """Download a repository's parquet files and write their images as `<class>/<id>.png` (or `.jpg`) into a folder.
 
-    The images' bytes are kept. Raises DataError for files that are not as the Hub states, columns that are not `image`
-    and `label`, or a class that the domain has not; UnreachableError where there is no network.
+    The images' bytes are unchanged. Raises DataError for files that differ from what the Hub states, columns other
+    than `image` and `label`, or a class that the domain does not have; UnreachableError if there is no network.
     """
     folder = Path(folder)
     snapshot = _recorded(folder, repository, revision)
@@ -71,7 +71,7 @@ def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: P
             path,
             size=file.size,
             sha256=file.sha256,
-            tell=lambda done, _, before=before: tell(before + done, total),
+            progress=lambda done, _, before=before: progress(before + done, total),
         )
         before += file.size
         paths.append(path)
@@ -84,37 +84,37 @@ def fetch_from_hub(domain: str, repository: str, revision: str | None, folder: P
 def write_class_folders(domain: str, dataset: Dataset, folder: Path, known: Sequence[str]) -> dict[str, int]:
     """Write the rows of a data set (`image`, `label`) as class folders, and count them: `images`, `repeated`.
 
-    An image keeps its file's name where all have one, and is else named by its row. One that is there twice in a
-    class, byte for byte, is written once: it would be trained on and scored. Raises DataError, and writes nothing that
-    stays, for other columns, a class that is not `known`, and what is neither PNG nor JPEG.
+    An image keeps its file name if all images have one; otherwise it is named by its row. A duplicate within a class,
+    byte for byte, is written once, since one copy could be trained on and the other scored. Raises DataError, and
+    leaves nothing, for other columns, a class that is not `known`, and images that are neither PNG nor JPEG.
     """
     from datasets import Image
 
     classes = _classes(domain, dataset, known)
     labels = [classes(label) for label in dataset.data.column("label").to_pylist()]
     if strange := sorted({str(label) for label in labels} - set(known)):
-        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain does not have: {_few(strange)}")
     names = _names(dataset, labels)
     growing = folder / GROWING
     shutil.rmtree(growing, ignore_errors=True)
-    seen: set[tuple[str, bytes]] = set()
+    written: set[tuple[str, bytes]] = set()
     records = cast("Any", dataset.cast_column("image", Image(decode=False)))
     try:
         for row, record in enumerate(records):
             content = record["image"]["bytes"] or b""
             mark = (labels[row], hashlib.sha256(content).digest())
-            if mark in seen:
+            if mark in written:
                 continue
-            seen.add(mark)
-            place = growing / labels[row] / (names[row] + _suffix(domain, row, content))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-        for made in common.subfolders(growing):
-            shutil.rmtree(folder / made, ignore_errors=True)
-            (growing / made).rename(folder / made)
+            written.add(mark)
+            path = growing / labels[row] / (names[row] + _suffix(domain, row, content))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        for folder_name in common.subfolders(growing):
+            shutil.rmtree(folder / folder_name, ignore_errors=True)
+            (growing / folder_name).rename(folder / folder_name)
     finally:
         shutil.rmtree(growing, ignore_errors=True)
-    return {"images": len(seen), "repeated": len(labels) - len(seen)}
+    return {"images": len(written), "repeated": len(labels) - len(written)}
 
 
 def current(repository: str, revision: str | None) -> Snapshot:
@@ -127,15 +127,15 @@ def current(repository: str, revision: str | None) -> Snapshot:
     except HfHubHTTPError as error:
         at = f" at {revision}" if revision else ""
         raise UdbenchError(f"the Hugging Face Hub does not give {repository}{at}: {_first_line(error)}") from error
-    except Exception as error:  # each version of the client has another family of errors for a silent network
+    except Exception as error:  # each version of the client raises other errors if there is no network
         raise UnreachableError(
             f"cannot fetch {repository} from huggingface.co: there is no network, or it does not answer "
             f"({_first_line(error)})"
         ) from error
     files = [
-        DataFile(name=each.rfilename, size=each.lfs.size, sha256=each.lfs.sha256)
-        for each in sorted(info.siblings or [], key=lambda each: each.rfilename)
-        if each.rfilename.endswith(".parquet") and each.lfs is not None
+        DataFile(name=file.rfilename, size=file.lfs.size, sha256=file.lfs.sha256)
+        for file in sorted(info.siblings or [], key=lambda file: file.rfilename)
+        if file.rfilename.endswith(".parquet") and file.lfs is not None
     ]
     if not files or not info.sha:
         raise DataError(f"{repository} has no parquet files with a checksum any more; get the images by hand")
@@ -143,24 +143,24 @@ def current(repository: str, revision: str | None) -> Snapshot:
 
 
 def address(snapshot: Snapshot, file: DataFile) -> str:
-    """Where a data file is fetched from."""
+    """The address of a data file."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(snapshot.repository, file.name, repo_type="dataset", revision=snapshot.revision)
 
 
 def _recorded(folder: Path, repository: str, revision: str | None) -> Snapshot | None:
-    """What an earlier attempt began with; None where there is none, or one of something else."""
+    """The snapshot of an earlier attempt; None if there is none, or if it is of another repository or revision."""
     try:
         facts = json.loads((folder / SOURCE).read_text())
         files = tuple(DataFile(**file) for file in facts["files"])
-        found = Snapshot(repository=facts["repository"], revision=facts["revision"], files=files)
+        snapshot = Snapshot(repository=facts["repository"], revision=facts["revision"], files=files)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, it will be fetched anew") from error
-    wanted = found.repository == repository and revision in (None, found.revision)
-    return found if wanted else None
+        raise DataError(f"{folder / SOURCE}: is damaged; delete {folder}, and it will be downloaded again") from error
+    wanted = snapshot.repository == repository and revision in (None, snapshot.revision)
+    return snapshot if wanted else None
 
 
 def _record(folder: Path, facts: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ def _record(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def _opened(paths: Sequence[Path], cache: Path, repository: str) -> Dataset:
-    """The rows of all parquet files. The library's bars are kept quiet: the caller shows its own."""
+    """Load the rows of all parquet files, without the library's progress bars."""
     import datasets
     from datasets.exceptions import DatasetsError
 
@@ -189,7 +189,7 @@ def _opened(paths: Sequence[Path], cache: Path, repository: str) -> Dataset:
 
 
 def _classes(domain: str, dataset: Dataset, known: Sequence[str]) -> Callable[[Any], str]:
-    """What turns a row's label into a class; all classes that the data set states have to be known."""
+    """A function from a row's label to its class; all classes of the data set must be `known`."""
     from datasets import ClassLabel, Image, Value
 
     image, label = dataset.features.get("image"), dataset.features.get("label")
@@ -201,18 +201,18 @@ def _classes(domain: str, dataset: Dataset, known: Sequence[str]) -> Callable[[A
     if isinstance(label, Value):
         return str
     if strange := sorted(set(label.names) - set(known)):
-        raise DataError(f"{domain}: the data set has classes that the domain has not: {_few(strange)}")
+        raise DataError(f"{domain}: the data set has classes that the domain does not have: {_few(strange)}")
     names = label.names
     return lambda number: names[number] if number is not None and 0 <= number < len(names) else f"number {number}"
 
 
 def _names(dataset: Dataset, labels: Sequence[str]) -> list[str]:
-    """A file name without suffix for each row: the images' own, or their rows'."""
+    """A file name without suffix for each row: that of the image, or the row number."""
     paths = [path for chunk in dataset.data.column("image").chunks for path in chunk.field("path").to_pylist()]
-    own = [Path(path or "").name.rpartition(".")[0] for path in paths]
-    usable = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", name) for name in own)
-    if usable and max(Counter(zip(labels, own, strict=True)).values(), default=1) == 1:
-        return own
+    stems = [Path(path or "").name.rpartition(".")[0] for path in paths]
+    usable = all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}", name) for name in stems)
+    if usable and max(Counter(zip(labels, stems, strict=True)).values(), default=1) == 1:
+        return stems
     return [f"{row:06d}" for row in range(len(labels))]
 
 

@@ -1,6 +1,6 @@
-"""The three large domains of the paper's section 4.2: their facts, and how a person gets their images.
+"""The three large domains of the paper's section 4.2: their specifications, and instructions to get their images.
 
-It stands beside the catalogue and is written in the same way.
+Written in the same way as `catalogue.py`.
 """
 
 from __future__ import annotations

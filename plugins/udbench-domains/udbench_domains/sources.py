@@ -1,12 +1,12 @@
-"""Where the images of domains can be downloaded from.
+"""Downloads of the domains: addresses, checksums and sizes.
 
 Addresses and checksums of mnist, cifar10, svhn, omniglot and caltech256, and of gtsrb's test images, are those of
 `torchvision.datasets` (0.29), in the files mnist.py, cifar.py, svhn.py, omniglot.py, caltech.py and gtsrb.py; a test
-holds them against the torchvision that is installed. torchvision's training images of gtsrb are an earlier and
-smaller set: ours are the makers' final ones, from the same archive.
+compares them with the installed torchvision. torchvision's training images of gtsrb are an earlier and smaller set:
+ours are the makers' final ones, from the same archive.
 
-plankton has no download: the Hub's project-oceania/planktonset1.0 is all of PlanktonSet 1.0 (60,736 images), of which
-the paper's 30,336 are the competition's labelled part, and one set does not pass for the other.
+plankton has no download: the Hub's project-oceania/planktonset1.0 is all of PlanktonSet 1.0 (60,736 images), while the
+paper's 30,336 are the labelled part of the competition; one set is no substitute for the other.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pathlib import Path
 
 from udbench import DataError, Download, fetch_file, unpack
 
-# Far above what any of these archives holds; that they are the right ones, their checksums say.
+# Far above the content of any of these archives; their checksums ensure that they are the right ones.
 MAX_BYTES, MAX_MEMBERS = 8_000_000_000, 500_000
 
-Tell = Callable[[int, int], None]
+ByteProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class File:
-    """One file to fetch: `size` is the most it may have, in bytes.
+    """One file to download: `size` is its maximum size in bytes.
 
-    `takes` are what is wanted of an archive, by their paths in it, and go to the same paths in the domain's folder.
-    A file that is no archive has none, and goes to `name`.
+    `takes` are the paths to extract from an archive, to the same paths in the domain's folder. A file that is not an
+    archive has none, and is stored as `name`.
     """
 
     name: str
@@ -141,8 +141,8 @@ _ORIGINS = {
 }
 
 
-def fetch_files(files: Sequence[File], folder: Path, tell: Tell) -> None:
-    """Fetch files into a domain's folder and unpack the archives among them; what is there already is passed over."""
+def fetch_files(files: Sequence[File], folder: Path, progress: ByteProgress) -> None:
+    """Download files into a domain's folder and unpack the archives among them; existing files are skipped."""
     folder = Path(folder)
     total, before = sum(file.size for file in files), 0
     for file in files:
@@ -153,12 +153,12 @@ def fetch_files(files: Sequence[File], folder: Path, tell: Tell) -> None:
                 path,
                 size=file.size,
                 md5=file.md5,
-                tell=lambda done, _, before=before: tell(before + done, total),
+                progress=lambda done, _, before=before: progress(before + done, total),
             )
             if file.takes:
                 _unpack(file, path, folder)
         before += file.size
-        tell(before, total)
+        progress(before, total)
 
 
 def _unpack(file: File, archive: Path, folder: Path) -> None:
@@ -187,11 +187,11 @@ def _hub_download(name: str, repository: str, revision: str, size: int) -> Downl
     )
 
 
-def _fetch_from_hub(name: str, repository: str, revision: str, folder: Path, tell: Tell) -> None:
-    """The library behind it takes seconds to import."""
+def _fetch_from_hub(name: str, repository: str, revision: str, folder: Path, progress: ByteProgress) -> None:
+    """Download from the Hub, importing its library only here: that takes seconds."""
     from udbench_domains.hub import fetch_from_hub
 
-    fetch_from_hub(name, repository, revision, folder, tell)
+    fetch_from_hub(name, repository, revision, folder, progress)
 
 
 DOWNLOADS: dict[str, Download] = {

@@ -1,4 +1,4 @@
-"""The paper's suites, of ten small domains and of two and three large ones, and how it trains them."""
+"""The paper's suites, of ten small domains and of two and three large ones, and its recipes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ RECIPES = (
                 },
             },
         },
-        summary="Bilen and Vedaldi 2017 on the large domains, with what they leave open as AlexNet and VGG-M are "
-        "usually trained with batch norms: SGD, 100,000 rounds of 256",
+        summary="Bilen and Vedaldi 2017 on the large domains, with the usual training of AlexNet and VGG-M with batch "
+        "norms where they leave it open: SGD, 100,000 rounds of 256",
     ),
 )

@@ -1,32 +1,14 @@
-"""The ten: what each is, and the function that makes its images."""
+"""The ten domains: their specifications and drawing functions."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from udbench import Domain, DomainSpec, Source
+from udbench_pocket.spec import GeneratedSpec
 
 HOME = "https://github.com/udbench/udbench"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
-    """A generated domain: images of each class to train on and to test on, and where its drawing function is."""
-
-    name: str
-    content: str
-    classes: tuple[str, ...]
-    train: int
-    test: int
-    channels: int
-    flip: bool
-    draw: str
-    version: str = "1"
 
 
 def _numbered(word: str, number: int) -> tuple[str, ...]:
@@ -49,8 +31,8 @@ SKETCHES = (
 )  # fmt: skip
 OBJECTS = ("ball", "box", "crescent", "cross", "diamond", "ring", "star", "triangle")
 
-MADE = (
-    Made(
+GENERATED = (
+    GeneratedSpec(
         name="glyphs",
         content="characters of an invented script, dark on light",
         classes=_numbered("glyph", 100),
@@ -60,7 +42,7 @@ MADE = (
         flip=False,
         draw="marks:glyph",
     ),
-    Made(
+    GeneratedSpec(
         name="signs",
         content="coloured signs in changing light and size",
         classes=SIGNS,
@@ -70,7 +52,7 @@ MADE = (
         flip=False,
         draw="marks:sign",
     ),
-    Made(
+    GeneratedSpec(
         name="words",
         content="short words on noisy ground",
         classes=WORDS,
@@ -80,7 +62,7 @@ MADE = (
         flip=False,
         draw="marks:word",
     ),
-    Made(
+    GeneratedSpec(
         name="faces",
         content="drawn faces of ten people, with changing expression and light",
         classes=_numbered("person", 10),
@@ -90,7 +72,7 @@ MADE = (
         flip=True,
         draw="figures:face",
     ),
-    Made(
+    GeneratedSpec(
         name="textures",
         content="coloured patterns",
         classes=TEXTURES,
@@ -100,7 +82,7 @@ MADE = (
         flip=True,
         draw="surfaces:texture",
     ),
-    Made(
+    GeneratedSpec(
         name="walkers",
         content="faint figures in clutter, or clutter alone",
         classes=("clutter", "walker"),
@@ -110,7 +92,7 @@ MADE = (
         flip=True,
         draw="figures:walker",
     ),
-    Made(
+    GeneratedSpec(
         name="drawings",
         content="wobbly line drawings of everyday things",
         classes=SKETCHES,
@@ -121,7 +103,7 @@ MADE = (
         draw="sketches:sketch",
         version="2",
     ),
-    Made(
+    GeneratedSpec(
         name="silhouettes",
         content="light outlines of lobed shapes on dark",
         classes=_numbered("shape", 25),
@@ -131,7 +113,7 @@ MADE = (
         flip=True,
         draw="figures:silhouette",
     ),
-    Made(
+    GeneratedSpec(
         name="scenes",
         content="coloured objects anywhere on a coloured ground",
         classes=OBJECTS,
@@ -146,30 +128,30 @@ MADE = (
 
 def domains() -> list[Domain]:
     """The ten domains, in the suite's order."""
-    return [_handwriting(), *(_domain(made) for made in MADE)]
+    return [_handwriting(), *(_domain(generated) for generated in GENERATED)]
 
 
-def _domain(made: Made) -> Domain:
+def _domain(generated: GeneratedSpec) -> Domain:
     spec = DomainSpec(
-        name=made.name,
-        num_classes=len(made.classes),
-        num_train=made.train * len(made.classes),
-        num_test=made.test * len(made.classes),
-        channels=made.channels,
-        flip=made.flip,
-        content=made.content,
+        name=generated.name,
+        num_classes=len(generated.classes),
+        num_train=generated.train * len(generated.classes),
+        num_test=generated.test * len(generated.classes),
+        channels=generated.channels,
+        flip=generated.flip,
+        content=generated.content,
         licence="Apache-2.0 (generated)",
         homepage=HOME,
         citation="udbench, suite pocket",
-        version=made.version,
+        version=generated.version,
     )
-    return Domain(spec=spec, open=partial(_open, made), embedded=True)
+    return Domain(spec=spec, open=partial(_open, generated), embedded=True)
 
 
-def _open(made: Made, root: Path) -> Source:
+def _open(generated: GeneratedSpec, root: Path) -> Source:
     from udbench_pocket.source import Drawn
 
-    return Drawn(made)
+    return Drawn(generated)
 
 
 def _handwriting() -> Domain:
@@ -194,9 +176,3 @@ def _open_handwriting(root: Path) -> Source:
     from udbench_pocket.source import Handwriting
 
     return Handwriting()
-
-
-def drawing(place: str) -> Callable[..., Any]:
-    """The drawing function at "module:function"."""
-    module, _, function = place.partition(":")
-    return getattr(importlib.import_module(f"udbench_pocket.{module}"), function)

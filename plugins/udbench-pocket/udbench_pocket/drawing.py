@@ -1,4 +1,4 @@
-"""Strokes, shapes, noise and light: what the generators draw with."""
+"""Drawing primitives of the generators: strokes, shapes, noise and light."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def curve(control: Points, steps: int = 12) -> Points:
 def jittered(
     lines: Sequence[Points], draws: Draws, *, turn: float = 0, shift: float = 0, grow: float = 0, shear: float = 0
 ) -> list[Points]:
-    """Lines turned (degrees), moved, scaled and sheared together, each by up to so much, around the centre."""
+    """Rotate (degrees), shift, scale and shear lines together around the centre, each by up to the given amount."""
     move = pose(draws, turn=turn, shift=shift, grow=grow, shear=shear)
     return [move(line) for line in lines]
 
@@ -45,7 +45,7 @@ def jittered(
 def pose(
     draws: Draws, *, turn: float = 0, shift: float = 0, grow: float = 0, shear: float = 0
 ) -> Callable[[Points], Points]:
-    """A random change of place and form, for lines that are to keep together."""
+    """A random change of position and shape that lines share."""
     angle = np.radians(draws.uniform(-turn, turn))
     scale = 1 + draws.uniform(-grow, grow, 2)
     slant = np.array([[1, draws.uniform(-shear, shear)], [0, 1]])
@@ -55,7 +55,7 @@ def pose(
 
 
 def wobbled(line: Points, draws: Draws, amount: float, step: float = 0.08) -> Points:
-    """A line as a hand draws it: cut into short pieces whose ends stray."""
+    """A hand-drawn line: short pieces with jittered ends."""
     pieces: list[Points] = []
     for start, stop in pairwise(line):
         # rounded first: a length of whole steps must not lose one to the last bit of a sine, which differs by machine
@@ -66,7 +66,7 @@ def wobbled(line: Points, draws: Draws, amount: float, step: float = 0.08) -> Po
 
 
 def stroked(height: int, width: int, lines: Sequence[Points], thickness: float) -> Ink:
-    """How much each pixel is covered by lines, 0 to 1. Coordinates and thickness in parts of the height and width."""
+    """The coverage of each pixel by lines, 0 to 1. Coordinates and thickness are fractions of the height and width."""
     canvas = Image.new("L", (width * FINE, height * FINE))
     pen = ImageDraw.Draw(canvas)
     thick = max(1, round(thickness * min(height, width) * FINE))
@@ -79,7 +79,7 @@ def stroked(height: int, width: int, lines: Sequence[Points], thickness: float) 
 
 
 def filled(height: int, width: int, shapes: Sequence[Points]) -> Ink:
-    """How much each pixel is covered by polygons, 0 to 1."""
+    """The coverage of each pixel by polygons, 0 to 1."""
     canvas = Image.new("L", (width * FINE, height * FINE))
     pen = ImageDraw.Draw(canvas)
     for shape in shapes:
@@ -88,14 +88,14 @@ def filled(height: int, width: int, shapes: Sequence[Points]) -> Ink:
 
 
 def noise(draws: Draws, shape: tuple[int, ...], strength: float) -> Ink:
-    """Noise of about a normal distribution, from whole numbers so that it is the same everywhere."""
+    """Approximately normal noise, computed from integers so that it is the same on every machine."""
     size = int(np.prod(shape))
     dice = np.frombuffer(draws.bytes(4 * size), dtype=np.uint8).reshape(4, *shape)
     return dice.sum(0, dtype=np.int64) * (strength / 255) - 2 * strength
 
 
 def blotches(draws: Draws, height: int, width: int, cells: int) -> Ink:
-    """A smooth random field between 0 and 1, so many cells across."""
+    """A smooth random field between 0 and 1 on a grid of `cells` cells."""
     coarse = Image.fromarray(draws.randint(0, 256, (cells, cells)).astype(np.uint8))
     return np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=float) / 255
 
@@ -108,12 +108,12 @@ def slope(draws: Draws, height: int, width: int) -> Ink:
 
 
 def colour(draws: Draws, low: int = 0, high: int = 256) -> NDArray[np.float64]:
-    """A random colour, (3,), parts of 255."""
+    """A random colour, (3,), in units of 255."""
     return draws.randint(low, high, 3) / 255
 
 
 def pixels(values: Ink) -> Pixels:
-    """Values of 0 to 1 as pixels; what lies outside is cut off."""
+    """Convert values of 0 to 1 to pixels; values outside are clipped."""
     return (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -28,7 +28,7 @@ FACE = 40
 
 
 def face(label: int, draws: Draws) -> Pixels:
-    """A person's face in grey: proportions are the person's own; expression, pose and light change."""
+    """A person's face in grey: proportions depend on the person; expression, pose and light vary."""
     own = _person(label)
     move = pose(draws, turn=7, shift=0.04, grow=0.06)
     smile, gaze, open_ = draws.uniform(-0.06, 0.07), draws.uniform(-0.015, 0.015), draws.uniform(0.5, 1.2)

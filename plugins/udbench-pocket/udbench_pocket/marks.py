@@ -1,4 +1,4 @@
-"""Glyphs, signs and words: what people write."""
+"""Draw glyphs, signs and words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from udbench_pocket.source import stream
 
 
 def glyph(label: int, draws: Draws) -> Pixels:
-    """A character of two to five strokes of a pen of its own, bilevel, dark on light."""
+    """A character of two to five strokes with its own pen thickness, bilevel, dark on light."""
     strokes, pen = _character(label)
     lines = [curve(control + draws.uniform(-0.008, 0.008, control.shape)) for control in strokes]
     lines = jittered(lines, draws, turn=2, shift=0.015, grow=0.03)

@@ -1,4 +1,4 @@
-"""Images that are made when they are read: each from the domain, its version, its class and its number alone."""
+"""Images that are drawn when they are read, each from its domain, version, class and number only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from udbench import DataError, Index
-from udbench_pocket.catalogue import Made, drawing
+from udbench_pocket.spec import GeneratedSpec, drawing
 
 Pixels = NDArray[np.uint8]
 
@@ -22,20 +22,20 @@ DIGITS_SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b
 
 
 def stream(*purpose: object) -> np.random.RandomState:
-    """Draws for one purpose. RandomState's streams are frozen by numpy's policy, so images stay the same."""
+    """A random generator for one purpose. numpy guarantees RandomState's streams, so images stay the same."""
     text = "\x1f".join(map(str, purpose))
     return np.random.RandomState(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little"))
 
 
 class Drawn:
-    """A generated domain. Names are <class>/<split>-<number>."""
+    """The source of a generated domain. Names are <class>/<split>-<number>."""
 
-    def __init__(self, made: Made) -> None:
-        self._made = made
+    def __init__(self, spec: GeneratedSpec) -> None:
+        self._spec = spec
 
     @property
     def class_names(self) -> Sequence[str]:
-        return self._made.classes
+        return self._spec.classes
 
     @property
     def index(self) -> Index:
@@ -43,27 +43,28 @@ class Drawn:
 
     @cached_property
     def _index(self) -> Index:
-        made = self._made
+        spec = self._spec
         rows = [
             (f"{name}/{split}-{k:04d}", label, split)
-            for split, number in (("train", made.train), ("test", made.test))
-            for label, name in enumerate(made.classes)
+            for split, number in (("train", spec.train), ("test", spec.test))
+            for label, name in enumerate(spec.classes)
             for k in range(number)
         ]
         names, labels, splits = zip(*rows, strict=True)
         return Index(name=np.array(names), label=np.array(labels, dtype=np.int64), split=np.array(splits))
 
     def read(self, i: int) -> Pixels:
-        made, index = self._made, self.index
-        draw: Callable[[int, np.random.RandomState], Pixels] = drawing(made.draw)
-        return draw(int(index.label[i]), stream(made.name, made.version, str(index.name[i])))
+        spec, index = self._spec, self.index
+        draw: Callable[[int, np.random.RandomState], Pixels] = drawing(spec.draw)
+        return draw(int(index.label[i]), stream(spec.name, spec.version, str(index.name[i])))
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_made": self._made}
+        return {"_spec": self._spec}
 
 
 class Handwriting:
-    """scikit-learn's digits: 1,797 real ones of 8x8 pixels, values 0 to 16; a fixed draw of 50 of each are tests."""
+    """scikit-learn's digits: 1,797 real images of 8x8 pixels, values 0 to 16; a fixed draw of 50 per class is the test
+    split."""
 
     class_names: Sequence[str] = tuple("0123456789")
     tests_of_each = 50
@@ -95,13 +96,13 @@ class Handwriting:
 
 
 def _digits_file() -> bytes:
-    """The table of digits as scikit-learn installs it; importing scikit-learn would take longer than all the rest."""
+    """Read the table of digits from scikit-learn's files, since importing scikit-learn takes long."""
     path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
     if path.exists():
         table = gzip.decompress(path.read_bytes())
         if hashlib.sha256(table).hexdigest() == DIGITS_SHA256:
             return table
     raise DataError(
-        f"'handwriting': {path} is not the table of digits that scikit-learn 1.9 brings; install that "
+        f"'handwriting': {path} is not the table of digits of scikit-learn 1.9; install that version "
         "(pip install 'scikit-learn==1.9.*')"
     )

@@ -1,4 +1,4 @@
-"""Textures and scenes: colour."""
+"""Draw textures and scenes, in colour."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZE = 48
 
 
 def texture(label: int, draws: Draws) -> Pixels:
-    """A pattern in a light colour on a dark one, with a random period and place: 48 x 48."""
+    """A pattern in a light colour on a dark one, with a random period and position: 48 x 48."""
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(float)
     angle = np.radians(draws.uniform(-5, 5))
     x, y = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
@@ -95,7 +95,7 @@ FORMS: dict[str, list[Points]] = {
 
 
 def scene(label: int, draws: Draws) -> Pixels:
-    """An object of any colour and place on a shaded ground with crumbs on it: 32 x 32."""
+    """An object of any colour and position on a shaded ground with specks: 32 x 32."""
     size = 32
     ground, other = colour(draws, 0, 140), colour(draws, 0, 140)
     shade = blotches(draws, size, size, 3)[..., None]

@@ -90,7 +90,7 @@ def test_what_an_address_may_not_give_is_refused_and_nothing_is_left_half_writte
             ("a.json", "404"),
             ("none.json", "404"),
             ("big.json", "sends 5,242,880 bytes where big.json has at most 4,194,304"),
-            ("away.json", "only https is fetched, since there is no checksum to compare with (it sends on to http"),
+            ("away.json", "only https is allowed, since there is no checksum to verify (it redirects to http"),
         ):
             said = cli("board", "add", "--from", f"{server.url}{name}")
             assert said.code == 2 and reason in said.err and "Traceback" not in said.err, said.err

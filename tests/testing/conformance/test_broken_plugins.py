@@ -179,7 +179,7 @@ DOMAIN = """
         (
             DOMAIN.replace("OPEN", "lambda root: Source()"),
             ["--domains", "mine,handwriting"],
-            "a domain that was asked for image 0: its code failed with LookupError: boom",
+            "a domain, reading image 0: its code failed with LookupError: boom",
         ),
     ],
     ids=["adapter", "its file", "architecture", "domain", "images"],

@@ -1,4 +1,4 @@
-"""Animals with Attributes: fifty kinds of animals, in two editions of the same classes and other images."""
+"""Animals with Attributes: fifty kinds of animals, in two editions with the same classes and different images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOPS = ("JPEGImages", "Animals_with_Attributes/JPEGImages", "Animals_with_Attrib
 
 
 def open_folder(root: Path) -> Source:
-    """`JPEGImages/<class>/*.jpg`, in the archive's own folder or not; or `<class>/*` or `train|test/<class>/*`.
+    """Read `JPEGImages/<class>/*.jpg`, in the archive's folder or not; or `<class>/*` or `train|test/<class>/*`.
 
     The first edition numbers its images with four digits (`antelope_0001.jpg`) and the second with five
     (`antelope_10001.jpg`). Either is read; both in one folder are refused.

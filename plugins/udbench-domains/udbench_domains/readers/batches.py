@@ -1,8 +1,8 @@
-"""CIFAR's pickled batches, read without running anything that they name.
+"""Read CIFAR's pickled batches without running any code that they name.
 
-A pickle is a program: it calls what it names. These files name numpy's array constructors only, and here even
-those names lead to inert stand-ins that keep what they were given; the array is then built by us from bytes
-whose number is checked. Any other name is refused.
+A pickle is a program: it calls what it names. These files name only numpy's array constructors, and here those names
+resolve to inert stand-ins that keep their arguments; the array is then built by us from bytes whose number is checked.
+Any other name is refused.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from udbench import DataError
 
 
 def load_batch(path: Path) -> dict[str, Any]:
-    """The dictionary in a batch: text keys, and arrays of bytes as uint8. DataError for anything else."""
+    """Load the dictionary of a batch: text keys, and arrays of bytes as uint8. DataError for anything else."""
     try:
         with path.open("rb") as file:
             found = _Unpickler(file, encoding="bytes").load()
     except (DataError, OSError):
         raise
-    except Exception as error:  # a damaged pickle can raise nearly anything; all of it means the same to the user
+    except Exception as error:  # a damaged pickle can raise nearly any exception
         raise DataError(f"{path}: not a batch of CIFAR-10, or damaged ({error}); get it again") from error
     if not isinstance(found, Mapping):
         raise DataError(f"{path}: not a batch of CIFAR-10: it holds no dictionary; get it again")
@@ -39,7 +39,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: Any, *, encoding: str) -> None:
         super().__init__(file, encoding=encoding)
         self._path = Path(file.name)
-        # Made anew for each file: a hostile one can write to what it is given, and then only to these.
+        # New for each file: a hostile one can modify the objects that it gets, and then only these.
         self._names = _stand_ins()
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
@@ -54,7 +54,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _stand_ins() -> dict[tuple[str, str], Any]:
     class Kept:
-        """What was given to a constructor, and the state that followed."""
+        """The arguments of a constructor, and the state that followed."""
 
         kind = "other"
 
@@ -87,7 +87,7 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
 
 
 def _array(path: Path, value: Any) -> Any:
-    """The (…) uint8 array that a stand-in describes; any other value as it is."""
+    """The uint8 array that a stand-in describes; any other value is returned unchanged."""
     if getattr(value, "kind", None) != "array":
         return value
     try:

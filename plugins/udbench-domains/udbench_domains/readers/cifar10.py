@@ -20,9 +20,9 @@ PIXELS = 3 * 32 * 32
 
 
 def open_folder(root: Path) -> Source:
-    """`cifar-10-batches-py/` (pickled, read safely) or `cifar-10-batches-bin/`, or `train|test/<class>/*`.
+    """Read `cifar-10-batches-py/` (pickled, read safely) or `cifar-10-batches-bin/`, or `train|test/<class>/*`.
 
-    All six batches must be there. Images are named `data_batch_1/00000` by their place, in both forms alike.
+    All six batches are required. Images are named `data_batch_1/00000` by their position, in both formats.
     """
     if (root / "cifar-10-batches-py").is_dir():
         return Cifar10(root / "cifar-10-batches-py", packed=True)
@@ -43,8 +43,8 @@ def open_folder(root: Path) -> Source:
 class Cifar10:
     """The Source of the six batches.
 
-    The binary form is read image by image. A pickled batch (30 MB) is unpacked once in each process, when it
-    is first read from; none of it is pickled along.
+    The binary format is read image by image. A pickled batch (30 MB) is unpacked once in each process, when it is
+    first read from; the unpacked data are not pickled.
     """
 
     def __init__(self, home: Path, *, packed: bool) -> None:
@@ -90,7 +90,7 @@ def _labels(path: Path, *, packed: bool) -> NDArray[np.int64]:
     size = path.stat().st_size
     if size == 0 or size % (1 + PIXELS):
         raise DataError(
-            f"cifar10: {path} has {size} bytes, which is no whole number of images; it is cut off, get it again"
+            f"cifar10: {path} has {size} bytes, which is not a whole number of images; it is truncated, get it again"
         )
     with path.open("rb") as file:
         labels = b"".join(record[:1] for record in iter(partial(file.read, 1 + PIXELS), b""))
@@ -116,7 +116,7 @@ def _in_range(path: Path, labels: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def _check_meta(path: Path) -> None:
-    """The class names of the archive, where it states them, must be the ones we label by."""
+    """Check that the archive's class names, if it has any, are ours."""
     if not path.is_file():
         return
     names = load_batch(path).get("label_names")

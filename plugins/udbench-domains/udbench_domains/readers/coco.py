@@ -1,4 +1,4 @@
-"""Annotations in the form of COCO, as far as they give each image a class: images, categories, annotations."""
+"""Read COCO annotations that give each image a class: images, categories, annotations."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from udbench import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Annotated:
-    """The images that a file of annotations names, in its order.
+    """The images of an annotation file, in its order.
 
-    `image_ids`: their numbers. `files`: their paths, as they stand there. `category_ids`: each one's category, or None
-    where the file labels none of its images. `categories`: {number: name}, by rising number.
+    `image_ids`: their numbers. `files`: their paths, as in the file. `category_ids`: the category of each, or None if
+    the file labels none of its images. `categories`: {number: name}, by increasing number.
     """
 
     path: Path
@@ -48,7 +48,7 @@ def read_annotations(domain: str, path: Path) -> Annotated:
 
 
 def class_names(categories: Mapping[int, str]) -> tuple[str, ...]:
-    """A name for each category, in their order; one that several share goes with the category's number."""
+    """A unique name for each category, in order; a name that several share gets the category's number."""
     shared = {name for name, number in Counter(categories.values()).items() if number > 1}
     return tuple(f"{name} ({number})" if name in shared else name for number, name in categories.items())
 
@@ -81,7 +81,7 @@ def _table(what: str, document: Mapping[str, Any], key: str, text: str) -> dict[
 def _labels(
     what: str, document: Mapping[str, Any], images: Mapping[int, str], categories: Mapping[int, str]
 ) -> list[int] | None:
-    """The category of each image, or None where no image has one."""
+    """The category of each image, or None if no image has one."""
     if not document.get("annotations"):
         return None
     found: dict[int, int] = {}

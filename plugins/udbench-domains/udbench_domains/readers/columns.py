@@ -1,4 +1,4 @@
-"""Sources of millions of images, in folders or in tars: all that is kept of an image is a row of arrays."""
+"""Sources of millions of images, in folders or in tars: each image is only a row of arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_OPEN = 64
 
 
 class Places(Protocol):
-    """Where the images of a part of an index lie."""
+    """The files of a part of an index."""
 
     def __len__(self) -> int: ...
 
@@ -33,24 +33,24 @@ class Places(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Large:
-    """A Source of a great many images; the parts of its index lie in folders or in tars, one after another."""
+    """A Source of many images; the consecutive parts of its index are in folders or in tars."""
 
     index: Index
     class_names: Sequence[str]
     parts: Sequence[Places]
 
     def file_of(self, i: int) -> str | None:
-        """The path of image `i`, or None where it lies in a tar."""
+        """The path of image `i`, or None if it is in a tar."""
         part, i = self._place(i)
         return part.where(i) if isinstance(part, InFolders) else None
 
     def read(self, i: int) -> bytes:
-        """The bytes of image `i`'s file."""
+        """Read the file of image `i`."""
         part, i = self._place(i)
         return part.read(i)
 
     def _place(self, i: int) -> tuple[Places, int]:
-        """The part of the index that image `i` is in, and its position there."""
+        """The part of the index with image `i`, and the image's position in it."""
         for part in self.parts:
             if i < len(part):
                 return part, i
@@ -100,7 +100,7 @@ class InTars:
         data = self.handles.read(path, offset, size)
         if len(data) < size:
             raise DataError(
-                f"{self.domain}: {path} ends inside the image at byte {offset}: it has been cut; get it again"
+                f"{self.domain}: {path} ends inside the image at byte {offset}: it is truncated; get it again"
             )
         return data
 
@@ -110,7 +110,7 @@ class InTars:
 
 
 class Handles:
-    """Files that stay open from read to read: a process's own, at most `MOST_OPEN`, and none in a pickle."""
+    """Files that stay open between reads: per process, at most `MOST_OPEN`, and never pickled."""
 
     def __init__(self) -> None:
         self._files: dict[Path, BinaryIO] = {}
@@ -118,9 +118,9 @@ class Handles:
         self._lock = threading.Lock()
 
     def read(self, path: Path, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`; fewer where the file ends."""
+        """Read up to `size` bytes from `offset`; fewer at the end of the file."""
         if self._process != os.getpid():
-            # A forked process would share its parent's positions in the files, and perhaps a lock that is held.
+            # A forked process would share its parent's file positions, and perhaps a lock in use.
             self.close()
             self._process, self._lock = os.getpid(), threading.Lock()
         with self._lock:
@@ -129,7 +129,7 @@ class Handles:
                 if len(self._files) >= MOST_OPEN:
                     self._files.pop(next(iter(self._files))).close()
                 file = cast(BinaryIO, path.open("rb", buffering=0))
-            # The last one used stands last.
+            # The most recently used file is last.
             self._files[path] = file
             file.seek(offset)
             return file.read(size)
@@ -146,7 +146,7 @@ class Handles:
 
 
 class Columns:
-    """The rows of an index as they come, kept as arrays."""
+    """Collects the rows of an index in arrays."""
 
     _AT_ONCE = 1 << 16
 
@@ -157,11 +157,11 @@ class Columns:
         self._numbers = {key: array("q") for key in ("label", "tar", "offset", "size")}
 
     def add(self, name: str, label: int, *, tar: int = 0, offset: int = 0, size: int = 0) -> None:
-        """One row. DataError for a name that no column has room for."""
+        """Add a row. DataError for a name that is too long for the column."""
         encoded = os.fsencode(name)
         if len(encoded) > LONGEST_NAME or "\0" in name:
             raise DataError(
-                f"{self._domain}: the image name {name[:60]!r}… will not do: at most {LONGEST_NAME} bytes, none "
+                f"{self._domain}: the image name {name[:60]!r}… is invalid: at most {LONGEST_NAME} bytes, none "
                 "of them zero, are expected; rename it"
             )
         self._last.append(encoded)
@@ -198,7 +198,7 @@ Part = tuple[NDArray[np.bytes_], NDArray[np.int64], str, Places]
 
 
 def joined(class_names: Sequence[str], parts: Sequence[Part], walk: FolderWalk | None = None) -> Large:
-    """A Source of these parts, in this order; `walk` says what was passed over."""
+    """Join parts into a Source, in this order; `walk` has the counts of skipped files."""
     names, labels = [part[0] for part in parts], [part[1] for part in parts]
     splits = [part[2] for part in parts]
     # One part alone keeps its array, which may be that of its paths as well.
@@ -206,7 +206,7 @@ def joined(class_names: Sequence[str], parts: Sequence[Part], walk: FolderWalk |
         index=Index(
             name=np.concatenate(names) if len(names) > 1 else names[0],
             label=np.concatenate(labels),
-            split=np.repeat(np.array(splits, dtype=np.bytes_), [len(own) for own in labels]) if all(splits) else None,
+            split=np.repeat(np.array(splits, dtype=np.bytes_), [len(part) for part in labels]) if all(splits) else None,
             size=None if all(splits) else np.concatenate([part[3].sizes() for part in parts]),
             passed_over={} if walk is None else walk.passed_over,
         ),
@@ -216,14 +216,14 @@ def joined(class_names: Sequence[str], parts: Sequence[Part], walk: FolderWalk |
 
 
 def divided(domain: str, root: Path, known: Sequence[str] | None, most: int) -> Large:
-    """A Source of `train/<class>/*` with `test/<class>/*`, named by their paths; `known` as `classes` takes it."""
+    """A Source of `train/<class>/*` and `test/<class>/*`, named by their paths; `known` is that of `classes`."""
     walk = FolderWalk()
     folders = {split: common.subfolders(root / split, walk) for split in ("train", "test")}
-    names = classes(domain, root, sorted({c for own in folders.values() for c in own}), known, most)
+    names = classes(domain, root, sorted({name for names in folders.values() for name in names}), known, most)
     parts: list[Part] = []
-    for split, own in folders.items():
+    for split, present in folders.items():
         columns = Columns(domain)
-        for folder, label in zip(own, common.labels(domain, root / split, own, names).tolist(), strict=True):
+        for folder, label in zip(present, common.labels(domain, root / split, present, names).tolist(), strict=True):
             for file in common.pictures(root / split / folder, walk):
                 columns.add(f"{split}/{folder}/{file}", label)
         if not len(columns):
@@ -234,18 +234,17 @@ def divided(domain: str, root: Path, known: Sequence[str] | None, most: int) -> 
 
 
 def classes(domain: str, where: Path, found: Sequence[str], known: Sequence[str] | None, most: int) -> Sequence[str]:
-    """The classes in label order: the `known` ones, else those found. DataError where there are too many."""
+    """The classes in label order: `known` if given, else those found. DataError if there are too many."""
     names = found if known is None else known
     if len(names) > most:
         raise DataError(
-            f"{domain}: {where} has {len(names):,} classes; the domain has {most:,}. Take out what does not "
-            "belong to it"
+            f"{domain}: {where} has {len(names):,} classes; the domain has {most:,}. Remove what does not belong to it"
         )
     return names
 
 
 def first_twice(names: NDArray[np.bytes_]) -> bytes | None:
-    """A name that stands twice, or None: by sorting numbers, which takes a tenth of the time and memory."""
+    """A duplicate name, or None; sorting hashes takes a tenth of the time and memory of sorting names."""
     hashes = np.fromiter(map(hash, names), dtype=np.int64, count=len(names))
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]

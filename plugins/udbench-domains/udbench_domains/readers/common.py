@@ -1,4 +1,4 @@
-"""What the readers share: image files as a Source, class folders, class lists, and errors that help."""
+"""Shared code of the readers: image files as a Source, class folders, class lists, and errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Files:
         return self.root / str(self.paths[i])
 
     def read(self, i: int) -> bytes:
-        """The bytes of image `i`'s file."""
+        """Read the file of image `i`."""
         with open(f"{self.root}/{self.paths[i]}", "rb", buffering=0) as file:  # noqa: PTH123 (in half the time)
             return file.read()
 
@@ -49,11 +49,11 @@ class Files:
 def files(
     domain: str, root: Path, rows: Iterable[Row], classes: Sequence[str], walk: FolderWalk | None = None
 ) -> Files:
-    """A Source of these rows, in the order of their names whatever the order of folders on disk.
+    """A Source of these rows, ordered by name, independently of the order of folders on disk.
 
-    Rows without a split are for the core to split, rows without a group stand for themselves. Names and labels count in
-    the form that is the same on every machine. `walk` says what was passed over on the way. DataError: no row at all, a
-    name twice, or a class that is not among `classes`.
+    Rows without a split are split by the core; rows without a group are groups of one. Names and labels are normalized
+    to be equal on every machine. `walk` has the counts of skipped files. DataError: no rows, a duplicate name, or a
+    class that is not among `classes`.
     """
     ordered = sorted(row._replace(name=portable_name(row.name), label=portable_name(row.label)) for row in rows)
     if not ordered:
@@ -89,10 +89,10 @@ def class_folders(
     known: Sequence[str],
     class_of: Callable[[Sequence[str]], str] | None = None,
 ) -> Source | None:
-    """The layout that every domain accepts, `train/<class>/*` with `test/<class>/*`; None where it is not there.
+    """The layout that every domain accepts, `train/<class>/*` with `test/<class>/*`; None if it is not present.
 
-    `known` are all the domain's classes in label order. `class_of`, where folders may be named otherwise than
-    the classes, turns the names of the folders that lead from the split to an image into its class.
+    `known` are all the domain's classes in label order. `class_of`, for folders with names other than the classes,
+    converts the names of the folders between the split and an image to its class.
     """
     found = [split for split in ("train", "test") if subfolders(root / split)]
     if not found:
@@ -108,8 +108,8 @@ def class_folders(
 
 
 def picture_folders(domain: str, root: Path, tops: Sequence[str], known: Sequence[str]) -> Source:
-    """A domain of class folders: those in the first of `tops` that is there, else in `root`, else
-    `train|test/<class>/*`. `tops` are places below `root`."""
+    """A domain of class folders: those in the first existing one of `tops`, else in `root`, else
+    `train|test/<class>/*`. `tops` are folders below `root`."""
     for top in tops:
         # Plankton's own layout is a train/ alone: class folders in a test/ beside it make it the other one.
         divided = top == "train" and subfolders(root / "test")
@@ -125,9 +125,9 @@ def picture_folders(domain: str, root: Path, tops: Sequence[str], known: Sequenc
 
 
 def undivided(domain: str, root: Path, top: Path, known: Sequence[str]) -> Files:
-    """A Source of `top/<class>/*` for the core to split; images are named `<class>/<file>`.
+    """A Source of `top/<class>/*` that the core splits; images are named `<class>/<file>`.
 
-    Unlike ClassFolders this takes a class that is called `train` for a class.
+    Unlike ClassFolders, a folder called `train` is a class.
     """
     below, walk = top.relative_to(root), FolderWalk()
     rows = [
@@ -155,7 +155,7 @@ def labels(domain: str, where: Path, names: Sequence[str], classes: Sequence[str
     if unknown:
         raise DataError(
             f"{domain}: {where}: unknown class {_few(unknown)}; the domain has {len(classes)} classes: "
-            f"{', '.join(classes[:8])}{' …' if len(classes) > 8 else ''}. Take out what does not belong to it"
+            f"{', '.join(classes[:8])}{' …' if len(classes) > 8 else ''}. Remove what does not belong to it"
         )
     return np.array([position[name] for name in names], dtype=np.int64)
 
@@ -168,7 +168,7 @@ def class_list(name: str) -> tuple[str, ...]:
 
 
 def no_layout(domain: str, root: Path, *looked_for: str) -> DataError:
-    """The error for a folder that has none of the layouts: what was looked for, what is there, what to do."""
+    """The error for a folder without a known layout: the expected layouts, the content, and what to do."""
     held = sorted(entry.name for entry in os.scandir(root))
     return DataError(
         f"{domain}: found no images of this domain in {root}: looked for {' or '.join(looked_for)}; "
@@ -178,12 +178,12 @@ def no_layout(domain: str, root: Path, *looked_for: str) -> DataError:
 
 
 def subfolders(top: Path, walk: FolderWalk | None = None) -> list[str]:
-    """The names of the folders in `top` that may hold images, sorted; none where `top` is no folder."""
+    """The sorted names of the folders in `top` that may hold images; empty if `top` is not a folder."""
     return (walk or FolderWalk()).folders(top) if top.is_dir() else []
 
 
 def pictures(folder: Path, walk: FolderWalk | None = None) -> list[str]:
-    """The names of the image files in `folder`, by their suffix, sorted, hidden ones left out."""
+    """The sorted names of the image files in `folder`, by suffix, without hidden ones."""
     return (walk or FolderWalk()).images(folder)
 
 

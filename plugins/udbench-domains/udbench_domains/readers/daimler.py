@@ -13,7 +13,7 @@ SETS = {"1": "train", "2": "train", "3": "train", "T1": "test", "T2": "test"}
 
 
 def open_folder(root: Path) -> Source:
-    """`{1,2,3,T1,T2}/{ped,non-ped}_examples/*.pgm`, sets 1 to 3 for training, T1 and T2 for the test; or
+    """Read `{1,2,3,T1,T2}/{ped,non-ped}_examples/*.pgm`, sets 1 to 3 for training, T1 and T2 for testing; or
     `train|test/<class>/*` with classes named `ped` and `non-ped`, `_examples` after it or not.
 
     The original archive may have its sets in a folder `DC-ped-dataset_base`.

@@ -44,7 +44,7 @@ class TestImages:
     places: Places
 
 
-def holds(name: str, root: Path) -> bool:
+def is_present(name: str, root: Path) -> bool:
     """Whether the folder has the images of this one of the ten domains, or an archive that should."""
     return _folder_or_tar(name, root) is not None or (name != IMAGENET and _archive(root, DATA) is not None)
 

@@ -1,4 +1,4 @@
-"""The German Traffic Sign Recognition Benchmark: whole pictures, never the region of interest."""
+"""The German Traffic Sign Recognition Benchmark: whole images, never the region of interest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ TEST_CSV = "GT-final_test.csv"
 
 
 def open_folder(root: Path) -> Source:
-    """One of three layouts; `group` is the track, as the frames of one are near-duplicates.
+    """Open one of three layouts; `group` is the track, since the frames of a track are near-duplicates.
 
     - The makers': `GTSRB/Final_Training/Images/000NN/*.ppm`, each folder with its `GT-000NN.csv`, and
       `GTSRB/Final_Test/Images/*.ppm` with `GT-final_test.csv`.
     - torchvision's: `GTSRB/Training/000NN/*.ppm`, with the same test folder, and `GT-final_test.csv` beside
-      `GTSRB`; all of it in a folder `gtsrb` or not.
+      `GTSRB`; all of it possibly in a folder `gtsrb`.
     - `train|test/<class>/*`, where class 7 may be named `7` or `00007`. Groups are known there when every
       training file has its original name, `<track>_<frame>.ppm`.
 

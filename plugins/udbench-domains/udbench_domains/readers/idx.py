@@ -1,4 +1,4 @@
-"""idx files, plain or gzipped: arrays of bytes behind a short header (the format of MNIST's makers)."""
+"""Read idx files, plain or gzipped: arrays of bytes after a short header (the format of MNIST's makers)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHUNK = 1 << 20
 
 
 class IdxImages:
-    """The pictures of an idx file: `shape` is (N, H, W), and `[i]` reads picture `i` as (H, W) uint8.
+    """The images of an idx file: `shape` is (N, H, W), and `[i]` reads image `i` as (H, W) uint8.
 
-    A plain file is read picture by picture. A gzipped one cannot be entered in the middle: each process
-    unpacks it once, when it first reads from it. Pickles to its path and shape.
+    A plain file is read image by image. A gzipped one has no random access: each process unpacks it once, when it
+    first reads from it. Pickles to its path and shape.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ def idx_labels(path: Path) -> NDArray[np.uint8]:
 
 
 def _checked_shape(path: Path, dims: int) -> tuple[int, ...]:
-    """The shape that the header states, once the whole file is seen to hold that much and no more."""
+    """The shape in the header, after checking that the file has exactly that size."""
     try:
         with _opened(path) as file:
             head = file.read(_header_size(dims))
@@ -66,14 +66,14 @@ def _checked_shape(path: Path, dims: int) -> tuple[int, ...]:
                     f"{head[:4].hex() or 'nothing'}, not {expected.hex()}; get it again"
                 )
             if len(head) < _header_size(dims):
-                raise DataError(f"{path}: cut off inside its header; get it again")
+                raise DataError(f"{path}: truncated inside its header; get it again")
             shape = tuple(int(n) for n in np.frombuffer(head, dtype=">u4", offset=4))
             stated, held = math.prod(shape), 0
             # In pieces and never past what was stated, so that a file made to swell does no harm.
             while held <= stated and (piece := file.read(_CHUNK)):
                 held += len(piece)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or truncated ({error}); get it again") from error
     if held != stated:
         raise DataError(
             f"{path}: its header states {' x '.join(map(str, shape))} bytes, and it holds "

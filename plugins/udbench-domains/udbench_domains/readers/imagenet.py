@@ -1,6 +1,6 @@
 """ImageNet, the thousand classes of ILSVRC 2012: class folders, the official tars, or webdataset shards.
 
-The 50,000 validation images are those that are scored.
+The 50,000 validation images are the test images.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from udbench_domains.readers.tars import members, members_of
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
 META, TRUTH = "data/meta.mat", "data/ILSVRC2012_validation_ground_truth.txt"
-# The devkit takes 2.5 MB packed and less than ten times that unpacked.
+# The devkit has 2.5 MB compressed and less than ten times that uncompressed.
 _MOST_DEVKIT = 1 << 27
 _VAL_NAME = re.compile(r"ILSVRC2012_val_([0-9]{8})\.[A-Za-z]+")
 
 
 def open_folder(root: Path) -> Source:
-    """Training images from `train/<wnid>/*`, `ILSVRC2012_img_train.tar` or shards, and images to score from
+    """Read training images from `train/<wnid>/*`, `ILSVRC2012_img_train.tar` or shards, and test images from
     `val/<wnid>/*`, `test/<wnid>/*`, `val/*` with the devkit, `ILSVRC2012_img_val.tar` with the devkit, or shards.
 
-    The first of these that is there is read, of either. Images are named `train|val/<wnid>/<file>`, whichever it is
-    (those of shards `train|val/<key>`), and labelled by the place of their class among the sorted thousand.
+    The first existing layout is read, for training and test images separately. In every layout images are named
+    `train|val/<wnid>/<file>` (in shards `train|val/<key>`), and labelled by the index of their class among the sorted
+    thousand.
     """
     classes, walk = common.class_list("imagenet"), FolderWalk()
     train, val = _train(root, classes, walk), _val(root, classes, walk)
@@ -117,7 +118,7 @@ def _folders(root: Path, top: str, split: str, classes: Sequence[str], walk: Fol
 
 
 def _loose(root: Path, where: Path, images: Iterable[tuple[str, int, int]], classes: Sequence[str]) -> Columns:
-    """Validation images that only the devkit says the class of, by the number in their name."""
+    """Validation images whose classes are in the devkit, by the number in their name."""
     truth_path, truth = _truth(root, where, classes)
     columns = Columns("imagenet")
     for file, offset, size in images:
@@ -137,7 +138,7 @@ def _loose(root: Path, where: Path, images: Iterable[tuple[str, int, int]], clas
 
 
 def _truth(root: Path, where: Path, classes: Sequence[str]) -> tuple[Path, NDArray[np.int64]]:
-    """The file of the validation images' classes, and the label of each number from 1 on."""
+    """The file with the validation images' classes, and the label of each number from 1."""
     home, files = _devkit(root, where)
     wnids, position = _leaves(home / META, files[META]), {name: i for i, name in enumerate(classes)}
     if unknown := sorted(set(wnids.values()) - set(position)):
@@ -155,19 +156,19 @@ def _truth(root: Path, where: Path, classes: Sequence[str]) -> tuple[Path, NDArr
 
 
 def _leaves(path: Path, data: bytes) -> dict[int, str]:
-    """The wnid of each class by its number; the groups of classes that the file also has are left out."""
+    """The wnid of each class by its number, without the groups of classes in the file."""
     found: dict[int, str] = {}
     fields = ("ILSVRC2012_ID", "WNID", "num_children")
     for number, wnid, children in read_structs(data, f"imagenet: {path}", "synsets", fields):
         if not isinstance(number, float) or not number.is_integer() or not isinstance(wnid, str):
-            raise DataError(f"imagenet: {path}: the entry {number!r}, {wnid!r} is no class; get the devkit again")
+            raise DataError(f"imagenet: {path}: the entry {number!r}, {wnid!r} is not a class; get the devkit again")
         if children == 0:
             found[int(number)] = wnid
     return found
 
 
 def _devkit(root: Path, where: Path) -> tuple[Path, dict[str, bytes]]:
-    """Where the devkit is, and its two files."""
+    """The path of the devkit, and its two files."""
     home, archive = root / DEVKIT, root / f"{DEVKIT}.tar.gz"
     if home.is_dir():
         files = {name: (home / name).read_bytes() for name in (META, TRUTH) if (home / name).is_file()}
@@ -194,7 +195,7 @@ def _unpacked(archive: Path) -> bytes:
         with gzip.open(archive) as file:
             data = file.read(_MOST_DEVKIT + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"imagenet: {archive}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"imagenet: {archive}: damaged or truncated ({error}); get it again") from error
     if len(data) > _MOST_DEVKIT:
         raise DataError(
             f"imagenet: {archive}: unpacks to more than {_MOST_DEVKIT:,} bytes: not the devkit; get it again"

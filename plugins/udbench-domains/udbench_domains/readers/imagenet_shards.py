@@ -17,7 +17,7 @@ _LONGEST_CLS = 32
 
 
 def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Collection[str]) -> Part | None:
-    """The images of the tars in `root` that have `word` in their name, or None where there are none.
+    """The images of the tars in `root` with `word` in their names, or None if there are none.
 
     DataError: numbers that are missing, two sets of shards, an image without its class or a class without its
     image, several images of one key, a class out of range. A key may have dots.
@@ -43,7 +43,7 @@ def shards(root: Path, word: str, split: str, classes: Sequence[str], but: Colle
 
 
 def _read_shard(path: Path, word: str, number: int, columns: Columns, handles: Handles, classes: Sequence[str]) -> None:
-    """Add a shard's samples. What the names up to their first dots have in common is looked at together."""
+    """Add a shard's samples. Members with equal names up to the first dot are processed together."""
     together: dict[str, _Together] = {}
     last = ""
 
@@ -77,7 +77,7 @@ def _read_shard(path: Path, word: str, number: int, columns: Columns, handles: H
 
 @dataclass
 class _Together:
-    """Members of a shard whose names are the same up to the first dot: a sample, or several where keys have dots."""
+    """Members of a shard with equal names up to the first dot: one sample, or several if keys have dots."""
 
     labels: dict[str, int] = field(default_factory=dict[str, int])
     images: list[Member] = field(default_factory=list[Member])
@@ -94,7 +94,7 @@ class _Together:
         return [(key, self.labels[key], _image_of(path, key, images)) for key, images in owned.items()]
 
     def unmatched(self, path: Path) -> DataError:
-        """What has no counterpart, as the error that ends the reading."""
+        """The error for members without a counterpart."""
         owned, lone = self._owned()
         if lone:
             what = f"{lone[0].name.rpartition('.')[0]!r} has an image but no .cls"
@@ -103,7 +103,7 @@ class _Together:
         return DataError(f"imagenet: {path}: {what}; get the shard again")
 
     def _owned(self) -> tuple[dict[str, list[Member]], list[Member]]:
-        """The images of each key, and those that no .cls is for."""
+        """The images of each key, and those without a .cls."""
         owned: dict[str, list[Member]] = {}
         lone: list[Member] = []
         for image in self.images:
@@ -147,7 +147,7 @@ def _check_numbers(root: Path, tars: Sequence[Path]) -> None:
     if len(tars) == 1 and matches[0][1] is None:
         return
     if odd := [name for name, match in matches if match is None]:
-        raise DataError(f"imagenet: {root}: {odd[0]} has no number as the other shards have; take it out")
+        raise DataError(f"imagenet: {root}: {odd[0]} has no number like the other shards; remove it")
     found = [match for _, match in matches if match]
     # Shards of one set have one beginning and one end.
     kinds = {(match[1], match[3]): match.string for match in found}

@@ -1,6 +1,6 @@
-"""MATLAB 5 files, as far as plain arrays of numbers go, and struct arrays of text and numbers.
+"""Read MATLAB 5 files: plain arrays of numbers, and struct arrays of text and numbers.
 
-SciPy's reader is not used: a damaged file can bring down the process in it, where this one raises an error.
+SciPy's reader is not used: a damaged file can crash the process in it, while this one raises an error.
 The format: MathWorks, "MAT-File Level 5 File Format".
 """
 
@@ -22,28 +22,28 @@ from udbench import DataError
 _HEADER = 128
 _PACKED, _MATRIX = 15, 14
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-# Of a class of array outside these (cells, structs, text, objects, sparse) the parts are no numbers in a row.
+# Arrays of other classes (cells, structs, text, objects, sparse) do not consist of contiguous numbers.
 _NUMBER_CLASSES = range(6, 16)
 _STRUCT, _TEXT = 2, 4
-# The braces are for the order of bytes, l or b.
+# The braces are for the byte order, l or b.
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16-{}e", 16: "utf-8", 17: "utf-16-{}e"}
 _COMPLEX = 0x0800
-# A packed file of some megabytes could state gigabytes of nothing.
+# A compressed file of some megabytes could state gigabytes of zeros.
 _MOST_STRUCT = 1 << 26
-# More than what stands before the numbers of an array, whose name may have 63 letters.
+# More than the header before the numbers of an array, whose name may have 63 letters.
 _PEEK = 512
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of these names, in the shapes the file states, of the types they are stored in.
+    """Read the arrays with these names, in the file's shapes and stored types.
 
-    Others are passed over without being unpacked. DataError: no MATLAB 5 file (7.3 is another format), damaged
-    or cut off, an array that is missing, there twice, or not of real numbers.
+    Others are skipped without being unpacked. DataError: not a MATLAB 5 file (7.3 is another format), damaged or
+    truncated, an array that is missing, occurs twice, or is not of real numbers.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); mend that, or get it again") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); correct that, or get it again") from error
     order = _order(data, str(path))
     found: dict[str, NDArray[Any]] = {}
     try:
@@ -53,20 +53,20 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             if outline.name in found:
                 raise DataError(f"{path}: holds the variable {outline.name!r} twice; get it again")
             if outline.kind not in _NUMBER_CLASSES or outline.flags & _COMPLEX:
-                raise DataError(f"{path}: the variable {outline.name!r} is no array of real numbers; get it again")
+                raise DataError(f"{path}: the variable {outline.name!r} is not an array of real numbers; get it again")
             found[outline.name] = _numbers(outline, element, order)
     except (_Damage, zlib.error) as error:
-        raise DataError(f"{path}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{path}: damaged or truncated ({error}); get it again") from error
     if missing := [name for name in names if name not in found]:
         raise DataError(f"{path}: the variable {missing[0]!r} is missing; get it again")
     return found
 
 
 def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> list[tuple[str | float, ...]]:
-    """The entries of the struct array of this name in a file's bytes, in order: these of their fields.
+    """Read some fields of all entries of the struct array with this name, in order.
 
-    A field is text (a row of characters) or one number. `what` begins the sentence of an error. DataError: no MATLAB
-    5 file, damaged or cut off, no struct array of that name, or fields that are missing or hold something else.
+    A field is text (a row of characters) or one number. `what` is the beginning of error messages. DataError: not a
+    MATLAB 5 file, damaged or truncated, no struct array of that name, or fields that are missing or of another type.
     """
     order = _order(data, what)
     found: list[list[tuple[str | float, ...]]] = []
@@ -75,19 +75,19 @@ def read_structs(data: bytes, what: str, name: str, fields: Sequence[str]) -> li
             if outline.name != name:
                 continue
             if outline.kind != _STRUCT:
-                raise DataError(f"{what}: the variable {name!r} is no struct array; get it again")
+                raise DataError(f"{what}: the variable {name!r} is not a struct array; get it again")
             if element.size > _MOST_STRUCT:
                 raise _Damage(f"a struct array of {element.size} bytes")
             found.append(_entries(outline, element.whole(), order, fields))
     except (_Damage, zlib.error) as error:
-        raise DataError(f"{what}: damaged or cut off ({error}); get it again") from error
+        raise DataError(f"{what}: damaged or truncated ({error}); get it again") from error
     if len(found) != 1:
         raise DataError(f"{what}: the variable {name!r} is {'there twice' if found else 'missing'}; get it again")
     return found[0]
 
 
 class _Damage(Exception):
-    """What is wrong with a file, for the one sentence that the user gets."""
+    """The damage of a file, as part of the error message."""
 
 
 class _Outline(NamedTuple):
@@ -99,24 +99,24 @@ class _Outline(NamedTuple):
 
 
 class _Element(NamedTuple):
-    """An array as it lies: packed or not, and its size without its tag."""
+    """An array in the file: its bytes, whether they are compressed, and its size without its tag."""
 
     data: memoryview
     packed: bool
     size: int
 
     def first(self, most: int) -> bytes | memoryview:
-        """The bytes behind the tag, up to `most`."""
+        """The bytes after the tag, up to `most`."""
         if not self.packed:
             return self.data[:most]
         return zlib.decompressobj().decompress(self.data, 8 + most)[8:]
 
     def whole(self) -> bytes | memoryview:
-        """All of it, once it is seen to be neither more nor less than its tag states."""
+        """All bytes, after checking that there are exactly as many as the tag states."""
         if not self.packed:
             return self.data
         unpacker = zlib.decompressobj()
-        # The checksum comes last: a byte more is asked for so that it is reached, and it must not be there.
+        # The checksum comes last: one more byte is requested so that it is reached, and that byte must not exist.
         body = unpacker.decompress(self.data, 8 + self.size + 1)
         if len(body) != 8 + self.size or not unpacker.eof:
             raise _Damage(f"an array of {self.size} bytes does not end where it should")
@@ -124,7 +124,7 @@ class _Element(NamedTuple):
 
 
 def _order(data: bytes, what: str) -> str:
-    """How the bytes of a file's numbers are ordered, as struct and numpy write it."""
+    """The byte order of a file's numbers, in the notation of struct and numpy."""
     order = {b"IM": "<", b"MI": ">"}.get(data[126:_HEADER])
     version = struct.unpack(f"{order}H", data[124:126])[0] if order else 0
     if order is None or version != 0x0100:
@@ -171,12 +171,12 @@ def _outline(head: bytes | memoryview, order: str) -> _Outline:
 
 
 def _part(data: bytes | memoryview, at: int, order: str) -> tuple[int, int, int, int]:
-    """Of the part at `at`: its kind, where its content starts, its size, and where the next part is."""
+    """Parse the part at `at`: its kind, the start of its content, its size, and the start of the next part."""
     if at + 8 > len(data):
         raise _Damage("it ends inside an array")
     kind, size = struct.unpack_from(f"{order}2I", data, at)
     if kind >> 16:
-        # A part of up to four bytes lies in its own tag.
+        # A part of up to four bytes is stored in its tag.
         kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
         whole = size <= 4
     else:

@@ -18,8 +18,8 @@ HOMES = ("MNIST/raw", "raw", "")
 
 
 def open_folder(root: Path) -> Source:
-    """`{train,t10k}-{images-idx3,labels-idx1}-ubyte`, with `.gz` or without, in `MNIST/raw/` (torchvision's
-    place) or in the folder itself; or `train|test/<0…9>/*`. Images are named `train/00000` by their place."""
+    """Read `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, with `.gz` or without, in `MNIST/raw/` (torchvision's
+    folder) or in the folder itself; or `train|test/<0…9>/*`. Images are named `train/00000` by their position."""
     for home in (root / name for name in HOMES):
         if home.is_dir() and any(_find(home, f"{prefix}-images-idx3-ubyte") for prefix in PREFIXES.values()):
             return Mnist(home)

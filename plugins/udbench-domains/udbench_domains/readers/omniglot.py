@@ -14,12 +14,12 @@ HOMES = ("", "omniglot-py", "python")
 
 
 def open_folder(root: Path) -> Source:
-    """`images_background/<alphabet>/<character>/*.png` and `images_evaluation/…`, pooled; a class is
+    """Read `images_background/<alphabet>/<character>/*.png` and `images_evaluation/…`, pooled; a class is
     `<alphabet>/<character>`.
 
     Also in a folder `omniglot-py` (torchvision) or `python` (the authors' repository). The character's
-    number that the authors put before a file's name (`0709_01.png`) is no part of an image's name in the index, so
-    that copies without it are split alike. In `train|test/<class>/*` a class is two folders, or one folder
+    number that the authors put before a file's name (`0709_01.png`) is not part of an image's name in the index, so
+    that copies without it get the same split. In `train|test/<class>/*` a class is two folders, or one folder
     `<alphabet>_<character>`.
     """
     for home in (root / name for name in HOMES):

@@ -18,9 +18,9 @@ FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 
 
 def open_folder(root: Path) -> Source:
-    """`train_32x32.mat` with `test_32x32.mat`, or `train|test/<0…9>/*`; `extra_32x32.mat` is not read.
+    """Read `train_32x32.mat` with `test_32x32.mat`, or `train|test/<0…9>/*`; `extra_32x32.mat` is not read.
 
-    Images are named `train/00000` by their place.
+    Images are named `train/00000` by their position.
     """
     if any((root / file).is_file() for file in FILES.values()):
         return Svhn(root)
@@ -33,8 +33,8 @@ def open_folder(root: Path) -> Source:
 class Svhn:
     """The Source of the two files.
 
-    They cannot be entered in the middle: each process unpacks one (225 MB of training images, 80 MB of test
-    images) when it first reads from it. None of it is pickled along.
+    They have no random access: each process unpacks a file (225 MB of training images, 80 MB of test images) when it
+    first reads from it. The unpacked data are not pickled.
     """
 
     def __init__(self, home: Path) -> None:
@@ -87,7 +87,7 @@ def _load(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _digits(path: Path, labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Labels from 1 to 10, where 10 stands for the digit 0, as digits."""
+    """Convert labels from 1 to 10, where 10 is the digit 0, to digits."""
     column = labels.ravel()
     wrong = ~np.isin(column, np.arange(1, 11))
     if wrong.any():

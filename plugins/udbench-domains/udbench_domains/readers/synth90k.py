@@ -1,4 +1,4 @@
-"""Synth90k, also called MJSynth: nine million drawn images of some 90,000 words, listed in annotation files."""
+"""Synth90k, also called MJSynth: nine million rendered images of some 90,000 words, listed in annotation files."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ TOPS = ("mnt/ramdisk/max/90kDICT32px", "90kDICT32px", "")
 LISTS = {"train": "annotation_train.txt", "test": "annotation_test.txt"}
 LEXICON = "lexicon.txt"
 
-# Up to so many files are looked for when the folder is opened; of more, each when it is read.
+# Up to this number, files are checked when the folder is opened; above it, each file when it is read.
 _LOOKED_FOR = 200_000
 _AT_ONCE = 1 << 22
 _MOST_LEXICON = 1 << 25
 _HALVES = struct.Struct("<2Q")
 _LINE = re.compile(rb"^(?:\./)?([^\r\n]{1,%d}) ([0-9]{1,9})\r?$" % LONGEST_NAME, re.MULTILINE)
-# A path that leads elsewhere, or that could be written in another way.
+# A path that leads out of the folder, or is not in canonical form.
 _ODD_PATH = re.compile(rb"^/|//|(?:^|/)\.{1,2}(?:/|$)|/$|\\|\0|^[A-Za-z]:")
-# What a block of lines holds if there is such a path in it, and perhaps otherwise.
+# Bytes that a block of lines contains if it has such a path; other blocks may contain them too.
 _SIGNS = (b"..", b"//", b"/./", b"/ ", b"/. ", b"\n/", b"\n. ", b"\\", b"\0", b":")
 
 
 def open_folder(root: Path) -> Source:
-    """`annotation_train.txt` and `annotation_test.txt`, lines of `./2425/1/115_Lube_45484.jpg 45484`, with
+    """Read `annotation_train.txt` and `annotation_test.txt`, lines of `./2425/1/115_Lube_45484.jpg 45484`, with
     `lexicon.txt` and the images, in `mnt/ramdisk/max/90kDICT32px/`, `90kDICT32px/`, the root, or a plain tar; or
     `train|test/<word>/*`.
 
@@ -68,7 +68,7 @@ def open_folder(root: Path) -> Source:
 
 
 class Span(NamedTuple):
-    """A text as it lies: `size` bytes from `offset` of a file; `shown` is its name for people."""
+    """A text within a file: `size` bytes from `offset`; `shown` is its name in messages."""
 
     shown: str
     path: Path
@@ -82,7 +82,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Listed(InFolders):
-    """Image files that annotation files name; the first `num_train` are those of the first."""
+    """Image files listed in annotation files; the first `num_train` are training images."""
 
     num_train: int
 
@@ -93,9 +93,9 @@ class Listed(InFolders):
             raise self.missing(i) from None
 
     def missing(self, i: int) -> DataError:
-        """The error for an image that is not there."""
+        """The error for a missing image."""
         listed = _annotated(i, self.num_train, self.path)
-        return DataError(f"synth90k: {listed}, and {self.where(i)} is not there; unpack the images again")
+        return DataError(f"synth90k: {listed}, and {self.where(i)} is missing; unpack the images again")
 
 
 def _from_folder(home: Path) -> Source:
@@ -110,7 +110,7 @@ def _from_folder(home: Path) -> Source:
 
 
 def _look_for(places: Listed) -> None:
-    """DataError for the first image that is not there; each folder is listed once."""
+    """Raise DataError for the first missing image; each folder is listed once."""
     inside: dict[str, set[str]] = {}
     for i, path in enumerate(places.path.tolist()):
         folder, _, file = os.fsdecode(path).rpartition("/")
@@ -151,7 +151,7 @@ def _from_tar(tar: Path) -> Source:
 
 
 class _Placed:
-    """Where a tar's images lie, by a fingerprint of their names: most of a name is in the lists already."""
+    """The positions of a tar's images, by a fingerprint of their names, which saves the memory of the names."""
 
     def __init__(self) -> None:
         self._fingerprints, self._numbers = bytearray(), array("q")
@@ -163,14 +163,14 @@ class _Placed:
     def find(
         self, names: NDArray[np.bytes_], above: str
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-        """Offset and size of each image below the folder `above`, and whether it is there. All (N,)."""
+        """Offset and size of each image below the folder `above`, and whether it exists. All (N,)."""
         there = np.frombuffer(self._fingerprints, dtype="<u8").reshape(-1, 2)
         top = os.fsencode(above)
         wanted = np.fromiter(
             (n for name in names for n in _HALVES.unpack(_fingerprint(top + name))), "<u8", count=2 * len(names)
         ).reshape(-1, 2)
         order = np.argsort(there[:, 0], kind="stable")
-        # Of two members of one name, the one that was put there later counts, as when a tar is unpacked.
+        # Of two members with the same name the later one counts, as when a tar is unpacked.
         place = np.searchsorted(there[order, 0], wanted[:, 0], side="right") - 1
         if not len(there):
             nothing = np.zeros(len(names), np.int64)
@@ -186,7 +186,7 @@ def _fingerprint(name: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lists:
-    """What the annotation files say, one after the other: names and labels, (N,) each."""
+    """The concatenated content of the annotation files: names and labels, (N,) each."""
 
     name: NDArray[np.bytes_]
     label: NDArray[np.int64]
@@ -202,12 +202,12 @@ class _Lists:
 
 
 def _annotated(i: int, num_train: int, name: NDArray[np.bytes_]) -> str:
-    """Which file names the image `i`, as the beginning of a sentence."""
+    """The annotation file that lists image `i`, as the beginning of a sentence."""
     return f"{LISTS['train' if i < num_train else 'test']} names {os.fsdecode(name[i])}"
 
 
 def _lists(spans: Mapping[str, Span]) -> tuple[tuple[str, ...], _Lists]:
-    """The words, and the lists. DataError for an image that is listed twice."""
+    """Read the words and the lists. DataError for an image that is listed twice."""
     words = _lexicon(spans[LEXICON])
     parts = [_annotations(spans[name], len(words)) for name in LISTS.values()]
     num_train = len(parts[0][0])
@@ -219,7 +219,7 @@ def _lists(spans: Mapping[str, Span]) -> tuple[tuple[str, ...], _Lists]:
     if twice := first_twice(lists.name):
         where = [LISTS["train" if i < num_train else "test"] for i in np.flatnonzero(lists.name == twice)]
         place = f"{where[0]} twice" if where[0] == where[1] else f"{where[0]} and in {where[1]}"
-        raise DataError(f"synth90k: {os.fsdecode(twice)} stands in {place}; get the annotation files again")
+        raise DataError(f"synth90k: {os.fsdecode(twice)} occurs in {place}; get the annotation files again")
     return words, lists
 
 
@@ -244,7 +244,7 @@ def _lexicon(span: Span) -> tuple[str, ...]:
 
 
 def _annotations(span: Span, words: int) -> tuple[NDArray[np.bytes_], NDArray[np.int64]]:
-    """The paths of a list, without their `./`, and its labels; DataError names the first line that will not do."""
+    """The paths of a list, without their `./`, and its labels; DataError names the first invalid line."""
     names: list[NDArray[np.bytes_]] = []
     labels: list[NDArray[np.int64]] = []
     line = 1
@@ -270,7 +270,7 @@ def _annotations(span: Span, words: int) -> tuple[NDArray[np.bytes_], NDArray[np
 
 
 def _blocks(span: Span) -> Iterator[bytes]:
-    """A text's lines, all ended, some megabytes at a time."""
+    """Iterate over a text in blocks of complete lines, some megabytes at a time."""
     with span.path.open("rb") as file:
         file.seek(span.offset)
         left, rest = span.size, b""
@@ -298,6 +298,4 @@ def _check_lines(span: Span, block: bytes, first: int) -> None:
         except UnicodeDecodeError as error:
             raise DataError(f"synth90k: {span.shown}: line {n} is not UTF-8: {shown!r}; get the file again") from error
         if _ODD_PATH.search(match[1]):
-            raise DataError(
-                f"synth90k: {span.shown}: line {n} has a path that leads elsewhere: {shown!r}; get the file again"
-            )
+            raise DataError(f"synth90k: {span.shown}: line {n} has an unsafe path: {shown!r}; get the file again")

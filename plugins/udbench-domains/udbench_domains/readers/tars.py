@@ -1,4 +1,4 @@
-"""Plain tars: where in them the files lie, also those of a tar in a tar, so that they are read by position."""
+"""Index plain tars, also a tar within a tar, so that files are read by position."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMPRESSED = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unzstd"),
     b"PK\x03\x04": ("zip", "unzip"),
 }
-# The longest that tarfile may read at once: the name of a member, or what else a header says of it.
+# The most that tarfile may read at once: the name of a member, or its other headers.
 _MOST_HEADER = 1 << 20
 _BLOCK = 512
 _SIZE, _CHECKSUM = re.compile(rb"([0-7]{11})[\0 ]"), re.compile(rb"([0-7]{6})[\0 ]{2}")
@@ -26,7 +26,7 @@ _FILE_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 
 
 class Member(NamedTuple):
-    """A file in a tar: its name without `./`, and where its bytes lie in the tar on disk."""
+    """A file in a tar: its name without `./`, and the position of its bytes in the tar on disk."""
 
     name: str
     offset: int
@@ -34,10 +34,10 @@ class Member(NamedTuple):
 
 
 def members(domain: str, path: Path, inside: Member | None = None) -> Iterator[Member]:
-    """The regular files of a plain tar, or of the tar that is its member `inside`, in order.
+    """Iterate over the regular files of a plain tar, or of the tar that is its member `inside`, in order.
 
-    Links, devices and hidden files are passed over. DataError: compressed, cut short or damaged; a member, of
-    whatever kind, whose name is absolute or has a `..`.
+    Links, devices and hidden files are skipped. DataError: compressed, truncated or damaged; a member of any type
+    whose name is absolute or has a `..`.
     """
     what = f"{domain}: {path}: {inside.name}" if inside else f"{domain}: {path}"
     with path.open("rb") as file:
@@ -46,7 +46,7 @@ def members(domain: str, path: Path, inside: Member | None = None) -> Iterator[M
 
 
 def members_of(what: str, file: BinaryIO, start: int, size: int, outer: str = "") -> Iterator[Member]:
-    """The same of a tar that is `size` bytes from `start` in a file; `what` begins the sentence of an error."""
+    """Like `members`, for a tar of `size` bytes from `start` in a file; `what` is the beginning of error messages."""
     file.seek(start)
     _check_plain(what, file.read(_BLOCK), outer)
     try:
@@ -56,7 +56,7 @@ def members_of(what: str, file: BinaryIO, start: int, size: int, outer: str = ""
 
 
 class _Damage(Exception):
-    """What is wrong with a tar, for the one sentence that the user gets."""
+    """The damage of a tar, as part of the error message."""
 
 
 class _Window:

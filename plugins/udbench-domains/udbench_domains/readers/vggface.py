@@ -1,4 +1,4 @@
-"""VGG-Face: faces of 2,622 people, in a folder or a tar for each, or one tar of all."""
+"""VGG-Face: faces of 2,622 people, in a folder or a tar for each person, or in one tar."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ LISTS = "files"
 
 
 def open_folder(root: Path) -> Source:
-    """`<person>/*.jpg` in the root or in `vgg_face_dataset/`, `train|test/<person>/*`, a tar for each person, or one
-    tar with `<person>/*.jpg`.
+    """Read `<person>/*.jpg` in the root or in `vgg_face_dataset/`, `train|test/<person>/*`, a tar for each person, or
+    one tar with `<person>/*.jpg`.
 
-    Images are named `<person>/<file>`, and by their path where they come divided. The persons are those that have
-    images, in the order of their names, or those of the official lists `files/<person>.txt` where these are there.
+    Images are named `<person>/<file>`, and by their path if they are split. The persons are those with images, in the
+    order of their names, or those of the official lists `files/<person>.txt` if these exist.
     """
     known = _listed(root)
     if common.subfolders(root / "train") and common.subfolders(root / "test"):
         return divided("vggface", root, known, PERSONS)
-    found = {top: own for top in (root / ARCHIVE, root) if (own := _persons(top))}
+    found = {top: persons for top in (root / ARCHIVE, root) if (persons := _persons(top))}
     if len(found) > 1:
         raise DataError(
-            f"vggface: {root} holds people's folders itself and in {ARCHIVE}/ as well; put all in one place"
+            f"vggface: {root} holds people's folders, and {ARCHIVE}/ does too; move them into one of the two"
         )
     for top, folders in found.items():
         return _from_folders(root, top, folders, known)
@@ -90,9 +90,9 @@ def _from_tars(root: Path, tars: Sequence[Path], known: Sequence[str] | None) ->
 
 
 def _check_above(path: Path, above: str, before: str, *, alone: bool) -> None:
-    """A tar beside others is one person's; one that comes divided would lose its division."""
+    """Check that a tar beside others is of one person, and that it is not split into train and test."""
     if {"train", "test"} & set(above.split("/")):
-        raise DataError(f"vggface: {path} comes divided into train and test; unpack it")
+        raise DataError(f"vggface: {path} is split into train and test; unpack it")
     if not alone and before and above != before:
         raise DataError(
             f"vggface: {path} has images in {before!r} and in {above!r}; a tar beside others should hold one person, "

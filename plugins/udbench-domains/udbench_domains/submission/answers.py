@@ -1,6 +1,6 @@
-"""A run's answers for the test images of the Visual Decathlon, as its server took them.
+"""A run's predictions for the test images of the Visual Decathlon, in the format of its server.
 
-The form is that which the makers' own code writes (srebuffi/residual_adapters, utils_pytorch.py): a JSON list with
+The format is that of the makers' code (srebuffi/residual_adapters, utils_pytorch.py): a JSON list with
 {"image_id": number, "category_id": number} for each image, by the numbers of the annotations.
 """
 
@@ -39,33 +39,33 @@ class Classifier(Protocol):
     def predict_proba(self, images: Iterable[tuple[str, bytes]], domain: str) -> NDArray[np.floating]: ...
 
 
-def asked_of(domains: Sequence[str], *, partial: bool) -> tuple[str, ...]:
-    """Those of the ten, in their order, that a run of these domains can answer for.
+def available_domains(domains: Sequence[str], *, partial: bool) -> tuple[str, ...]:
+    """Those of the ten domains, in their order, that a run of these domains can classify.
 
     SettingError: none of them, or (unless `partial`) not all.
     """
-    own = tuple(name for name in TEN if name in domains)
-    if not own:
+    available = tuple(name for name in TEN if name in domains)
+    if not available:
         raise SettingError(
             f"this run has none of the Visual Decathlon's domains; it has {', '.join(domains)} (udbench run --suite "
             f"{FOLDER} trains on them)"
         )
-    lacking = [name for name in TEN if name not in own]
+    lacking = [name for name in TEN if name not in available]
     if lacking and not partial:
         raise SettingError(
-            f"this run lacks {', '.join(lacking)} of the ten domains that a submission answers for; train on all ten, "
-            "or write what there is with --partial"
+            f"this run lacks {', '.join(lacking)} of the ten domains of a submission; train on all ten, or write the "
+            "available ones with --partial"
         )
-    return own
+    return available
 
 
 def answers(
-    run: Classifier, data: Path, names: Sequence[str], tell: Callable[[str, int], None] = lambda *_: None
+    run: Classifier, data: Path, names: Sequence[str], progress: Callable[[str, int], None] = lambda *_: None
 ) -> Answers:
-    """The run's answers for all test images of these domains, by rising number within each.
+    """The run's predictions for all test images of these domains, by increasing number within each.
 
-    `data` is the folder that holds `visual-decathlon/`. `tell(domain, images)` is called as each is done. DataError:
-    the images or their list are not there, or are not of the classes that the run knows.
+    `data` is the folder that holds `visual-decathlon/`. `progress(domain, images)` is called after each domain.
+    DataError: the images or their list are missing, or their classes are not those of the run.
     """
     from udbench_domains.readers.decathlon import open_test
 
@@ -75,13 +75,13 @@ def answers(
     found: dict[int, int] = {}
     for name in names:
         test = open_test(name_of(name), name, root)
-        own = _answers_of(run, name, test)
-        if twice := own.keys() & found.keys():
+        predictions = _answers_of(run, name, test)
+        if twice := predictions.keys() & found.keys():
             raise DataError(
                 f"{name}: its image {min(twice)} has the number of one of another domain; get the devkit again"
             )
-        found |= own
-        tell(name, len(own))
+        found |= predictions
+        progress(name, len(predictions))
     return [{"image_id": image, "category_id": category} for image, category in found.items()]
 
 
@@ -91,7 +91,7 @@ def _answers_of(run: Classifier, name: str, test: TestImages) -> dict[int, int]:
             f"{name}: the classes that this run was trained on are not those of {FOLDER}/annotations; name the folder "
             "of images that it was trained on"
         )
-    # By lot: an adapter that normalises with a batch's moments must not get the images class by class.
+    # Shuffled: an adapter that uses batch statistics must not get the images class by class.
     order = sorted(range(len(test.names)), key=lambda i: hashlib.sha256(os.fsencode(test.names[i])).digest())
     probabilities = run.predict_proba(((test.names[i], test.places.read(i)) for i in order), name)
     labels = probabilities[:, : len(test.class_names)].argmax(axis=1).tolist()

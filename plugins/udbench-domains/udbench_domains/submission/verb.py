@@ -24,24 +24,24 @@ def decathlon() -> None:
 def submit(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's folder, or its id in ./runs.")],
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("results.json"),
-    partial: Annotated[bool, typer.Option("--partial", help="Also where the run lacks some of the ten.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Accept a run of fewer than ten domains.")] = False,
     data: Annotated[
         Path | None, typer.Option(help="The folder that holds visual-decathlon/.", show_default="$UDBENCH_DATA")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")] = "auto",
 ) -> None:
-    """Write a run's answers for the test images of all ten domains, as the server of the Visual Decathlon took them.
+    """Write a run's predictions for the test images of all ten domains in the format of the Visual Decathlon's server.
 
-    A JSON list of image_id and category_id. Labels of test images are not looked at. The server took it packed into a
-    ZIP. For example: udbench decathlon submit 4f1c0a9b --out results.json
+    The file is a JSON list of image_id and category_id. Labels of test images are not used. The server accepted it
+    packed into a ZIP. For example: udbench decathlon submit 4f1c0a9b --out results.json
     """
     from udbench import load_run
-    from udbench_domains.submission.answers import answers, asked_of
+    from udbench_domains.submission.answers import answers, available_domains
 
     folder = _data_folder(data)
     _check_writable(out)
     trained = load_run(run, device=device, data=folder)
-    names = asked_of(trained.domains, partial=partial)
+    names = available_domains(trained.domains, partial=partial)
     found = answers(trained, folder, names, lambda name, images: typer.echo(f"{name}: {images:,} images", err=True))
     _write(out, json.dumps(found, allow_nan=False))
     typer.echo(f"{len(found):,} answers in {len(names)} domain{'s' if len(names) > 1 else ''}: {ascii(str(out))[1:-1]}")
@@ -55,7 +55,7 @@ def _data_folder(given: Path | None) -> Path:
 
 
 def _check_writable(path: Path) -> None:
-    """Try at once what is to be written once all images are classified."""
+    """Check, before any image is classified, that the file can be written."""
     growing = path.with_name(f".{path.name}.part")
     try:
         if path.is_dir():
@@ -69,7 +69,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """The whole file, or what was there before."""
+    """Write the file atomically."""
     growing = path.with_name(f".{path.name}.part")
     try:
         growing.write_text(text)

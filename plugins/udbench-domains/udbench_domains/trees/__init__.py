@@ -1,7 +1,7 @@
-"""Tiny trees in the domains' original layouts, of made images: what the domains give as their examples.
+"""Tiny trees of synthetic images in the domains' original layouts: the examples of these domains.
 
-Every image's content tells which one it is. The functions behind these names, `udbench_domains.trees.arrays.mnist`
-and so on, take more: the other editions and places that a reader knows, and how many images there are.
+Every image's content identifies it. The functions of these names, `udbench_domains.trees.arrays.mnist` and so on, have
+further arguments: the other editions and folders that a reader supports, and the number of images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def _write(module: str, function: str, root: Path) -> None:
-    """The writers need numpy and Pillow; they are loaded when a tree is written, not when domains are listed."""
+    """Write a tree. Writers need numpy and Pillow, so they are imported only here, not when domains are listed."""
     getattr(importlib.import_module(f"udbench_domains.trees.{module}"), function)(Path(root))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from udbench.testing import coco, encoded, write_bytes, write_tar
-from udbench_domains.visual_decathlon import CLASSES
+from udbench_domains.visual_decathlon_facts import CLASSES
 
 # Numbers of images and categories begin anew for each domain, so that a submission cannot mix them up.
 APART = 10_000_000

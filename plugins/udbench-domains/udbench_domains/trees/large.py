@@ -1,6 +1,6 @@
-"""Tiny trees of made images in the original layouts of the three large domains: the examples of these domains.
+"""Tiny trees of synthetic images in the original layouts of the three large domains: the examples of these domains.
 
-Every image's value tells which one it is. Each function writes into `root` and returns it.
+Every image's value identifies it. Each function writes into `root` and returns it.
 """
 
 from __future__ import annotations

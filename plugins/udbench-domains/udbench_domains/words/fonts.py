@@ -1,4 +1,4 @@
-"""Fonts: where they are, what each can draw."""
+"""Find fonts, and which characters each can draw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
 PICTURES = re.compile(
     r"awesome|barcode|braille|dingbat|emoji|icon|last ?resort|math|music|ornament|symbol|webding|wingding", re.I
 )
-# A code point that is no character in any font: what is drawn for it is drawn for whatever a font lacks.
+# A code point that no font has: its glyph is the one that a font draws for missing characters.
 NO_CHARACTER = "\U0010ffff"
 TEST_SIZE = 32
 
@@ -39,7 +39,7 @@ class Font:
     missing: frozenset[str]
 
     def draws(self, word: str) -> bool:
-        """Whether it has every character of a word."""
+        """Whether the font has every character of a word."""
         return self.missing.isdisjoint(word)
 
 
@@ -115,7 +115,7 @@ def font_folders() -> list[Path]:
 def face(path: str | None, size: int, *, shaped: bool = False) -> ImageFont.FreeTypeFont:
     """A font at a size in pixels. `shaped` lays out scripts whose letters join or stack.
 
-    Elsewhere the plain layout is taken though Raqm be there, so that machines with and without it draw alike.
+    Otherwise the basic layout is used even if Raqm is available, so that machines with and without it draw the same.
     """
     engine = ImageFont.Layout.RAQM if shaped else ImageFont.Layout.BASIC
     if path is not None:
@@ -144,7 +144,7 @@ def _files(folders: Iterable[Path]) -> Iterator[str]:
 
 
 def _examined(path: str | None, wanted: Iterable[str]) -> Font:
-    """The font of a file. Raises OSError or ValueError for a file that is no font, or none that scales."""
+    """Load the font of a file. Raises OSError or ValueError for a file that is not a scalable font."""
     font = face(path, TEST_SIZE)
     content = Path(path).read_bytes() if path is not None else _bytes(font)
     lacking = _drawn(font, NO_CHARACTER)

@@ -1,4 +1,4 @@
-"""Three layers (ground, border or shadow, letters): their shapes, their place, their colours."""
+"""Three layers (ground, border or shadow, letters): their shapes, positions and colours."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from udbench_domains.words.textures import Colours, texture
 Mask = NDArray[np.floating]
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-# Letters differ from the ground at least by this much on average, of 1 between black and white.
+# The minimum mean difference of letters and ground, where black and white differ by 1.
 LEAST_CONTRAST = 0.18
 
 
 def with_edge(letters: Image.Image, em: int, draws: np.random.Generator) -> tuple[Image.Image, Image.Image, int]:
-    """The letters' mask and that of what lies under them, both padded all round by the returned number of pixels.
+    """The masks of the letters and of the layer under them, both padded by the returned number of pixels.
 
-    What lies under them is nothing, an outset border, a shadow, or the letters themselves, of which an inset
-    border then leaves the inner part on top.
+    The layer under them is empty, an outset border, a shadow, or the letters themselves; in the last case an inset
+    border leaves only the inner part of the letters on top.
     """
     unit = em / 48
     pad = int(np.ceil(8 * unit))
@@ -47,7 +47,7 @@ def with_edge(letters: Image.Image, em: int, draws: np.random.Generator) -> tupl
 def placed(
     letters: Image.Image, edge: Image.Image, pad: int, em: int, height: int, draws: np.random.Generator
 ) -> tuple[Mask, Mask]:
-    """Both masks in random perspective within an image of that height: (height, width) in 0 to 1."""
+    """Transform both masks by a random perspective into an image of this height: (height, width) in 0 to 1."""
     tall = 2 * height
     wide, high = letters.width - 2 * pad, letters.height - 2 * pad
     # A dash is not blown up to the height of a letter.
@@ -70,7 +70,7 @@ def placed(
 
 
 def composed(letters: Mask, edge: Mask, files: Sequence[str], draws: np.random.Generator) -> Colours:
-    """The three layers in random colours, each blended with a texture, one over the other: (h, w, 3) in 0 to 1."""
+    """Compose the three layers in random colours, each blended with a texture: (h, w, 3) in 0 to 1."""
     height, width = letters.shape
     ground, under, top = (
         _blended(_colour(draws, files), texture(width, height, files, draws), draws.uniform(0, most), draws)
@@ -92,7 +92,7 @@ def _repeated(mask: Image.Image, kernel: ImageFilter.Filter, times: int) -> Imag
 
 
 def _homography(to: NDArray[np.float64], source: NDArray[np.float64]) -> list[float]:
-    """The eight numbers of the projective map that takes four points `to` (x, y) to four points `source`."""
+    """The eight coefficients of the projective map from four points `to` (x, y) to four points `source`."""
     rows: list[list[float]] = []
     for (x, y), (u, v) in zip(to, source, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
@@ -101,7 +101,7 @@ def _homography(to: NDArray[np.float64], source: NDArray[np.float64]) -> list[fl
 
 
 def _colour(draws: np.random.Generator, files: Sequence[str]) -> Colours:
-    """A colour of nature where there are images to take it from, else any, grey more often than not."""
+    """A colour from a texture if there are any, else a random colour, mostly greyish."""
     if files:
         return texture(1, 1, files, draws)[0, 0]
     grey, hue = draws.random(), draws.random(3)

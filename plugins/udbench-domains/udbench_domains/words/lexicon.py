@@ -1,4 +1,4 @@
-"""Reading a list of words, and refusing what cannot be drawn or written."""
+"""Read a list of words, and refuse words that cannot be drawn or written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 230
 
 
 def read_lexicon(path: Path) -> list[str]:
-    """The words of a UTF-8 text file, one a line, in its order. Raises DataError naming the line that will not do."""
+    """The words of a UTF-8 text file, one per line, in order. Raises DataError naming the first invalid line."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:

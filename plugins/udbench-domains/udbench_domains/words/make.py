@@ -1,4 +1,4 @@
-"""Making a whole data set of words: refuse first, make in a folder aside, give it its name at the end."""
+"""Generate a data set of words: check the arguments, write to a temporary folder, rename it at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOTE = "MADE_BY_UDBENCH.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """What was made: the folder, how many words and images, and the fonts."""
+    """A generated data set: the folder, the numbers of words and images, and the fonts."""
 
     folder: Path
     words: int
@@ -51,13 +51,13 @@ def make_words(
     height: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Made:
-    """Draw the words of a lexicon into `out`, laid out as Synth90k is, with a note that it is not Synth90k.
+    """Draw the words of a lexicon into `out`, in the layout of Synth90k, with a note that it is not Synth90k.
 
-    An image's draws depend on the seed, its split, word and number alone, so that the files are the same for any
-    number of workers, given the same fonts, textures, Pillow and numpy. `progress` is told (images made, images
-    in all). `out` is there when it is whole, and not before: whatever stops the work leaves nothing. Raises
-    SettingError, DataError for a lexicon, fonts, textures or an `out` that will not do, and UdbenchError for a disk
-    that is full or cannot be written.
+    An image's random draws depend only on the seed, its split, word and number, so that the files are the same for any
+    number of workers, given the same fonts, textures, Pillow and numpy. `progress(done, total)` is called with numbers
+    of images. `out` exists only when it is complete: an interruption leaves nothing. Raises SettingError, DataError
+    for a lexicon, fonts, textures or an `out` that cannot be used, and UdbenchError for a disk that is full or cannot
+    be written.
     """
     _check(counts, seed, workers, height)
     out = Path(out)
@@ -72,13 +72,13 @@ def make_words(
         job = Job(
             folder=str(top), words=words, counts=counts, seed=seed, height=height, fonts=found.used, textures=files
         )
-        tell = progress or (lambda *_: None)
+        report = progress or (lambda *_: None)
         ready = 0
-        tell(ready, job.total)
+        report(ready, job.total)
         with contextlib.closing(done(job, workers)) as steps:
             for step in steps:
                 ready += step
-                tell(ready, job.total)
+                report(ready, job.total)
         assert ready == job.total
         digest = _write_lists(job, top)
         note = _note(job, digest, found)
@@ -101,9 +101,9 @@ def _check(counts: Counts, seed: int, workers: int, height: int) -> None:
 
 def _check_free(out: Path) -> None:
     if not out.parent.is_dir():
-        raise DataError(f"{out}: there is no folder {out.parent} to make it in; make that first")
+        raise DataError(f"{out}: its parent folder {out.parent} does not exist; create it first")
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise DataError(f"{out}: is there already and not an empty folder; name another, or remove it")
+        raise DataError(f"{out}: exists already and is not an empty folder; name another, or remove it")
 
 
 @contextlib.contextmanager
@@ -112,13 +112,15 @@ def _explained(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise UdbenchError(f"{out}: the disk is full; nothing is kept: make room, or ask for less") from error
-        raise UdbenchError(f"{out}: cannot be made: {error}") from error
+            raise UdbenchError(
+                f"{out}: the disk is full; nothing is kept: free some space, or reduce the number of images"
+            ) from error
+        raise UdbenchError(f"{out}: cannot be created: {error}") from error
 
 
 @contextlib.contextmanager
 def _aside(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` that takes its name when the block ends well, and goes otherwise."""
+    """Yield a temporary folder beside `out` that is renamed to it if the block succeeds, and removed otherwise."""
     with ExitStack() as stack:
         partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-", suffix=".part"))
         stack.callback(shutil.rmtree, partial)
@@ -134,7 +136,7 @@ def _aside(out: Path) -> Iterator[Path]:
 
 
 def _write_lists(job: Job, top: Path) -> str:
-    """lexicon.txt, imlist.txt and the annotations; the lexicon's SHA-256."""
+    """Write lexicon.txt, imlist.txt and the annotations; return the lexicon's SHA-256."""
     content = "".join(f"{word}\n" for word in job.words).encode()
     (top / "lexicon.txt").write_bytes(content)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""One image of a word, from its own draws to the bytes of a JPEG file."""
+"""Draw one image of a word, from its random draws to the bytes of a JPEG file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from udbench_domains.words.fonts import Font, face, needs_shaping
 
 
 def paint(word: str, fonts: Sequence[Font], textures: Sequence[str], height: int, draws: np.random.Generator) -> bytes:
-    """A JPEG file of a word, `height` pixels high and as wide as it comes, in a random one of the fonts that have it.
+    """A JPEG file of a word, `height` pixels high and of any width, in a random font that has its characters.
 
     `textures` are image files to blend with; none means noise. Raises DataError for a texture that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Which image is which: from an image's number to its word, split, draws and path."""
+"""Map an image's number to its word, split, random draws and path."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """One image to be made: the `number`-th of word `word` in `split`, at `path` below the top folder."""
+    """One image to generate: the `number`-th of word `word` in `split`, at `path` below the top folder."""
 
     split: str
     word: int
@@ -35,7 +35,7 @@ class Picture:
     path: str
 
     def draws(self, seed: int) -> np.random.Generator:
-        """The image's own random numbers, whoever makes it and whatever else is made."""
+        """The image's random generator, independent of the process and of all other images."""
         key = (SPLITS.index(self.split), self.word, self.number)
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 

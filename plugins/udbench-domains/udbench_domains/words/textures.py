@@ -1,4 +1,4 @@
-"""Textures: crops of the user's images, or noise that is made here."""
+"""Textures: crops of the user's images, or generated noise."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def _opened(path: str) -> Image.Image:
             file.draft("RGB", (LARGEST, LARGEST))
             image = file.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: this texture cannot be read: {error}; mend or remove it") from error
+        raise DataError(f"{path}: this texture cannot be read: {error}; repair or remove it") from error
     image.thumbnail((LARGEST, LARGEST))
     return image
 
 
 def _noise(width: int, height: int, draws: np.random.Generator) -> Colours:
-    """Smooth noise of several sizes laid over one another, grey or coloured, drawn out along one side or not."""
+    """A sum of smooth noise of several scales, grey or coloured, possibly stretched along one side."""
     total = np.zeros((height, width, 3), np.float32)
     coloured = draws.random() < 0.5
     along, across = np.exp(draws.uniform(-1, 1, 2))

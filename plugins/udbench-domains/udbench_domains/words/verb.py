@@ -19,7 +19,7 @@ from udbench_domains.words.plan import Counts
 
 def make_words_verb(
     lexicon: Annotated[Path, typer.Argument(metavar="LEXICON", help="A UTF-8 text file of one word a line.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make; its parent is there already.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to create; its parent must exist.")],
     images_per_word: Annotated[int, typer.Option(min=1, metavar="N", help="Training images of each word.")] = 10,
     val: Annotated[int, typer.Option(min=0, metavar="N", help="Validation images of each word.")] = 1,
     test: Annotated[int, typer.Option(min=0, metavar="N", help="Test images of each word.")] = 1,
@@ -33,13 +33,13 @@ def make_words_verb(
     ] = None,
     textures: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A folder of images to blend with.", show_default="noise made here"),
+        typer.Option(metavar="DIR", help="A folder of images to blend with.", show_default="generated noise"),
     ] = None,
-    height: Annotated[int, typer.Option(min=8, help="Pixels from top to bottom.")] = 32,
+    height: Annotated[int, typer.Option(min=8, help="Height of the images in pixels.")] = 32,
 ) -> None:
-    """Draw images of words, laid out as Synth90k is, for those who cannot download it."""
+    """Draw images of words in the layout of Synth90k, for users who cannot download it."""
     with _shown() as progress:
-        made = make_words(
+        result = make_words(
             lexicon,
             out,
             counts=Counts(train=images_per_word, val=val, test=test),
@@ -50,15 +50,15 @@ def make_words_verb(
             height=height,
             progress=progress,
         )
-    many = f"{len(made.fonts.used)} font{'s' if len(made.fonts.used) > 1 else ''}"
-    typer.echo(f"{made.images:,} images of {made.words:,} words in {many}: {ascii(str(made.folder))[1:-1]}")
-    if left := len(made.fonts.left_out):
-        typer.echo(f"{left} font file{'s' if left > 1 else ''} left out; {NOTE} tells why", err=True)
+    many = f"{len(result.fonts.used)} font{'s' if len(result.fonts.used) > 1 else ''}"
+    typer.echo(f"{result.images:,} images of {result.words:,} words in {many}: {ascii(str(result.folder))[1:-1]}")
+    if left := len(result.fonts.left_out):
+        typer.echo(f"{left} font file{'s' if left > 1 else ''} left out; {NOTE} says why", err=True)
 
 
 @contextmanager
 def _shown() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, None elsewhere."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None

@@ -1,4 +1,4 @@
-"""Making all images, in as many processes as asked for."""
+"""Generate all images of a data set of words with several processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What every process needs to make any of the images."""
+    """What a process needs to generate any of the images."""
 
     folder: str
     words: list[str]
@@ -33,19 +33,19 @@ class Job:
 
 
 def done(job: Job, workers: int) -> Generator[int, None, None]:
-    """Make all images in so many processes; gives how many were made, some at a time. They end when it ends."""
+    """Generate all images with `workers` processes; yields the numbers of images as they are finished."""
     spans = [(start, min(start + CHUNK, job.total)) for start in range(0, job.total, CHUNK)]
     with in_processes(min(workers, len(spans))) as results:
         yield from results(functools.partial(make, job), spans, lost="nothing is kept: try again with fewer --workers")
 
 
 def make(job: Job, span: tuple[int, int]) -> int:
-    """Make the images of a span of all of them."""
+    """Generate the images of a span."""
     start, stop = span
     for n in range(start, stop):
-        each = picture(n, job.words, job.counts)
-        path = Path(job.folder, each.path)
-        content = paint(job.words[each.word], job.fonts, job.textures, job.height, each.draws(job.seed))
+        image = picture(n, job.words, job.counts)
+        path = Path(job.folder, image.path)
+        content = paint(job.words[image.word], job.fonts, job.textures, job.height, image.draws(job.seed))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return stop - start

@@ -1,4 +1,4 @@
-"""The last steps of making a store, whichever form its images are kept in."""
+"""The last steps of building a store, common to all formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from udbench.plugin.contracts_data import Source
 
 
 def without_damaged(listing: Listing, damaged: Mapping[int, str], want: StoreRequest) -> Listing:
-    """The listing without damaged images. Raises DataError, naming them, where they may not be left out."""
+    """Return the listing without damaged images. Raises DataError, naming them, unless they may be skipped."""
     if not damaged:
         return listing
     if not want.skip_damaged:
@@ -32,10 +32,10 @@ def without_damaged(listing: Listing, damaged: Mapping[int, str], want: StoreReq
     return kept
 
 
-def facts_of(
+def store_facts(
     source: Source, listing: Listing, want: StoreRequest, damaged: Mapping[int, str], marks: Sequence[int]
 ) -> dict[str, Any]:
-    """What store.json says in every form. `marks` are those of the images that are kept."""
+    """The content of store.json that all formats share. `marks` are the pixel checksums of the kept images."""
     spec = want.domain.spec
     return {
         "format": FORMAT,
@@ -44,7 +44,7 @@ def facts_of(
         "form": asdict(want.form),
         "num_train": listing.num_train,
         "num_test": len(listing.labels) - listing.num_train,
-        "lacks": listing.lacks(spec),
+        "lacks": listing.missing(spec),
         "census": asdict(take_census(listing, source.index, np.array(marks, dtype=np.uint64))),
         "damaged": [f"{listing.dropped[row]}: {reason}" for row, reason in sorted(damaged.items())],
         "source": "embedded" if want.domain.embedded else str(want.root),
@@ -55,9 +55,9 @@ def facts_of(
 
 
 def columns(listing: Listing) -> dict[str, NDArray[Any]]:
-    """What a store keeps of each image beside its pixels, by file."""
-    every = {"labels.npy": listing.labels, "names.npy": listing.names, "groups.npy": listing.groups}
-    return {file: array for file, array in every.items() if array is not None}
+    """The per-image arrays that a store keeps beside the pixels, by file name."""
+    arrays = {"labels.npy": listing.labels, "names.npy": listing.names, "groups.npy": listing.groups}
+    return {file: array for file, array in arrays.items() if array is not None}
 
 
 def save(path: Path, array: NDArray[Any]) -> None:
@@ -67,7 +67,7 @@ def save(path: Path, array: NDArray[Any]) -> None:
 
 
 def seal(partial: Path, final: Path, leftovers: Iterable[Path]) -> None:
-    """Clear away what only the making needed, and give the folder its name: from then on the store exists."""
+    """Remove temporary files and rename the folder to its final name: from then on the store exists."""
     for leftover in [*leftovers, *partial.glob(".*.part")]:
         if leftover.is_dir():
             shutil.rmtree(leftover)
@@ -83,5 +83,5 @@ def _named(damaged: Mapping[int, str], listing: Listing, want: StoreRequest) -> 
     more = f"; and {len(damaged) - 10} more" if len(damaged) > 10 else ""
     return (
         f"'{want.domain.spec.name}' has {len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} in {want.root}: "
-        f"{listed}{more}. Mend or remove them, or leave them out with --skip-damaged"
+        f"{listed}{more}. Repair or remove them, or skip them with --skip-damaged"
     )
