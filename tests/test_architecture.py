@@ -167,14 +167,14 @@ WORDS = {"words", "timm"}
 """Names of items that are also an English word, or a library's."""
 
 NAMED = {
+    "axes": {"resnet38"},
     "cli": {"domain-bn", "resnet38"},
     "cli.bench": {"domain-bn", "resnet38", "pocket"},
     "cli.board.show": {"pocket"},
-    "cli.context": {"pocket"},
     "cli.data": {"pocket"},
     "cli.plan": {"pocket"},
     "cli.run": {"pocket"},
-    "studies.grid": {"domain-bn", "resnet38"},
+    "resolve.names": {"pocket"},
     "train.model": {"domain-bn"},
     "train.norm.norms": {"universal-bn"},
 }

@@ -187,7 +187,7 @@ class RunResult(_Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunResult:
-        """Refuse what would break a board or mislead its reader: entries are told apart by `config`, and shown by
+        """Refuse what would break a board or mislead its reader: entries are distinguished by `config`, and shown by
         the fields above it."""
         domains = sorted(self.domains)
         if not domains or sorted(score.domain for score in self.scores) != domains or sorted(self.stores) != domains:

@@ -43,11 +43,13 @@ def test_two_methods_are_compared_image_by_image(table: Table) -> None:
     assert pair.domains["left"].value == pytest.approx(100 * (1 - 12) / 20)
     assert pair.domains["left"].p == pytest.approx(2 / 2**11), "eleven images that bad alone told wrongly"
     assert pair.corrected["left"] == pytest.approx(4 / 2**11) and pair.domains["right"].p == 1
-    assert (pair.wins, pair.ties, pair.losses) == (["left"], ["right"], []) and pair.told_apart
+    assert (pair.wins, pair.ties, pair.losses) == (["left"], ["right"], []) and pair.significant
     assert whole.critical is None
     (verdict,) = whole.verdicts
     assert "good is better than bad: the mean error over 2 domains is 27.50 points lower (95 % interval" in verdict
-    assert verdict.endswith("of bad there is one seed, so this is of the trained networks and not of other seeds.")
+    assert verdict.endswith(
+        "of bad there is one seed, so this is about the trained networks and not about other seeds."
+    )
 
 
 def test_the_other_way_round_wins_are_losses(table: Table) -> None:
@@ -63,7 +65,10 @@ def test_several_are_corrected_for_their_number_and_ranked(table: Table) -> None
     assert [(pair.first, pair.second) for pair in whole.pairs] == [("good", "bad"), ("good", "odd"), ("bad", "odd")]
     assert whole.pairs[0].corrected["left"] == pytest.approx(6 * 2 / 2**11), "six tests: three pairs of two domains"
     assert whole.critical is not None and whole.critical.ranks == {"odd": 1.5, "good": 1.75, "bad": 2.75}
-    assert "good and odd are not told apart: the difference of the mean error over 2 domains is" in whole.verdicts[1]
+    assert (
+        "good and odd do not differ significantly: the difference of the mean error over 2 domains is"
+        in whole.verdicts[1]
+    )
 
 
 def test_words_choose_methods_and_ids_choose_entries(table: Table) -> None:
@@ -144,14 +149,18 @@ def test_many_are_held_against_the_best_alone(table: Table, monkeypatch: pytest.
     assert whole.best is not None and whole.best.name == "good" and whole.correction == "Bonferroni"
     assert [(pair.first, pair.second) for pair in whole.pairs] == [("bad", "good"), ("odd", "good")]
     bad, odd = whole.pairs
-    assert bad.told_apart and bad.mean_corrected == pytest.approx(2 * bad.mean.p)
-    assert bad.corrected["left"] == pytest.approx(4 * 2 / 2**11) and not odd.told_apart
+    assert bad.significant and bad.mean_corrected == pytest.approx(2 * bad.mean.p)
+    assert bad.corrected["left"] == pytest.approx(4 * 2 / 2**11) and not odd.significant
     assert whole.verdicts[0].startswith("bad is not the best of these: the mean error over 2 domains is 27.50 points")
     first, second, third = whole.conclusion
     assert "good has the lowest mean error, 6.67 %; 1 of the other 2 methods are not the best" in first
-    assert second == "Not told apart from good: odd." and third.startswith("Of 2 of these methods there is one seed")
+    assert second == "No significant difference from good: odd." and third.startswith(
+        "2 of these methods have one seed"
+    )
     monkeypatch.setattr(comparing, "MOST", 2)
-    with pytest.raises(SettingError, match="against more than 2 the bootstrap's 20,000 draws tell nobody apart"):
+    with pytest.raises(
+        SettingError, match="against more than 2 the bootstrap's 20,000 draws cannot give a significant p"
+    ):
         compare(at, named)
     assert 499 <= comparing.ALPHA * (comparing.DRAWS + 1) / 2 <= 501
 

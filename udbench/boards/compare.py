@@ -59,7 +59,7 @@ class Pair:
 
     `domains`: of each, with McNemar's p; `corrected`: those p corrected over all domains and pairs of the comparison.
     `mean` and `mean_corrected`: the same of the mean error, corrected over the pairs. `wins` are the domains on which
-    the first is better at 5 % once corrected, `losses` those on which it is worse; the others tell the two not apart.
+    the first is better at 5 % once corrected, `losses` those on which it is worse; the rest are not significant.
     """
 
     first: str
@@ -82,7 +82,7 @@ class Pair:
         return [name for name in self.domains if name not in (*self.wins, *self.losses)]
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         """Whether the mean errors differ at 5 %, once corrected."""
         return self.mean_corrected < ALPHA
 
@@ -173,7 +173,7 @@ def compare(table: Table, named: Mapping[str, Sequence[Entry]]) -> Comparison:
     """Methods of one table, by name: their entries' predictions, image by image.
 
     Of more than `MOST_PAIRED` each is held against the best alone. Which one that is was not known beforehand, so its
-    p are those of as many tests (Bonferroni), after which a method that is told apart is not the best of all; up to so
+    p are those of as many tests (Bonferroni), after which a significantly worse method is not the best of all; up to so
     many, all pairs are tested, and corrected by Holm.
 
     Raises DataError where predictions are missing, are not those of their record, or are of other labels; SettingError
@@ -181,8 +181,8 @@ def compare(table: Table, named: Mapping[str, Sequence[Entry]]) -> Comparison:
     """
     if len(named) > MOST:
         raise SettingError(
-            f"{len(named):,} methods: against more than {MOST:,} the bootstrap's {DRAWS:,} draws tell nobody apart; "
-            "name fewer"
+            f"{len(named):,} methods: against more than {MOST:,} the bootstrap's {DRAWS:,} draws cannot give a "
+            "significant p; name fewer"
         )
     wrong: dict[str, dict[str, NDArray[np.float64]]] = {}
     labels: dict[str, NDArray[np.integer]] = {}
@@ -273,7 +273,7 @@ def _words(of: RunResult) -> list[str]:
 def _never(words: Sequence[str]) -> str:
     return (
         f"{' and '.join(words)} are never on the same images: their entries are of other versions, domains or images; "
-        "udbench board show tells them apart"
+        "udbench board show lists them separately"
     )
 
 
@@ -292,7 +292,7 @@ def _verdict(whole: Comparison, pair: Pair, first: Method, second: Method) -> st
     number = len(whole.domains)
     over = f"the mean error over {number} domains" if number > 1 else f"the error on {whole.domains[0]}"
     low, high = sorted((abs(pair.mean.low), abs(pair.mean.high)))
-    if pair.told_apart:
+    if pair.significant:
         better, worse = (first, second) if pair.mean.value < 0 else (second, first)
         points = f"{abs(pair.mean.value):.2f} points"
         interval = f"(95 % interval {low:.2f} to {high:.2f}, p {p_text(pair.mean_corrected)})"
@@ -302,27 +302,28 @@ def _verdict(whole: Comparison, pair: Pair, first: Method, second: Method) -> st
             said = f"{worse.name} is not the best of these: {over} is {points} above that of {better.name} {interval}"
     else:
         said = (
-            f"{first.name} and {second.name} are not told apart: the difference of {over} is {pair.mean.value:+.2f} "
-            f"points (95 % interval {pair.mean.low:+.2f} to {pair.mean.high:+.2f}, p {p_text(pair.mean_corrected)})"
+            f"{first.name} and {second.name} do not differ significantly: the difference of {over} is "
+            f"{pair.mean.value:+.2f} points (95 % interval {pair.mean.low:+.2f} to {pair.mean.high:+.2f}, "
+            f"p {p_text(pair.mean_corrected)})"
         )
     alone = [method.name for method in (first, second) if method.mean.n == 1]
     if alone:
         which = "both" if len(alone) == 2 else alone[0]
-        said += f"; of {which} there is one seed, so this is of the trained networks and not of other seeds"
+        said += f"; of {which} there is one seed, so this is about the trained networks and not about other seeds"
     return said + "."
 
 
 def _of_many(whole: Comparison, best: Method) -> tuple[str, ...]:
     """Which of many methods may be the best."""
-    apart = [pair.first for pair in whole.pairs if pair.told_apart]
-    open_ = [pair.first for pair in whole.pairs if not pair.told_apart]
+    apart = [pair.first for pair in whole.pairs if pair.significant]
+    open_ = [pair.first for pair in whole.pairs if not pair.significant]
     number = f"{len(apart)} of the other {len(whole.pairs)} methods"
     said = [f"{best.name} has the lowest mean error, {best.mean.mean:.2f} %; {number} are not the best of these."]
     if open_:
-        said.append(f"Not told apart from {best.name}: {', '.join(open_)}.")
+        said.append(f"No significant difference from {best.name}: {', '.join(open_)}.")
     alone = sum(method.mean.n == 1 for method in whole.methods)
     if alone:
-        said.append(f"Of {alone} of these methods there is one seed: that is of the trained networks alone.")
+        said.append(f"{alone} of these methods have one seed: their results are about the trained networks alone.")
     return tuple(said)
 
 

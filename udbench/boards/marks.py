@@ -22,7 +22,7 @@ class _Part(BaseModel):
 
 
 class Weights(_Part):
-    """The weights evaluated again: their sha256, and how many images of each domain they told otherwise."""
+    """The weights evaluated again: their sha256, and how many images of each domain they predict differently."""
 
     sha256: str
     device: str

@@ -185,8 +185,8 @@ def _within_noise(ahead: Row, behind: Row) -> bool:
     """Whether two mean errors differ by less than the test images (and, with several seeds, the seeds) can tell.
 
     The difference's interval from the images is Newcombe's, of the Wilson intervals of its two sides. From the records
-    alone, as if the two were scored on different images; `compare` pairs the images and tells more
-    apart.
+    alone, as if the two were scored on different images; `compare` pairs the images and has more
+    power.
 
     Source: Newcombe. Interval estimation for the difference between independent proportions. Statistics in Medicine
     1998, method 10.

@@ -40,7 +40,8 @@ class Difference:
 class CriticalDifference:
     """Methods ranked on each domain. `ranks`: each method's mean rank, 1 the best. `p`: Friedman's, of all being alike.
 
-    Two methods whose mean ranks differ by less than `critical` are not told apart (Nemenyi, 95 %, all pairs together).
+    Two methods whose mean ranks differ by less than `critical` do not differ significantly (Nemenyi, 95 %, all
+    pairs together).
     `pairs`: Nemenyi's p of each pair. `alike`: the largest sets of neighbours in rank within `critical`, those that a
     diagram joins by a bar.
     """

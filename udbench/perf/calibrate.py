@@ -209,7 +209,7 @@ def fitted_link(seconds: Mapping[int, float]) -> Link:
 
 
 class Rounds:
-    """In a process of a world: rounds of its part of a job on made images, which sums nothing with the others."""
+    """In a process of a world: rounds of its part of a job on synthetic images, which sums nothing with the others."""
 
     def __init__(self, comm: Comm, remake: JobFactory, specs: Mapping[str, DomainSpec], work: Work) -> None:
         job = remake()

@@ -15,7 +15,7 @@ from udbench.testing.formats import encoded, write_bytes
 
 
 def write_example(domain: Domain | str, root: Path) -> Path:
-    """Write a domain's example, a tiny and valid tree of made images in its original layout; return its folder,
+    """Write a domain's example, a tiny and valid tree of synthetic images in its original layout; return its folder,
     `root/<name>` or the one below `root` that it shares with others.
 
     `root` then serves as `--data`. The domain is one of those installed, by its name, or an object of one's own.

@@ -62,7 +62,7 @@ def in_stages(net: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[Stage, .
     """Return a trunk and its stages: timm's coarse groups, with the stem in the first and the rest in the last.
 
     `images` are ROWS blank ones. A stage is made private by copying its modules, so each must map rows of images to
-    rows; where timm names no groups, or they cannot be told apart by such modules, the network is one stage.
+    rows; where timm names no groups, or they cannot be separated by such modules, the network is one stage.
     """
     with _listening(net) as heard:
         net.eval()

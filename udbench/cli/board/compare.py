@@ -210,7 +210,7 @@ def _pair(pair: Pair) -> None:
         shown.add_row(*output.cells(name, f"{of.value:+.1f}", f"{of.low:+.1f} … {of.high:+.1f}", p, corrected, said))
     shown.add_section()
     mean = pair.mean
-    said = ("better" if mean.value < 0 else "worse") if pair.told_apart else ""
+    said = ("better" if mean.value < 0 else "worse") if pair.significant else ""
     interval = f"{mean.low:+.2f} … {mean.high:+.2f}"
     p, corrected = p_text(mean.p), p_text(pair.mean_corrected)
     shown.add_row(*output.cells("mean", f"{mean.value:+.2f}", interval, p, corrected, said))

@@ -85,7 +85,7 @@ def root_of(domain: Domain, scratch: Path) -> Path:
         raise Broken(
             "it makes its images itself (embedded=True), or gives an example to read",
             "it does neither, so nothing of its reading can be tried",
-            "give Domain(example=…): a function that writes a tiny tree of made images into a folder, in the layout "
+            "give Domain(example=…): a function that writes a few synthetic images into a folder, in the layout "
             "that `open` reads (udbench.testing.write_class_folders writes class folders)",
         )
     try:

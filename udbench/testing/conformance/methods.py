@@ -147,7 +147,7 @@ def counts(item: Item, everything: Registry, scratch: Path) -> None:
 
 
 def evaluates(item: Item, everything: Registry, scratch: Path) -> None:
-    """With eval_stats="running", what is said of a test image does not depend on the others of its batch."""
+    """With eval_stats="running", the output for a test image does not depend on the others of its batch."""
     one = _bench(item, THREE)
     one.train(range(2), one.schedule())
     one.model.eval()
@@ -160,7 +160,7 @@ def evaluates(item: Item, everything: Registry, scratch: Path) -> None:
         raise Broken('evaluation is "running" or "batch"', f"it is {_adapter(item).eval_stats!r:.80}", "choose one")
     if not alike and _adapter(item).eval_stats == "running":
         raise Broken(
-            'with eval_stats="running", what is said of a test image does not depend on its neighbours',
+            'with eval_stats="running", the output for a test image does not depend on its neighbours',
             f"it changes by {float((together[:2] - apart).abs().max()):.3g}",
             'say eval_stats="batch", or use running moments at test (surgeon.norm_stats(path, "shared" or "domain"))',
         )

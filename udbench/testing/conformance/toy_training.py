@@ -1,4 +1,4 @@
-"""A network and made images to ask the laws of: built, trained for a few rounds, scored; in float64, on the CPU."""
+"""A network and synthetic images to test the laws on: built, trained for a few rounds, scored; float64, CPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOSE = 1e-10
 
 @dataclass
 class Bench:
-    """A model in training on made images."""
+    """A model in training on synthetic images."""
 
     model: UniversalModel
     feed: Feed
@@ -62,7 +62,7 @@ class Bench:
 
 
 def made(names: Sequence[str], size: int = 8, images: int = 24) -> list[DomainData]:
-    """Made images of these domains, of 3, 4 and 2 classes, the last one grey."""
+    """Synthetic images of these domains, of 3, 4 and 2 classes, the last one grey."""
     shapes = {"reds": (3, 3), "blues": (4, 3), "greys": (2, 1)}
     return [
         toys.toy_data(name, classes=shapes[name][0], channels=shapes[name][1], size=size, images=images)
@@ -108,7 +108,7 @@ def compare_groupings(arch: Architecture, adapter: Adapter, data: Sequence[Domai
             _differ(f"the buffer '{name}'", buffer, other_buffers[name])
     for name, output in outputs.items():
         if not abs(output.log_probability - other_outputs[name].log_probability).max() <= 1e-6:
-            _differ(f"what is said of the test images of '{name}'")
+            _differ(f"the outputs for the test images of '{name}'")
 
 
 _HINT = (
