@@ -80,7 +80,7 @@ def score_rows(document: Mapping[str, Any], identity: str) -> list[dict[str, Any
         {
             **of_run,
             **{name: score[name] for name in _SCORE},
-            "missing": document["stores"][score["domain"]]["lacks"],
+            "missing": document["stores"][score["domain"]]["missing"],
         }
         for score in document["scores"]
     ]

@@ -63,7 +63,7 @@ def test_two_of_one_name_are_a_trouble(cli: Call, with_plugins: Callable[..., No
     short = udbench.hookimpl(lambda: [udbench.Recipe(name="short")])
     with_plugins(film=SimpleNamespace(udbench_recipes=short))
     clash = by_name(cli("doctor", "--json").json["checks"])["clash"]
-    assert clash["state"] == "warning" and "recipe 'short' is brought by film and builtin" in clash["detail"]
+    assert clash["state"] == "warning" and "recipe 'short' is defined by film and builtin" in clash["detail"]
 
 
 @pytest.mark.parametrize(

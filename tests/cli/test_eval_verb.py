@@ -16,8 +16,9 @@ from PIL import Image
 import udbench
 from support.boards import Bench, bench_in
 from support.records import made_result
+from udbench.config import RunConfig
 from udbench.data.store import Store
-from udbench.results import DomainScore
+from udbench.results import DomainScore, origins_of
 
 Call = Callable[..., Any]
 WEIGHTS = b"weights"
@@ -53,6 +54,8 @@ def record(stores: Sequence[Store], **config: Any) -> Path:
         if key in document:
             document[key] = value
     document["config"]["settings"] |= {"image_size": 8}
+    origins = origins_of(RunConfig.model_validate(document["config"]))
+    document["origins"] = [origin.model_dump(mode="json") for origin in origins]
     for store in stores:
         counts = {"num_train": store.num_train, "num_test": store.num_test, "damaged": len(store.damaged)}
         document["stores"][store.name] |= {"sha256": store.sha256, **counts}

@@ -97,6 +97,7 @@ def test_the_list_of_verbs_imports_none_of_them(tmp_path: Path) -> None:
         "udbench.cli.verbs",
         "udbench.errors",
         "udbench.machine",
+        "udbench.version",
     }
 
 
@@ -176,7 +177,15 @@ def test_every_verb_is_there_and_made_when_it_is_asked_for() -> None:
     assert isinstance(verbs, Verbs)
     assert len(verbs.commands) == len(VERBS) and list(verbs.commands) == list(VERBS)
     assert {option for parameter in verbs.commands["list"].params for option in parameter.opts} >= {"--json"}
-    assert list(verbs.commands["board"].commands) == ["show", "add", "verify", "compare", "baseline", "build"]
+    assert list(verbs.commands["board"].commands) == [
+        "show",
+        "add",
+        "verify",
+        "compare",
+        "baseline",
+        "build",
+        "migrate",
+    ]
     with pytest.raises(KeyError):
         verbs.commands["lsit"]
 

@@ -15,6 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from support.records import made_result
 from udbench.cli import main
+from udbench.config import RunConfig
+from udbench.results import origins_of
 from udbench.testing.trees import write_class_folders
 
 Call = Callable[..., Any]
@@ -66,6 +68,8 @@ def record(id: str, weights: bytes = b"weights", transfer: dict[str, Any] | None
     document["config"]["arch_settings"] = {"width": 0.5}
     document["config"]["settings"] |= {"batch_size": 2, "image_size": 16}
     document["config"]["transfer"] = transfer
+    origins = origins_of(RunConfig.model_validate(document["config"]))
+    document["origins"] = [origin.model_dump(mode="json") for origin in origins]
     folder = Path("runs") / id
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(json.dumps(document))

@@ -37,6 +37,6 @@ def test_a_kernel_that_is_wrong_crashes_or_hangs_is_said(
             raise end
         yield {"wrong": end}
 
-    monkeypatch.setattr(kernels, "told", told)
+    monkeypatch.setattr(kernels, "run_isolated", told)
     line = kernels.convolutions()
     assert line.state == state and words in line.detail and bool(line.fix) == (state == "error")

@@ -94,6 +94,6 @@ def test_a_command_that_fails_is_named_with_what_it_said(tmp_path: Path) -> None
 
 def test_a_system_that_does_not_tell_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> None:
     monkeypatch.delattr(os, "wait4")
-    with pytest.raises(UdbenchError, match="what one process took is not told"):
+    with pytest.raises(UdbenchError, match="does not report the CPU time of a process"):
         startup.measure(1, lambda _: None)
     assert ran == []

@@ -133,7 +133,7 @@ def test_where_domains_own_norms_the_trunk_to_begin_with_has_their_mean(
 def test_a_trunk_that_an_adapter_has_put_layers_in_is_refused(
     trained: Trained, stores: list[Store], tmp_path: Path
 ) -> None:
-    with pytest.raises(SettingError, match="without layers that an adapter put in"):
+    with pytest.raises(SettingError, match="without layers of an adapter"):
         execute(added(trained["domain-in"], "domain-bn"), stores[2:], tmp_path / "run", Silent())
     assert not (tmp_path / "run" / "config.toml").exists()
 

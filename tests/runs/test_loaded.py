@@ -70,7 +70,7 @@ def test_test_images_are_predicted_as_they_were_scored(loaded: Make, adapter: st
 @pytest.mark.parametrize("storage", ["pixels", "files", "jpeg"])
 def test_files_of_any_kind_are_seen_as_test_images_were(loaded: Make, tmp_path: Path, storage: Any) -> None:
     form = StoreFormat(height=8, width=6, storage=storage, resize=7 if storage == "jpeg" else None)
-    view = {} if storage == "pixels" else {"view": "window", "resize": 7}
+    view = {} if storage == "pixels" else {"crop": "random", "resize": 7}
     run = loaded(form=form, image_size=[8, 6], storage=storage, **view)
     store = run._store_of("right")
     paths = [tmp_path / "right" / str(name) for name in store.names[store.num_train :]]

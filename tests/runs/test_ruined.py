@@ -182,7 +182,7 @@ def test_logits_that_overflow_name_no_class_in_predict_export_or_a_transfer(
     with pytest.raises(RunError, match="logits for images of 'left' are not finite"):
         predict(job, model, "left", facts["left"], images)
     out = tmp_path / "export"
-    with pytest.raises(UdbenchError, match="the run's network answers an image of noise with logits that are not"):
+    with pytest.raises(UdbenchError, match="the run's network returns logits that are not finite for noise"):
         export(job, model, result, "left", facts["left"], out)
     assert not out.exists()
 
@@ -199,7 +199,7 @@ def test_an_export_that_answers_nan_does_not_pass_its_check(
             return torch.full((len(images), 2), torch.nan)
 
     monkeypatch.setattr(exporting, "_loaded", lambda path: Ruined())
-    with pytest.raises(UdbenchError, match="the exported network answers an image of noise with logits that are not"):
+    with pytest.raises(UdbenchError, match="the exported network returns logits that are not finite for noise"):
         export(job, load(job, folder, facts, result), result, "left", facts["left"], tmp_path / "export")
     assert not (tmp_path / "export").exists()
 

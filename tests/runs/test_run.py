@@ -20,8 +20,8 @@ from udbench.train.input.feed import Feed
 from udbench.train.parallel.comm import Comm
 
 SEQUENTIAL = [
-    {"domains": "first", "train": "all", "rounds": 2},
-    {"domains": "rest", "train": "private", "rounds": 3},
+    {"domains": "[0]", "train": "all", "rounds": 2},
+    {"domains": "[1:]", "train": "private", "rounds": 3},
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a page takes for agreed: data, boards, an image, a git repository, a cluster. Made in the folder of its reader.
+"""What a page takes for granted: data, boards, an image, a git repository, a cluster. Made in the folder of its reader.
 
 `<!-- test: given … -->` in front of a fence asks for one of them, in the words that stand in `GIVEN`.
 """

@@ -69,14 +69,14 @@ def campaign(
 ) -> Campaign:
     """Kill runs in so many drawn moments, `each` of them `each` times before it is let go on to its end.
 
-    Raises AssertionError when one does not end with the bytes of an preserve_state run, or when its other processes do
+    Raises AssertionError when one does not end with the bytes of an undisturbed run, or when its other processes do
     not end by themselves.
     """
     drawn = random.Random(seed)
     stores = [str(store.path) for store in stores_in(folder)]
     start = _Starter(stores, processes, adapter)
     codes, _ = start(folder / "whole", None, None)
-    assert codes == [0] * processes, f"an preserve_state run ended with {codes}"
+    assert codes == [0] * processes, f"an undisturbed run ended with {codes}"
     expected = bytes_of(folder / "whole")
     counts: list[dict[str, int]] = [
         json.loads((folder / f"whole-{rank}.json").read_text()) for rank in range(processes)
@@ -100,7 +100,7 @@ def campaign(
             found.noticed = max(found.noticed, seconds)
         codes, _ = start(run, None, None)
         assert codes == [0] * processes, f"a resumed run ended with {codes}"
-        assert bytes_of(run) == expected, f"{run} ended with other bytes than an preserve_state run"
+        assert bytes_of(run) == expected, f"{run} ended with other bytes than an undisturbed run"
         assert not list(run.glob(".*")), f"{run} holds what a killed process began to write"
         found.runs += 1
     return found

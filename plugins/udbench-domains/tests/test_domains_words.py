@@ -160,7 +160,7 @@ def test_textures_are_blended_in(made: Callable[..., Made], tmp_path: Path) -> N
         (b"\n", "no word"),
         (b"cat\n\ndog\n", "line 2: empty"),
         (b"cat\ndog\n\n", "line 3: empty"),
-        (b"cat\ndog\ncat\n", "line 3: 'cat' exists already, in line 1"),
+        (b"cat\ndog\ncat\n", "line 3: 'cat' is there already, in line 1"),
         ("caf\u00e9\ncafe\u0301\n".encode(), "line 2"),
         (b"cat\n../../etc/passwd\n", "line 2: '../../etc/passwd' holds '/'"),
         (b"cat\ndo\\g\n", "line 2"),

@@ -149,7 +149,7 @@ def test_all_missing_runs_are_one_array_that_asks_for_what_was_said(cli: Call, r
         "--ntasks-per-node=1", "--constraint=a100", "--exclusive", "--job-name=udbench",
     }  # fmt: skip
     assert "export SUBMITIT_PREEMPT_SIGNAL=USR1\n" in text and "\nsrun --unbuffered" in text
-    assert "own, seed 1: queued as slurm:" in said.err and "4 runs are in the queue of slurm" in said.err
+    assert "own, seed 1: queued as slurm:" in said.err and "4 runs are queued by launcher slurm" in said.err
     import submitit
 
     job = submitit.SlurmJob(folder=place(), job_id="41_3").submission().function
@@ -324,7 +324,7 @@ def start_job(slurm: Path, script: Path, cwd: Path) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 def test_a_job_that_is_warned_saves_and_goes_on_when_it_comes_again(cli: Call, slurm: Path, tmp_path: Path) -> None:
-    """It is warned in the middle of its rounds and queued again, and ends with the bytes of an preserve_state one."""
+    """It is warned in the middle of its rounds and queued again, and ends with the bytes of an undisturbed one."""
     common = ["--set", "rounds=60", "--no-board", "--json"]
     device = ["--device", "cpu", "--precision", "fp32", "--workers", "1"]
     Path("toys.toml").write_text(STUDY.split("[[row]]")[0] + 'adapter = "domain-bn"\n')

@@ -109,7 +109,7 @@ def test_what_an_address_may_not_give_is_refused_and_nothing_is_left_half_writte
         (["--from", "nowhere"], "--from nowhere: no such file or folder"),
         (["--from", "theirs/small/a.npz"], "not a folder or a record"),
         (["--from", "theirs/small/z.json"], "no such result file"),
-        (["--from", "http://example.invalid/a.json"], "only https is fetched"),
+        (["--from", "http://example.invalid/a.json"], "only https is allowed"),
         (["--from", "https://example.invalid/a"], "give the URL of the record"),
         (["--from", "https://[bad/a.json"], "not a valid URL"),
         (["--from", "ftp://example.invalid/a.json"], "no such result file"),

@@ -81,8 +81,8 @@ def test_published_results_of_installed_domains_pass(tmp_path: Path) -> None:
     ("row", "changed", "words"),
     [
         ({"errors": {"glyphs": 112.5}}, {}, "errors from 0 to 100 % | "),
-        ({"errors": {"glyphs": 112.5}}, {}, "'one': the error of 'glyphs' is no percentage"),
-        ({"errors": {"mnist": 12.5}}, {}, "row 'one': 'mnist' is none of its domains"),
+        ({"errors": {"glyphs": 112.5}}, {}, "'one': the error of 'glyphs' is not a percentage"),
+        ({"errors": {"mnist": 12.5}}, {}, "row 'one': 'mnist' is not one of its domains"),
         ({}, {"rows": [ROW, ROW]}, "two rows have the key 'one'"),
         (
             {},
