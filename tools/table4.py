@@ -142,7 +142,7 @@ def _rows(given: argparse.Namespace, plan: Plan) -> tuple[list[Row], list[Store]
     common = [f"rounds={given.rounds}", *given.set]
     asked = [
         resolve(context.session(), RunRequest(
-            adapter=row.adapter, arch=row.arch, sharing=row.sharing, domains=given.domains, recipe=RECIPE,
+            choices=row.choices, domains=given.domains, recipe=RECIPE,
             settings=[*common, *(f"{key}={value}" for key, value in row.settings.items())],
             seed=SEED, device=given.device, cuda_graphs=given.cuda_graphs, data=given.data,
         ))

@@ -75,9 +75,7 @@ def run(
     request = RunRequest(
         suite=suite,
         domains=domains,
-        adapter=adapter,
-        arch=arch,
-        sharing=sharing,
+        choices={"adapter": adapter, "arch": arch, "sharing": sharing},
         recipe=recipe,
         settings=settings or {},
         seed=seed,

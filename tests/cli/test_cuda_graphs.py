@@ -58,7 +58,10 @@ def test_a_network_that_drops_out_is_refused_before_it_is_trained(
 
 def test_whether_rounds_are_graphs_is_asked_anew_and_shapes_no_number() -> None:
     session = Session()
-    run = resolve(session, RunRequest(adapter="domain-bn", arch="resnet38", domains="handwriting", cuda_graphs=True))
+    run = resolve(
+        session,
+        RunRequest(choices={"adapter": "domain-bn", "arch": "resnet38"}, domains="handwriting", cuda_graphs=True),
+    )
     config = make_config(run, "cuda:0", "fp32")
     assert config.cuda_graphs and not job_of_config(session, config).config.cuda_graphs
     assert job_of_config(session, config, cuda_graphs=True).config == config

@@ -44,8 +44,8 @@ def reread(command: str) -> RunConfig:
     recipe, settings = load_recipe(Session(), one["--recipe"], suite, domains, changed.recipe)
     return RunConfig(
         suite=suite.name, suite_version=suite.version, score=suite.score, part_of_suite=part, domains=tuple(domains),
-        arch=one["--arch"], arch_settings={"width": 1.0, **changed.arch}, adapter=one["--adapter"],
-        adapter_settings=dict(changed.adapter), sharing=one["--sharing"], recipe=recipe, settings=settings,
+        arch=one["--arch"], arch_settings={"width": 1.0, **changed.axes["arch"]}, adapter=one["--adapter"],
+        adapter_settings=dict(changed.axes["adapter"]), sharing=one["--sharing"], recipe=recipe, settings=settings,
         seed=int(one["--seed"]), precision=one["--precision"],  # type: ignore[arg-type]
     )  # fmt: skip
 

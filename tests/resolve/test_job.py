@@ -9,7 +9,9 @@ from udbench.resolve.request import RunRequest, resolve
 
 def test_whether_a_step_is_compiled_is_asked_anew_where_a_configuration_comes_from_a_run() -> None:
     session = Session()
-    run = resolve(session, RunRequest(adapter="domain-bn", arch="resnet38", domains="handwriting", compile=True))
+    run = resolve(
+        session, RunRequest(choices={"adapter": "domain-bn", "arch": "resnet38"}, domains="handwriting", compile=True)
+    )
     config = make_config(run, "cpu", "fp32")
     assert config.compile
     assert not job_of_config(session, config).config.compile

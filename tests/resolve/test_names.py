@@ -94,7 +94,7 @@ def test_a_recipe_is_the_suites_own_with_the_settings_laid_over() -> None:
     given = parse_overrides(words)
     assert (name, settings.rounds, settings.size_of("gtsrb")) == ("tuned", 20, (32, 32))
     assert (settings.pad_of("mnist"), settings.flip_of("mnist", True), settings.pad_of("gtsrb")) == (3, False, 4)
-    assert (given.adapter, given.arch) == ({"rank": 8, "deep": {"x": [1, 2]}}, {"width": 0.5})
+    assert (given.axes["adapter"], given.axes["arch"]) == ({"rank": 8, "deep": {"x": [1, 2]}}, {"width": 0.5})
     assert TUNED.settings["rounds"] == 9
 
 
@@ -142,7 +142,7 @@ def test_settings_that_will_not_do(
 
 
 def asked(*words: str) -> list[str]:
-    request = RunRequest(suite="few", adapter="domain-bn", arch="resnet38", settings=words)
+    request = RunRequest(suite="few", choices={"adapter": "domain-bn", "arch": "resnet38"}, settings=words)
     return resolve(Session(), request).remarks
 
 

@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 WORDS = ("rounds=2", "image_size=16", "arch.width=0.5", "adapter.rank=3", "domain.folder-shells.flip=false")
 ADAPTER = "lora"
+CHOICES = {"adapter": ADAPTER, "arch": "resnet38"}
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +110,9 @@ def test_few_files_are_entered_between_the_command_and_the_run(stopped: None) ->
 
 def test_the_run_that_a_configuration_gives_is_the_one_that_it_was_made_from() -> None:
     session = Session()
-    request = RunRequest(adapter=ADAPTER, arch="resnet38", domains="folder:shells", settings=WORDS, seed=3)
+    request = RunRequest(
+        choices={"adapter": ADAPTER, "arch": "resnet38"}, domains="folder:shells", settings=WORDS, seed=3
+    )
     asked = resolve(session, request)
     config = make_config(asked, "cpu", "fp32")
     again = resolve_config(session, config)
@@ -125,7 +128,7 @@ def test_the_run_that_a_configuration_gives_is_the_one_that_it_was_made_from() -
 
 def test_words_and_the_mapping_that_they_stand_for_are_one_run() -> None:
     session = Session()
-    request = RunRequest(adapter=ADAPTER, arch="resnet38", domains="folder:shells", settings=WORDS)
+    request = RunRequest(choices=CHOICES, domains="folder:shells", settings=WORDS)
     assert make_config(resolve(session, request), "cpu", "fp32") == make_config(
         resolve(session, replace(request, domains=["folder:shells"], settings=SETTINGS)), "cpu", "fp32"
     )
@@ -134,16 +137,19 @@ def test_words_and_the_mapping_that_they_stand_for_are_one_run() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"adapter": None}, "--adapter is required: choose one"),
-        ({"arch": None}, "--arch is required: choose one"),
+        ({"choices": CHOICES | {"adapter": None}}, "--adapter is required: choose one"),
+        ({"choices": {"adapter": ADAPTER}}, "--arch is required: choose one"),
         ({"settings": ["arch.width=wide"]}, "architecture 'resnet38': width"),
         ({"settings": ["lr=0.0001"]}, "below the warm-up's rate"),
         ({"cuda_graphs": True, "processes": 2}, "--cuda-graphs with 2 processes"),
-        ({"sharing": "full", "domains": "folder:shells,folder:theirs=more"}, "--sharing full shares the classifier"),
+        (
+            {"choices": CHOICES | {"sharing": "full"}, "domains": "folder:shells,folder:theirs=more"},
+            "--sharing full shares the classifier",
+        ),
     ],
 )
 def test_what_names_and_numbers_show_to_be_wrong_is_refused(changed: dict[str, Any], message: str) -> None:
     write_class_folders(Path("more"), {"a": 3, "b": 3, "c": 3})
-    request = RunRequest(adapter=ADAPTER, arch="resnet38", domains="folder:shells")
+    request = RunRequest(choices=CHOICES, domains="folder:shells")
     with pytest.raises(SettingError, match=message):
         resolve(Session(), replace(request, **changed))

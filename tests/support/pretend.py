@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.records import made_result, with_predictions
+from udbench.axes import AXES
 from udbench.config import RunConfig
 from udbench.plugin.contracts_run import Task
 from udbench.results import SAID_TWICE, RunResult, trained_on
@@ -51,11 +52,9 @@ def asked_for(words: Sequence[str]) -> RunConfig:
             given.setdefault(flag, []).append(word)
     named = {flag: values[-1] for flag, values in given.items()}
     request = RunRequest(
-        adapter=named.get("--adapter"),
-        arch=named.get("--arch"),
+        choices={axis.name: named.get(axis.option) for axis in AXES},
         suite=named.get("--suite"),
         domains=named.get("--domains"),
-        sharing=named.get("--sharing"),
         recipe=named.get("--recipe"),
         settings=[word for word in given.get("--set", []) if not word.startswith("launcher.")],
         seed=int(named.get("--seed", 0)),

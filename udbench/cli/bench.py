@@ -124,9 +124,7 @@ def bench(
     request = RunRequest(
         suite=suite,
         domains=domains,
-        adapter=adapter,
-        arch=arch,
-        sharing=sharing,
+        choices={"adapter": adapter, "arch": arch, "sharing": sharing},
         recipe=recipe,
         settings=settings or [],
         device=device,

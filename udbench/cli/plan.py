@@ -88,9 +88,7 @@ def plan(
     request = RunRequest(
         suite=suite,
         domains=domains,
-        adapter=adapter,
-        arch=arch,
-        sharing=sharing,
+        choices={"adapter": adapter, "arch": arch, "sharing": sharing},
         recipe=recipe,
         settings=settings or [],
         device=device,

@@ -136,9 +136,7 @@ def run(
     request = RunRequest(
         suite=suite,
         domains=domains,
-        adapter=adapter,
-        arch=arch,
-        sharing=sharing,
+        choices={"adapter": adapter, "arch": arch, "sharing": sharing},
         recipe=recipe,
         settings=settings,
         seed=seed,

@@ -197,9 +197,7 @@ def resolved(row: Planned, seed: int) -> ResolvedRun:
     request = RunRequest(
         suite=row.suite,
         domains=row.domains or None,
-        adapter=row.adapter,
-        arch=row.arch,
-        sharing=row.sharing,
+        choices=row.choices,
         recipe=row.recipe,
         settings=[word for flag, word in pairwise(row.arguments(seed)) if flag == "--set"],
         seed=seed,

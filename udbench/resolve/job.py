@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udbench.axes import AXES
 from udbench.resolve import origin
 from udbench.resolve.request import ResolvedRun, resolve_config
 
@@ -22,7 +23,6 @@ def make_config(run: ResolvedRun, device: str, precision: str) -> RunConfig:
     from udbench.config import RunConfig
     from udbench.overrides import validated
 
-    method = run.method
     return validated(
         RunConfig,
         {
@@ -31,11 +31,7 @@ def make_config(run: ResolvedRun, device: str, precision: str) -> RunConfig:
             "score": run.suite.score,
             "part_of_suite": run.part,
             "domains": run.names,
-            "arch": method.arch.name,
-            "arch_settings": method.arch_document(),
-            "adapter": method.adapter.name,
-            "adapter_settings": method.adapter_document(),
-            "sharing": method.sharing,
+            **{key: value for axis in AXES for key, value in run.method.fields(axis).items()},
             "recipe": run.recipe,
             "settings": run.settings,
             "seed": run.seed,
@@ -89,9 +85,9 @@ def _job(run: ResolvedRun, config: RunConfig) -> Job:
     return Job(
         config=config,
         architecture=method.arch,
-        arch_settings=method.arch_settings,
+        arch_settings=method.choices["arch"].settings,
         adapter=method.adapter,
-        adapter_settings=method.adapter_settings,
+        adapter_settings=method.choices["adapter"].settings,
         head_settings=run.heads,
         score=run.score,
         plugins=run.plugins,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from udbench.axes import AXES, WITH_SETTINGS, Axis
 from udbench.errors import SettingError, shown
 
 if TYPE_CHECKING:
@@ -18,69 +19,82 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overrides:
-    """What `--set` changes, parsed: settings of the recipe, of the adapter and of the architecture."""
+    """The settings that `--set` changes, parsed: those of the recipe, and those of each axis by the axis' name."""
 
     recipe: Mapping[str, Any]
-    adapter: Mapping[str, Any]
-    arch: Mapping[str, Any]
+    axes: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The choice on one axis: its name, the plugin's item if plugins bring it, and its checked settings."""
+
+    name: str
+    item: Any = None
+    settings: BaseModel | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Method:
-    """What is trained: an adapter on an architecture, what they share, and the checked settings of both."""
+    """What is trained: the choice on each axis, by the axis' name."""
 
-    adapter: Adapter
-    adapter_settings: BaseModel | None
-    arch: Architecture
-    arch_settings: BaseModel | None
-    sharing: str
+    choices: Mapping[str, Chosen]
 
-    def adapter_document(self) -> dict[str, Any]:
-        """The adapter's settings as a configuration keeps them."""
-        return document_of(self.adapter_settings)
+    @property
+    def adapter(self) -> Adapter:
+        """The adapter."""
+        return self.choices["adapter"].item
 
-    def arch_document(self) -> dict[str, Any]:
-        """The architecture's settings as a configuration keeps them."""
-        return document_of(self.arch_settings)
+    @property
+    def arch(self) -> Architecture:
+        """The architecture."""
+        return self.choices["arch"].item
+
+    @property
+    def sharing(self) -> str:
+        """What the domains share."""
+        return self.choices["sharing"].name
+
+    def fields(self, axis: Axis) -> dict[str, Any]:
+        """The fields of a configuration that hold the choice on an axis."""
+        chosen = self.choices[axis.name]
+        return {axis.name: chosen.name} | ({axis.settings: document_of(chosen.settings)} if axis.settings else {})
 
 
 def parse_overrides(assignments: Sequence[str] | Mapping[str, Any]) -> Overrides:
-    """`--set` as words ("rounds=200") or, from Python, as the nested mapping that they stand for.
+    """Parse `--set`: words ("rounds=200") or, from Python, the nested mapping that they stand for.
 
-    Raises SettingError for what is no assignment, and for a value where a table of settings belongs.
+    Raises SettingError for a word without "=", and for a value in the place of a table of settings.
     """
     from udbench.overrides import merged, parse_assignments
 
     changed = merged(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
-    tables = {key: changed.pop(key, {}) for key in ("adapter", "arch")}
+    tables = {axis.name: changed.pop(axis.name, {}) for axis in WITH_SETTINGS}
     for key, given in tables.items():
         if not isinstance(given, dict):
             raise SettingError(
                 f"--set {key}={shown(given)}: use --{key} to choose one, or --set {key}.KEY=VALUE for its settings"
             )
-    return Overrides(recipe=changed, **tables)
+    return Overrides(recipe=changed, axes=tables)
 
 
-def resolve_method(
-    session: Session,
-    adapter: str,
-    adapter_settings: Mapping[str, Any],
-    arch: str,
-    arch_settings: Mapping[str, Any],
-    sharing: str,
-) -> Method:
-    """The method that these names and settings stand for. Raises UnknownNameError, SettingError."""
-    from udbench.plugin.contracts_model import Adapter, Architecture
+def resolve_method(session: Session, names: Mapping[str, str], settings: Mapping[str, Mapping[str, Any]]) -> Method:
+    """The method of these names and settings, each by the name of its axis. Raises UnknownNameError, SettingError."""
+    from udbench.plugin.registry import KINDS
 
-    registry = session.registry
-    chosen, network = registry.get(Adapter, adapter), registry.get(Architecture, arch)
-    return Method(
-        adapter=chosen,
-        adapter_settings=item_settings(chosen.settings, adapter_settings, f"adapter '{adapter}'"),
-        arch=network,
-        arch_settings=item_settings(network.settings, arch_settings, f"architecture '{arch}'"),
-        sharing=sharing,
-    )
+    choices: dict[str, Chosen] = {}
+    items = {
+        axis.name: session.registry.get(KINDS[axis.plugins].type, names[axis.name]) for axis in AXES if axis.plugins
+    }
+    for axis in AXES:
+        if axis.name not in items:
+            choices[axis.name] = Chosen(name=names[axis.name])
+            continue
+        item: Any = items[axis.name]
+        what = f"{KINDS[axis.plugins].word} '{names[axis.name]}'"
+        checked = item_settings(item.settings, settings.get(axis.name, {}), what)
+        choices[axis.name] = Chosen(name=item.name, item=item, settings=checked)
+    return Method(choices=choices)
 
 
 def resolve_heads(arch: Architecture, settings: RecipeSettings, domains: Iterable[str]) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from udbench.axes import AXES, WITH_SETTINGS, method_of
 from udbench.errors import DataError, SettingError
 from udbench.resolve.finished import FinishedRun, result_path
 from udbench.resolve.method import Method, Overrides, resolve_method
@@ -33,34 +34,34 @@ def find_parent(word: str) -> FinishedRun:
 
 
 def inherited_method(
-    session: Session, parent: FinishedRun, adapter: str | None, arch: str | None, sharing: str | None, given: Overrides
+    session: Session, parent: FinishedRun, choices: Mapping[str, str | None], given: Overrides
 ) -> tuple[Method, bool]:
     """The method of a run that goes on from another, and whether that one's network is kept whole with domains added.
 
     What is not given is as in the parent. Raises SettingError where the architecture would be another.
     """
-    config = parent.config
-    if arch not in (None, config.arch):
+    config, before = parent.config, method_of(parent.config)
+    if choices.get("arch") not in (None, config.arch):
         raise SettingError(
             f"--from {parent.folder}: its network is {config.arch}; leave --arch out, or choose that architecture"
         )
-    same = adapter in (None, config.adapter)
-    method = resolve_method(
-        session,
-        adapter or config.adapter,
-        {**(config.adapter_settings if same else {}), **given.adapter},
-        config.arch,
-        {**config.arch_settings, **given.arch},
-        sharing or config.sharing,
-    )
-    if method.arch_document() != config.arch_settings:
+    names = {name: choices.get(name) or choice.name for name, choice in before.items()}
+    settings = {
+        axis.name: {
+            **(before[axis.name].settings if names[axis.name] == before[axis.name].name else {}),
+            **given.axes[axis.name],
+        }
+        for axis in WITH_SETTINGS
+    }
+    method = resolve_method(session, names, settings)
+    changed = [
+        axis.name
+        for axis in AXES
+        if any(getattr(config, field) != value for field, value in method.fields(axis).items())
+    ]
+    if "arch" in changed:
         raise SettingError(f"--from {parent.folder}: its network keeps its own settings; leave --set arch.… out")
-    same_method = (method.adapter.name, method.adapter_document(), method.sharing) == (
-        config.adapter,
-        config.adapter_settings,
-        config.sharing,
-    )
-    return method, same_method and method.sharing != "none"
+    return method, not changed and method.sharing != "none"
 
 
 def inherited_settings(parent: FinishedRun, domains: Sequence[str]) -> tuple[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udbench.axes import AXES, method_of
 from udbench.errors import SettingError
 from udbench.resolve import checks, origin
 from udbench.resolve.method import Method, parse_overrides, resolve_heads, resolve_method
@@ -26,16 +27,15 @@ if TYPE_CHECKING:
 class RunRequest:
     """What was asked, in words: the options of `udbench run`, or the arguments of `udbench.run`.
 
-    `settings` is what --set says, as words or as the nested mapping that they stand for. `source` is the run of
-    --from, `data` the folder of images. `available` leaves out domains whose images are not here. `processes` is how
-    many will share the run.
+    `choices` are the names that were given for the axes of the method, by the axis' name; None or none where nothing
+    was given. `settings` is what --set says, as words or as the nested mapping that they stand for. `source` is the
+    run of --from, `data` the folder of images. `available` leaves out domains whose images are not here. `processes`
+    is how many will share the run.
     """
 
-    adapter: str | None
-    arch: str | None
+    choices: Mapping[str, str | None]
     suite: str | None = None
     domains: str | Sequence[str] | None = None
-    sharing: str | None = None
     recipe: str | None = None
     settings: Sequence[str] | Mapping[str, Any] = ()
     seed: int = 0
@@ -108,11 +108,11 @@ def resolve(session: Session, request: RunRequest, log: Callable[[str], None] = 
     given = parse_overrides(request.settings)
     method, kept, base = None, False, None
     if parent is None:
-        adapter, arch = _needed(request)
+        names_of_axes = _needed(request)
         suite, domains, part = resolve_domains(session, request.suite, request.domains)
     else:
-        adapter, arch = "", ""
-        method, kept = origin.inherited_method(session, parent, request.adapter, request.arch, request.sharing, given)
+        names_of_axes = {}
+        method, kept = origin.inherited_method(session, parent, request.choices, given)
         suite, domains, part = origin.inherited_domains(session, parent, request.suite, request.domains, kept=kept)
         base = origin.inherited_settings(parent, [domain.spec.name for domain in domains])
     names = [domain.spec.name for domain in domains]
@@ -127,7 +127,7 @@ def resolve(session: Session, request: RunRequest, log: Callable[[str], None] = 
         if request.device == "cpu":
             checks.check_graphs(request.device, request.processes)
     if method is None:
-        method = resolve_method(session, adapter, given.adapter, arch, given.arch, request.sharing or "deep")
+        method = resolve_method(session, names_of_axes, given.axes)
     names = [domain.spec.name for domain in domains]
     heads = resolve_heads(method.arch, settings, names)
     phases = resolve_phases(settings, names, parent.config.domains if parent is not None and kept else ())
@@ -167,8 +167,11 @@ def resolve_config(
     from udbench.plugin.contracts_data import Suite
     from udbench.plugin.contracts_run import Score
 
+    choices = method_of(config)
     method = resolve_method(
-        session, config.adapter, config.adapter_settings, config.arch, config.arch_settings, config.sharing
+        session,
+        {name: choice.name for name, choice in choices.items()},
+        {name: choice.settings for name, choice in choices.items()},
     )
     return ResolvedRun(
         suite=Suite(
@@ -195,11 +198,17 @@ def resolve_config(
     )
 
 
-def _needed(request: RunRequest) -> tuple[str, str]:
-    if request.adapter is None or request.arch is None:
-        missing, many = ("--adapter", "adapters") if request.adapter is None else ("--arch", "archs")
-        raise SettingError(f"{missing} is required: choose one (udbench list {many}), or start from a run (--from RUN)")
-    return request.adapter, request.arch
+def _needed(request: RunRequest) -> dict[str, str]:
+    """The name on each axis: the given one, or the axis' default. Raises SettingError where there is neither."""
+    names: dict[str, str] = {}
+    for axis in AXES:
+        name = request.choices.get(axis.name) or axis.default
+        if name is None:
+            raise SettingError(
+                f"{axis.option} is required: choose one (udbench list {axis.plugins}), or start from a run (--from RUN)"
+            )
+        names[axis.name] = name
+    return names
 
 
 def _versions(session: Session) -> dict[str, str]:
