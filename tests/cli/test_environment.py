@@ -188,6 +188,6 @@ def test_what_standard_output_refuses_is_told_in_one_sentence(tmp_path: Path) ->
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stdout.split("\n")[:-1] == ["full 1", "closed 1", "mute 2", "mute 2", "pipe 141"]
     assert done.stderr == (
-        "error: standard output cannot be written: No space left on device, so the answer is lost; what was asked for "
-        "is done\nerror: standard output is closed, so the answer is lost; what was asked for is done\n"
+        "error: standard output cannot be written: No space left on device: the command succeeded, but its output is "
+        "lost\nerror: standard output is closed: the command succeeded, but its output is lost\n"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from udbench.boards import entry
+from udbench.boards import submit
 from udbench.boards.entry import folder_of
 from udbench.files import DiskFullError
 from udbench.testing.trees import write_class_folders
@@ -98,15 +98,15 @@ def test_an_id_that_is_another_entrys_is_told_before_training(cli: Call, words: 
 def test_a_run_whose_entry_cannot_be_written_is_complete_and_says_how_it_is_added(
     cli: Call, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = entry.add_entry
+    add = submit.add_entry
     monkeypatch.setattr(
-        entry, "add_entry", lambda root, run: (_ for _ in ()).throw(DiskFullError("x: the disk is full"))
+        submit, "add_entry", lambda root, run: (_ for _ in ()).throw(DiskFullError("x: the disk is full"))
     )
     said = cli(*words, "--out", "my run")
     assert said.code == 1 and "the run in my run is complete, but its entry could not be added: x: the disk" in said.err
     command = said.err.splitlines()[-1].partition("fix this, then run: ")[2]
     assert command == "udbench board add 'my run' --board leaderboards" and Path("my run/result.json").exists()
-    monkeypatch.setattr(entry, "add_entry", add)
+    monkeypatch.setattr(submit, "add_entry", add)
     assert cli(*shlex.split(command)[1:]).code == 0
 
 

@@ -141,7 +141,7 @@ def test_a_transfer_says_what_it_did_goes_on_and_writes_over_nothing(
     words = ["transfer", "runs/mine", "folder:cubes", "--train", train, *HERE, "--out", "taken"]
     said = cli(*words, "--no-board")
     assert said.code == 0, said.err
-    assert f"of run mine, which was trained on folder-cones, folder-rings: {told}" in said.out
+    assert f"of run mine, trained on folder-cones, folder-rings: {told}" in said.out
     assert "result  taken/result.json" in said.out and not Path("leaderboards").exists()
     before = files("cache")
     again = cli(*words, "--no-board")
@@ -157,7 +157,7 @@ def test_a_transfer_says_what_it_did_goes_on_and_writes_over_nothing(
 def test_nothing_trained_takes_a_few_images_of_each_class_several_times(cli: Call, mine: Path) -> None:
     said = cli("transfer", "mine", "folder:cubes", "--train", "none", "--shots", "2", "--num-draws", "3", *HERE)
     assert said.code == 0, said.err
-    assert "no weights trained: nearest of the means of 2 images a class, 3 draws" in said.out
+    assert "no weights trained: nearest class mean of 2 images per class, 3 draws" in said.out
     usual = cli("transfer", "mine", "folder:cubes", "--train", "none", *HERE, "--json").json
     assert usual["config"]["transfer"] | {"shots": 5, "draws": 10} == usual["config"]["transfer"]
     assert usual["scores"][0]["n"] == 10 * usual["stores"]["folder-cubes"]["num_test"] and usual["rounds"] == 0

@@ -148,7 +148,9 @@ def test_a_process_that_is_killed_while_it_starts_is_told() -> None:
         time.sleep(0.01)
     children[0].kill()
     beginning.join(60)
-    assert said == ["process 0 of 1 was killed (signal SIGKILL), perhaps for want of memory; the measurements are lost"]
+    assert said == [
+        "process 0 of 1 was killed (signal SIGKILL), perhaps because memory ran out; the measurements are lost"
+    ]
     assert multiprocessing.active_children() == []
 
 

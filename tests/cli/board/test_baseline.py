@@ -64,7 +64,10 @@ def test_a_run_without_sharing_becomes_what_others_are_measured_by(cli: Call, tm
     }
     (after,) = cli("board", "show", board, "--json").json
     assert after["rows"][0]["ud_score"] == pytest.approx(500) and after["rows"][0]["baseline"] == 1
-    assert "ud-score: over baseline 1, resnet38 without sharing, which has 500" in cli("board", "show", board).out
+    assert (
+        "ud-score: relative to baseline 1, resnet38 without sharing, which scores 500"
+        in cli("board", "show", board).out
+    )
 
 
 def test_a_baseline_is_shown_with_its_errors_and_its_file(cli: Call) -> None:

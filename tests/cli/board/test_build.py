@@ -99,5 +99,5 @@ def test_a_run_ends_with_its_report(cli: Call, tmp_path: Path) -> None:
     assert said.code == 0 and "result  mine/result.json     report  mine/report.html" in said.out
     html = Path("mine/report.html").read_text()
     assert "learning rate" in html or "two rounds or more" in html
-    assert "no entry of the same images" in html
+    assert "no entry on the same images" in html
     assert "images</dt>" in html
