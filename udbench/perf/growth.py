@@ -1,4 +1,4 @@
-"""`bench growth`: the time per image as a function of the number of domains."""
+"""`bench domains`: the time per image as a function of the number of domains."""
 
 from __future__ import annotations
 

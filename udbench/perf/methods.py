@@ -1,4 +1,4 @@
-"""`bench methods`: the time of a round with one adapter against others, on the same network and images."""
+"""`bench adapters`: the time of a round with one adapter against others, on the same network and images."""
 
 from __future__ import annotations
 
