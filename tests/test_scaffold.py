@@ -9,11 +9,12 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from udbench import scaffold
+from udbench.cli import new_plugin
 from udbench.errors import DataError, SettingError, UdbenchError
 from udbench.plugin.registry import KINDS as REGISTERED
 from udbench.plugin.registry import Registry
@@ -159,3 +160,8 @@ def test_the_verb_says_what_it_wrote_and_what_comes_next(
     with pytest.raises(SystemExit) as left:
         call(["new-plugin", "my-thing", "--kind", "adapter"])
     assert left.value.code == 2 and "exists already" in capsys.readouterr().err
+
+
+def test_the_command_line_offers_every_kind() -> None:
+    """It has the words again, since importing the scaffold for a help text would load the registry."""
+    assert get_args(new_plugin.Kind) == scaffold.KINDS
